@@ -1,0 +1,91 @@
+"""Laid out flat from the CMake lists alone, as in an installed Slicer, both libraries still import."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from house.flat import lay_out
+from house.trees import LIBRARIES, ROOT, Graph
+
+GRAPH = Graph.of_repository()
+HEAVY = {"torch", "monai", "lightning_fabric", "safetensors", "openvino", "einops"}
+SLICER = {"slicer", "vtk", "qt", "ctk"}
+LIGHT_MODULES = [
+    name
+    for name in sorted(GRAPH.sources)
+    if name.startswith(LIBRARIES) and not GRAPH.outside(name) & (HEAVY | SLICER)
+]
+COMPUTING_MODULES = [
+    name
+    for name in sorted(GRAPH.sources)
+    if name.startswith(LIBRARIES) and GRAPH.outside(name) & HEAVY and not GRAPH.outside(name) & SLICER
+]
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("qt-scripted-modules")
+    lay_out(folder)
+    return folder
+
+
+def alone(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a Python that sees no environment variable and only this folder added."""
+    code = f"import sys; sys.path.insert(0, {str(folder)!r})\n{code}"
+    command = [sys.executable, "-I", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent, timeout=300)
+
+
+def import_all(names: list[str]) -> str:
+    return "import importlib\n" + "".join(f"importlib.import_module({name!r})\n" for name in names)
+
+
+def test_torch_free_modules_import_and_bring_no_torch(flat):
+    assert "SemiSegCervicalLib.errors" in LIGHT_MODULES
+    code = import_all(LIGHT_MODULES) + f"print(sorted({HEAVY | SLICER!r} & set(sys.modules)))"
+    done = alone(flat, code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[0] == "[]", "the syntax trees promised that these stay torch-free"
+
+
+@pytest.mark.torch
+def test_computing_modules_import(flat):
+    assert any(name.startswith("SemiSegCervicalLib.engine") for name in COMPUTING_MODULES)
+    done = alone(flat, import_all(COMPUTING_MODULES) + "print(sys.modules['SemiSegCervicalLib'].__file__)")
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.splitlines()[-1]).is_relative_to(flat), "the flat copy was to be imported"
+
+
+def test_a_file_missing_from_the_lists_is_missing_there(tmp_path):
+    copy = tmp_path / "source"
+    for name in ("SemiSegCervical", "SemiSegTrainer"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    cmake = copy / "SemiSegCervical" / "CMakeLists.txt"
+    cmake.write_text(cmake.read_text().replace("  SemiSegCervicalLib/errors.py\n", ""))
+    lay_out(tmp_path / "flat", copy)
+    done = alone(tmp_path / "flat", "import SemiSegCervicalLib.errors")
+    assert done.returncode != 0
+    assert "No module named 'SemiSegCervicalLib.errors'" in done.stderr
+
+
+def test_two_files_for_one_place_are_refused(tmp_path):
+    copy = tmp_path / "source"
+    for name in ("SemiSegCervical", "SemiSegTrainer"):
+        (copy / name / "Resources").mkdir(parents=True)
+        (copy / name / "Resources" / "icon.png").write_bytes(b"")
+        (copy / name / "CMakeLists.txt").write_text(
+            "set(MODULE_PYTHON_SCRIPTS)\nset(MODULE_PYTHON_RESOURCES Resources/icon.png)\n"
+        )
+    with pytest.raises(ValueError, match=r"both install to icon\.png"):
+        lay_out(tmp_path / "flat", copy)
+
+
+def test_shared_resources_lie_beside_the_modules(flat):
+    for name in ("models", "samples"):
+        here = {path.relative_to(ROOT) for path in (ROOT / "Resources" / name).rglob("*") if path.is_file()}
+        there = {path.relative_to(flat) for path in (flat / "Resources" / name).rglob("*") if path.is_file()}
+        assert here == there

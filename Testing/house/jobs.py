@@ -1,0 +1,104 @@
+"""The jobs of ``Testing/run.py``: each is a command run in the environment, and its exit status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from house.environment import FULL, LIBRARIES, ROOT, TORCH_FREE, Environment, SetupError, prepare
+
+BENCHMARKS = ROOT / "Testing" / "Benchmarks"
+ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+USAGE = """\
+python3 Testing/run.py demo [--out DIR]            the main job on shipped samples, with a report at its end
+python3 Testing/run.py test [--without-torch] ...  style, types and tests; what follows goes to pytest
+python3 Testing/run.py bench NAME [--data DIR]     one benchmark; without NAME: which there are
+
+The first call sets up what is needed in a folder of its own in the repository (another place: the folder named
+by SEMISEG_ENV); the next ones reuse it. `test --without-torch` installs and tests all but what needs PyTorch.
+`test` followed by pytest arguments runs only pytest, with them."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one job and return its exit status: 2 for the user's fault, with one line that says what to do."""
+    parser = argparse.ArgumentParser(prog="run.py", usage=USAGE, add_help=False)
+    parser.add_argument("job", nargs="?", choices=("demo", "test", "bench"))
+    parser.add_argument("-h", "--help", action="store_true")
+    chosen, rest = parser.parse_known_args(arguments[:1])
+    rest += arguments[1:]
+    if chosen.help or chosen.job is None:
+        print(USAGE)
+        return 0 if chosen.help else 2
+    try:
+        return {"demo": _demo, "test": _test, "bench": _bench}[chosen.job](rest)
+    except SetupError as fault:
+        print(f"SemiSeg: {fault}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nSemiSeg: stopped. The same command starts again where that is possible.", file=sys.stderr)
+        return 130
+
+
+def _demo(rest: list[str]) -> int:
+    return _run(prepare(FULL), ["-m", "demo", *rest])
+
+
+def _bench(rest: list[str]) -> int:
+    available = sorted(path.stem for path in BENCHMARKS.glob("*.py") if not path.stem.startswith("_"))
+    if not rest or rest[0] not in available:
+        wanted = f"there is no benchmark named {rest[0]}" if rest else "a benchmark's name is missing"
+        raise SetupError(f"{wanted}. There are: {', '.join(available) or 'none yet'}.")
+    return _run(prepare(FULL), [str(BENCHMARKS / f"{rest[0]}.py"), *rest[1:]])
+
+
+def _test(rest: list[str]) -> int:
+    without_torch = "--without-torch" in rest
+    rest = [argument for argument in rest if argument != "--without-torch"]
+    environment = prepare(TORCH_FREE if without_torch else FULL)
+    variables = dict.fromkeys(ONE_THREAD, "1")
+    failed = []
+    steps = {"Style": ["ruff", "check", "."], "Format": ["ruff", "format", "--check", "."]}
+    if not without_torch:  # the types of torch are needed to check those of the rest
+        steps["Types"] = ["mypy"]
+    for title, command in {} if rest else steps.items():
+        started = time.monotonic()
+        print(f"{title}: {' '.join(command)}", flush=True)
+        if _run(environment, ["-m", *command], variables, ROOT) != 0:
+            failed.append(title.lower())
+        print(f"  {time.monotonic() - started:.0f} s", flush=True)
+    if without_torch:
+        variables["SEMISEG_WITHOUT_TORCH"] = "1"
+    # The job runs in the repository, so paths that were given relative to somewhere else are made absolute.
+    rest = [os.path.abspath(given) if Path(given.split("::")[0]).exists() else given for given in rest]
+    status = _run(environment, ["-m", "pytest", *rest], variables, ROOT)
+    if failed:
+        print(f"SemiSeg: {' and '.join(failed)} failed: see above.", file=sys.stderr)
+    return status or (1 if failed else 0)
+
+
+def _run(
+    environment: Environment,
+    command: list[str],
+    variables: dict[str, str] | None = None,
+    folder: Path | None = None,
+) -> int:
+    """Run the environment's Python with both libraries on its path and return its exit status."""
+    path = os.pathsep.join(str(folder) for folder in LIBRARIES)
+    # PYTHONHOME, where it is set, names another Python's library.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
+    settings = {**kept, "PYTHONPATH": path, **(variables or {})}
+    process = subprocess.Popen([str(environment.python), *command], cwd=folder, env=settings)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # the job gets the same signal, cleans up and ends by itself
