@@ -1,0 +1,1 @@
+"""What segments: models, prediction, and the scene they meet."""

@@ -1,0 +1,1 @@
+"""What a model is and how it predicts; image files. PyTorch and MONAI live here, Slicer and Qt never."""

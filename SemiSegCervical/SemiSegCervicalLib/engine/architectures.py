@@ -1,0 +1,183 @@
+"""The networks a branch may be: all from MONAI, built from bounded arguments only.
+
+A pack names an architecture and its arguments; both are checked here before anything is built, so that a pack from a
+stranger can neither run code nor ask for a network of any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from monai.networks.nets import BasicUNet, SwinUNETR, UNet
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+
+from ..errors import SemiSegError
+
+Channels = Annotated[tuple[Annotated[int, Field(ge=4, le=512)], ...], Field(min_length=3, max_length=6)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UNetArguments(_Arguments):
+    """Arguments of `unet` and `residual_unet`: channels per level; dropout in every unit."""
+
+    channels: Channels = (16, 32, 64, 128, 256)
+    dropout: Dropout = 0.0
+
+
+class BasicUNetArguments(_Arguments):
+    """Arguments of `basic_unet`: channels of the five levels, dropout in every double convolution."""
+
+    channels: Annotated[tuple[Annotated[int, Field(ge=4, le=512)], ...], Field(min_length=5, max_length=5)] = (
+        16,
+        32,
+        64,
+        128,
+        256,
+    )
+    dropout: Dropout = 0.0
+
+
+class SwinUNETRArguments(_Arguments):
+    """Arguments of `swin_unetr`: feature size (a multiple of 12), drop-path rate."""
+
+    feature_size: Annotated[int, Field(ge=12, le=48, multiple_of=12)] = 12
+    drop_path: Dropout = 0.1
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to build one kind of network and where its features are.
+
+    Attributes:
+        arguments: the bounded arguments; their defaults are the recommended network.
+        build: ``(spatial_dims, in_channels, out_channels, arguments) -> network``.
+        divisor: ``arguments -> D``: each side of the input must be a multiple of D.
+        taps: ``arguments -> {tap: path of the submodule}`` with ``encoder-0`` (finest) ... and ``bottleneck``.
+        summary: one line for people.
+    """
+
+    arguments: type[_Arguments]
+    build: Callable[[int, int, int, Any], nn.Module]
+    divisor: Callable[[Any], int]
+    taps: Callable[[Any], dict[str, str]]
+    summary: str
+
+
+def _unet(residual_units: int) -> Callable[[int, int, int, UNetArguments], nn.Module]:
+    def build(spatial_dims: int, in_channels: int, out_channels: int, arguments: UNetArguments) -> nn.Module:
+        return UNet(
+            spatial_dims=spatial_dims,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            channels=arguments.channels,
+            strides=(2,) * (len(arguments.channels) - 1),
+            num_res_units=residual_units,
+            dropout=arguments.dropout,
+            act=("LeakyReLU", {"negative_slope": 0.1, "inplace": True}),
+            # Instance norm: batches are small and mix labelled with unlabelled images.
+            norm=("INSTANCE", {"affine": True}),
+        )
+
+    return build
+
+
+def _unet_taps(arguments: UNetArguments) -> dict[str, str]:
+    taps, path = {}, "model"
+    for level in range(len(arguments.channels) - 1):
+        taps[f"encoder-{level}"] = f"{path}.0"
+        path += ".1.submodule"
+    taps["bottleneck"] = path
+    return taps
+
+
+def _basic_unet(spatial_dims: int, in_channels: int, out_channels: int, arguments: BasicUNetArguments) -> nn.Module:
+    return BasicUNet(
+        spatial_dims=spatial_dims,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        features=(*arguments.channels, arguments.channels[0]),
+        dropout=arguments.dropout,
+    )
+
+
+def _swin_unetr(spatial_dims: int, in_channels: int, out_channels: int, arguments: SwinUNETRArguments) -> nn.Module:
+    try:
+        return SwinUNETR(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            feature_size=arguments.feature_size,
+            drop_path_rate=arguments.drop_path,
+            spatial_dims=spatial_dims,
+        )
+    except ImportError as error:
+        raise SemiSegError(
+            "missing-package",
+            "The architecture swin_unetr needs the Python package einops, which is not installed",
+            "Install einops (pip install einops) or choose another architecture",
+            "loading",
+        ) from error
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "unet": Architecture(
+        UNetArguments,
+        _unet(0),
+        lambda a: 2 ** (len(a.channels) - 1),
+        _unet_taps,
+        "U-Net of strided convolutions, one per level: the fastest",
+    ),
+    "residual_unet": Architecture(
+        UNetArguments,
+        _unet(2),
+        lambda a: 2 ** (len(a.channels) - 1),
+        _unet_taps,
+        "U-Net of residual units, two convolutions each",
+    ),
+    "basic_unet": Architecture(
+        BasicUNetArguments,
+        _basic_unet,
+        lambda a: 16,
+        lambda a: {"encoder-0": "conv_0", **{f"encoder-{i}": f"down_{i}" for i in (1, 2, 3)}, "bottleneck": "down_4"},
+        "classical U-Net of double convolutions at full resolution: about five times the work of unet",
+    ),
+    "swin_unetr": Architecture(
+        SwinUNETRArguments,
+        _swin_unetr,
+        lambda a: 32,
+        lambda a: {"encoder-0": "encoder1", "encoder-1": "encoder2", "encoder-2": "encoder3", "bottleneck": "encoder10"},
+        "Swin transformer encoder with a convolutional decoder: for a GPU",
+    ),
+}
+
+
+def resolve(name: str, arguments: dict[str, Any]) -> tuple[Architecture, _Arguments]:
+    """Look up an architecture and check its arguments.
+
+    Raises:
+        SemiSegError: unknown name, unknown argument, or an argument out of bounds.
+    """
+    if name not in ARCHITECTURES:
+        raise SemiSegError(
+            "unknown-architecture",
+            f"The model uses the architecture {name!r}, which this version does not know",
+            f"Update SemiSeg, or use a model of {', '.join(ARCHITECTURES)}",
+            "loading",
+        )
+    architecture = ARCHITECTURES[name]
+    try:
+        return architecture, architecture.arguments.model_validate(arguments)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SemiSegError(
+            "bad-architecture",
+            f"The argument {'.'.join(map(str, first['loc'])) or '?'} of architecture {name} is not usable: {first['msg']}",
+            "Use a pack that SemiSeg wrote, or correct the argument",
+            "loading",
+        ) from error

@@ -1,0 +1,59 @@
+"""The image and label arrays that travel through engine and learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import SemiSegError
+
+
+@dataclass(frozen=True)
+class Image:
+    """One case as the networks see it before any resampling.
+
+    Attributes:
+        array: float32, channel first: ``(M, Y, X)`` for an image, ``(M, Z, Y, X)`` for a volume, M modalities.
+        spacing: voxel size in mm in array order, ``(y, x)`` or ``(z, y, x)``; None where the source is uncalibrated.
+        affine: 4x4 IJK-to-RAS matrix in mm; the identity where the source has none.
+        from_rgb: the source was a colour image and has been turned into grey.
+    """
+
+    array: np.ndarray
+    spacing: tuple[float, ...] | None = None
+    affine: np.ndarray = field(default_factory=lambda: np.eye(4))
+    from_rgb: bool = False
+
+    def __post_init__(self) -> None:
+        if self.array.ndim not in (3, 4) or min(self.array.shape) < 1:
+            raise SemiSegError(
+                "bad-shape",
+                f"An image of shape {self.array.shape} is neither (M, Y, X) nor (M, Z, Y, X)",
+                "Split time series into single images or volumes first",
+                "reading",
+            )
+        if not np.isfinite(self.array).all():
+            raise SemiSegError(
+                "not-finite",
+                "The image holds NaN or infinite values",
+                "Replace them (for example with the volume's minimum) and try again",
+                "reading",
+            )
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Size of the source grid, ``(Y, X)`` or ``(Z, Y, X)``."""
+        return self.array.shape[1:]
+
+
+def grey_from_rgb(array: np.ndarray) -> np.ndarray:
+    """Turn colour into luma, ITU-R BT.601: ``0.299 R + 0.587 G + 0.114 B``.
+
+    Args:
+        array: ``(..., 3)`` or ``(..., 4)``; a fourth (alpha) component is ignored.
+
+    Returns:
+        float32 array without the last axis, in the units of the input.
+    """
+    return array[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)

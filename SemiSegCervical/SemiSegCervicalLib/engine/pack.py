@@ -1,0 +1,184 @@
+"""Model packs on disk: a folder or a zip named ``<name>.semiseg`` with ``model.json``, weights and a card.
+
+Loading executes nothing: the manifest is validated JSON, weights are safetensors, architectures come from a fixed list,
+and every name and size is bounded.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from ..errors import SemiSegError
+from .branch import Branch
+from .schema import PackManifest
+
+MANIFEST = "model.json"
+CARD = "card.md"
+_MANIFEST_LIMIT = 4 * 2**20
+_WEIGHTS_LIMIT = 2 * 2**30
+
+
+class Pack:
+    """A loaded model: its manifest and its branches, in evaluation mode on the CPU."""
+
+    def __init__(self, manifest: PackManifest, branches: Sequence[Branch], card: str = "") -> None:
+        self.manifest = manifest
+        self.branches = list(branches)
+        self.card = card
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes, background included."""
+        return len(self.manifest.classes) + 1
+
+
+def read_manifest(path: Path) -> PackManifest:
+    """Read and check ``model.json`` of a pack.
+
+    Raises:
+        SemiSegError: not there, not a pack, or not valid.
+    """
+    return _parse(_read(path, MANIFEST, _MANIFEST_LIMIT), path)
+
+
+def load_pack(path: Path) -> Pack:
+    """Read a pack with its weights.
+
+    Raises:
+        SemiSegError: not there, not a pack, foreign, corrupt, or of an unknown architecture.
+    """
+    manifest = read_manifest(path)
+    branches = []
+    for spec in manifest.branches:
+        branch = Branch(
+            spec.architecture,
+            spec.arguments,
+            in_channels=len(spec.modalities),
+            out_channels=len(manifest.classes) + 1,
+            spatial_dims=manifest.input.spatial_dims,
+        )
+        weights = _read(path, spec.file, _WEIGHTS_LIMIT)
+        try:
+            branch.network.load_state_dict(load_tensors(weights))
+        except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
+            raise _corrupt(path, f"{spec.file} does not fit its architecture") from error
+        branches.append(branch.eval())
+    card = _read(path, CARD, _MANIFEST_LIMIT).decode("utf-8", "replace") if _has(path, CARD) else ""
+    return Pack(manifest, branches, card)
+
+
+def save_pack(path: Path, pack: Pack, overwrite: bool = False) -> Path:
+    """Write a pack as one zip file, whole or not at all.
+
+    Args:
+        path: file to write; the ending ``.semiseg`` is added if missing.
+        pack: manifest and branches; `Branch.projector` is left out.
+        overwrite: replace an existing pack.
+
+    Returns:
+        The path written.
+
+    Raises:
+        SemiSegError: something is already there, or the disk is full.
+    """
+    path = path if path.suffix == ".semiseg" else path.with_name(path.name + ".semiseg")
+    if path.exists() and not overwrite:
+        raise SemiSegError(
+            "exists", f"{path} already exists", "Choose another name or remove it first", "writing"
+        )
+    files = {MANIFEST: pack.manifest.model_dump_json(indent=1).encode(), CARD: pack.card.encode()}
+    for spec, branch in zip(pack.manifest.branches, pack.branches, strict=True):
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in branch.network.state_dict().items()}
+        files[spec.file] = save_tensors(state)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+                    for name, data in files.items():
+                        # A fixed date makes equal models equal files.
+                        archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except OSError as error:
+        raise SemiSegError(
+            "cannot-write", f"The model could not be written to {path}: {error.strerror}",
+            "Free some space or choose another folder", "writing",
+        ) from error  # fmt: skip
+    return path
+
+
+def _parse(data: bytes, path: Path) -> PackManifest:
+    try:
+        raw = json.loads(data)
+        version = raw.get("format_version") if isinstance(raw, dict) else None
+        if isinstance(version, int) and version > 1:
+            raise SemiSegError(
+                "newer-pack", f"{path} was written by a newer version of SemiSeg", "Update SemiSeg", "loading"
+            )
+        return PackManifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise _corrupt(path, f"{MANIFEST} is not valid at {where}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise _corrupt(path, f"{MANIFEST} is not JSON") from error
+
+
+def _has(path: Path, name: str) -> bool:
+    if path.is_dir():
+        return (path / name).is_file()
+    with zipfile.ZipFile(path) as archive:
+        return name in archive.namelist()
+
+
+def _read(path: Path, name: str, limit: int) -> bytes:
+    """Read one bounded file of a folder or zip; `name` is ours or matched a fixed pattern, so it cannot leave the folder."""
+    try:
+        if path.is_dir():
+            file = path / name
+            if file.is_symlink() or not file.is_file():
+                raise _corrupt(path, f"it has no file {name}")
+            if file.stat().st_size > limit:
+                raise _corrupt(path, f"{name} is larger than any model of SemiSeg")
+            return file.read_bytes()
+        with zipfile.ZipFile(path) as archive, archive.open(name) as member:
+            data = io.BytesIO()
+            # Count what comes out: the size that a zip declares is its author's word.
+            while chunk := member.read(2**20):
+                if data.tell() + len(chunk) > limit:
+                    raise _corrupt(path, f"{name} is larger than any model of SemiSeg")
+                data.write(chunk)
+            return data.getvalue()
+    except FileNotFoundError as error:
+        raise SemiSegError("missing-file", f"There is no model at {path}", "Check the path", "loading") from error
+    except KeyError as error:
+        raise _corrupt(path, f"it has no file {name}") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise _corrupt(path, "it is not a .semiseg folder or zip") from error
+    except OSError as error:
+        raise _corrupt(path, error.strerror or "it cannot be read") from error
+
+
+def _corrupt(path: Path, why: str) -> SemiSegError:
+    return SemiSegError(
+        "corrupt-pack", f"{path} is not a usable model: {why}", "Copy or train it again", "loading"
+    )
+
+

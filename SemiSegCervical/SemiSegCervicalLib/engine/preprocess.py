@@ -1,0 +1,124 @@
+"""From the source grid to the network's grid by a pack's input spec, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import SemiSegError
+from .image import Image
+from .schema import InputSpec
+
+_LINEAR = {2: "bilinear", 3: "trilinear"}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a source image lies on the network's grid: scaled to `content`, the rest of `size` is padding at the far ends."""
+
+    source: tuple[int, ...]
+    content: tuple[int, ...]
+    size: tuple[int, ...]
+
+
+def place(source: Sequence[int], size: Sequence[int]) -> Placement:
+    """Fit a source grid into the network's, keeping the aspect ratio."""
+    scale = min(t / s for s, t in zip(source, size, strict=True))
+    content = tuple(min(t, max(1, round(s * scale))) for s, t in zip(source, size, strict=True))
+    return Placement(tuple(source), content, tuple(size))
+
+
+def to_network(image: Image, spec: InputSpec) -> tuple[Tensor, Placement]:
+    """Resize, pad and standardise an image.
+
+    Args:
+        image: the case; its modalities in the order of `spec.modalities`.
+        spec: the pack's input spec.
+
+    Returns:
+        float32 ``(M, *spec.size)`` and the placement that `from_network` needs. Padding is 0, the image's mean.
+
+    Raises:
+        SemiSegError: another number of modalities or dimensions than the pack reads.
+    """
+    if image.array.shape[0] != len(spec.modalities):
+        raise SemiSegError(
+            "wrong-modalities",
+            f"The model reads {len(spec.modalities)} modality ({', '.join(spec.modalities)}), the image has "
+            f"{image.array.shape[0]}",
+            "Give one file per modality, in that order",
+            "reading",
+        )
+    if len(image.spatial_shape) != spec.spatial_dims:
+        raise SemiSegError(
+            "wrong-dimensions",
+            f"The model reads {spec.spatial_dims}D images, this one has {len(image.spatial_shape)} dimensions",
+            "For a stack of 2D frames use --as-frames; for a volume choose a 3D model",
+            "reading",
+        )
+    where = place(image.spatial_shape, spec.size)
+    content = standardise(_resize(torch.from_numpy(np.ascontiguousarray(image.array)), where.content), spec.clip)
+    return _pad(content, where), where
+
+
+def standardise(array: Tensor, clip: float) -> Tensor:
+    """Bring each channel of ``(M, *spatial)`` to mean 0 and standard deviation 1, clipped to +-`clip`."""
+    axes = tuple(range(1, array.ndim))
+    mean = array.mean(axes, keepdim=True)
+    deviation = array.std(axes, keepdim=True, correction=0).clamp_min(1e-6)
+    return ((array - mean) / deviation).clamp(-clip, clip)
+
+
+def labels_to_network(possible: np.ndarray, where: Placement, padding: int) -> Tensor:
+    """Bring a map of class sets onto the network's grid by nearest neighbour, so that no new set can appear.
+
+    Args:
+        possible: int ``(*source)``, a bit mask per voxel.
+        where: the image's placement.
+        padding: the value outside the image (the set of all classes: nothing is known there).
+
+    Returns:
+        int32 ``(*where.size)``.
+    """
+    values = torch.from_numpy(possible.astype(np.int32))[None, None]
+    # nearest-exact samples at voxel centres; floats of 24 bits hold every mask of up to 24 classes exactly, doubles all 31.
+    resized = functional.interpolate(values.double(), size=where.content, mode="nearest-exact")[0]
+    return _pad(resized, where, float(padding))[0].to(torch.int32)
+
+
+def from_network(maps: Tensor, where: Placement) -> Tensor:
+    """Bring network output back onto the source grid: crop the padding, interpolate linearly.
+
+    Args:
+        maps: ``(N, C, *where.size)``.
+        where: the image's placement.
+
+    Returns:
+        ``(N, C, *where.source)``; sums over C are kept.
+    """
+    crop = maps[(..., *(slice(0, n) for n in where.content))]
+    if where.content == where.source:
+        return crop
+    return functional.interpolate(crop, size=where.source, mode=_LINEAR[len(where.source)], align_corners=False)
+
+
+def _resize(array: Tensor, size: tuple[int, ...]) -> Tensor:
+    if tuple(array.shape[1:]) == size:
+        return array
+    # Antialiasing keeps speckle from turning into noise when an image shrinks; PyTorch has it in 2D only.
+    antialias = len(size) == 2
+    return functional.interpolate(
+        array[None], size=size, mode=_LINEAR[len(size)], align_corners=False, antialias=antialias
+    )[0]
+
+
+def _pad(array: Tensor, where: Placement, value: float = 0.0) -> Tensor:
+    margins: list[int] = []
+    for content, size in zip(reversed(where.content), reversed(where.size), strict=True):
+        margins += [0, size - content]
+    return functional.pad(array, margins, value=value)

@@ -1,0 +1,124 @@
+"""What ``model.json`` of a model pack may say. Reading one validates every field and bounds every size."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+FORMAT_VERSION = 1
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Text = Annotated[str, Field(max_length=20_000)]
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Strict(BaseModel):
+    """Unknown fields are errors, so that a newer format is never half understood."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SegmentClass(Strict):
+    """One foreground class: label value, name, colour (RGB, 0 to 1) and terminology entry (may be empty)."""
+
+    value: Annotated[int, Field(ge=1, le=30)]
+    name: Name
+    color: tuple[Unit, Unit, Unit]
+    terminology: Annotated[str, Field(max_length=1000)] = ""
+
+
+class InputSpec(Strict):
+    """How a source image becomes network input.
+
+    The image keeps its aspect ratio: it is scaled to fit `size` (array order) and padded at the far ends. Intensities are
+    standardised per image and modality: mean 0, standard deviation 1, clipped to +-`clip`.
+    """
+
+    spatial_dims: Literal[2, 3] = 2
+    modalities: Annotated[tuple[Name, ...], Field(min_length=1, max_length=8)]
+    size: Annotated[tuple[Annotated[int, Field(ge=16, le=2048)], ...], Field(min_length=2, max_length=3)]
+    intensity: Literal["standardise"] = "standardise"
+    clip: Annotated[float, Field(gt=0, le=100)] = 4.0
+
+    @model_validator(mode="after")
+    def _size_matches(self) -> InputSpec:
+        if len(self.size) != self.spatial_dims:
+            raise ValueError("size must have one number per spatial dimension")
+        return self
+
+
+class BranchSpec(Strict):
+    """One network of the pack: its weights file, architecture and the modalities (indices) that it reads."""
+
+    file: Annotated[str, Field(pattern=r"^branch-[1-9]\.safetensors$")]
+    architecture: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    modalities: Annotated[tuple[Annotated[int, Field(ge=0, le=7)], ...], Field(min_length=1, max_length=8)]
+
+
+class Calibration(Strict):
+    """Softmax temperature of each branch and where it was fitted; ``fitted_on`` empty means not calibrated."""
+
+    temperatures: Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, max_length=9)]
+    fitted_on: Text = ""
+
+
+class Quality(Strict):
+    """One measured figure: metric, value, on what, and on how many cases it rests."""
+
+    metric: Name
+    value: float
+    data: Text
+    cases: Annotated[int, Field(ge=0)]
+
+
+class Provenance(Strict):
+    """How the weights came to be. The data are named by fingerprint only."""
+
+    method: Name
+    seed: int
+    iterations: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0)]
+    labelled: Annotated[int, Field(ge=0)]
+    unlabelled: Annotated[int, Field(ge=0)]
+    data_fingerprint: Name
+    started_from: Text = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+    threads: int | None = None
+    precision: str = ""
+
+
+class PackManifest(Strict):
+    """The whole of ``model.json``."""
+
+    format_version: Literal[1] = 1
+    name: Name
+    description: Text = ""
+    input: InputSpec
+    classes: Annotated[tuple[SegmentClass, ...], Field(min_length=1, max_length=30)]
+    branches: Annotated[tuple[BranchSpec, ...], Field(min_length=1, max_length=9)]
+    calibration: Calibration
+    quality: tuple[Quality, ...] = ()
+    provenance: Provenance
+    licence: Text = ""
+    attribution: Text = ""
+
+    @field_validator("classes")
+    @classmethod
+    def _values_consecutive(cls, classes: tuple[SegmentClass, ...]) -> tuple[SegmentClass, ...]:
+        if [c.value for c in classes] != list(range(1, len(classes) + 1)):
+            raise ValueError("class values must be 1, 2, 3, ...")
+        if len({c.name for c in classes}) != len(classes):
+            raise ValueError("class names must differ")
+        return classes
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> PackManifest:
+        if len(self.calibration.temperatures) != len(self.branches):
+            raise ValueError("one temperature per branch")
+        if len({b.file for b in self.branches}) != len(self.branches):
+            raise ValueError("branches must have files of their own")
+        if any(m >= len(self.input.modalities) for b in self.branches for m in b.modalities):
+            raise ValueError("a branch reads a modality that the input does not have")
+        return self

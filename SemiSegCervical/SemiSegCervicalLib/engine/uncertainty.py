@@ -1,0 +1,75 @@
+"""How sure the branches are together, and how much they disagree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Shannon entropy over the class axis, divided by ``log C`` so that it lies in [0, 1].
+
+    Args:
+        probabilities: ``(N, C, *spatial)``, summing to 1 over axis 1.
+
+    Returns:
+        ``(N, *spatial)``.
+
+    Raises:
+        ValueError: the input is not a probability map.
+    """
+    _check(probabilities)
+    p = probabilities.float()
+    return torch.special.entr(p).sum(dim=1).div(math.log(p.shape[1])).clamp(0.0, 1.0)
+
+
+def split(probabilities: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Total uncertainty of the branches' mean, and the part that is disagreement.
+
+    ``total = H(mean_k p_k)``; ``disagreement = H(mean_k p_k) - mean_k H(p_k)`` is the Jensen-Shannon divergence. Both are
+    divided by ``log C``.
+
+    Args:
+        probabilities: one ``(N, C, *spatial)`` map per branch.
+
+    Returns:
+        Two maps ``(N, *spatial)`` in [0, 1]. Disagreement is None with a single branch, for one vote cannot differ.
+    """
+    if not probabilities:
+        raise ValueError("no branch, no uncertainty")
+    total = entropy(torch.stack([p.float() for p in probabilities]).mean(dim=0))
+    if len(probabilities) == 1:
+        return total, None
+    within = torch.stack([entropy(p) for p in probabilities]).mean(dim=0)
+    return total, (total - within).clamp(0.0, 1.0)
+
+
+def expected_dice(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Dice that the model itself expects of its labels, per class.
+
+    ``E[Dice_c] ~ 2 sum_{v: label=c} p_c(v) / (sum_v p_c(v) + |label=c|)``, the ratio of expectations.
+
+    Args:
+        probabilities: ``(C, *spatial)``.
+        labels: ``(*spatial)`` integers, the labels that the probabilities gave.
+
+    Returns:
+        ``(C,)``; NaN for a class that is neither labelled nor expected anywhere (less than one voxel in sum).
+    """
+    classes = probabilities.shape[0]
+    chosen = torch.nn.functional.one_hot(labels.long(), classes).movedim(-1, 0).to(probabilities.dtype)
+    axes = tuple(range(1, probabilities.ndim))
+    both = (probabilities * chosen).sum(axes)
+    size = probabilities.sum(axes) + chosen.sum(axes)
+    return torch.where(size < 1.0, torch.full_like(size, torch.nan), 2 * both / size.clamp_min(1e-9))
+
+
+def _check(probabilities: Tensor) -> None:
+    lowest = probabilities.min()
+    off = (probabilities.float().sum(dim=1) - 1.0).abs().max()
+    # A logit map given by mistake is the defect this stops; 2e-2 leaves room for half precision.
+    if not (lowest >= 0.0 and off < 2e-2):
+        raise ValueError("expected probabilities: none below 0, and a sum of 1 over the classes")

@@ -1,0 +1,1 @@
+"""What learns: training from partly segmented data, and the command line."""

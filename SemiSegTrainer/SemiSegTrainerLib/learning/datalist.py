@@ -1,0 +1,147 @@
+"""Datalists: which files are training, unlabelled, validation and test cases, and how complete their labels are.
+
+The JSON is the one that MONAI's `load_decathlon_datalist` reads, with the list `unlabeled` and, per entry, what the zeros
+of its label map mean (see `targets.Completeness`).
+"""
+
+from __future__ import annotations
+
+import colorsys
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from SemiSegCervicalLib.engine.files import Spacing, stem
+from SemiSegCervicalLib.engine.schema import SegmentClass
+from SemiSegCervicalLib.errors import SemiSegError
+
+from .targets import Completeness
+
+LISTS = ("training", "unlabeled", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One case of a datalist.
+
+    Attributes:
+        id: name of the case, from its entry or its first file.
+        images: one file per modality.
+        label: label map, or None.
+        spacing: what the entry says of the voxel size.
+        completeness: what the zeros of the label map mean.
+        group: patient or sequence; a group must not be split across training and evaluation.
+    """
+
+    id: str
+    images: tuple[Path, ...]
+    label: Path | None
+    spacing: Spacing
+    completeness: Completeness
+    group: str | None
+
+
+@dataclass(frozen=True)
+class Datalist:
+    """A datalist with its paths resolved."""
+
+    path: Path
+    modalities: tuple[str, ...]
+    classes: tuple[SegmentClass, ...]
+    lists: dict[str, tuple[Entry, ...]]
+
+    def __getitem__(self, name: str) -> tuple[Entry, ...]:
+        """Return the list `name`, empty where the file has none."""
+        return self.lists.get(name, ())
+
+
+def read_datalist(path: Path) -> Datalist:
+    """Read and check a datalist.
+
+    Raises:
+        SemiSegError: missing, not JSON, without classes, with a malformed entry, or with a case or group in both training
+            and evaluation lists.
+    """
+    if not path.is_file():
+        raise SemiSegError("missing-file", f"There is no datalist {path}", "Check the path", "reading")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(raw, dict):
+            raise ValueError("it is not a JSON object")
+        classes = _classes(raw)
+        modality = raw.get("modality") or {"0": "image"}
+        modalities = tuple(str(modality[k]) for k in sorted(modality, key=int))
+        lists = {
+            name: tuple(_entry(e, path.parent, classes) for e in raw.get(name, ())) for name in LISTS
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SemiSegError(
+            "bad-datalist", f"{path} is not a usable datalist: {error}",
+            "Compare it with the datalist section of the README", "reading",
+        ) from error  # fmt: skip
+    datalist = Datalist(path, modalities, classes, lists)
+    _refuse_leaks(datalist)
+    return datalist
+
+
+def _classes(raw: dict[str, Any]) -> tuple[SegmentClass, ...]:
+    labels = {int(k): str(v) for k, v in raw["labels"].items() if int(k) != 0}
+    if sorted(labels) != list(range(1, len(labels) + 1)) or not labels:
+        raise ValueError("labels must be numbered 1, 2, 3, ... (0 is background)")
+    details = raw.get("segments", {})
+    classes = []
+    for value, name in sorted(labels.items()):
+        detail = details.get(str(value), {})
+        # Hues a golden angle apart stay distinct however many there are.
+        color = tuple(detail.get("color") or colorsys.hsv_to_rgb((0.11 + 0.618034 * value) % 1, 0.75, 0.95))
+        classes.append(
+            SegmentClass(value=value, name=detail.get("name", name), color=color, terminology=detail.get("terminology", ""))  # type: ignore[arg-type]
+        )
+    return tuple(classes)
+
+
+def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...]) -> Entry:
+    images = raw["image"] if isinstance(raw["image"], list) else [raw["image"]]
+    values = {c.name: c.value for c in classes}
+
+    def finished(segments: Iterable[int | str]) -> tuple[int, ...]:
+        chosen = tuple(s if isinstance(s, int) else values[s] for s in segments)
+        if any(not 1 <= v <= len(classes) for v in chosen):
+            raise ValueError(f"segments {list(chosen)} are not all in the class list")
+        return chosen
+
+    completeness = Completeness(
+        complete=bool(raw.get("complete", True)),
+        background=raw.get("background"),
+        ignore=raw.get("ignore"),
+        slices=tuple(map(int, raw["slices"])) if raw.get("slices") is not None else None,
+        segments=finished(raw["segments"]) if raw.get("segments") is not None else None,
+    )
+    spacing: Spacing = "file"
+    if "spacing" in raw:
+        spacing = None if raw["spacing"] is None else tuple(map(float, raw["spacing"]))
+    group = raw.get("group", raw.get("sequence"))
+    return Entry(
+        id=str(raw.get("id") or stem(Path(images[0]))),
+        images=tuple(folder / p for p in images),
+        label=folder / raw["label"] if raw.get("label") else None,
+        spacing=spacing,
+        completeness=completeness,
+        group=None if group is None else str(group),
+    )
+
+
+def _refuse_leaks(datalist: Datalist) -> None:
+    """A case or group that is trained on must not be evaluated on."""
+    learned = [e for name in ("training", "unlabeled") for e in datalist[name]]
+    files = {e.images[0].resolve() for e in learned}
+    groups = {e.group for e in learned if e.group is not None}
+    for name in ("validation", "test"):
+        for entry in datalist[name]:
+            if entry.images[0].resolve() in files or entry.group in groups:
+                raise SemiSegError(
+                    "leak", f"{entry.id} is in the list {name}, but it or its group is also trained on",
+                    "Keep every patient or sequence in one list only", "reading",
+                )  # fmt: skip

@@ -1,0 +1,131 @@
+"""A model against reference labels: per case, per segment, and in the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from SemiSegCervicalLib.engine.files import read_image, read_labels
+from SemiSegCervicalLib.engine.predict import Predictor
+from SemiSegCervicalLib.engine.schema import SegmentClass
+
+from .datalist import Entry
+from .metrics import Agreement, compare
+from .targets import membership, possible_classes
+
+
+@dataclass(frozen=True)
+class CaseFigures:
+    """The figures of one case by segment name."""
+
+    case: str
+    segments: dict[str, Agreement]
+
+    @property
+    def dice(self) -> float:
+        """Mean Dice over the segments that have one; a segment missed or invented counts 0."""
+        return nan_mean([a.dice for a in self.segments.values()])
+
+
+def compare_labels(
+    labels: np.ndarray,
+    entry: Entry,
+    classes: Sequence[SegmentClass],
+    spacing: Sequence[float] | None,
+    distances: bool = True,
+) -> CaseFigures:
+    """Compare a label map with an entry's reference on the voxels that the reference decides.
+
+    Args:
+        labels: integers ``(*spatial)`` on the source grid.
+        entry: the case; it must have a label map.
+        classes: the class list.
+        spacing: mm, or None for distances in voxels.
+        distances: compute HD95 and ASSD.
+    """
+    assert entry.label is not None
+    sets = possible_classes(read_labels(entry.label, labels.shape), len(classes) + 1, entry.completeness)
+    member = membership(torch.from_numpy(sets)[None], len(classes) + 1)[0].numpy()
+    single = (sets & (sets - 1)) == 0
+    segments = {}
+    for c in classes:
+        reference = single & member[c.value]
+        known = reference | ~member[c.value]
+        segments[c.name] = compare(
+            labels == c.value, reference, spacing, None if known.all() else known, distances
+        )
+    return CaseFigures(entry.id, segments)
+
+
+def evaluate_model(
+    predictor: Predictor,
+    entries: Sequence[Entry],
+    distances: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[CaseFigures]:
+    """Predict every entry that has a label map and compare.
+
+    Args:
+        predictor: the model.
+        entries: cases; those without a label map are passed over.
+        distances: compute HD95 and ASSD.
+        progress: called with (done, total).
+    """
+    usable = [e for e in entries if e.label is not None]
+    figures = []
+    for done, entry in enumerate(usable):
+        image = read_image(entry.images, entry.spacing)
+        labels = predictor.predict(image).labels
+        figures.append(
+            compare_labels(labels, entry, predictor.pack.manifest.classes, image.spacing, distances)
+        )
+        if progress:
+            progress(done + 1, len(usable))
+    return figures
+
+
+def summarise(figures: Sequence[CaseFigures]) -> dict[str, Any]:
+    """Collect figures for a JSON file: means over cases, per segment, failures, and every case."""
+    names = list(figures[0].segments) if figures else []
+    per_segment = {}
+    for name in names:
+        agreements = [f.segments[name] for f in figures]
+        per_segment[name] = {
+            "dice": _plain(nan_mean([a.dice for a in agreements])),
+            "hd95": _plain(nan_mean([a.hd95 for a in agreements])),
+            "assd": _plain(nan_mean([a.assd for a in agreements])),
+            "failures": sum(a.failed for a in agreements),
+            "voxels": sum(a.voxels for a in agreements),
+        }
+    every = [a for f in figures for a in f.segments.values()]
+    return {
+        "cases_count": len(figures),
+        "dice": _plain(nan_mean([f.dice for f in figures])),
+        "hd95": _plain(nan_mean([a.hd95 for a in every])),
+        "assd": _plain(nan_mean([a.assd for a in every])),
+        "failures": sum(a.failed for a in every),
+        "segments": per_segment,
+        "cases": [
+            {
+                "case": f.case,
+                "dice": _plain(f.dice),
+                "segments": {n: {k: _plain(v) for k, v in asdict(a).items()} for n, a in f.segments.items()},
+            }
+            for f in figures
+        ],
+    }
+
+
+def nan_mean(values: Sequence[float]) -> float:
+    """Mean over the values that are numbers; NaN if none is."""
+    numbers = [v for v in values if not np.isnan(v)]
+    return float(np.mean(numbers)) if numbers else float("nan")
+
+
+def _plain(value: Any) -> Any:
+    """NaN is not JSON: null."""
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -1,0 +1,1 @@
+"""The training methods: one recipe per file, found by its name."""

@@ -1,0 +1,132 @@
+"""What one training step holds, and the contracts of the pieces that read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from SemiSegCervicalLib.engine.branch import BranchOutput
+
+from .schedules import Schedule
+from .targets import decided
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Row i shows row `partner[i]` wherever `mask[i]` is True.
+
+    Attributes:
+        partner: ``(N,)`` row indices.
+        mask: bool ``(N, *spatial)``.
+    """
+
+    partner: Tensor
+    mask: Tensor
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """Mix the rows of ``(N, *spatial)`` or ``(N, C, *spatial)``."""
+        mask = self.mask if maps.ndim == self.mask.ndim else self.mask.unsqueeze(1)
+        return torch.where(mask, maps[self.partner], maps)
+
+
+@dataclass
+class View:
+    """A batch of augmented images and what is known about their voxels.
+
+    Attributes:
+        images: ``(N, M, *spatial)``.
+        possible: class sets ``(N, *spatial)``, moved with the images' geometry; "every class" outside the source image.
+        inside: bool ``(N, *spatial)``: the voxel comes from the source image, not from padding or beyond its border.
+        cases: index of each row's case in the training data; equal numbers are the same image.
+        mixing: where parts of the rows were swapped (CutMix), the swap, for targets to follow.
+    """
+
+    images: Tensor
+    possible: Tensor
+    inside: Tensor
+    cases: Tensor
+    mixing: Mixing | None = None
+
+    def mixed(self, maps: Tensor) -> Tensor:
+        """Put a map of the unmixed rows, ``(N, ..., *spatial)``, through this view's mixing."""
+        return maps if self.mixing is None else self.mixing(maps)
+
+
+@dataclass
+class Step:
+    """One iteration: its views and what students and teachers made of them.
+
+    Attributes:
+        progress: share of the run that is done, 0 to 1.
+        classes: number of classes, background included.
+        views: the views by name, e.g. ``labelled``, ``weak``, ``strong``. Rows of ``weak`` and ``strong`` correspond and
+            share their geometry.
+        students: per branch, the output for each view it saw.
+        teachers: per branch, detached probabilities ``(N, C, *spatial)`` of its weight average by view.
+    """
+
+    progress: float
+    classes: int
+    views: dict[str, View]
+    students: list[dict[str, BranchOutput]] = field(default_factory=list)
+    teachers: list[dict[str, Tensor]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PseudoLabel:
+    """What a source says about a view: detached, and never at odds with what is annotated.
+
+    Attributes:
+        probabilities: ``(N, C, *spatial)``, zero for impossible classes.
+        weight: ``(N, *spatial)`` in [0, 1]; 0 means ignore, never background.
+    """
+
+    probabilities: Tensor
+    weight: Tensor
+
+
+class PseudoLabelSource(Protocol):
+    """Where a student's targets come from. The source owns the stop-gradient."""
+
+    def __call__(self, step: Step, student: int, view: str) -> PseudoLabel:
+        """Return the targets of branch `student` for `view`."""
+
+
+@dataclass(frozen=True)
+class TermValue:
+    """A term's loss and the number of voxels, pairs or images that it rests on.
+
+    Without support the loss is an exact zero that still hangs on the graph.
+    """
+
+    loss: Tensor
+    support: int
+
+
+class LossTerm(Protocol):
+    """A pure function of a step."""
+
+    def __call__(self, step: Step) -> TermValue:
+        """Return the loss summed over the branches."""
+
+
+@dataclass(frozen=True)
+class WeightedTerm:
+    """A term of a method: its name in the history, the term, and its weight over the run."""
+
+    name: str
+    term: LossTerm
+    weight: Schedule
+
+
+def zero_of(tensor: Tensor) -> Tensor:
+    """Return 0 connected to the graph of `tensor`."""
+    return (tensor * 0.0).sum()
+
+
+def undecided_weight(view: View) -> Tensor:
+    """Float map ``(N, *spatial)``: 1 where a pseudo-label has something to say: inside the image and not decided."""
+    return (view.inside & ~decided(view.possible)).to(torch.float32)

@@ -1,0 +1,124 @@
+"""Set-valued targets: for every voxel, the set of classes that it may still be.
+
+A set is a bit mask (bit c = class c is possible). Full label maps, annotated slices, unfinished segments, scribbles and
+unlabelled cases are then one thing, and one loss serves them all. Zero in a label map never means background by itself:
+`Completeness` says which region and which segments are finished.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from SemiSegCervicalLib.errors import SemiSegError
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """What the zeros of a label map mean. The default is a finished map: 0 is background.
+
+    Attributes:
+        complete: False for scribbles: an unpainted voxel has not been looked at.
+        background: label value that means "certainly background".
+        ignore: label value that means "not looked at".
+        slices: 3D only: planes (first array axis) that are annotated; None for all.
+        segments: class values whose outline is finished; None for all. An unpainted voxel may belong to any other.
+    """
+
+    complete: bool = True
+    background: int | None = None
+    ignore: int | None = None
+    slices: tuple[int, ...] | None = None
+    segments: tuple[int, ...] | None = None
+
+
+def every_class(classes: int) -> int:
+    """Return the mask that says nothing: all of `classes` (background included) are possible."""
+    return (1 << classes) - 1
+
+
+def possible_classes(labels: np.ndarray, classes: int, completeness: Completeness | None = None) -> np.ndarray:
+    """Turn a label map into class sets.
+
+    Args:
+        labels: integers ``(*spatial)``.
+        classes: number of classes, background included.
+        completeness: what its zeros mean.
+
+    Returns:
+        int32 bit masks ``(*spatial)``.
+
+    Raises:
+        SemiSegError: a label value that is neither a class nor one of the special values, or a slice that is not there.
+    """
+    told = completeness or Completeness()
+    unknown = every_class(classes)
+    unpainted = 1
+    if not told.complete:
+        unpainted = unknown
+    elif told.segments is not None:
+        # An outline that is finished excludes its class here; an unfinished one may still reach this voxel.
+        unpainted = unknown & ~sum(1 << c for c in told.segments)
+    largest = max(int(labels.max()), 0)
+    table = np.zeros(largest + 1, dtype=np.int32)
+    table[0] = unpainted
+    for c in range(1, min(classes, largest + 1)):
+        table[c] = 1 << c
+    for value, mask in ((told.background, 1), (told.ignore, unknown)):
+        if value is not None and value <= largest:
+            table[value] = mask
+    found = np.unique(labels)
+    if found[0] < 0 or not table[found].all():
+        strange = [int(v) for v in found if v < 0 or not table[v]]
+        raise SemiSegError(
+            "unknown-label",
+            f"The label map holds the value {', '.join(map(str, strange[:5]))}, which is not in the class list (0 to {classes - 1})",
+            "Correct the label map, add the class, or declare the value as ignore or background",
+            "reading",
+        )
+    sets = table[labels]
+    if told.slices is not None:
+        outside = np.ones(labels.shape[0], dtype=bool)
+        if any(not 0 <= s < labels.shape[0] for s in told.slices):
+            raise SemiSegError(
+                "bad-slice", f"The annotated slices {list(told.slices)} are not all within 0 to {labels.shape[0] - 1}",
+                "Correct the list of slices", "reading",
+            )  # fmt: skip
+        outside[list(told.slices)] = False
+        sets[outside] = np.where(labels[outside] == 0, unknown, sets[outside])
+    return sets
+
+
+def membership(possible: Tensor, classes: int) -> Tensor:
+    """Spread masks ``(N, *spatial)`` over a class axis: bool ``(N, C, *spatial)``, True where the class is possible."""
+    bits = torch.arange(classes, device=possible.device).view(1, -1, *(1,) * (possible.ndim - 1))
+    return (possible.unsqueeze(1) >> bits) & 1 == 1
+
+
+def decided(possible: Tensor) -> Tensor:
+    """Bool map: exactly one class is possible."""
+    return (possible & (possible - 1)) == 0
+
+
+def informative(possible: Tensor, classes: int) -> Tensor:
+    """Bool map: at least one class is ruled out."""
+    return possible != every_class(classes)
+
+
+def project(probabilities: Tensor, possible: Tensor) -> Tensor:
+    """Take the mass off impossible classes and renormalise, so that no pseudo-label contradicts an annotation.
+
+    Args:
+        probabilities: ``(N, C, *spatial)``.
+        possible: masks ``(N, *spatial)``.
+
+    Returns:
+        ``(N, C, *spatial)``, zero outside the set; uniform over the set where it had no mass at all.
+    """
+    allowed = membership(possible, probabilities.shape[1]).to(probabilities.dtype)
+    kept = probabilities * allowed
+    mass = kept.sum(dim=1, keepdim=True)
+    return torch.where(mass > 1e-6, kept / mass.clamp_min(1e-6), allowed / allowed.sum(dim=1, keepdim=True))

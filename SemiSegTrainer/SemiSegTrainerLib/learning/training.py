@@ -1,0 +1,349 @@
+"""The training loop: views, one forward pass per branch, terms, one optimiser step; with checkpoints and resume."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import monai
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from SemiSegCervicalLib.engine.branch import Branch, BranchOutput
+from SemiSegCervicalLib.engine.device import resolve_device
+from SemiSegCervicalLib.errors import SemiSegError
+
+from .averages import WeightAverage
+from .checkpoint import load_checkpoint, save_checkpoint
+from .data import TrainingData, mix_seed
+from .history import History
+from .method import Method
+from .schedules import polynomial_decay
+from .step import Step
+from .views import ViewPlan
+
+CHECKPOINT = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run depends on besides its data and method.
+
+    Attributes:
+        iterations: of the whole run; None while `minutes` has not been turned into iterations yet.
+        minutes: wished length; turned into iterations once, after a measured warm-up.
+        seed: of everything random.
+        learning_rate: of AdamW at the start; it decays as ``(1 - t)^0.9``.
+        weight_decay: of AdamW.
+        ema_decay: of the weight averages that teach and that are saved.
+        gradient_clip: largest norm of a step's gradient.
+        precision: ``auto``, ``32-true`` or ``bf16-mixed``.
+        checkpoint_seconds: at least every so often the run is saved.
+        log_every: iterations that one row of the history averages.
+        plan: batch sizes and augmentation.
+    """
+
+    iterations: int | None = 600
+    minutes: float | None = None
+    seed: int = 0
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    ema_decay: float = 0.99
+    gradient_clip: float = 5.0
+    precision: str = "auto"
+    checkpoint_seconds: float = 30.0
+    log_every: int = 10
+    plan: ViewPlan = field(default_factory=ViewPlan)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Said after every iteration: how far, how long still, and the last values of the terms."""
+
+    iteration: int
+    iterations: int
+    seconds_left: float
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The trained branches (their weight averages) and what the run took."""
+
+    branches: list[Branch]
+    iterations: int
+    seconds: float
+    precision: str
+    device: str
+    history: History
+
+
+class NonFiniteLossError(SemiSegError):
+    """A term became NaN or infinite; the message names it."""
+
+    def __init__(self, term: str, iteration: int) -> None:
+        super().__init__(
+            "not-finite-loss",
+            f"The term {term} became NaN or infinite in iteration {iteration}",
+            "Lower the learning rate, or resume from the last checkpoint with 32-bit precision",
+            "training",
+        )
+
+
+def choose_precision(wish: str, device: torch.device) -> str:
+    """Return the precision that Lightning Fabric is told.
+
+    ``auto`` is bfloat16 where the hardware multiplies it natively (CUDA from Ampere on, CPUs with AMX), else float32.
+    """
+    if wish != "auto":
+        return wish
+    if device.type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
+        return "bf16-mixed"
+    return "32-true"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a run's reproducibility depends on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+        "numpy": np.__version__,
+    }
+
+
+class Training:
+    """One run: create it, then `run` it; a run that finds its checkpoint goes on where it stopped."""
+
+    def __init__(
+        self,
+        branches: Sequence[Branch],
+        method: Method,
+        data: TrainingData,
+        classes: int,
+        settings: Settings,
+        folder: Path | None = None,
+        device: str = "auto",
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            branches: the networks, with projectors of `method.embedding_size`.
+            method: the recipe.
+            data: all cases.
+            classes: number of classes, background included.
+            settings: budget, seed, optimiser, augmentation.
+            folder: where checkpoints go; None keeps none.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        """
+        self.method, self.classes, self.settings = method, classes, settings
+        self.checkpoint = folder / CHECKPOINT if folder else None
+        self.device = resolve_device(device)
+        self.precision = choose_precision(settings.precision, self.device)
+        self.fabric = Fabric(accelerator=self.device.type, devices=1, precision=self.precision)  # type: ignore[arg-type]
+        self.data = data.to(self.device)
+        # Copied before Fabric wraps the branches: an average must own plain modules.
+        self.averages = [WeightAverage(b, settings.ema_decay) for b in branches]
+        for average in self.averages:
+            average.model.to(self.device)
+        self.branches = list(branches)
+        self.modules = [self.fabric.setup_module(b) for b in branches]
+        parameters = [p for b in branches for p in b.parameters()]
+        self.optimiser = self.fabric.setup_optimizers(
+            torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        )
+        self.parameters = parameters
+        self.iteration = 0
+        self.iterations = settings.iterations
+        self.seconds = 0.0
+        self.history = History([t.name for t in method.terms])
+
+    # -- one step ------------------------------------------------------------------------------------------------------
+
+    def step(self, iteration: int) -> dict[str, float]:
+        """Do one iteration; return the terms' values, their supports and the gradient norm."""
+        assert self.iterations
+        progress = iteration / self.iterations
+        rate = self.settings.learning_rate * polynomial_decay(progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        # Dropout and the like draw from the global generator: seeding it per iteration makes a resumed run the same run.
+        torch.manual_seed(mix_seed(self.settings.seed, iteration, "global"))
+        state = self._look(iteration, progress)
+        values: dict[str, float] = {"learning_rate": rate}
+        total: Tensor | None = None
+        for weighted in self.method.terms:
+            value = weighted.term(state)
+            number = float(value.loss.detach())
+            if not np.isfinite(number):
+                raise NonFiniteLossError(weighted.name, iteration)
+            values[weighted.name] = number
+            values[f"{weighted.name}_support"] = float(value.support)
+            part = weighted.weight(progress) * value.loss
+            total = part if total is None else total + part
+        assert total is not None
+        self.optimiser.zero_grad()
+        self.fabric.backward(total)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
+        values["gradient_norm"] = float(norm)
+        if not np.isfinite(values["gradient_norm"]):
+            raise NonFiniteLossError("gradient", iteration)
+        self.optimiser.step()
+        for average, branch in zip(self.averages, self.branches, strict=True):
+            average.update(branch, iteration)
+        return values
+
+    def _look(self, iteration: int, progress: float) -> Step:
+        """Build the views and let students and teachers answer them, each branch in one forward pass."""
+        views = self.settings.plan.build(self.data, self.classes, self.method, iteration, self.settings.seed)
+        state = Step(progress, self.classes, views)
+        seen = [v for v in self.method.student_views if v in views]
+        counts = [len(views[v].images) for v in seen]
+        batch = torch.cat([views[v].images for v in seen])
+        for module in self.modules:
+            output: BranchOutput = module(batch)
+            parts = output.logits.split(counts)
+            embeddings = output.embedding.split(counts) if output.embedding is not None else [None] * len(seen)
+            state.students.append(
+                {v: BranchOutput(p, {}, e) for v, p, e in zip(seen, parts, embeddings, strict=True)}
+            )
+        taught = [v for v in self.method.teacher_views if v in views]
+        if taught:
+            counts = [len(views[v].images) for v in taught]
+            batch = torch.cat([views[v].images for v in taught])
+            with torch.no_grad(), self.fabric.autocast():
+                for average in self.averages:
+                    p = average.model(batch).logits.float().softmax(dim=1).split(counts)
+                    state.teachers.append(dict(zip(taught, p, strict=True)))
+        return state
+
+    # -- the run -------------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        on_progress: Callable[[Progress], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> TrainingResult:
+        """Train to the end of the budget.
+
+        Args:
+            on_progress: called after every iteration.
+            should_stop: asked before every iteration; on True the run is saved and ends there.
+
+        Returns:
+            The weight averages of the branches and what the run took.
+
+        Raises:
+            NonFiniteLossError: a term or the gradient is not finite.
+            SemiSegError: a checkpoint cannot be written.
+        """
+        if self.checkpoint and self.checkpoint.exists():
+            self.restore(load_checkpoint(self.checkpoint))
+        for module in self.modules:
+            module.train()
+        if self.iterations is None:
+            self.iterations = self._measure()
+        started, before, saved = time.perf_counter(), self.seconds, time.perf_counter()
+        first = self.iteration
+        while self.iteration < self.iterations and not (should_stop and should_stop()):
+            values = self.step(self.iteration)
+            self.iteration += 1
+            now = time.perf_counter()
+            self.seconds = before + now - started
+            self.history.add(self.iteration, self.seconds, values, self.settings.log_every)
+            if on_progress:
+                pace = (now - started) / (self.iteration - first)
+                left = pace * (self.iterations - self.iteration)
+                on_progress(Progress(self.iteration, self.iterations, left, values))
+            if self.checkpoint and (
+                now - saved >= self.settings.checkpoint_seconds or self.iteration == self.iterations
+            ):
+                self.save()
+                saved = time.perf_counter()
+        if self.checkpoint and self.iteration < self.iterations:
+            self.save()
+        return TrainingResult(
+            [a.model for a in self.averages],  # type: ignore[misc]
+            self.iteration, self.seconds, self.precision, str(self.device), self.history,
+        )  # fmt: skip
+
+    def _measure(self, warm_up: int = 3, timed: int = 6) -> int:
+        """Turn the wished minutes into iterations by timing a few steps, which are then undone."""
+        assert self.settings.minutes is not None
+        before = self.state()
+        before = {**before, "branches": [{k: v.clone() for k, v in s.items()} for s in before["branches"]],
+                  "averages": [{k: v.clone() for k, v in s.items()} for s in before["averages"]]}  # fmt: skip
+        self.iterations = 10**9
+        for i in range(warm_up):
+            self.step(i)
+        started = time.perf_counter()
+        for i in range(timed):
+            self.step(warm_up + i)
+        pace = (time.perf_counter() - started) / timed
+        self.iterations = None
+        self.optimiser.state.clear()
+        self.restore(before)
+        return max(10, int(self.settings.minutes * 60 / pace))
+
+    # -- saving --------------------------------------------------------------------------------------------------------
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must be equal for a checkpoint to be of this run."""
+        settings = {k: v for k, v in asdict(self.settings).items() if k not in ("checkpoint_seconds",)}
+        return {
+            "method": self.method.name,
+            "fingerprint": self.data.fingerprint,
+            "settings": repr(settings),
+            "branches": [repr(b) for b in self.branches],
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that a resumed run needs."""
+        return {
+            "identity": self.identity(),
+            "iteration": self.iteration,
+            "iterations": self.iterations,
+            "seconds": self.seconds,
+            "branches": [b.state_dict() for b in self.branches],
+            "averages": [a.model.state_dict() for a in self.averages],
+            "optimiser": self.optimiser.state_dict(),
+            "history": self.history.state(),
+            "threads": torch.get_num_threads(),
+            "precision": self.precision,
+            "versions": versions(),
+        }
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        assert self.checkpoint
+        save_checkpoint(self.checkpoint, self.state())
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state.
+
+        Raises:
+            SemiSegError: it belongs to a run with other data, method or settings.
+        """
+        mine = self.identity()
+        differing = [k for k in mine if state.get("identity", {}).get(k) != mine[k]]
+        if differing:
+            raise SemiSegError(
+                "other-run", f"The checkpoint belongs to a run with other {', '.join(differing)}",
+                "Resume with the same data and options, or choose another output folder", "settings",
+            )  # fmt: skip
+        self.iteration, self.iterations = state["iteration"], state["iterations"]
+        self.seconds = state["seconds"]
+        for branch, weights in zip(self.branches, state["branches"], strict=True):
+            branch.load_state_dict(weights)
+        for average, weights in zip(self.averages, state["averages"], strict=True):
+            average.model.load_state_dict(weights)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.history = History.from_state(state["history"])

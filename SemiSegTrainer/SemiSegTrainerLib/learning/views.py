@@ -1,0 +1,69 @@
+"""From cases to views: what the students and teachers of one step look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from .augment import STRONG, Draw, Geometry, Intensity, change_intensity, cut_mix, warp, warp_grid
+from .data import TrainingData, draw_cases, mix_seed
+from .method import Method
+from .step import View
+from .targets import every_class
+
+
+@dataclass(frozen=True)
+class ViewPlan:
+    """How many cases a step draws, and how its views are augmented.
+
+    ``labelled`` shows cases with annotated voxels, ``weak`` and ``strong`` the same cases with undecided voxels in the same
+    geometry. Labelled and weak views differ from the image by geometry and moderate intensities, strong ones by more.
+
+    Attributes:
+        labelled: cases per step with annotations.
+        unlabelled: cases per step with undecided voxels.
+    """
+
+    labelled: int = 4
+    unlabelled: int = 4
+    geometry: Geometry = field(default_factory=Geometry)
+    intensity: Intensity = field(default_factory=Intensity)
+    weak: Intensity = field(default_factory=lambda: Intensity(chance=0.0))
+    strong: Intensity = STRONG
+
+    def build(self, data: TrainingData, classes: int, method: Method, iteration: int, seed: int) -> dict[str, View]:
+        """Build the views of an iteration: a function of (seed, iteration) and the data alone."""
+        cases = draw_cases(data.annotated, self.labelled, iteration, seed, "labelled")
+        views = {"labelled": self._warped(data, cases, classes, iteration, seed, "labelled")}
+        labelled = views["labelled"]
+        draw = self._draw("labelled-intensity", len(cases), labelled, iteration, seed)
+        labelled.images = change_intensity(labelled.images, draw, self.intensity)
+        if not method.uses_unlabelled or not data.open:
+            return views
+        cases = draw_cases(data.open, self.unlabelled, iteration, seed, "unlabelled")
+        base = self._warped(data, cases, classes, iteration, seed, "unlabelled")
+        draw = self._draw("weak", len(cases), base, iteration, seed)
+        views["weak"] = View(change_intensity(base.images, draw, self.weak), base.possible, base.inside, base.cases)
+        draw = self._draw("strong", len(cases), base, iteration, seed)
+        images = change_intensity(base.images, draw, self.strong)
+        mixing = None
+        if len(cases) > 1 and float(torch.rand((), generator=draw.generator)) < method.cut_mix:
+            mixing = cut_mix(draw, tuple(images.shape[2:]))
+        strong = View(images, base.possible, base.inside, base.cases, mixing)
+        strong.images, strong.possible, strong.inside = map(strong.mixed, (images, base.possible, base.inside))
+        views["strong"] = strong
+        return views
+
+    def _warped(
+        self, data: TrainingData, cases: list[int], classes: int, iteration: int, seed: int, stream: str
+    ) -> View:
+        rows = torch.tensor(cases, device=data.images.device)
+        draw = Draw(
+            torch.Generator().manual_seed(mix_seed(seed, iteration, stream)), len(cases), data.images.device
+        )
+        grid = warp_grid(draw, tuple(data.images.shape[2:]), self.geometry)
+        return View(*warp(data.images[rows], data.possible[rows], grid, every_class(classes)), rows)
+
+    def _draw(self, stream: str, rows: int, view: View, iteration: int, seed: int) -> Draw:
+        return Draw(torch.Generator().manual_seed(mix_seed(seed, iteration, stream)), rows, view.images.device)
