@@ -131,7 +131,7 @@ def _make(environment: Environment) -> None:
     _step(f"Step 1 of {steps}: an empty environment", [sys.executable, "-m", "venv", str(folder)], log)
     for number, name in enumerate(flavour.locks, start=2):
         pip = [str(environment.python), "-m", "pip", "install", "--no-compile", "--only-binary=:all:"]
-        pip += ["--progress-bar=off", "--disable-pip-version-check", "--no-input"]
+        pip += ["--progress-bar=off", "--disable-pip-version-check", "--no-input", "--retries=3"]
         if name == "torch.txt":
             what = (REQUIREMENTS / name).read_text(encoding="utf-8").splitlines()[-1].replace("==", " ")
         else:
@@ -191,9 +191,9 @@ def _step(title: str, command: list[str], log: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock file, so that two calls at once do not set up the same folder; it is freed even by a kill."""
+    """Hold a lock file, so that two calls do not set up one folder at once; even a kill frees it."""
     with path.open("a+b") as file:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             while True:

@@ -45,26 +45,26 @@ def explain(output: str, log: str) -> SetupError:
         output,
     ):
         return SetupError(
-            "the package index cannot be reached. Check the network (behind a proxy: set HTTPS_PROXY) and run the "
-            "same command again; what was already downloaded is not fetched twice where pip keeps a cache."
+            "the package index cannot be reached. Check the network (behind a proxy: set HTTPS_PROXY) and "
+            "run the same command again."
         )
     if re.search(r"DO NOT MATCH THE HASHES", output):
         return SetupError(
-            "a downloaded package is not the one that was locked, so it was not installed. Run the same command "
-            f"again; if it happens again, a mirror or proxy changes packages: {log} names the package."
+            "a downloaded package is not the one that was locked, so it was not installed. Run the same "
+            f"command again; if that does not help, a mirror or proxy changes packages: {log} names the one."
         )
-    if re.search(r"Permission denied|Read-only file system|Errno 13|Errno 30|Access is denied", output):
+    if re.search(r"Permission denied|Read-only file system|Access is denied", output):
         return SetupError(
-            "the environment's folder cannot be written. Name one that can be in SEMISEG_ENV and run the same "
-            f"command again; the details are in {log}."
+            "the environment's folder cannot be written. Name one that can be written in SEMISEG_ENV and run "
+            f"the same command again; the details are in {log}."
         )
     missing = re.search(
         r"(?:No matching distribution found for|satisfies the requirement) ([^\s(;]+)", output
     )
     if missing:
         return SetupError(
-            f"there is no ready-made build of {missing.group(1)} for Python {version} on {where}. Use Python 3.11 "
-            "or 3.12 on 64-bit Linux, Windows or macOS; `test --without-torch` does without PyTorch."
+            f"there is no ready-made build of {missing.group(1)} for Python {version} on {where}. Use Python "
+            "3.11 or 3.12 on 64-bit Linux, Windows or macOS; `test --without-torch` does without PyTorch."
         )
     errors = [
         line.strip() for line in output.splitlines() if line.strip().startswith(("ERROR", "Error", "error:"))
@@ -77,6 +77,6 @@ def disk_fault(needed_gb: float | None = None, free_gb: float | None = None) -> 
     """Say that the disk is full, or (with figures in GB) that it would be."""
     figures = f": {needed_gb:.1f} GB are needed, {free_gb:.1f} GB are free" if needed_gb is not None else ""
     return SetupError(
-        f"the disk is too full for the environment{figures}. Free some space, or name a folder on another disk in "
-        "SEMISEG_ENV (and in TMPDIR for the downloads), and run the same command again."
+        f"the disk is too full for the environment{figures}. Free some space, or name a folder on another "
+        "disk in SEMISEG_ENV (and in TMPDIR for the downloads), and run the same command again."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -12,36 +11,43 @@ from pathlib import Path
 from house.environment import FULL, LIBRARIES, ROOT, TORCH_FREE, Environment, SetupError, prepare
 
 BENCHMARKS = ROOT / "Testing" / "Benchmarks"
-ONE_THREAD = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+# Tests run on one thread each: two runs then give the same figures, and a shared machine is not overrun.
+ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+        "VTK_SMP_MAX_THREADS",
+    ),
+    "1",
 )
 USAGE = """\
-python3 Testing/run.py demo [--out DIR]            the main job on shipped samples, with a report at its end
-python3 Testing/run.py test [--without-torch] ...  style, types and tests; what follows goes to pytest
-python3 Testing/run.py bench NAME [--data DIR]     one benchmark; without NAME: which there are
+usage: python3 Testing/run.py JOB ...
 
-The first call sets up what is needed in a folder of its own in the repository (another place: the folder named
-by SEMISEG_ENV); the next ones reuse it. `test --without-torch` installs and tests all but what needs PyTorch.
-`test` followed by pytest arguments runs only pytest, with them."""
+  demo [--out DIR]            the main job on shipped samples, with a report at its end
+  test [--without-torch] ...  style, types and tests; what follows goes to pytest, which then runs alone
+  bench NAME [--data DIR]     one benchmark; without NAME: which there are
+
+The first call sets up what is needed in a folder of its own in the repository (or in the folder that
+SEMISEG_ENV names); the next ones reuse it. `test --without-torch` leaves out PyTorch and what needs it."""
 
 
 def main(arguments: list[str]) -> int:
     """Run one job and return its exit status: 2 for the user's fault, with one line that says what to do."""
-    parser = argparse.ArgumentParser(prog="run.py", usage=USAGE, add_help=False)
-    parser.add_argument("job", nargs="?", choices=("demo", "test", "bench"))
-    parser.add_argument("-h", "--help", action="store_true")
-    chosen, rest = parser.parse_known_args(arguments[:1])
-    rest += arguments[1:]
-    if chosen.help or chosen.job is None:
+    jobs = {"demo": _demo, "test": _test, "bench": _bench}
+    job = arguments[0] if arguments else ""
+    if job in ("-h", "--help"):
         print(USAGE)
-        return 0 if chosen.help else 2
+        return 0
+    if job not in jobs:
+        fault = f"there is no job named {job}" if job else "a job is missing"
+        print(f"{USAGE}\n\nSemiSeg: {fault}. There are: {', '.join(jobs)}.", file=sys.stderr)
+        return 2
     try:
-        return {"demo": _demo, "test": _test, "bench": _bench}[chosen.job](rest)
-    except SetupError as fault:
-        print(f"SemiSeg: {fault}", file=sys.stderr)
+        return jobs[job](arguments[1:])
+    except SetupError as error:
+        print(f"SemiSeg: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nSemiSeg: stopped. The same command starts again where that is possible.", file=sys.stderr)
@@ -64,7 +70,7 @@ def _test(rest: list[str]) -> int:
     without_torch = "--without-torch" in rest
     rest = [argument for argument in rest if argument != "--without-torch"]
     environment = prepare(TORCH_FREE if without_torch else FULL)
-    variables = dict.fromkeys(ONE_THREAD, "1")
+    variables = dict(ONE_THREAD)
     failed = []
     steps = {"Style": ["ruff", "check", "."], "Format": ["ruff", "format", "--check", "."]}
     if not without_torch:  # the types of torch are needed to check those of the rest

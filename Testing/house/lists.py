@@ -1,7 +1,6 @@
 """The lists of files in the modules' CMakeLists, compared with the folders.
 
-``python3 Testing/house/lists.py`` tells what is missing and prints the lists to paste; with ``--write`` it puts
-them in itself.
+``python3 Testing/house/lists.py`` tells what is missing and prints the lists; ``--write`` puts them in.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def present(module: str, root: Path = ROOT) -> dict[str, list[str]]:
 
 
 def differences(module: str, root: Path = ROOT) -> list[str]:
-    """Return one line for each file that a list lacks, holds in vain or holds twice; none when all is well."""
+    """Return one line for each file that a list lacks, holds in vain or holds twice."""
     text = (root / module / "CMakeLists.txt").read_text(encoding="utf-8")
     found = []
     for variable, files in present(module, root).items():
@@ -66,8 +65,8 @@ def corrected(module: str, root: Path = ROOT) -> str:
     for variable, files in present(module, root).items():
         names = [re.sub(rf"^{module}\.py$", "${MODULE_NAME}.py", name) for name in files]
         block = "".join(f"\n  {name}" for name in names)
-        # A function as replacement: the text is taken as it is.
-        text = re.sub(rf"\bset\({variable}\b[^)]*\)", lambda _, v=variable, b=block: f"set({v}{b}\n)", text)
+        head, tail = re.split(rf"\bset\({variable}\b[^)]*\)", text, maxsplit=1)
+        text = f"{head}set({variable}{block}\n){tail}"
     return text
 
 

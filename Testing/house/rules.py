@@ -61,7 +61,7 @@ ROOMS = {
 
 
 def room_of(name: str) -> str:
-    """Return the room of a dotted name: ``SemiSegCervicalLib.engine`` for ``SemiSegCervicalLib.engine.pack``."""
+    """Return the room of a dotted name: ``SemiSegCervicalLib.engine`` for all that is in its folder."""
     parts = name.split(".")
     two = ".".join(parts[:2])
     return two if two in ROOMS else parts[0]

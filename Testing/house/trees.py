@@ -1,4 +1,4 @@
-"""The two modules as they stand in the repository: their files, and what each file imports (syntax trees only)."""
+"""The two modules as they stand in the repository: their files, and what each file imports."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _called(node: ast.AST) -> str:
 
 
 class Graph:
-    """Which outside packages importing a library's module brings in, through everything it imports in turn."""
+    """Which outside packages a library's module brings in, through everything it imports in turn."""
 
     def __init__(self, sources: dict[str, list[Import]]) -> None:
         self.sources = sources
@@ -105,7 +105,7 @@ class Graph:
         return found
 
     def reached_by(self, wanted: list[Import]) -> set[str]:
-        """Return the outside packages that a file with these imports imports, itself or through the libraries."""
+        """Return the outside packages that a file with these imports reaches, also through the libraries."""
         found: set[str] = set()
         seen: set[str] = set()
         for item in wanted:

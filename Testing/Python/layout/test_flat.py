@@ -9,21 +9,23 @@ from pathlib import Path
 
 import pytest
 from house.flat import lay_out
-from house.trees import LIBRARIES, ROOT, Graph
+from house.lists import SCRIPTS, listed
+from house.trees import LIBRARIES, MODULES, ROOT, Graph
 
 GRAPH = Graph.of_repository()
 HEAVY = {"torch", "monai", "lightning_fabric", "safetensors", "openvino", "einops"}
 SLICER = {"slicer", "vtk", "qt", "ctk"}
-LIGHT_MODULES = [
-    name
-    for name in sorted(GRAPH.sources)
-    if name.startswith(LIBRARIES) and not GRAPH.outside(name) & (HEAVY | SLICER)
-]
-COMPUTING_MODULES = [
-    name
-    for name in sorted(GRAPH.sources)
-    if name.startswith(LIBRARIES) and GRAPH.outside(name) & HEAVY and not GRAPH.outside(name) & SLICER
-]
+# A file that no list names is the list test's to report.
+LISTED = {
+    name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    for module in MODULES
+    for name in listed((ROOT / module / "CMakeLists.txt").read_text(encoding="utf-8"), SCRIPTS, module)
+    if name.startswith(LIBRARIES)
+}
+OUTSIDE = {name: GRAPH.outside(name) for name in sorted(LISTED & set(GRAPH.sources))}
+LIGHT = [name for name, outside in OUTSIDE.items() if not outside & (HEAVY | SLICER)]
+COMPUTING = [name for name, outside in OUTSIDE.items() if outside & HEAVY and not outside & SLICER]
+SCENE = [name for name, outside in OUTSIDE.items() if outside & SLICER and not outside & {"qt", "ctk"}]
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +47,24 @@ def import_all(names: list[str]) -> str:
 
 
 def test_torch_free_modules_import_and_bring_no_torch(flat):
-    assert "SemiSegCervicalLib.errors" in LIGHT_MODULES
-    code = import_all(LIGHT_MODULES) + f"print(sorted({HEAVY | SLICER!r} & set(sys.modules)))"
+    assert "SemiSegCervicalLib.errors" in LIGHT
+    code = import_all(LIGHT) + f"print(sorted({HEAVY | SLICER!r} & set(sys.modules)))"
     done = alone(flat, code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[0] == "[]", "the syntax trees promised that these stay torch-free"
 
 
+def test_scene_modules_import_on_real_mrml_and_bring_no_torch(flat):
+    assert any(name.startswith("SemiSegCervicalLib.scene") for name in SCENE)
+    done = alone(flat, import_all(SCENE) + f"print(sorted({HEAVY!r} & set(sys.modules)))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.torch
 def test_computing_modules_import(flat):
-    assert any(name.startswith("SemiSegCervicalLib.engine") for name in COMPUTING_MODULES)
-    done = alone(flat, import_all(COMPUTING_MODULES) + "print(sys.modules['SemiSegCervicalLib'].__file__)")
+    assert any(name.startswith("SemiSegCervicalLib.engine") for name in COMPUTING)
+    done = alone(flat, import_all(COMPUTING) + "print(sys.modules['SemiSegCervicalLib'].__file__)")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.splitlines()[-1]).is_relative_to(flat), "the flat copy was to be imported"
 
