@@ -1,0 +1,125 @@
+"""Cine: which sequence is meant, and its frames by index value, without ever browsing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from ..errors import SemiSegError
+from . import marks
+from .reading import SceneImage, grey, read_volume
+
+
+def browser_of(sequence: Any) -> Any:
+    """Return the first browser that shows a sequence, None where there is none."""
+    return slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(sequence)
+
+
+def browser_of_proxy(node: Any) -> Any:
+    """Return the browser whose current frame a node shows, None for an ordinary node."""
+    return slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(node)
+
+
+def sequences_of(browser: Any) -> list[Any]:
+    """Return the sequences of a browser, the master first."""
+    found = vtk.vtkCollection()
+    browser.GetSynchronizedSequenceNodes(found, True)
+    return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
+
+
+def index_values(sequence: Any) -> list[str]:
+    """Return the index values of a sequence in item order."""
+    return [sequence.GetNthIndexValue(i) for i in range(sequence.GetNumberOfDataNodes())]
+
+
+def item_at(sequence: Any, index_value: str) -> Any:
+    """Return the item at exactly this index value, None where there is none."""
+    number = sequence.GetItemNumberFromIndexValue(index_value, True)
+    return sequence.GetNthDataNode(number) if number >= 0 else None
+
+
+def is_image_sequence(sequence: Any) -> bool:
+    """Return whether a sequence holds images to segment: volumes, neither label maps nor our results."""
+    first = sequence.GetNthDataNode(0) if sequence.GetNumberOfDataNodes() else None
+    return (
+        first is not None
+        and first.IsA("vtkMRMLScalarVolumeNode")
+        and not first.IsA("vtkMRMLLabelMapVolumeNode")
+        and sequence.GetAttribute(marks.CONTENT) is None
+    )
+
+
+def source_sequence(node: Any) -> Any:
+    """Return the image sequence behind a browser, a sequence, or the volume that shows its current frame.
+
+    Raises:
+        SemiSegError: there is none.
+    """
+    if node is not None and node.IsA("vtkMRMLSequenceNode"):
+        found = [node]
+    elif node is not None and node.IsA("vtkMRMLSequenceBrowserNode"):
+        found = sequences_of(node)
+    else:
+        browser = browser_of_proxy(node) if node is not None else None
+        found = [browser.GetSequenceNode(node)] if browser is not None else []
+    images = [sequence for sequence in found if is_image_sequence(sequence)]
+    if not images:
+        raise SemiSegError(
+            "no-cine",
+            f'"{node.GetName() if node is not None else ""}" is no sequence of images',
+            "Choose a sequence browser that holds a cine",
+            "reading",
+        )
+    return images[0]
+
+
+def frame_item(sequence: Any, number: int) -> Any:
+    """Return the volume node of one frame.
+
+    Raises:
+        SemiSegError: the sequence has no such frame.
+    """
+    if not 0 <= number < sequence.GetNumberOfDataNodes():
+        raise SemiSegError(
+            "no-frame",
+            f'"{sequence.GetName()}" has no frame {number}',
+            f"Choose frames from 0 to {sequence.GetNumberOfDataNodes() - 1}",
+            "reading",
+        )
+    return sequence.GetNthDataNode(number)
+
+
+def read_frame(sequence: Any, number: int) -> SceneImage:
+    """Read one frame of a cine with its geometry.
+
+    Args:
+        sequence: the image sequence.
+        number: item number from 0.
+
+    Raises:
+        SemiSegError: the sequence has no such frame, or the frame no image.
+    """
+    return read_volume(frame_item(sequence, number), sequence)
+
+
+def iter_frames(node: Any, numbers: Iterable[int] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+    """Read the frames of a cine one after another; the browser's selected item is not touched.
+
+    Args:
+        node: browser, sequence, or the volume that shows the current frame.
+        numbers: item numbers (``range(first, last + 1, step)``); None for all.
+
+    Yields:
+        (index value, float32 ``(1, Y, X)``, or ``(1, Z, Y, X)`` where the frames are volumes).
+
+    Raises:
+        SemiSegError: no cine, no such frame, or a frame without image.
+    """
+    sequence = source_sequence(node)
+    for number in range(sequence.GetNumberOfDataNodes()) if numbers is None else numbers:
+        voxels = grey(frame_item(sequence, number))
+        yield sequence.GetNthIndexValue(number), voxels if voxels.shape[0] == 1 else voxels[None]

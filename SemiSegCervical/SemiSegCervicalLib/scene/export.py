@@ -1,0 +1,233 @@
+"""Results to files through MRML's storage nodes: never over an existing file unless asked, never half."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+from ..errors import SemiSegError
+from . import marks
+from .cine import index_values, item_at
+from .classes import SegmentClass, segment_values
+from .geometry import copy_geometry
+from .overlay import image_data
+from .segmentation import label_array
+
+_VOLUME_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
+
+
+def export_segmentation(segmentation: Any, path: str | Path, overwrite: bool = False) -> Path:
+    """Write a segmentation with its names, colours, terminology and tags as ``.seg.nrrd``.
+
+    Args:
+        segmentation: ``vtkMRMLSegmentationNode``.
+        path: file name ending in ``.seg.nrrd``.
+        overwrite: replace an existing file.
+
+    Returns:
+        The file.
+
+    Raises:
+        SemiSegError: another ending, the file exists, or it cannot be written.
+    """
+    return _write(segmentation, slicer.vtkMRMLSegmentationStorageNode(), path, (".seg.nrrd",), overwrite)
+
+
+def export_labelmap(
+    segmentation: Any,
+    volume: Any,
+    classes: Sequence[SegmentClass],
+    path: str | Path,
+    overwrite: bool = False,
+) -> Path:
+    """Write a segmentation as a label map on the grid of its volume, label values as in the class list.
+
+    Args:
+        segmentation: ``vtkMRMLSegmentationNode``; segments that fit no class are left out.
+        volume: the volume whose grid is meant.
+        classes: the class list (`classes.segment_values` says how segments are matched).
+        path: file name ending in ``.nrrd``, ``.nii.gz``, ``.nii``, ``.mha`` or ``.seg.nrrd``.
+        overwrite: replace an existing file.
+
+    Returns:
+        The file.
+
+    Raises:
+        SemiSegError: an ambiguous segment, another ending, the file exists, or it cannot be written.
+    """
+    if str(path).lower().endswith(".seg.nrrd"):
+        return export_segmentation(segmentation, path, overwrite)
+    node = _label_node(segmentation, volume, classes)
+    return _write(node, slicer.vtkMRMLVolumeArchetypeStorageNode(), path, _VOLUME_SUFFIXES, overwrite)
+
+
+def export_volume(volume: Any, path: str | Path, overwrite: bool = False) -> Path:
+    """Write a volume, for instance an uncertainty map in percent.
+
+    Args:
+        volume: ``vtkMRMLScalarVolumeNode``.
+        path: file name ending in ``.nrrd``, ``.nii.gz``, ``.nii`` or ``.mha``.
+        overwrite: replace an existing file.
+
+    Returns:
+        The file.
+
+    Raises:
+        SemiSegError: another ending, the file exists, or it cannot be written.
+    """
+    return _write(volume, slicer.vtkMRMLVolumeArchetypeStorageNode(), path, _VOLUME_SUFFIXES, overwrite)
+
+
+def export_segmentation_sequence(sequence: Any, path: str | Path, overwrite: bool = False) -> Path:
+    """Write a segmentation sequence as ``.seq.mrb``, the one format that keeps its segments.
+
+    Raises:
+        SemiSegError: no item yet, another ending, the file exists, or it cannot be written.
+    """
+    _require_items(sequence)
+    return _write(sequence, slicer.vtkMRMLSequenceStorageNode(), path, (".seq.mrb",), overwrite)
+
+
+def export_label_sequence(
+    segmentations: Any,
+    source: Any,
+    classes: Sequence[SegmentClass],
+    path: str | Path,
+    overwrite: bool = False,
+) -> Path:
+    """Write the labels of a cine as a sequence of label volumes, ``.seq.nrrd``.
+
+    Args:
+        segmentations: the segmentation sequence.
+        source: the image sequence; it gives grid and frames. A frame without segmentation becomes an empty
+            one that carries the attribute ``computed`` = "0".
+        classes: the class list.
+        path: file name ending in ``.seq.nrrd``.
+        overwrite: replace an existing file.
+
+    Returns:
+        The file.
+
+    Raises:
+        SemiSegError: no item yet, an ambiguous segment, another ending, the file exists, or it cannot be
+            written.
+    """
+    _require_items(segmentations)
+    labels = slicer.vtkMRMLSequenceNode()
+    labels.SetName(segmentations.GetName())
+    labels.SetIndexName(source.GetIndexName())
+    labels.SetIndexUnit(source.GetIndexUnit())
+    labels.SetIndexType(source.GetIndexType())
+    for value in index_values(source):
+        segmentation = item_at(segmentations, value)
+        node = _label_node(segmentation, item_at(source, value), classes)
+        node.SetAttribute(marks.COMPUTED, "0" if segmentation is None else "1")
+        labels.SetDataNodeAtValue(node, value)
+    return export_volume_sequence(labels, path, overwrite)
+
+
+def export_volume_sequence(sequence: Any, path: str | Path, overwrite: bool = False) -> Path:
+    """Write a sequence of volumes of one geometry, for instance the uncertainty of a cine, as ``.seq.nrrd``.
+
+    Raises:
+        SemiSegError: no item yet, another ending, the file exists, or it cannot be written.
+    """
+    _require_items(sequence)
+    return _write(sequence, slicer.vtkMRMLVolumeSequenceStorageNode(), path, (".seq.nrrd",), overwrite)
+
+
+def _label_node(segmentation: Any, volume: Any, classes: Sequence[SegmentClass]) -> Any:
+    """Return a label map node outside the scene; empty where there is no segmentation."""
+    node = slicer.vtkMRMLLabelMapVolumeNode()
+    copy_geometry(volume, node)
+    if segmentation is None:
+        x, y, z = volume.GetImageData().GetDimensions()
+        labels = np.zeros((z, y, x), dtype=np.uint8)
+    else:
+        labels = label_array(segmentation, segment_values(segmentation, classes), volume)
+    node.SetAndObserveImageData(image_data(labels))
+    return node
+
+
+def _require_items(sequence: Any) -> None:
+    if sequence.GetNumberOfDataNodes() == 0:
+        raise SemiSegError(
+            "empty-sequence",
+            f'"{sequence.GetName()}" has no frame yet',
+            "Wait for the first result, or press Apply",
+            "export",
+        )
+
+
+def _write(node: Any, storage: Any, path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
+    """Write a node into a temporary folder beside its target, then move it there.
+
+    The storage node is not the user's: a node's own file name and its "saved" state stay as they are.
+    """
+    path = Path(path)
+    if not path.name.lower().endswith(suffixes):
+        raise SemiSegError(
+            "bad-ending",
+            f'"{path.name}" does not end in {" or ".join(suffixes)}',
+            "Choose such a name",
+            "export",
+        )
+    if path.exists() and not overwrite:
+        raise SemiSegError(
+            "file-exists",
+            f'"{path}" exists already',
+            "Choose another name, or allow it to be replaced",
+            "export",
+        )
+    if not path.parent.is_dir():
+        raise SemiSegError(
+            "missing-folder",
+            f'The folder "{path.parent}" does not exist',
+            "Make it, or choose another",
+            "export",
+        )
+    failed = SemiSegError(
+        "cannot-write",
+        f'"{path}" could not be written',
+        "Check that the folder may be written to and that the disk is not full",
+        "export",
+    )
+    folder = None
+    try:
+        # A folder of its own, because some writers leave scraps beside their file when the disk is full.
+        folder = Path(tempfile.mkdtemp(prefix=".export-", dir=path.parent))
+        temporary = folder / path.name
+        storage.SetFileName(str(temporary))
+        if storage.IsA("vtkMRMLSequenceStorageNode") and node.GetScene() is not None:
+            storage.SetScene(node.GetScene())
+        if not storage.WriteData(node) or not _is_whole(temporary):
+            raise failed
+        os.replace(temporary, path)
+    except OSError as error:
+        raise failed from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return path
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a file is there and, for ``.gz``, ends where it should: that writer hides a full disk."""
+    if path.suffix != ".gz":
+        return path.is_file()
+    try:
+        with gzip.open(path) as file:
+            while file.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error):
+        return False
+    return True

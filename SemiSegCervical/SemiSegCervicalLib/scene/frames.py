@@ -1,0 +1,289 @@
+"""Results that arrive frame by frame: for a cine as synchronised sequences, for a stack plane by plane."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+from vtk.util.numpy_support import vtk_to_numpy
+
+from . import marks
+from .cine import browser_of, index_values
+from .classes import SegmentClass
+from .geometry import copy_geometry, copy_transform
+from .overlay import image_data, new_uncertainty_display, percent
+from .reading import grid
+from .segmentation import checked_labels, fill_segmentation, oriented_image
+
+_LABELMAP = "Binary labelmap"
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What a model says about one frame.
+
+    Attributes:
+        index_value: the frame's index value in the source; the slice number as text for a stack.
+        labels: uint8 ``(Y, X)``, or ``(Z, Y, X)`` where frames are volumes.
+        uncertainty: same shape, float 0 to 1 or uint8 percent; None where none was asked for.
+    """
+
+    index_value: str
+    labels: np.ndarray
+    uncertainty: np.ndarray | None = None
+
+
+class CineResult:
+    """The result of a cine: a segmentation sequence and an uncertainty sequence beside the source.
+
+        result = CineResult(source, classes)
+        while result.prepare(50):      # a few at a time, so that the application stays responsive
+            pass
+        result.add_frames([...])       # as they are done, a few at a time
+
+    A frame without uncertainty would show the one of the frame before it, whatever the browser's settings: so
+    every frame first gets an item of zeros that is marked as not computed (`marks.COMPUTED` "0"). Segments
+    need none, they vanish by themselves. The source sequence, its browser's selected item and the user's
+    nodes stay as they are.
+    """
+
+    def __init__(self, source: Any, classes: Sequence[SegmentClass], name: str = "", uncertainty: bool = True) -> None:
+        """Make the empty sequences; nothing is shown yet.
+
+        Args:
+            source: the image sequence (`cine.source_sequence`).
+            classes: the class list.
+            name: what the new nodes' names start with; by default the source's name.
+            uncertainty: also make an uncertainty sequence.
+        """
+        self.source = source
+        self.classes = tuple(classes)
+        self._name = name or source.GetName()
+        self.segmentations = self._new_sequence("segmentation", marks.SEGMENTATION)
+        self.uncertainty: Any = self._new_sequence("uncertainty (%)", marks.UNCERTAINTY) if uncertainty else None
+        self.browser: Any = None
+        self._segmentation = slicer.vtkMRMLSegmentationNode()
+        self._segmentation.SetName(self.segmentations.GetName())
+        self._volume = slicer.vtkMRMLScalarVolumeNode()
+        if self.uncertainty is not None:
+            self._volume.SetName(self.uncertainty.GetName())
+
+    def prepare(self, limit: int) -> int:
+        """Give the next frames their empty uncertainty item, and show the sequences after the last one.
+
+        Args:
+            limit: how many frames at most.
+
+        Returns:
+            How many frames are left; 0 means that `add_frames` may begin.
+        """
+        if self.uncertainty is not None:
+            first = self.uncertainty.GetNumberOfDataNodes()
+            last = min(first + limit, self.source.GetNumberOfDataNodes())
+            for number in range(first, last):
+                item = self.source.GetNthDataNode(number)
+                zeros = np.zeros(grid(item), dtype=np.uint8)
+                self._put_uncertainty(self.source.GetNthIndexValue(number), item, zeros, "0")
+            left = self.source.GetNumberOfDataNodes() - last
+            if left:
+                return left
+        if self.browser is None:
+            self._show()
+        return 0
+
+    def add_frames(self, frames: Iterable[FrameResult]) -> None:
+        """Put finished frames into the sequences, without disturbing a browser that plays.
+
+        The current frame is redrawn when it is among them, and nothing else is.
+
+        Args:
+            frames: the finished frames, a few.
+
+        Raises:
+            RuntimeError: before `prepare` has come to its end.
+            ValueError: an index value that the source lacks, or arrays of a wrong size, type or range.
+        """
+        if self.browser is None:
+            raise RuntimeError("prepare() must have returned 0 first")
+        done = set()
+        sequences = [s for s in (self.segmentations, self.uncertainty) if s is not None]
+        for sequence in sequences:
+            sequence.SetDisableModifiedEvent(1)
+        try:
+            for frame in frames:
+                self._put(frame)
+                done.add(frame.index_value)
+        finally:
+            for sequence in sequences:
+                sequence.SetDisableModifiedEvent(0)
+        master = self.browser.GetMasterSequenceNode()
+        selected = self.browser.GetSelectedItemNumber()
+        if 0 <= selected < master.GetNumberOfDataNodes() and master.GetNthIndexValue(selected) in done:
+            slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(self.browser)
+
+    def finish(self) -> None:
+        """Tell the lists of items that the sequences have grown, once, after the last frame."""
+        self.segmentations.Modified()
+        if self.uncertainty is not None:
+            self.uncertainty.Modified()
+
+    def computed(self) -> list[str]:
+        """Return the index values of the frames that have a result, in the source's order."""
+        done = set(index_values(self.segmentations))
+        return [value for value in index_values(self.source) if value in done]
+
+    def _new_sequence(self, suffix: str, content: str) -> Any:
+        scene = self.source.GetScene()
+        node = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(f"{self._name} {suffix}"))
+        node.SetIndexName(self.source.GetIndexName())
+        node.SetIndexUnit(self.source.GetIndexUnit())
+        node.SetIndexType(self.source.GetIndexType())
+        node.SetAttribute(marks.CONTENT, content)
+        node.SetNodeReferenceID(marks.SOURCE_ROLE, self.source.GetID())
+        return node
+
+    def _put(self, frame: FrameResult) -> None:
+        number = self.source.GetItemNumberFromIndexValue(frame.index_value, True)
+        if number < 0:
+            raise ValueError(f"the source has no frame {frame.index_value!r}")
+        item = self.source.GetNthDataNode(number)
+        labels = checked_labels(frame.labels, grid(item), self.classes)
+        if self._segmentation.GetSegmentation().GetNumberOfSegments() == 0:
+            fill_segmentation(self._segmentation, item, labels, self.classes)
+        else:
+            self._segmentation.SetReferenceImageGeometryParameterFromVolumeNode(item)
+            image = oriented_image(item, labels)
+            for _, segment in marks.segments_of(self._segmentation):
+                segment.AddRepresentation(_LABELMAP, image)
+        self.segmentations.SetDataNodeAtValue(self._segmentation, frame.index_value)
+        if self.uncertainty is not None and frame.uncertainty is not None:
+            values = percent(frame.uncertainty)
+            values = values[None] if values.ndim == 2 else values
+            if values.shape != grid(item):
+                raise ValueError(f"uncertainty must have the shape {grid(item)}, not {values.shape}")
+            self._put_uncertainty(frame.index_value, item, values, "1")
+
+    def _put_uncertainty(self, index_value: str, item: Any, values: np.ndarray, computed: str) -> None:
+        copy_geometry(item, self._volume)
+        self._volume.SetAttribute(marks.CONTENT, marks.UNCERTAINTY)
+        self._volume.SetAttribute(marks.COMPUTED, computed)
+        self._volume.SetAndObserveImageData(image_data(values))
+        self.uncertainty.SetDataNodeAtValue(self._volume, index_value)
+
+    def _show(self) -> None:
+        """Synchronise the sequences with the source's browser, through proxies whose display is ours."""
+        scene = self.source.GetScene()
+        logic = slicer.modules.sequences.logic()
+        browser = browser_of(self.source)
+        if browser is None:
+            browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{self.source.GetName()} browser")
+            browser.SetAndObserveMasterSequenceNodeID(self.source.GetID())
+            logic.UpdateAllProxyNodes()
+        shown = browser.GetProxyNode(self.source)
+
+        outline = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", self.segmentations.GetName())
+        outline.CreateDefaultDisplayNodes()
+        # Otherwise every step to another frame makes hidden segments visible again.
+        outline.GetDisplayNode().SetRemoveUnusedDisplayProperties(False)
+        self._attach(browser, self.segmentations, outline)
+        if shown is not None:
+            outline.SetNodeReferenceID(outline.GetReferenceImageGeometryReferenceRole(), shown.GetID())
+            copy_transform(shown, outline)
+        if self.uncertainty is not None:
+            overlay = new_uncertainty_display(scene, self.uncertainty.GetName())
+            self._attach(browser, self.uncertainty, overlay)
+            if shown is not None:
+                copy_transform(shown, overlay)
+        self.browser = browser
+        logic.UpdateProxyNodesFromSequences(browser)
+
+    def _attach(self, browser: Any, sequence: Any, proxy: Any) -> None:
+        # In one step: between the two calls the browser would make a proxy of its own.
+        was_modifying = browser.StartModify()
+        browser.AddSynchronizedSequenceNode(sequence)
+        browser.AddProxyNode(proxy, sequence, False)
+        browser.SetMissingItemMode(sequence, browser.MissingItemSetToDefault)
+        browser.SetSaveChanges(sequence, False)
+        browser.SetRecording(sequence, False)
+        browser.SetOverwriteProxyName(sequence, False)
+        browser.EndModify(was_modifying)
+
+
+class StackResult:
+    """The result of a volume whose slices are frames: two nodes, filled plane by plane.
+
+    The counterpart of `CineResult` with the same two calls. A plane that no model has seen yet is empty and
+    its uncertainty 0; `computed` tells which ones have been.
+    """
+
+    def __init__(self, source: Any, classes: Sequence[SegmentClass], name: str = "", uncertainty: bool = True) -> None:
+        """Make both nodes, empty.
+
+        Args:
+            source: the volume node, slices along its last axis (k).
+            classes: the class list.
+            name: what the new nodes' names start with; by default the source's name.
+            uncertainty: also make an uncertainty volume.
+        """
+        scene = source.GetScene()
+        name = name or source.GetName()
+        shape = grid(source)
+        self.source = source
+        self.classes = tuple(classes)
+        self.segmentation = scene.AddNewNodeByClass(
+            "vtkMRMLSegmentationNode", scene.GenerateUniqueName(f"{name} segmentation")
+        )
+        self.segmentation.CreateDefaultDisplayNodes()
+        copy_transform(source, self.segmentation)
+        self.segmentation.SetNodeReferenceID(self.segmentation.GetReferenceImageGeometryReferenceRole(), source.GetID())
+        self._labels = fill_segmentation(
+            self.segmentation, source, np.zeros(shape, dtype=np.uint8), classes, crop=False
+        )
+        self.uncertainty: Any = None
+        if uncertainty:
+            self.uncertainty = new_uncertainty_display(scene, f"{name} uncertainty (%)")
+            copy_geometry(source, self.uncertainty)
+            copy_transform(source, self.uncertainty)
+            self.uncertainty.SetAttribute(marks.COMPUTED, "0")
+            self.uncertainty.SetAndObserveImageData(image_data(np.zeros(shape, dtype=np.uint8)))
+        self._computed: set[str] = set()
+
+    def prepare(self, limit: int) -> int:
+        """Do nothing: a stack is ready from the start (see `CineResult.prepare`)."""
+        return 0
+
+    def add_frames(self, frames: Iterable[FrameResult]) -> None:
+        """Put finished planes into place.
+
+        Args:
+            frames: the finished frames, index values being slice numbers.
+
+        Raises:
+            ValueError: a slice number that the volume lacks, or arrays of a wrong size, type or range.
+        """
+        depth, height, width = grid(self.source)
+        labels = vtk_to_numpy(self._labels.GetPointData().GetScalars()).reshape(depth, height, width)
+        for frame in frames:
+            number = int(frame.index_value)
+            if not 0 <= number < depth:
+                raise ValueError(f"the source has no slice {number}")
+            labels[number] = checked_labels(frame.labels, (1, height, width), self.classes)[0]
+            if self.uncertainty is not None and frame.uncertainty is not None:
+                slicer.util.arrayFromVolume(self.uncertainty)[number] = percent(frame.uncertainty)
+            self._computed.add(frame.index_value)
+        self._labels.Modified()
+        if self.uncertainty is not None:
+            if len(self._computed) == depth:
+                self.uncertainty.SetAttribute(marks.COMPUTED, "1")
+            self.uncertainty.GetImageData().GetPointData().GetScalars().Modified()
+            self.uncertainty.GetImageData().Modified()
+
+    def finish(self) -> None:
+        """Do nothing: see `CineResult.finish`."""
+
+    def computed(self) -> list[str]:
+        """Return the slice numbers that have a result, as text, in order."""
+        return sorted(self._computed, key=int)

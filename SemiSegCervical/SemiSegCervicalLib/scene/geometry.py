@@ -1,0 +1,85 @@
+"""Where a volume's voxels lie: matrices, spacing, calibration, and handing a geometry on without loss."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import slicer
+import vtk
+
+from . import marks
+
+Calibration = Literal["yes", "no", "unknown"]
+
+# These formats hold no voxel size in mm; Slicer reads them as 1 mm.
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+
+
+def ijk_to_ras(volume: Any) -> np.ndarray:
+    """Return a volume's own IJK-to-RAS matrix, float64 ``(4, 4)``, mm; parent transforms are not applied."""
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def array_spacing(volume: Any) -> tuple[float, float, float]:
+    """Return the voxel size in mm in array order, ``(z, y, x)``."""
+    x, y, z = volume.GetSpacing()
+    return (z, y, x)
+
+
+def copy_geometry(source: Any, target: Any) -> None:
+    """Give a volume or an oriented image exactly the geometry of a volume node.
+
+    Spacing, origin and directions are handed on as they are: a matrix would be taken apart and put together
+        again,
+    which costs the last digits.
+
+    Args:
+        source: ``vtkMRMLVolumeNode``.
+        target: ``vtkMRMLVolumeNode`` or ``vtkOrientedImageData``.
+    """
+    directions = [[0.0] * 3 for _ in range(3)]
+    source.GetIJKToRASDirections(directions)
+    target.SetSpacing(source.GetSpacing())
+    target.SetOrigin(source.GetOrigin())
+    if isinstance(target, slicer.vtkOrientedImageData):
+        target.SetDirections(directions)
+    else:
+        target.SetIJKToRASDirections(directions)
+
+
+def copy_transform(source: Any, target: Any) -> None:
+    """Put a new node under the same parent transform as its source, so that it lies on top of it."""
+    target.SetAndObserveTransformNodeID(source.GetTransformNodeID())
+
+
+def calibration(volume: Any, sequence: Any = None) -> Calibration:
+    """Say whether a volume's spacing is a size in mm that may be measured with.
+
+    Uncalibrated ultrasound comes in silently with 1 mm voxels. So: the user's own word counts first
+    (`marks.CALIBRATED`); an in-plane spacing other than exactly 1 mm was written by somebody who knew it; at
+    exactly 1 mm a picture file, a colour image and a DICOM cine are uncalibrated, and of anything else nobody
+    can tell.
+
+    Args:
+        volume: ``vtkMRMLVolumeNode``; for cine the item or the shown proxy.
+        sequence: the sequence that the volume is an item of, if any.
+
+    Returns:
+        "yes", "no" or "unknown".
+    """
+    for node in (volume, sequence):
+        said = node.GetAttribute(marks.CALIBRATED) if node is not None else None
+        if said in ("yes", "no"):
+            return "yes" if said == "yes" else "no"
+    if volume.GetSpacing()[:2] != (1.0, 1.0):
+        return "yes"
+    files = [storage.GetFileName() or "" for node in (volume, sequence) if node and (storage := node.GetStorageNode())]
+    if any(name.lower().endswith(_PICTURES) for name in files):
+        return "no"
+    if volume.IsA("vtkMRMLVectorVolumeNode"):
+        return "no"
+    dicom = any(node is not None and node.GetAttribute("DICOM.instanceUIDs") for node in (volume, sequence))
+    return "no" if dicom and sequence is not None else "unknown"

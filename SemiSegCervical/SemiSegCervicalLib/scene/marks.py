@@ -1,0 +1,41 @@
+"""The names of what SemiSeg writes into the scene beside images and segments.
+
+Node attributes and the attributes of a sequence's items come back from a saved scene, a segment's tags also
+from a lone ``.seg.nrrd``: what says something about a segmentation is therefore a tag.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import vtk
+
+ORIGIN = "SemiSeg.Origin"
+"""Segment tag: who drew the segment; `PREDICTION` for a model. Absent for everything else."""
+PREDICTION = "prediction"
+
+CONTENT = "SemiSeg.Content"
+"""Node attribute of volumes and sequences that are results, never images to learn from."""
+UNCERTAINTY = "uncertainty"
+SEGMENTATION = "segmentation"
+
+COMPUTED = "computed"
+"""Attribute of an uncertainty item or volume: "0" while no model has seen the frame, "1" after."""
+
+CALIBRATED = "SemiSeg.Calibrated"
+"""Node attribute of a volume or sequence: the user's word, "yes" or "no", on whether its spacing is in mm."""
+
+SOURCE_ROLE = "SemiSeg.source"
+"""Node reference of a result sequence to the sequence that it was made from."""
+
+
+def segment_tag(segment: Any, name: str) -> str | None:
+    """Return the value of a segment's tag, None where it has none."""
+    value = vtk.reference("")
+    return str(value) if segment.GetTag(name, value) else None
+
+
+def segments_of(segmentation: Any) -> list[tuple[str, Any]]:
+    """Return ``(segment id, vtkSegment)`` of a segmentation node in its own order."""
+    content = segmentation.GetSegmentation()
+    return [(content.GetNthSegmentID(i), content.GetNthSegment(i)) for i in range(content.GetNumberOfSegments())]

@@ -1,0 +1,151 @@
+"""Uncertainty in the scene: percent volumes, fixed window, colours with a transparent end, the legend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk
+
+from . import marks
+from .geometry import copy_geometry, copy_transform
+from .reading import grid
+
+COLORS_NAME = "SemiSeg uncertainty"
+LEGEND_TITLE = "Uncertainty (%)"
+_OPAQUE_FROM = 50
+"""Percent of uncertainty from which the overlay is opaque; below it fades out to nothing at 0."""
+
+
+def percent(uncertainty: np.ndarray) -> np.ndarray:
+    """Turn an uncertainty in 0 to 1 into whole percent.
+
+    Args:
+        uncertainty: any shape; float in 0 to 1, or uint8 that is percent already.
+
+    Returns:
+        uint8 0 to 100, same shape.
+
+    Raises:
+        ValueError: values outside the range, or not finite.
+    """
+    if uncertainty.dtype == np.uint8:
+        if uncertainty.size and uncertainty.max() > 100:
+            raise ValueError("uint8 uncertainty is percent and ends at 100")
+        return uncertainty
+    if uncertainty.size and not (uncertainty.min() >= 0 and uncertainty.max() <= 1):
+        raise ValueError("uncertainty must lie in 0 to 1")
+    return np.rint(uncertainty * 100).astype(np.uint8)
+
+
+def uncertainty_colors(scene: Any) -> Any:
+    """Return the scene's colour node for uncertainty, made when it is not there yet.
+
+    101 colours for 0 to 100 %, from violet over red to yellow, lightness rising evenly (CIELAB), so that
+    equal steps of uncertainty look equal; the certain end is transparent.
+    """
+    nodes = scene.GetNodesByClass("vtkMRMLColorTableNode")
+    nodes.UnRegister(None)
+    for i in range(nodes.GetNumberOfItems()):
+        if nodes.GetItemAsObject(i).GetAttribute(marks.CONTENT) == marks.UNCERTAINTY:
+            return nodes.GetItemAsObject(i)
+    node = scene.AddNewNodeByClass("vtkMRMLColorTableNode", COLORS_NAME)
+    node.SetAttribute(marks.CONTENT, marks.UNCERTAINTY)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(101)
+    for value, (red, green, blue) in enumerate(_perceptual_ramp(101)):
+        node.SetColor(value, f"{value} %", red, green, blue, min(1.0, value / _OPAQUE_FROM))
+    node.GetLookupTable().SetRange(0, 100)
+    return node
+
+
+def new_uncertainty_volume(source: Any, uncertainty: np.ndarray, name: str = "") -> Any:
+    """Put an uncertainty map into the scene as a new percent volume on the grid of its source.
+
+    Args:
+        source: the volume node that was segmented; it stays as it is.
+        uncertainty: ``(Z, Y, X)``, or ``(Y, X)`` for a single slice; float 0 to 1, or uint8 percent.
+        name: of the new node; made unique. By default the source's name and "uncertainty (%)".
+
+    Returns:
+        The new ``vtkMRMLScalarVolumeNode``, uint8 0 to 100, window fixed.
+
+    Raises:
+        ValueError: another size than the source, or values outside the range.
+    """
+    values = percent(uncertainty[None] if uncertainty.ndim == 2 else uncertainty)
+    if values.shape != grid(source):
+        raise ValueError(f"uncertainty must have the shape {grid(source)}, not {values.shape}")
+    node = new_uncertainty_display(source.GetScene(), name or f"{source.GetName()} uncertainty (%)")
+    copy_geometry(source, node)
+    copy_transform(source, node)
+    node.SetAttribute(marks.COMPUTED, "1")
+    node.SetAndObserveImageData(image_data(values))
+    return node
+
+
+def new_uncertainty_display(scene: Any, name: str) -> Any:
+    """Make an empty uncertainty volume whose display is complete before its first voxel arrives.
+
+    An image set first would be searched for its window, which takes longer than everything else here.
+
+    Returns:
+        The new ``vtkMRMLScalarVolumeNode`` without an image.
+    """
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    node.SetAttribute(marks.CONTENT, marks.UNCERTAINTY)
+    display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(0, 100)
+    display.SetAndObserveColorNodeID(uncertainty_colors(scene).GetID())
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    return node
+
+
+def image_data(values: np.ndarray) -> Any:
+    """Return a uint8 array ``(Z, Y, X)`` as new ``vtkImageData`` with its own memory."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(values.shape[2], values.shape[1], values.shape[0])
+    scalars = numpy_to_vtk(np.ascontiguousarray(values).ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
+    scalars.SetName("ImageScalars")
+    image.GetPointData().SetScalars(scalars)
+    return image
+
+
+def add_legend(volume: Any) -> Any:
+    """Show the legend of an uncertainty volume.
+
+    Returns:
+        The legend's display node; None where Slicer makes none (outside its application).
+    """
+    legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(volume)
+    if legend is not None:
+        legend.SetTitleText(LEGEND_TITLE)
+        legend.SetLabelFormat("%.0f")
+    return legend
+
+
+def _perceptual_ramp(count: int) -> np.ndarray:
+    """Return sRGB colours ``(count, 3)`` in 0 to 1 of evenly rising lightness, violet to yellow.
+
+    CIELAB with L* from 25 to 92, hue from 310 to 455 degrees (violet, red, orange, yellow) and a chroma that
+    stays near the edge of sRGB; CIE 1976 and IEC 61966-2-1 formulas, white point D65.
+    """
+    position = np.linspace(0, 1, count)
+    lightness = 25 + 67 * position
+    hue = np.radians(310 + 145 * position)
+    chroma = 58 + 10 * np.sin(np.pi * position)
+    fy = (lightness + 16) / 116
+    f = np.stack([fy + chroma * np.cos(hue) / 500, fy, fy - chroma * np.sin(hue) / 200], axis=-1)
+    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * [0.95047, 1.0, 1.08883]
+    linear = np.clip(
+        xyz
+        @ np.array(
+            [[3.2406, -0.9689, 0.0557], [-1.5372, 1.8758, -0.2040], [-0.4986, 0.0415, 1.0570]],
+        ),
+        0,
+        1,
+    )
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)

@@ -1,0 +1,1 @@
+"""Slicer without its application: what tests and the demo need of it, on the real MRML of slicer-core."""

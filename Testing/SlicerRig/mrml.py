@@ -1,0 +1,88 @@
+"""Real MRML without the application: the scene, its module logics, and their names in Slicer.
+
+The slicer-core package brings the scene, the nodes and the logics; the application would join them together.
+This file does that joining, so that code written for Slicer finds ``slicer.mrmlScene`` and
+``slicer.modules.<name>.logic()`` here too. Nothing of it needs Qt or a display.
+
+    from SlicerRig import mrml
+    scene = mrml.start()
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+import types
+from typing import Any
+
+import slicer
+
+_started: dict[str, Any] = {}
+
+
+def start() -> Any:
+    """Make ``slicer.mrmlScene`` and ``slicer.modules``, once in a process.
+
+    Returns:
+        The scene (``vtkMRMLScene``); a second call returns the same one as it is.
+    """
+    if _started:
+        return _started["scene"]
+    scene = slicer.vtkMRMLScene()
+    application = slicer.vtkSlicerApplicationLogic()
+    application.SetMRMLScene(scene)
+    _started.update(scene=scene, application=application, io=_data_io(scene))
+
+    colors = application.GetColorLogic()
+    colors.SetMRMLScene(scene)
+    colors.AddDefaultColorNodes()
+    logics = {
+        "Colors": colors,
+        "Volumes": slicer.vtkSlicerVolumesLogic(),
+        "Sequences": slicer.vtkSlicerSequencesLogic(),
+        "Segmentations": slicer.vtkSlicerSegmentationsModuleLogic(),
+        "SubjectHierarchy": slicer.vtkSlicerSubjectHierarchyModuleLogic(),
+    }
+    for name, logic in logics.items():
+        if logic is not colors:
+            logic.SetMRMLScene(scene)
+            logic.SetMRMLApplicationLogic(application)
+        application.SetModuleLogic(name, logic)  # this is how one logic finds another
+
+    slicer.mrmlScene = scene
+    slicer.modules = types.SimpleNamespace(
+        **{name.lower(): types.SimpleNamespace(logic=lambda logic=logic: logic) for name, logic in logics.items()}
+    )
+    slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    return scene
+
+
+def clear() -> Any:
+    """Empty the scene as *File > Close scene* does; singletons and the default colours stay.
+
+    Returns:
+        The scene.
+    """
+    scene = start()
+    scene.Clear(0)
+    slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    return scene
+
+
+def process_events() -> None:
+    """Bring the sequences' proxy nodes up to date, which the application does when its event loop turns."""
+    slicer.modules.sequences.logic().UpdateAllProxyNodes()
+
+
+def _data_io(scene: Any) -> tuple[Any, Any]:
+    """Give the scene a cache folder of its own: without one it refuses to read its own ``.mrb`` files."""
+    folder = tempfile.mkdtemp(prefix="semiseg-mrml-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    cache = slicer.vtkCacheManager()
+    cache.SetRemoteCacheDirectory(folder)
+    manager = slicer.vtkDataIOManager()
+    manager.SetCacheManager(cache)
+    scene.SetCacheManager(cache)
+    scene.SetDataIOManager(manager)
+    return cache, manager
