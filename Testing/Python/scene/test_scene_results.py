@@ -1,0 +1,385 @@
+"""Results of a model in the scene: exact on any geometry, beside the user's nodes and never instead of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+from SemiSegCervicalLib.scene import marks
+from SemiSegCervicalLib.scene.cine import index_values, item_at, iter_frames, read_frame, source_sequence
+from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.frames import CineResult, FrameResult, StackResult
+from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, copy_geometry, ijk_to_ras
+from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume, percent, uncertainty_colors
+from SemiSegCervicalLib.scene.reading import read_slices_as_frames, read_volume
+from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
+from SlicerRig import mrml, scenes
+
+CODE = "Segmentation category and type~SCT^123037004^Anatomical Structure~SCT^71252005^Cervix uteri~^^~Anatomic~^^~^^"
+CLASSES = [
+    SegmentClass(1, "anterior lip", (0.9, 0.3, 0.2), CODE),
+    SegmentClass(2, "posterior lip", (0.2, 0.4, 0.9)),
+    SegmentClass(3, "canal", (0.1, 0.8, 0.3)),
+]
+
+
+def rotation(seed: int) -> np.ndarray:
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
+
+
+def affine(kind: str) -> np.ndarray:
+    directions = {
+        "plain": np.eye(3),
+        "lps": np.diag([-1.0, -1.0, 1.0]),
+        "flipped": np.array([[0, 0, -1.0], [1.0, 0, 0], [0, -1.0, 0]]),
+        "oblique": rotation(3),
+        "oblique left-handed": rotation(3) @ np.diag([1.0, 1.0, -1.0]),
+    }[kind]
+    matrix = np.eye(4)
+    matrix[:3, :3] = directions * [0.3, 0.71, 2.1]
+    matrix[:3, 3] = [101.1, -33.3, 7.7]
+    return matrix
+
+
+GEOMETRIES = ["plain", "lps", "flipped", "oblique", "oblique left-handed"]
+
+
+def labels_like(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Label noise within a box, so that cropping has something to get wrong."""
+    labels = np.zeros(shape, dtype=np.uint8)
+    inner = tuple(slice(size // 4, size - size // 5) for size in shape)
+    labels[inner] = np.random.default_rng(seed).integers(0, 3, labels[inner].shape)
+    return labels
+
+
+def state(node: Any) -> dict[str, Any]:
+    """What a user would notice of a node: everything that is saved with the scene, and the voxels."""
+    found: dict[str, Any] = {"name": node.GetName(), "mtime": node.GetMTime()}
+    found["attributes"] = {name: node.GetAttribute(name) for name in node.GetAttributeNames()}
+    found["references"] = {
+        role: [node.GetNthNodeReferenceID(role, i) for i in range(node.GetNumberOfNodeReferences(role))]
+        for role in ("display", "storage", "transform", "referenceImageGeometryRef")
+    }
+    if node.IsA("vtkMRMLVolumeNode"):
+        found["voxels"] = slicer.util.arrayFromVolume(node).tobytes()
+        found["geometry"] = ijk_to_ras(node).tobytes()
+    if node.IsA("vtkMRMLSegmentationNode"):
+        for segment_id, segment in marks.segments_of(node):
+            image = segment.GetRepresentation("Binary labelmap")
+            found[segment_id] = (
+                segment.GetName(),
+                segment.GetColor(),
+                segment.GetTerminology(),
+                slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentStatus(segment),
+                image.GetMTime() if image else None,
+            )
+    if node.IsA("vtkMRMLSequenceNode"):
+        found["items"] = [(v, state(item_at(node, v))) for v in index_values(node)]
+    if node.IsA("vtkMRMLSequenceBrowserNode"):
+        del found["mtime"]
+        found["selected"] = node.GetSelectedItemNumber()
+        found["master"] = node.GetMasterSequenceNode().GetID()
+    return found
+
+
+@pytest.mark.parametrize("kind", GEOMETRIES)
+def test_a_volume_and_its_results_have_the_same_geometry_to_the_last_bit(scene, kind):
+    rng = np.random.default_rng(1)
+    voxels = rng.normal(size=(6, 9, 11)).astype(np.float32)
+    volume = scenes.add_volume(voxels, "v", affine(kind))
+    before = state(volume)
+
+    image = read_volume(volume)
+    assert image.array.dtype == np.float32
+    np.testing.assert_array_equal(image.array, voxels[None])
+    np.testing.assert_allclose(image.affine, affine(kind), atol=1e-12)
+    np.testing.assert_allclose(image.spacing, (2.1, 0.71, 0.3), rtol=1e-12)
+
+    labels = labels_like(voxels.shape)
+    segmentation = new_segmentation(volume, labels, CLASSES)
+    uncertainty = rng.uniform(size=voxels.shape).astype(np.float32)
+    overlay = new_uncertainty_volume(volume, uncertainty)
+
+    values = {f"Segment_{c.value}": c.value for c in CLASSES}
+    np.testing.assert_array_equal(label_array(segmentation, values, volume), labels)
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(overlay), np.rint(uncertainty * 100))
+    np.testing.assert_array_equal(ijk_to_ras(overlay), ijk_to_ras(volume))
+    assert overlay.GetSpacing() == volume.GetSpacing()
+    layer = segmentation.GetSegmentation().GetSegment("Segment_1").GetRepresentation("Binary labelmap")
+    assert layer.GetSpacing() == volume.GetSpacing()
+    assert layer.GetOrigin() == volume.GetOrigin()
+    assert state(volume) == before
+
+
+@pytest.mark.parametrize("kind", GEOMETRIES)
+def test_slicers_own_export_reads_the_same_labels(scene, kind):
+    volume = scenes.add_volume(np.zeros((6, 9, 11), dtype=np.int16), "v", affine(kind))
+    labels = labels_like((6, 9, 11))
+    segmentation = new_segmentation(volume, labels, CLASSES)
+    for entry in CLASSES:
+        exported = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, f"Segment_{entry.value}", volume)
+        np.testing.assert_array_equal(exported.astype(bool), labels == entry.value)
+
+
+def test_a_segment_on_another_grid_is_brought_over_to_the_nearest_voxel(scene):
+    fine = scenes.add_volume(np.zeros((8, 12, 16), dtype=np.uint8), "fine", np.diag([0.5, 0.5, 0.5, 1.0]))
+    shifted = np.diag([1.0, 1.0, 1.0, 1.0])
+    shifted[:3, 3] = [0.25, 0.25, 0.25]  # each coarse voxel covers 2 x 2 x 2 fine ones
+    coarse = scenes.add_volume(np.zeros((4, 6, 8), dtype=np.uint8), "coarse", shifted)
+    labels = labels_like((4, 6, 8))
+    segmentation = scenes.add_segmentation(coarse, labels, CLASSES)
+    values = {f"Segment_{c.value}": c.value for c in CLASSES}
+    found = label_array(segmentation, values, fine)
+    np.testing.assert_array_equal(found, labels.repeat(2, 0).repeat(2, 1).repeat(2, 2))
+
+
+def test_results_follow_the_transform_of_their_source(scene):
+    volume = scenes.add_volume(np.zeros((3, 4, 5), dtype=np.uint8), "v", affine("oblique"))
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    volume.SetAndObserveTransformNodeID(transform.GetID())
+    labels = labels_like((3, 4, 5))
+    segmentation = new_segmentation(volume, labels, CLASSES)
+    overlay = new_uncertainty_volume(volume, np.zeros((3, 4, 5)))
+    assert segmentation.GetTransformNodeID() == transform.GetID() == overlay.GetTransformNodeID()
+    values = {f"Segment_{c.value}": c.value for c in CLASSES}
+    np.testing.assert_array_equal(label_array(segmentation, values, volume), labels)
+
+
+def test_a_segmentation_carries_names_colours_terminology_and_its_origin(scene):
+    volume = scenes.add_volume(np.zeros((1, 9, 11), dtype=np.uint8), "v")
+    segmentation = new_segmentation(volume, labels_like((9, 11)), CLASSES)
+    segments = [segment for _, segment in marks.segments_of(segmentation)]
+    assert [s.GetName() for s in segments] == [c.name for c in CLASSES]
+    np.testing.assert_allclose([s.GetColor() for s in segments], [c.color for c in CLASSES])
+    assert segments[0].GetTerminology() == CODE
+    assert [s.GetLabelValue() for s in segments] == [1, 2, 3]
+    assert {marks.segment_tag(s, marks.ORIGIN) for s in segments} == {marks.PREDICTION}
+    status = slicer.vtkSlicerSegmentationsModuleLogic
+    assert {status.GetSegmentStatus(s) for s in segments} == {status.NotStarted}
+    assert segmentation.GetSegmentation().GetNumberOfLayers() == 1
+    role = segmentation.GetReferenceImageGeometryReferenceRole()
+    assert segmentation.GetNodeReferenceID(role) == volume.GetID()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.zeros((1, 9, 10), np.uint8), np.zeros((1, 9, 11), np.int16), np.full((1, 9, 11), 7, np.uint8)],
+)
+def test_labels_that_do_not_fit_are_refused_before_anything_is_made(scene, labels):
+    volume = scenes.add_volume(np.zeros((1, 9, 11), dtype=np.uint8), "v")
+    count = scene.GetNumberOfNodes()
+    with pytest.raises(ValueError, match="label"):
+        new_segmentation(volume, labels, CLASSES)
+    assert scene.GetNumberOfNodes() == count
+
+
+def test_the_uncertainty_display_has_a_fixed_window_and_a_transparent_certain_end(scene):
+    volume = scenes.add_volume(np.zeros((1, 9, 11), dtype=np.uint8), "v")
+    overlay = new_uncertainty_volume(volume, np.full((9, 11), 0.3))
+    display = overlay.GetDisplayNode()
+    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0, 100)
+    assert not display.GetAutoWindowLevel()
+    assert overlay.GetImageData().GetScalarTypeAsString() == "unsigned char"
+    table = uncertainty_colors(scene).GetLookupTable()
+    rgba = np.array([table.GetTableValue(i) for i in range(101)])
+    assert rgba[0, 3] == 0
+    assert (np.diff(rgba[:, 3]) >= 0).all()
+    linear = np.where(rgba <= 0.04045, rgba / 12.92, ((rgba + 0.055) / 1.055) ** 2.4)[:, :3]
+    lightness = 116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16  # CIE L*
+    steps = np.diff(lightness[::10])
+    assert steps.min() > 5
+    assert steps.max() < 9
+    assert uncertainty_colors(scene) is uncertainty_colors(scene)
+    new_uncertainty_volume(volume, np.zeros((9, 11)))
+    assert scene.GetNodesByName("SemiSeg uncertainty").GetNumberOfItems() == 1
+
+
+def test_percent_rounds_and_refuses_what_is_no_uncertainty():
+    np.testing.assert_array_equal(percent(np.array([0.0, 0.004, 0.006, 1.0])), [0, 0, 1, 100])
+    for bad in (np.array([1.1]), np.array([-0.1]), np.array([np.nan]), np.array([101], np.uint8)):
+        with pytest.raises(ValueError, match="uncertainty"):
+            percent(bad)
+
+
+def test_colour_becomes_luma_and_says_so(scene):
+    rgb = np.random.default_rng(0).integers(0, 256, (7, 8, 3), dtype=np.uint8)
+    image = read_volume(scenes.add_volume(rgb, "rgb"))
+    expected = rgb @ np.array([0.299, 0.587, 0.114])
+    assert image.from_rgb
+    assert image.array.shape == (1, 7, 8)
+    np.testing.assert_allclose(image.array[0], expected, atol=1e-4)
+    assert not read_volume(scenes.add_volume(rgb[..., 0], "grey")).from_rgb
+
+
+def test_calibration_is_known_only_where_somebody_said_it(scene):
+    grey = np.zeros((4, 5), np.uint8)
+    assert calibration(scenes.add_volume(grey, "v", np.diag([0.2, 0.2, 1, 1]))) == "yes"
+    plain = scenes.add_volume(grey, "v")
+    assert calibration(plain) == "unknown"
+    assert read_volume(plain).spacing == (1.0, 1.0)
+    picture = scenes.add_volume(grey, "picture")
+    picture.AddDefaultStorageNode()
+    picture.GetStorageNode().SetFileName("/somewhere/Picture.PNG")
+    assert calibration(picture) == "no"
+    assert read_volume(picture).spacing is None
+    assert calibration(scenes.add_volume(np.zeros((4, 5, 3), np.uint8), "rgb")) == "no"
+    picture.SetAttribute(marks.CALIBRATED, "yes")
+    assert calibration(picture) == "yes"
+    sequence, _ = scenes.add_cine([grey], "cine")
+    assert calibration(sequence.GetNthDataNode(0), sequence) == "unknown"
+    sequence.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    assert read_frame(sequence, 0).calibrated == "no"
+
+
+def test_slices_are_read_as_frames(scene):
+    voxels = np.random.default_rng(0).integers(0, 99, (4, 5, 6), dtype=np.uint8)
+    volume = scenes.add_volume(voxels, "stack")
+    frames = dict(read_slices_as_frames(volume))
+    assert list(frames) == ["0", "1", "2", "3"]
+    np.testing.assert_array_equal(frames["2"], voxels[2:3])
+    assert [index for index, _ in read_slices_as_frames(volume, range(1, 4, 2))] == ["1", "3"]
+
+
+def cine(count: int = 5, color: bool = False) -> tuple[Any, Any, np.ndarray]:
+    shape = (count, 6, 8, 3) if color else (count, 6, 8)
+    frames = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    sequence, browser = scenes.add_cine(list(frames), "cine", affine("oblique"))
+    browser.SetSelectedItemNumber(2)
+    mrml.process_events()
+    return sequence, browser, frames
+
+
+def test_frames_are_read_by_index_value_and_never_by_browsing(scene):
+    sequence, browser, frames = cine()
+    before = [state(node) for node in (sequence, browser, browser.GetProxyNode(sequence))]
+    for node in (sequence, browser, browser.GetProxyNode(sequence)):
+        found = list(iter_frames(node))
+        assert [index for index, _ in found] == ["0.00", "0.04", "0.08", "0.12", "0.16"]
+        np.testing.assert_array_equal(np.concatenate([array for _, array in found]), frames)
+        assert source_sequence(node) is sequence
+    assert [index for index, _ in iter_frames(sequence, range(0, 5, 2))] == ["0.00", "0.08", "0.16"]
+    assert [state(node) for node in (sequence, browser, browser.GetProxyNode(sequence))] == before
+    np.testing.assert_array_equal(read_frame(sequence, 1).affine, ijk_to_ras(sequence.GetNthDataNode(1)))
+
+
+def frame_result(value: str, seed: int) -> FrameResult:
+    uncertainty = np.random.default_rng(seed).uniform(size=(6, 8)).astype(np.float32)
+    return FrameResult(value, labels_like((6, 8), seed), uncertainty)
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_a_cine_result_streams_in_beside_the_source(scene, color):
+    sequence, browser, _ = cine(color=color)
+    users = scenes.add_drawn_sequence(sequence, browser, "drawn")
+    scenes.draw_frame(users, sequence, "0.04", labels_like((6, 8), 9), CLASSES)
+    before = [state(node) for node in (sequence, browser, users)]
+    displayable = {n.GetID() for n in slicer.util.getNodesByClass("vtkMRMLDisplayableNode")}
+
+    result = CineResult(sequence, CLASSES)
+    with pytest.raises(RuntimeError, match="prepare"):
+        result.add_frames([])
+    assert result.prepare(3) == 2
+    assert result.browser is None  # nothing is shown before each frame has its item
+    assert result.prepare(3) == 0
+    assert result.browser is browser
+    assert [item_at(result.uncertainty, v).GetAttribute("computed") for v in index_values(sequence)] == ["0"] * 5
+    made = {n.GetID() for n in slicer.util.getNodesByClass("vtkMRMLDisplayableNode")} - displayable
+    assert made == {browser.GetProxyNode(s).GetID() for s in (result.segmentations, result.uncertainty)}
+
+    result.add_frames([frame_result("0.16", 1), frame_result("0.08", 2)])
+    assert result.computed() == ["0.08", "0.16"]
+    for value, seed in (("0.16", 1), ("0.08", 2)):
+        expected = frame_result(value, seed)
+        item = item_at(result.segmentations, value)
+        source_item = item_at(sequence, value)
+        found = label_array(item, {f"Segment_{c.value}": c.value for c in CLASSES}, source_item)
+        np.testing.assert_array_equal(found[0], expected.labels)
+        stored = item_at(result.uncertainty, value)
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(stored)[0], percent(expected.uncertainty))
+        np.testing.assert_array_equal(ijk_to_ras(stored), ijk_to_ras(source_item))
+        assert stored.GetAttribute("computed") == "1"
+    result.finish()
+
+    assert [state(node) for node in (sequence, browser, users)] == before
+    for node in (result.segmentations, result.uncertainty):
+        assert browser.GetMissingItemMode(node) == browser.MissingItemSetToDefault
+        assert not browser.GetSaveChanges(node)
+        assert node.GetIndexName() == "time"
+        assert node.GetIndexUnit() == "s"
+
+
+def test_the_shown_frame_appears_as_soon_as_it_is_done(scene):
+    sequence, browser, _ = cine()
+    result = CineResult(sequence, CLASSES)
+    result.prepare(99)
+    shown = browser.GetProxyNode(result.uncertainty)
+    outline = browser.GetProxyNode(result.segmentations)
+    assert shown.GetAttribute("computed") == "0"
+    result.add_frames([frame_result("0.00", 1)])
+    assert shown.GetAttribute("computed") == "0"
+    result.add_frames([frame_result("0.08", 2)])
+    assert shown.GetAttribute("computed") == "1"
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(shown)[0], percent(frame_result("0.08", 2).uncertainty))
+    assert outline.GetSegmentation().GetNumberOfSegments() == 3
+    assert shown.GetDisplayNode().GetWindowLevelMax() == 100
+    assert not outline.GetDisplayNode().GetRemoveUnusedDisplayProperties()
+
+
+def test_browsing_a_result_shows_each_frames_own_uncertainty_and_makes_no_items(scene):
+    sequence, browser, _ = cine()
+    result = CineResult(sequence, CLASSES)
+    result.prepare(99)
+    result.add_frames([frame_result("0.04", 1)])
+    shown, outline = (browser.GetProxyNode(s) for s in (result.uncertainty, result.segmentations))
+    for number in (0, 1, 2, 4, 1, 3):
+        browser.SetSelectedItemNumber(number)
+        mrml.process_events()
+        values = slicer.util.arrayFromVolume(shown)
+        assert (shown.GetAttribute("computed"), bool(values.any())) == (("1", True) if number == 1 else ("0", False))
+        assert outline.GetSegmentation().GetNumberOfSegments() == (3 if number == 1 else 0)
+    assert result.segmentations.GetNumberOfDataNodes() == 1
+    assert result.uncertainty.GetNumberOfDataNodes() == 5
+
+
+def test_a_lone_sequence_gets_a_browser(scene):
+    sequence, browser, _ = cine()
+    proxy = browser.GetProxyNode(sequence)
+    scene.RemoveNode(browser)
+    scene.RemoveNode(proxy)
+    result = CineResult(sequence, CLASSES, uncertainty=False)
+    assert result.prepare(1) == 0
+    assert result.browser.GetMasterSequenceNode() is sequence
+    result.add_frames([FrameResult("0.04", labels_like((6, 8)))])
+    assert result.computed() == ["0.04"]
+
+
+def test_a_stack_of_frames_is_filled_plane_by_plane(scene):
+    voxels = np.random.default_rng(0).integers(0, 99, (4, 6, 8), dtype=np.uint8)
+    volume = scenes.add_volume(voxels, "stack", affine("oblique"))
+    before = state(volume)
+    result = StackResult(volume, CLASSES)
+    assert result.prepare(1) == 0
+    result.add_frames([frame_result("3", 3)])
+    result.add_frames([frame_result("1", 1)])
+    expected = np.zeros((4, 6, 8), np.uint8)
+    expected[3], expected[1] = frame_result("3", 3).labels, frame_result("1", 1).labels
+    values = {f"Segment_{c.value}": c.value for c in CLASSES}
+    np.testing.assert_array_equal(label_array(result.segmentation, values, volume), expected)
+    np.testing.assert_array_equal(
+        slicer.util.arrayFromVolume(result.uncertainty)[3], percent(frame_result("3", 3).uncertainty)
+    )
+    assert result.computed() == ["1", "3"]
+    assert result.uncertainty.GetAttribute(marks.COMPUTED) == "0"
+    result.add_frames([frame_result(str(k), k) for k in (0, 2)])
+    assert result.uncertainty.GetAttribute(marks.COMPUTED) == "1"
+    assert state(volume) == before
+
+
+def test_copying_a_geometry_loses_nothing(scene):
+    volume = scenes.add_volume(np.zeros((2, 3, 4), np.uint8), "v", affine("oblique"))
+    other = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "w")
+    copy_geometry(volume, other)
+    np.testing.assert_array_equal(ijk_to_ras(other), ijk_to_ras(volume))
+    assert array_spacing(other) == array_spacing(volume)
