@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -27,18 +28,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """In a torch-free run, do not even import a test file whose imports reach PyTorch."""
-    if not WITHOUT_TORCH or collection_path.suffix != ".py":
+    """In a torch-free run, do not even import a folder's conftest or a test file whose imports reach PyTorch."""
+    if not WITHOUT_TORCH:
         return None
-    wanted = imports(collection_path.read_text(encoding="utf-8"), collection_path.stem)
-    if Graph.of_repository().reached_by(wanted) & MISSING:
-        _left_out.append(str(collection_path.relative_to(HERE)))
-        return True
-    return None
+    name = collection_path.relative_to(HERE).with_suffix("")
+    if collection_path.suffix == ".py":
+        wanted = imports(collection_path.read_text(encoding="utf-8"), ".".join(("Python", *name.parts)))
+        needs_torch = bool(_graph().reached_by(wanted) & MISSING)
+    else:
+        needs_torch = name.name in TORCH_FOLDERS
+    if not needs_torch:
+        return None
+    _left_out.append(str(name))
+    return True
+
+
+@functools.cache
+def _graph() -> Graph:
+    return Graph.of_repository()
 
 
 def pytest_report_collectionfinish() -> str:
     """Say what a torch-free run leaves out, so that it is not taken for the whole."""
     if not WITHOUT_TORCH:
         return ""
-    return f"without PyTorch: its tests are left out, and {len(_left_out)} files that import it"
+    return f"without PyTorch, left out: the tests that need it, and {', '.join(sorted(_left_out)) or 'no file'}"

@@ -110,9 +110,7 @@ def _make(environment: Environment) -> None:
         print(f"The environment in {folder} is incomplete or out of date and is made anew.", flush=True)
         # SEMISEG_ENV may name any place; only what is an environment is ours to remove.
         if any(folder.iterdir()) and not (folder / "pyvenv.cfg").is_file():
-            raise SetupError(
-                f"{folder} holds something else than an environment. Move it away and try again."
-            )
+            raise SetupError(f"{folder} holds something else than an environment. Move it away and try again.")
         # The mark goes first: were the removal interrupted, the rest must not look complete.
         (folder / MARK).unlink(missing_ok=True)
         shutil.rmtree(folder)
@@ -169,6 +167,7 @@ def _step(title: str, command: list[str], log: Path) -> None:
             encoding="utf-8",
             errors="replace",
             env={**variables, "PYTHONUNBUFFERED": "1"},
+            close_fds=False,  # it takes the lock along: see _alone
         ) as process,
     ):
         assert process.stdout is not None
@@ -191,8 +190,12 @@ def _step(title: str, command: list[str], log: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock file, so that two calls do not set up one folder at once; even a kill frees it."""
+    """Hold a lock file, so that two calls do not set up one folder at once; even a kill frees it.
+
+    The steps' processes inherit it: were this process killed, the next call waits until they have ended too.
+    """
     with path.open("a+b") as file:
+        os.set_inheritable(file.fileno(), True)
         if sys.platform == "win32":
             import msvcrt
 

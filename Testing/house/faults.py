@@ -24,9 +24,7 @@ def explain(output: str, log: str) -> SetupError:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     where = f"{platform.system()} on {platform.machine()}"
     # The order matters: without a network pip also says that it found no distribution.
-    if re.search(
-        r"No space left on device|Errno 28|not enough space on the disk|Disk quota exceeded", output
-    ):
+    if re.search(r"No space left on device|Errno 28|not enough space on the disk|Disk quota exceeded", output):
         return disk_fault()
     if re.search(r"ensurepip is not|No module named '?(ensurepip|venv)\b", output):
         return SetupError(
@@ -58,17 +56,13 @@ def explain(output: str, log: str) -> SetupError:
             "the environment's folder cannot be written. Name one that can be written in SEMISEG_ENV and run "
             f"the same command again; the details are in {log}."
         )
-    missing = re.search(
-        r"(?:No matching distribution found for|satisfies the requirement) ([^\s(;]+)", output
-    )
+    missing = re.search(r"(?:No matching distribution found for|satisfies the requirement) ([^\s(;]+)", output)
     if missing:
         return SetupError(
             f"there is no ready-made build of {missing.group(1)} for Python {version} on {where}. Use Python "
             "3.11 or 3.12 on 64-bit Linux, Windows or macOS; `test --without-torch` does without PyTorch."
         )
-    errors = [
-        line.strip() for line in output.splitlines() if line.strip().startswith(("ERROR", "Error", "error:"))
-    ]
+    errors = [line.strip() for line in output.splitlines() if line.strip().startswith(("ERROR", "Error", "error:"))]
     lines = errors or [line.strip() for line in output.splitlines() if line.strip()] or ["no message"]
     return SetupError(f"a set-up step failed: {lines[-1]} The whole output is in {log}.")
 

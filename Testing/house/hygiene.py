@@ -14,9 +14,7 @@ FILE_LIMIT = 1_000_000
 TOTAL_LIMIT = 45_000_000
 BINARY = {".png", ".jpg", ".semiseg", ".safetensors", ".nrrd", ".mrb", ".gz", ".npy", ".npz"}
 _PLACES = "work|home|root|Users|tmp|opt|mnt|srv|farm|media|scratch"
-_ABSOLUTE = re.compile(
-    rf"(?<![\w.~$:{{}}/-])/(?:{_PLACES})/|(?<!\w)[A-Za-z]:\\\\?(?:{_PLACES}|Program)", re.ASCII
-)
+_ABSOLUTE = re.compile(rf"(?<![\w.~$:{{}}/-])/(?:{_PLACES})/|(?<!\w)[A-Za-z]:\\\\?(?:{_PLACES}|Program)", re.ASCII)
 _INDEX = re.compile(r"\b(?:pypi\.org|pythonhosted\.org|download\.pytorch\.org|registry\.npmjs\.org)")
 
 

@@ -72,7 +72,8 @@ def _test(rest: list[str]) -> int:
     environment = prepare(TORCH_FREE if without_torch else FULL)
     variables = dict(ONE_THREAD)
     failed = []
-    steps = {"Style": ["ruff", "check", "."], "Format": ["ruff", "format", "--check", "."]}
+    concise = ["--output-format", "concise", "."]
+    steps = {"Style": ["ruff", "check", *concise], "Format": ["ruff", "format", "--check", *concise]}
     if not without_torch:  # the types of torch are needed to check those of the rest
         steps["Types"] = ["mypy"]
     for title, command in {} if rest else steps.items():

@@ -26,9 +26,7 @@ def listed(text: str, variable: str, module: str) -> list[str]:
     code = re.sub(r"#[^\n]*", "", text)
     found = re.findall(rf"\bset\s*\(\s*{variable}\b([^)]*)\)", code)
     if len(found) != 1:
-        raise ValueError(
-            f"{module}/CMakeLists.txt must hold set({variable} ...) once, and holds it {len(found)} times"
-        )
+        raise ValueError(f"{module}/CMakeLists.txt must hold set({variable} ...) once, and holds it {len(found)} times")
     return [entry.strip('"').replace("${MODULE_NAME}", module) for entry in found[0].split()]
 
 
@@ -53,9 +51,7 @@ def differences(module: str, root: Path = ROOT) -> list[str]:
         place = f"{module}/CMakeLists.txt, {variable}"
         found += [f"{place}: {name} is missing" for name in files if name not in entries]
         found += [f"{place}: {name} does not exist" for name in entries if name not in files]
-        found += [
-            f"{place}: {name} is there twice" for name in sorted(set(entries)) if entries.count(name) > 1
-        ]
+        found += [f"{place}: {name} is there twice" for name in sorted(set(entries)) if entries.count(name) > 1]
     return found
 
 

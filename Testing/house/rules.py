@@ -9,9 +9,7 @@ from house.trees import LIBRARIES, Import, imports
 
 CERVICAL, TRAINER = LIBRARIES
 # Packages that only the rooms of the computing processes may name, at any depth of a file.
-HEAVY = frozenset(
-    {"torch", "torchvision", "monai", "openvino", "lightning", "lightning_fabric", "safetensors"}
-)
+HEAVY = frozenset({"torch", "torchvision", "monai", "openvino", "lightning", "lightning_fabric", "safetensors"})
 # Rooms whose server files run inside the worker process; their other files run inside Slicer.
 _WORKERS = {f"{CERVICAL}.worker", f"{TRAINER}.worker"}
 
@@ -45,9 +43,7 @@ ROOMS = {
     f"{CERVICAL}.scene": _room(_SLICER, "C"),
     f"{CERVICAL}.panel": _room(_PANEL, "C C.scene C.worker"),
     TRAINER: _room("numpy", "C"),
-    f"{TRAINER}.learning": _room(
-        f"{_FILES} torch monai openvino safetensors einops lightning_fabric", "C C.engine T"
-    ),
+    f"{TRAINER}.learning": _room(f"{_FILES} torch monai openvino safetensors einops lightning_fabric", "C C.engine T"),
     f"{TRAINER}.worker": _room("numpy", "C C.worker T", server="C.engine T.learning"),
     f"{TRAINER}.scene": _room(_SLICER, "C C.scene T"),
     f"{TRAINER}.panel": _room(_PANEL, "C C.scene C.worker C.panel T T.scene T.worker"),

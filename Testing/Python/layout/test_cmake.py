@@ -55,9 +55,7 @@ def test_build_and_package_hold_the_flat_layout(source, tmp_path):
     done = configure(source, build)
     assert done.returncode == 0, done.stderr
     subprocess.run(["cmake", "--build", str(build)], check=True, capture_output=True)
-    subprocess.run(
-        ["cmake", "--install", str(build), "--prefix", str(package)], check=True, capture_output=True
-    )
+    subprocess.run(["cmake", "--install", str(build), "--prefix", str(package)], check=True, capture_output=True)
     lay_out(tmp_path / "flat", source)
     expected = tree(tmp_path / "flat")
     assert "Resources/models/test.semiseg" in expected

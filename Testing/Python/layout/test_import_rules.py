@@ -120,8 +120,6 @@ def test_graph_follows_imports_through_packages_and_not_into_functions():
         "lib.late": "def f():\n    import torch\nfrom lib import other",
         "lib.other": "import numpy",
     }
-    graph = Graph(
-        {name: imports(text, name, name in ("lib", "lib.engine")) for name, text in sources.items()}
-    )
+    graph = Graph({name: imports(text, name, name in ("lib", "lib.engine")) for name, text in sources.items()})
     assert "torch" in graph.outside("lib.engine.schema"), "a package's own __init__ runs first"
     assert graph.outside("lib.late") == {"numpy"}

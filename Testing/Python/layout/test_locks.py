@@ -51,7 +51,5 @@ def test_torch_is_pinned_by_itself():
 
 
 def test_an_entry_without_hash_is_seen():
-    text = (
-        "# note\na==1.0 ; python_version < '3.11' \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\nb==2\n"
-    )
+    text = "# note\na==1.0 ; python_version < '3.11' \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\nb==2\n"
     assert entries(text) == {"a python_version < '3.11'": ("1.0", 2), "b": ("2", 0)}
