@@ -3,56 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import slicer
-from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.scene import marks as result_marks
-from SemiSegCervicalLib.scene.cine import (
-    browser_of,
-    browser_of_proxy,
-    is_image_sequence,
-    item_at,
-    sequences_of,
-)
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, ijk_to_ras
 from SemiSegCervicalLib.scene.reading import SceneImage, grid, read_volume
 
-from .annotation import CERTAIN_BACKGROUND, Annotation, annotation_labels, read_annotation
+from .annotation import CERTAIN_BACKGROUND, Annotation, SegmentReading, annotation_labels
 from .classes import ClassMatching, SegmentKey, match_classes
-from .marks import accepted_frames
+from .sources import Source, find_sources
 from .training_set import TrainingCase, TrainingSet, Use
-
-SEVERAL = "several segmentations count for it"
-
-
-@dataclass
-class _Source:
-    """One image or frame before its classes are known; `annotation` is None where nothing counts."""
-
-    id: str
-    name: str
-    group: str
-    volume: Any
-    segmentation: Any = None
-    annotation: Annotation | None = None
-    why_not: str = ""
-    left_out: bool = False
-    sequence: Any = None
-    frame: str | None = None
-
-
-@dataclass
-class _Scene:
-    """The scene's nodes, sorted once."""
-
-    scene: Any
-    notes: list[str] = field(default_factory=list)
-    segmentations: dict[str, list[Any]] = field(default_factory=dict)
 
 
 def collect_training_set(
@@ -72,7 +35,8 @@ def collect_training_set(
         scene: ``vtkMRMLScene``; ``slicer.mrmlScene`` by default.
         classes: classes that exist already (those of a model); they keep their value.
         as_frames: ids of volumes whose slices are frames.
-        segmentation_of: volume id to the id of the segmentation that counts, where several do.
+        segmentation_of: id of a volume or image sequence to the id of the segmentation or segmentation sequence
+            that counts, where several do.
         answers: the user's answers to conflicts (`classes.match_classes`).
 
     Returns:
@@ -81,10 +45,7 @@ def collect_training_set(
     Raises:
         SemiSegError: more classes than a model can have.
     """
-    found = _Scene(scene or slicer.mrmlScene)
-    chosen = segmentation_of or {}
-    _sort_segmentations(found)
-    sources = _volume_sources(found, chosen) + _frame_sources(found, chosen)
+    sources, notes = find_sources(scene or slicer.mrmlScene, segmentation_of or {})
     matching = match_classes(
         [
             (source.name, [s for s in source.annotation.segments if s.counts and not s.background])
@@ -98,134 +59,10 @@ def collect_training_set(
     for source in sources:
         stack = source.frame is None and source.volume.GetID() in as_frames and grid(source.volume)[0] > 1
         cases += _slice_cases(source, matching) if stack else [_case(source, matching)]
-    return TrainingSet(matching.classes, cases, matching.conflicts, found.notes)
+    return TrainingSet(matching.classes, cases, matching.conflicts, notes)
 
 
-def _sort_segmentations(found: _Scene) -> None:
-    """Find the image of every segmentation, and say which ones have none."""
-    for segmentation in _nodes(found.scene, "vtkMRMLSegmentationNode"):
-        if browser_of_proxy(segmentation) is not None:
-            continue
-        volume = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
-        name = segmentation.GetName()
-        if segmentation.GetSegmentation().GetNumberOfSegments() == 0:
-            continue
-        if volume is None:
-            found.notes.append(f'Segmentation "{name}" belongs to no image: set its source geometry')
-        elif browser_of_proxy(volume) is not None:
-            found.notes.append(
-                f'Segmentation "{name}" was drawn over the shown frame of "{volume.GetName()}" and belongs '
-                "to no frame: synchronise it with the sequence and accept the frame"
-            )
-        else:
-            found.segmentations.setdefault(volume.GetID(), []).append(segmentation)
-
-
-def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> list[_Source]:
-    sources = []
-    for volume in _nodes(found.scene, "vtkMRMLScalarVolumeNode"):
-        if (
-            volume.IsA("vtkMRMLLabelMapVolumeNode")
-            or volume.GetAttribute(result_marks.CONTENT) is not None
-            or volume.GetHideFromEditors()
-            or browser_of_proxy(volume) is not None
-        ):
-            continue
-        group = _patient(found.scene, [volume]) or volume.GetID()
-        source = _Source(volume.GetID(), volume.GetName(), group, volume)
-        try:
-            grid(volume)
-        except SemiSegError as error:
-            found.notes.append(f"{error.cause}: left out")
-            continue
-        candidates = found.segmentations.get(volume.GetID(), [])
-        if volume.GetID() in chosen:
-            candidates = [s for s in candidates if s.GetID() == chosen[volume.GetID()]]
-        _annotate(source, candidates)
-        sources.append(source)
-    return sources
-
-
-def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> list[_Source]:
-    sources = []
-    for sequence in _nodes(found.scene, "vtkMRMLSequenceNode"):
-        if not is_image_sequence(sequence):
-            continue
-        browser = browser_of(sequence)
-        proxy = browser.GetProxyNode(sequence) if browser is not None else None
-        group = _patient(found.scene, [sequence, browser, proxy]) or sequence.GetID()
-        by_frame: dict[str, list[Any]] = {}
-        for segmentations in _segmentation_sequences(sequence, browser):
-            if sequence.GetID() in chosen and segmentations.GetID() != chosen[sequence.GetID()]:
-                continue
-            for value in accepted_frames(segmentations):
-                if sequence.GetItemNumberFromIndexValue(value, True) < 0:
-                    found.notes.append(
-                        f'The frame accepted at {value} in "{segmentations.GetName()}" does not exist in '
-                        f'"{sequence.GetName()}"'
-                    )
-                else:
-                    by_frame.setdefault(value, []).append(item_at(segmentations, value))
-        for number in range(sequence.GetNumberOfDataNodes()):
-            value = sequence.GetNthIndexValue(number)
-            source = _Source(
-                id=f"{sequence.GetID()}:{value}",
-                name=f"{sequence.GetName()} [{value}]",
-                group=group,
-                volume=sequence.GetNthDataNode(number),
-                sequence=sequence,
-                frame=value,
-            )
-            _annotate(source, by_frame.get(value, []))
-            if not source.why_not and source.annotation is None:
-                source.why_not = "not accepted"
-            sources.append(source)
-    return sources
-
-
-def _segmentation_sequences(sequence: Any, browser: Any) -> list[Any]:
-    """Return the segmentation sequences that belong to an image sequence.
-
-    A result names its source; any other one belongs to the first image sequence of its browser.
-    """
-    if browser is None:
-        return []
-    together = sequences_of(browser)
-    first_images = next((s for s in together if is_image_sequence(s)), None)
-    belonging = []
-    for other in together:
-        item = other.GetNthDataNode(0) if other.GetNumberOfDataNodes() else None
-        if item is None or not item.IsA("vtkMRMLSegmentationNode"):
-            continue
-        if (other.GetNodeReference(result_marks.SOURCE_ROLE) or first_images) is sequence:
-            belonging.append(other)
-    return belonging
-
-
-def _annotate(source: _Source, segmentations: Sequence[Any]) -> None:
-    """Find the one segmentation that counts for an image, or why there is none."""
-    read = []
-    for segmentation in segmentations:
-        try:
-            read.append((segmentation, read_annotation(segmentation, source.volume)))
-        except SemiSegError as error:
-            source.why_not, source.left_out = error.cause, True
-            return
-    counting = [(node, annotation) for node, annotation in read if annotation.counts]
-    if len(counting) == 1:
-        source.segmentation, source.annotation = counting[0]
-    elif counting:
-        names = ", ".join(f'"{node.GetName()}"' for node, _ in counting)
-        source.why_not, source.left_out = f"{SEVERAL} ({names}): choose one", True
-    elif read and all(annotation.flagged for _, annotation in read):
-        source.why_not, source.left_out = "every segment is flagged", True
-    elif any(annotation.predicted for _, annotation in read):
-        source.why_not = "only a model's result, which nobody has accepted"
-    elif read:
-        source.why_not = "no segment is marked as started: set a status, or accept it"
-
-
-def _case(source: _Source, matching: ClassMatching) -> TrainingCase:
+def _case(source: Source, matching: ClassMatching) -> TrainingCase:
     volume, sequence = source.volume, source.sequence
     shape = grid(volume)
     calibrated = calibration(volume, sequence)
@@ -267,7 +104,7 @@ def _case(source: _Source, matching: ClassMatching) -> TrainingCase:
     return case
 
 
-def _slice_cases(source: _Source, matching: ClassMatching) -> list[TrainingCase]:
+def _slice_cases(source: Source, matching: ClassMatching) -> list[TrainingCase]:
     """Split a stack whose slices are frames into a case per slice."""
     whole = _case(source, matching)
     # One reading serves all slices of the stack, and only the last stack is kept.
@@ -323,7 +160,7 @@ def _shift(number: int) -> np.ndarray:
     return matrix
 
 
-def _is_open(segment: Any, matching: ClassMatching) -> bool:
+def _is_open(segment: SegmentReading, matching: ClassMatching) -> bool:
     return (
         segment.counts
         and not segment.background
@@ -368,23 +205,3 @@ def _use(case: TrainingCase, annotation: Annotation, matching: ClassMatching) ->
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
-
-
-def _patient(scene: Any, nodes: Sequence[Any]) -> str | None:
-    """Return an anonymous name for the patient that the subject hierarchy puts one of the nodes under."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    if hierarchy is None:
-        return None
-    level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient()
-    for node in nodes:
-        item = hierarchy.GetItemByDataNode(node) if node is not None else 0
-        patient = hierarchy.GetItemAncestorAtLevel(item, level) if item else 0
-        if patient:
-            return f"patient-{patient}"
-    return None
-
-
-def _nodes(scene: Any, class_name: str) -> list[Any]:
-    found = scene.GetNodesByClass(class_name)
-    found.UnRegister(None)
-    return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]

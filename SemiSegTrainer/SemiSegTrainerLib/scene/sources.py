@@ -1,0 +1,215 @@
+"""The images of a scene, and the one segmentation that counts for each of them, if any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import slicer
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.scene import marks as result_marks
+from SemiSegCervicalLib.scene.cine import (
+    browser_of,
+    browser_of_proxy,
+    is_image_sequence,
+    item_at,
+    sequences_of,
+)
+from SemiSegCervicalLib.scene.reading import grid
+
+from .annotation import Annotation, read_annotation
+from .marks import accepted_frames
+
+
+@dataclass
+class Source:
+    """One image or frame before its classes are known.
+
+    Attributes:
+        id, name, group: as in `training_set.TrainingCase`.
+        volume: the volume node, for a frame the sequence's item.
+        segmentation, annotation: the segmentation that counts and what it says; None where none does.
+        why_not: why none does, in plain words.
+        left_out: the image is not to be used at all.
+        sequence, frame: image sequence and index value of a frame; None for other images.
+    """
+
+    id: str
+    name: str
+    group: str
+    volume: Any
+    segmentation: Any = None
+    annotation: Annotation | None = None
+    why_not: str = ""
+    left_out: bool = False
+    sequence: Any = None
+    frame: str | None = None
+
+
+@dataclass
+class _Scene:
+    """The scene, what cannot be used in it, and its segmentations by the id of their image."""
+
+    scene: Any
+    notes: list[str] = field(default_factory=list)
+    segmentations: dict[str, list[Any]] = field(default_factory=dict)
+
+
+def find_sources(scene: Any, chosen: Mapping[str, str]) -> tuple[list[Source], list[str]]:
+    """Find every image and frame of a scene; nothing in it is changed, no sequence is browsed.
+
+    Args:
+        scene: ``vtkMRMLScene``.
+        chosen: id of a volume or image sequence to the id of the segmentation or segmentation sequence that counts.
+
+    Returns:
+        (the images and frames, what was found that cannot be used, in plain words).
+    """
+    found = _Scene(scene)
+    _sort_segmentations(found)
+    return _volume_sources(found, chosen) + _frame_sources(found, chosen), found.notes
+
+
+def _sort_segmentations(found: _Scene) -> None:
+    """Find the image of every segmentation, and say which ones have none."""
+    for segmentation in _nodes(found.scene, "vtkMRMLSegmentationNode"):
+        if browser_of_proxy(segmentation) is not None:
+            continue
+        volume = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
+        name = segmentation.GetName()
+        if segmentation.GetSegmentation().GetNumberOfSegments() == 0:
+            continue
+        if volume is None:
+            found.notes.append(f'Segmentation "{name}" belongs to no image: set its source geometry')
+        elif browser_of_proxy(volume) is not None:
+            found.notes.append(
+                f'Segmentation "{name}" was drawn over the shown frame of "{volume.GetName()}" and belongs '
+                "to no frame: synchronise it with the sequence and accept the frame"
+            )
+        else:
+            found.segmentations.setdefault(volume.GetID(), []).append(segmentation)
+
+
+def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
+    sources = []
+    for volume in _nodes(found.scene, "vtkMRMLScalarVolumeNode"):
+        if (
+            volume.IsA("vtkMRMLLabelMapVolumeNode")
+            or volume.GetAttribute(result_marks.CONTENT) is not None
+            or volume.GetHideFromEditors()
+            or browser_of_proxy(volume) is not None
+        ):
+            continue
+        group = _patient(found.scene, [volume]) or volume.GetID()
+        source = Source(volume.GetID(), volume.GetName(), group, volume)
+        try:
+            grid(volume)
+        except SemiSegError as error:
+            found.notes.append(f"{error.cause}: left out")
+            continue
+        candidates = found.segmentations.get(volume.GetID(), [])
+        if volume.GetID() in chosen:
+            candidates = [s for s in candidates if s.GetID() == chosen[volume.GetID()]]
+        _annotate(source, candidates)
+        sources.append(source)
+    return sources
+
+
+def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
+    sources = []
+    for sequence in _nodes(found.scene, "vtkMRMLSequenceNode"):
+        if not is_image_sequence(sequence):
+            continue
+        browser = browser_of(sequence)
+        proxy = browser.GetProxyNode(sequence) if browser is not None else None
+        group = _patient(found.scene, [sequence, browser, proxy]) or sequence.GetID()
+        by_frame: dict[str, list[Any]] = {}
+        for segmentations in _segmentation_sequences(sequence, browser):
+            if sequence.GetID() in chosen and segmentations.GetID() != chosen[sequence.GetID()]:
+                continue
+            for value in accepted_frames(segmentations):
+                if sequence.GetItemNumberFromIndexValue(value, True) < 0:
+                    found.notes.append(
+                        f'The frame accepted at {value} in "{segmentations.GetName()}" does not exist in '
+                        f'"{sequence.GetName()}"'
+                    )
+                else:
+                    by_frame.setdefault(value, []).append(item_at(segmentations, value))
+        for number in range(sequence.GetNumberOfDataNodes()):
+            value = sequence.GetNthIndexValue(number)
+            source = Source(
+                id=f"{sequence.GetID()}:{value}",
+                name=f"{sequence.GetName()} [{value}]",
+                group=group,
+                volume=sequence.GetNthDataNode(number),
+                sequence=sequence,
+                frame=value,
+            )
+            _annotate(source, by_frame.get(value, []))
+            if not source.why_not and source.annotation is None:
+                source.why_not = "not accepted"
+            sources.append(source)
+    return sources
+
+
+def _segmentation_sequences(sequence: Any, browser: Any) -> list[Any]:
+    """Return the segmentation sequences that belong to an image sequence.
+
+    A result names its source; any other one belongs to the first image sequence of its browser.
+    """
+    if browser is None:
+        return []
+    together = sequences_of(browser)
+    first_images = next((s for s in together if is_image_sequence(s)), None)
+    belonging = []
+    for other in together:
+        item = other.GetNthDataNode(0) if other.GetNumberOfDataNodes() else None
+        if item is None or not item.IsA("vtkMRMLSegmentationNode"):
+            continue
+        if (other.GetNodeReference(result_marks.SOURCE_ROLE) or first_images) is sequence:
+            belonging.append(other)
+    return belonging
+
+
+def _annotate(source: Source, segmentations: Sequence[Any]) -> None:
+    """Find the one segmentation that counts for an image, or why there is none."""
+    read = []
+    for segmentation in segmentations:
+        try:
+            read.append((segmentation, read_annotation(segmentation, source.volume)))
+        except SemiSegError as error:
+            source.why_not, source.left_out = error.cause, True
+            return
+    counting = [(node, annotation) for node, annotation in read if annotation.counts]
+    if len(counting) == 1:
+        source.segmentation, source.annotation = counting[0]
+    elif counting:
+        names = ", ".join(f'"{node.GetName()}"' for node, _ in counting)
+        source.why_not, source.left_out = f"several segmentations count for it ({names}): choose one", True
+    elif read and all(annotation.flagged for _, annotation in read):
+        source.why_not, source.left_out = "every segment is flagged", True
+    elif any(annotation.predicted for _, annotation in read):
+        source.why_not = "only a model's result, which nobody has accepted"
+    elif read:
+        source.why_not = "no segment is marked as started: set a status, or accept it"
+
+
+def _patient(scene: Any, nodes: Sequence[Any]) -> str | None:
+    """Return an anonymous name for the patient that the subject hierarchy puts one of the nodes under."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    if hierarchy is None:
+        return None
+    level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient()
+    for node in nodes:
+        item = hierarchy.GetItemByDataNode(node) if node is not None else 0
+        patient = hierarchy.GetItemAncestorAtLevel(item, level) if item else 0
+        if patient:
+            return f"patient-{patient}"
+    return None
+
+
+def _nodes(scene: Any, class_name: str) -> list[Any]:
+    found = scene.GetNodesByClass(class_name)
+    found.UnRegister(None)
+    return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
