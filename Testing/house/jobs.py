@@ -99,7 +99,7 @@ def _run(
     folder: Path | None = None,
 ) -> int:
     """Run the environment's Python with both libraries on its path and return its exit status."""
-    path = os.pathsep.join(str(folder) for folder in LIBRARIES)
+    path = os.pathsep.join(str(library) for library in LIBRARIES)
     # PYTHONHOME, where it is set, names another Python's library.
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
     settings = {**kept, "PYTHONPATH": path, **(variables or {})}
