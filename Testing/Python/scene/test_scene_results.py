@@ -135,6 +135,24 @@ def test_a_segment_on_another_grid_is_brought_over_to_the_nearest_voxel(scene):
     np.testing.assert_array_equal(found, labels.repeat(2, 0).repeat(2, 1).repeat(2, 2))
 
 
+@pytest.mark.parametrize("shift", [(2, 3, 1), (-2, -3, -1), (50, 0, 0)])
+def test_a_segment_reaching_over_the_edge_is_cut_there(scene, shift):
+    """The volume is a crop of the grid that was drawn on, or only overlaps it."""
+    whole = scenes.add_volume(np.zeros((6, 9, 11), np.uint8), "whole", affine("oblique"))
+    labels = np.random.default_rng(4).integers(0, 3, (6, 9, 11)).astype(np.uint8)
+    segmentation = scenes.add_segmentation(whole, labels, CLASSES)
+    moved = np.eye(4)
+    moved[:3, 3] = shift  # x, y, z
+    part = scenes.add_volume(np.zeros((4, 5, 6), np.uint8), "part", affine("oblique") @ moved)
+    expected = np.zeros((4, 5, 6), np.uint8)
+    for voxel in np.ndindex(4, 5, 6):
+        there = tuple(np.add(voxel, shift[::-1]))
+        if all(0 <= i < size for i, size in zip(there, labels.shape, strict=True)):
+            expected[voxel] = labels[there]
+    values = {f"Segment_{c.value}": c.value for c in CLASSES}
+    np.testing.assert_array_equal(label_array(segmentation, values, part), expected)
+
+
 def test_results_follow_the_transform_of_their_source(scene):
     volume = scenes.add_volume(np.zeros((3, 4, 5), dtype=np.uint8), "v", affine("oblique"))
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")

@@ -142,7 +142,8 @@ def test_scribbles_decide_only_where_they_are(full, labels):
 def test_scribbles_win_over_completed(full, labels):
     volume, segmentation = drawn(labels)
     marks.set_scribbles(segmentation, True)
-    assert case_of(volume).completeness(labels) == {"complete": False}
+    case = case_of(volume)
+    assert (case.use, case.finished, case.completeness(labels)) == ("partly", (), {"complete": False})
     marks.set_scribbles(segmentation, False)
     assert case_of(volume).use == "labelled"
 
@@ -221,6 +222,24 @@ def test_a_models_result_counts_only_where_it_was_accepted(full):
     np.testing.assert_array_equal(case.labels, predicted)
 
 
+def test_a_person_takes_over_one_of_a_models_segments(full):
+    predicted = volume_labels()
+    predicted[[0, 3]] = 0
+    volume = scenes.add_volume(np.zeros((6, 10, 12), np.uint8), "image")
+    segmentation = new_segmentation(volume, predicted, CLASSES)
+    marks.accept_segmentation(segmentation, ["Segment_1"])
+    Status.SetSegmentStatus(segment(segmentation, 1), Status.InProgress)  # taken up again
+    only_first = np.where(predicted == 1, predicted, 0)
+    case = case_of(volume)
+    assert (case.use, case.finished) == ("partly", ())
+    np.testing.assert_array_equal(case.labels, only_first)
+
+    marks.set_annotated_slices(segmentation, None)
+    case = case_of(volume)
+    assert (case.finished, case.slices) == ((1,), (1, 2, 4, 5))
+    np.testing.assert_array_equal(case.labels, only_first)
+
+
 def test_voxels_that_two_segments_claim_are_nobodys(full, labels):
     volume, segmentation = drawn(labels)
     extra = scenes.add_segmentation(volume, np.where(labels == 1, 1, 0), [SegmentClass(1, "third", (0, 1, 0))])
@@ -283,7 +302,9 @@ def test_browsing_never_changes_the_number_of_training_frames(scene, labels, mod
     browser.SetSaveChanges(sequence, save)
 
     def annotated() -> dict[str, str]:
-        return {c.frame: c.use for c in collect_training_set().cases if c.use != "unlabelled"}
+        found = collect_training_set()
+        assert found.notes == []
+        return {c.frame: c.use for c in found.cases if c.use != "unlabelled"}
 
     expected = {"0.00": "labelled", "0.12": "labelled"}
     assert annotated() == expected
@@ -311,6 +332,9 @@ def test_a_fabricated_copy_does_not_count_even_where_its_value_was_recorded(scen
     assert marks.accepted_frames(made.drawn) == ["0.00"]
     marks.accept_frame(made.drawn, "0.08")
     assert marks.accepted_frames(made.drawn) == ["0.00", "0.08"]
+    made.drawn.SetAttribute(marks.ACCEPTED_FRAMES, '["0.00"]')  # nor does an item's mark alone
+    assert marks.accepted_frames(made.drawn) == ["0.00"]
+    marks.accept_frame(made.drawn, "0.08")
     marks.withdraw_frame(made.drawn, "0.00")
     assert marks.accepted_frames(made.drawn) == ["0.08"]
     assert made.drawn.GetNumberOfDataNodes() == 2
