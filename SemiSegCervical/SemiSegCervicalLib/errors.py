@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class SemiSegError(Exception):
     """Something the user can put right: what happened, and what to do about it.
@@ -28,3 +32,14 @@ class SemiSegError(Exception):
     def as_dict(self) -> dict[str, str]:
         """Return the fields as the worker's and ``--json``'s error event carries them."""
         return {"code": self.code, "stage": self.stage, "cause": self.cause, "remedy": self.remedy}
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's name before the cause of an error that arises within and does not know it."""
+    try:
+        yield
+    except SemiSegError as error:
+        if str(path) in error.cause:
+            raise
+        raise SemiSegError(error.code, f"{path}: {error.cause}", error.remedy, error.stage) from error

@@ -8,15 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from monai.networks.nets import BasicUNet, SwinUNETR, UNet
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from ..errors import SemiSegError
 
-Channels = Annotated[tuple[Annotated[int, Field(ge=4, le=512)], ...], Field(min_length=3, max_length=6)]
+_CHANNELS_IN_SUM = 1024
+
+
+def _bounded(channels: tuple[int, ...]) -> tuple[int, ...]:
+    # Weights grow with products of neighbours: a sum bounds them, at about 200 MB in 3D, before anything is built.
+    if sum(channels) > _CHANNELS_IN_SUM:
+        raise ValueError(f"the channels of all levels add up to more than {_CHANNELS_IN_SUM}")
+    return channels
+
+
+Width = Annotated[int, Field(ge=4, le=512)]
+Channels = Annotated[tuple[Width, ...], Field(min_length=3, max_length=6), AfterValidator(_bounded)]
+FiveChannels = Annotated[tuple[Width, ...], Field(min_length=5, max_length=5), AfterValidator(_bounded)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -25,22 +37,20 @@ class _Arguments(BaseModel):
 
 
 class UNetArguments(_Arguments):
-    """Arguments of `unet` and `residual_unet`: channels per level; dropout in every unit."""
+    """Arguments of `unet` and `residual_unet`: channels per level, normalisation, dropout in every unit.
+
+    Batch norm folds into the convolutions at inference; instance norm does not mix the images of a batch.
+    """
 
     channels: Channels = (16, 32, 64, 128, 256)
+    norm: Literal["instance", "batch"] = "instance"
     dropout: Dropout = 0.0
 
 
 class BasicUNetArguments(_Arguments):
     """Arguments of `basic_unet`: channels of the five levels, dropout in every double convolution."""
 
-    channels: Annotated[tuple[Annotated[int, Field(ge=4, le=512)], ...], Field(min_length=5, max_length=5)] = (
-        16,
-        32,
-        64,
-        128,
-        256,
-    )
+    channels: FiveChannels = (16, 32, 64, 128, 256)
     dropout: Dropout = 0.0
 
 
@@ -81,8 +91,7 @@ def _unet(residual_units: int) -> Callable[[int, int, int, UNetArguments], nn.Mo
             num_res_units=residual_units,
             dropout=arguments.dropout,
             act=("LeakyReLU", {"negative_slope": 0.1, "inplace": True}),
-            # Instance norm: batches are small and mix labelled with unlabelled images.
-            norm=("INSTANCE", {"affine": True}),
+            norm=(arguments.norm, {"affine": True}),
         )
 
     return build
@@ -113,7 +122,7 @@ def _swin_unetr(spatial_dims: int, in_channels: int, out_channels: int, argument
             in_channels=in_channels,
             out_channels=out_channels,
             feature_size=arguments.feature_size,
-            drop_path_rate=arguments.drop_path,
+            dropout_path_rate=arguments.drop_path,
             spatial_dims=spatial_dims,
         )
     except ImportError as error:
@@ -144,14 +153,23 @@ ARCHITECTURES: dict[str, Architecture] = {
         BasicUNetArguments,
         _basic_unet,
         lambda a: 16,
-        lambda a: {"encoder-0": "conv_0", **{f"encoder-{i}": f"down_{i}" for i in (1, 2, 3)}, "bottleneck": "down_4"},
+        lambda a: {
+            "encoder-0": "conv_0",
+            **{f"encoder-{i}": f"down_{i}" for i in (1, 2, 3)},
+            "bottleneck": "down_4",
+        },
         "classical U-Net of double convolutions at full resolution: about five times the work of unet",
     ),
     "swin_unetr": Architecture(
         SwinUNETRArguments,
         _swin_unetr,
         lambda a: 32,
-        lambda a: {"encoder-0": "encoder1", "encoder-1": "encoder2", "encoder-2": "encoder3", "bottleneck": "encoder10"},
+        lambda a: {
+            "encoder-0": "encoder1",
+            "encoder-1": "encoder2",
+            "encoder-2": "encoder3",
+            "bottleneck": "encoder10",
+        },
         "Swin transformer encoder with a convolutional decoder: for a GPU",
     ),
 }
@@ -175,9 +193,10 @@ def resolve(name: str, arguments: dict[str, Any]) -> tuple[Architecture, _Argume
         return architecture, architecture.arguments.model_validate(arguments)
     except ValidationError as error:
         first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "?"
         raise SemiSegError(
             "bad-architecture",
-            f"The argument {'.'.join(map(str, first['loc'])) or '?'} of architecture {name} is not usable: {first['msg']}",
+            f"The argument {where} of architecture {name} is not usable: {first['msg']}",
             "Use a pack that SemiSeg wrote, or correct the argument",
             "loading",
         ) from error

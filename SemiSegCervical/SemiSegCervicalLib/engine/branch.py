@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ class BranchOutput:
     Attributes:
         logits: ``(N, C, *spatial)``.
         features: the tapped feature maps, ``(N, F, *coarse)`` each, by tap name.
-        embedding: unit vectors ``(N, E)`` from the projector on the pooled bottleneck; None where there is no projector.
+        embedding: unit vectors ``(N, E)``, projected from the pooled bottleneck; None without a projector.
     """
 
     logits: Tensor
@@ -62,10 +63,21 @@ class Branch(nn.Module):
         self.projector: nn.Module | None = None
         if embedding_size:
             width = self._bottleneck_width(in_channels, spatial_dims)
-            # Two layers, since the branches' bottlenecks differ in width and must meet in one space.
+            # The mean of an instance-normalised channel is the same for every image: what tells images apart is where
+            # it is high, so a coarse grid is kept. Two layers, since the branches must meet in one space.
+            pool = nn.AdaptiveAvgPool2d(4) if spatial_dims == 2 else nn.AdaptiveAvgPool3d(2)
+            cells = 16 if spatial_dims == 2 else 8
             self.projector = nn.Sequential(
-                nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, embedding_size)
+                pool,
+                nn.Flatten(),
+                nn.Linear(cells * width, width),
+                nn.ReLU(inplace=True),
+                nn.Linear(width, embedding_size),
             )
+
+    def takes(self, size: Sequence[int]) -> bool:
+        """Say whether inputs of this size can pass: whole at every level, and more than one voxel at the deepest."""
+        return all(n % self.divisor == 0 for n in size) and math.prod(n // self.divisor for n in size) > 1
 
     def _bottleneck_width(self, in_channels: int, spatial_dims: int) -> int:
         training = self.network.training
@@ -77,9 +89,7 @@ class Branch(nn.Module):
         self.network.train(training)
         return features["bottleneck"].shape[1]
 
-    def _run(
-        self, x: Tensor, taps: Iterable[str], perturb: Perturbation | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _run(self, x: Tensor, taps: Iterable[str], perturb: Perturbation | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Run the network with hooks that live for this pass only: a copied branch must not report to its original."""
         wanted, captured = set(taps), {}
 
@@ -116,6 +126,5 @@ class Branch(nn.Module):
         logits, features = self._run(x, wanted | ({"bottleneck"} if self.projector else set()), perturb)
         embedding = None
         if self.projector is not None:
-            pooled = features["bottleneck"].flatten(2).mean(dim=2)
-            embedding = nn.functional.normalize(self.projector(pooled).float(), dim=1)
+            embedding = nn.functional.normalize(self.projector(features["bottleneck"]).float(), dim=1)
         return BranchOutput(logits, {t: f for t, f in features.items() if t in wanted}, embedding)

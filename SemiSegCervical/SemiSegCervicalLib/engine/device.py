@@ -19,10 +19,15 @@ def resolve_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = next(device for device in ("cuda", "mps", "cpu") if available[device])
     if name not in available:
-        raise SemiSegError("unknown-device", f"There is no device called {name!r}", "Use auto, cpu, cuda or mps", "device")
+        raise SemiSegError(
+            "unknown-device", f"There is no device called {name!r}", "Use auto, cpu, cuda or mps", "device"
+        )
     if not available[name]:
         raise SemiSegError(
-            "no-device", f"PyTorch finds no {name} device on this computer", "Use --device cpu or auto", "device"
+            "no-device",
+            f"PyTorch finds no {name} device on this computer",
+            "Use --device cpu or auto",
+            "device",
         )
     return torch.device(name)
 

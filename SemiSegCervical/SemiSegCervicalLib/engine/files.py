@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,31 +12,17 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
 
 from ..errors import SemiSegError
 from .image import Image, grey_from_rgb
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 VOLUMES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
+# Kinds that spread over two files, or that only name a use, are written as their one-file kind.
+_ONE_FILE = {".seg.nrrd": ".nrrd", ".nhdr": ".nrrd", ".mhd": ".mha"}
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 Spacing = tuple[float, ...] | None | Literal["file"]
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is to be segmented: the files of one case (one per modality), and a frame where a stack holds many.
-
-    Attributes:
-        paths: the files, in the order of the model's modalities.
-        stem: name for results.
-        frame: index of the frame in a stack of frames; None for the whole file.
-    """
-
-    paths: tuple[Path, ...]
-    stem: str
-    frame: int | None = None
 
 
 def ending(path: Path) -> str:
@@ -101,9 +87,7 @@ def read_labels(path: Path, shape: Sequence[int] | None = None) -> np.ndarray:
         SemiSegError: missing, unreadable, not whole numbers, or of another size than the image.
     """
     array = _read_grid(Path(path), labels=True).array
-    if shape is not None and array.shape[0] == 1 and len(shape) == 2:
-        array = array[0]
-    elif shape is None and array.shape[0] == 1:
+    if (shape is not None and array.shape[0] == 1 and len(shape) == 2) or (shape is None and array.shape[0] == 1):
         array = array[0]
     if shape is not None and array.shape != tuple(shape):
         raise SemiSegError(
@@ -128,42 +112,87 @@ def write_map(array: np.ndarray, like: Path, folder: Path, name: str) -> Path:
         name: file name without ending.
 
     Returns:
-        The path: ``.png`` for pictures, else the source's own ending.
+        The path: ``.png`` for pictures, else the source's own ending (``.nrrd`` for ``.nhdr``, ``.mha`` for ``.mhd``).
 
     Raises:
         SemiSegError: the file exists, or the disk is full.
     """
     picture = ending(like) in PICTURES
-    kind = ".png" if picture else ".nrrd" if ending(like) in (".seg.nrrd", ".nhdr") else ending(like)
+    kind = ".png" if picture else _ONE_FILE.get(ending(like), ending(like))
     target = folder / f"{name}{kind}"
     if target.exists():
         raise SemiSegError("exists", f"{target} already exists", "Choose another output folder", "writing")
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".writing-", suffix=kind, dir=folder)
-    os.close(handle)
+    temporary = folder / f".writing-{name}{kind}"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         if picture:
             PillowImage.fromarray(array).save(temporary)
         else:
-            reader = sitk.ImageFileReader()
-            reader.SetFileName(str(like))
-            reader.ReadImageInformation()
-            dims = reader.GetDimension()
-            image = sitk.GetImageFromArray(array if array.ndim == dims else array[None])
-            image.SetSpacing(reader.GetSpacing())
-            image.SetOrigin(reader.GetOrigin())
-            image.SetDirection(reader.GetDirection())
-            sitk.WriteImage(image, temporary, useCompression=True)
-        os.chmod(temporary, 0o644)
+            image = _on_grid(array, like)
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+            # On a full disk not every writer of SimpleITK complains.
+            if not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(temporary))).ravel(), array.ravel()):
+                raise OSError("it was cut short")
         os.replace(temporary, target)
     except (OSError, RuntimeError) as error:
-        raise SemiSegError(
-            "cannot-write", f"{target} could not be written: {_reason(error)}",
-            "Free some space or choose another folder", "writing",
-        ) from error  # fmt: skip
+        raise _cannot_write(target, error) from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return target
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file so that a crash at any moment leaves the old or the new one.
+
+    Raises:
+        SemiSegError: the disk is full or the folder cannot be written.
+    """
+    # One name per target: what a killed run leaves is written over by the next one instead of piling up.
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: Exception) -> SemiSegError:
+    return SemiSegError(
+        "cannot-write", f"{path} could not be written: {_reason(error)}",
+        "Free some space or choose another folder; a training run can be resumed", "writing",
+    )  # fmt: skip
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system lets a folder be opened (not on Windows)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _on_grid(array: np.ndarray, like: Path) -> sitk.Image:
+    """Wrap an array as an image with the geometry of a file, whose axes of length 1 it may lack."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(like))
+    reader.ReadImageInformation()
+    image = sitk.GetImageFromArray(array.reshape(tuple(reversed(reader.GetSize()))), isVector=False)
+    image.SetSpacing(reader.GetSpacing())
+    image.SetOrigin(reader.GetOrigin())
+    image.SetDirection(reader.GetDirection())
+    return image
 
 
 @dataclass(frozen=True)
@@ -180,7 +209,7 @@ def _read_grid(path: Path, labels: bool = False) -> _Grid:
         raise SemiSegError("missing-file", f"There is no file {path}", "Check the path", "reading")
     try:
         return _read_picture(path, labels) if ending(path) in PICTURES else _read_volume(path)
-    except (OSError, UnidentifiedImageError, RuntimeError, ValueError, SyntaxError) as error:
+    except Exception as error:  # what a decoder raises on a damaged file is not its contract
         raise SemiSegError(
             "unreadable", f"{path} cannot be read as an image: {_reason(error)}",
             "Open it in another program to see whether it is damaged, or export it again", "reading",
@@ -191,8 +220,8 @@ def _read_picture(path: Path, labels: bool) -> _Grid:
     with PillowImage.open(path) as picture:
         if getattr(picture, "n_frames", 1) > 1:
             raise ValueError("it holds several pictures; split it or use NRRD")
-        if labels and picture.mode == "P":
-            array = np.asarray(picture)  # the palette index is the label value
+        if labels and picture.mode in ("P", "1"):
+            array = np.asarray(picture)  # the palette index is the label value, a bit is 0 or 1
         else:
             array = np.asarray(picture.convert("RGB") if picture.mode in ("P", "CMYK", "YCbCr", "1") else picture)
     rgb = array.ndim == 3
@@ -231,4 +260,4 @@ def _times(shape: Sequence[int]) -> str:
 
 def _reason(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.strip().splitlines()[-1].strip()
+    return (text.strip().splitlines() or [type(error).__name__])[-1].strip()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
+import lzma
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,12 +21,13 @@ from safetensors.torch import save as save_tensors
 
 from ..errors import SemiSegError
 from .branch import Branch
-from .schema import PackManifest
+from .files import write_atomically
+from .schema import FORMAT_VERSION, PackManifest
 
 MANIFEST = "model.json"
 CARD = "card.md"
 _MANIFEST_LIMIT = 4 * 2**20
-_WEIGHTS_LIMIT = 2 * 2**30
+_WEIGHTS_LIMIT = 512 * 2**20
 
 
 class Pack:
@@ -44,12 +45,16 @@ class Pack:
 
 
 def read_manifest(path: Path) -> PackManifest:
-    """Read and check ``model.json`` of a pack.
+    """Read and check ``model.json`` of a pack, and that the pack holds nothing but what a model consists of.
 
     Raises:
-        SemiSegError: not there, not a pack, or not valid.
+        SemiSegError: not there, not a pack, not valid, or with files that do not belong into one.
     """
-    return _parse(_read(path, MANIFEST, _MANIFEST_LIMIT), path)
+    manifest = _parse(_read(path, MANIFEST, _MANIFEST_LIMIT), path)
+    strange = sorted(_names(path) - {MANIFEST, CARD, *(spec.file for spec in manifest.branches)})
+    if strange:
+        raise _corrupt(path, f"it holds {strange[0]!r}, which is no part of a model")
+    return manifest
 
 
 def load_pack(path: Path) -> Pack:
@@ -58,6 +63,7 @@ def load_pack(path: Path) -> Pack:
     Raises:
         SemiSegError: not there, not a pack, foreign, corrupt, or of an unknown architecture.
     """
+    path = Path(path)
     manifest = read_manifest(path)
     branches = []
     for spec in manifest.branches:
@@ -68,13 +74,17 @@ def load_pack(path: Path) -> Pack:
             out_channels=len(manifest.classes) + 1,
             spatial_dims=manifest.input.spatial_dims,
         )
+        if not branch.takes(manifest.input.size):
+            raise _corrupt(path, f"its input size {list(manifest.input.size)} does not fit {spec.architecture}")
         weights = _read(path, spec.file, _WEIGHTS_LIMIT)
         try:
             branch.network.load_state_dict(load_tensors(weights))
         except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
             raise _corrupt(path, f"{spec.file} does not fit its architecture") from error
+        if not all(bool(weight.isfinite().all()) for weight in branch.network.state_dict().values()):
+            raise _corrupt(path, f"{spec.file} holds NaN or infinite weights")
         branches.append(branch.eval())
-    card = _read(path, CARD, _MANIFEST_LIMIT).decode("utf-8", "replace") if _has(path, CARD) else ""
+    card = _read(path, CARD, _MANIFEST_LIMIT).decode("utf-8", "replace") if CARD in _names(path) else ""
     return Pack(manifest, branches, card)
 
 
@@ -94,33 +104,17 @@ def save_pack(path: Path, pack: Pack, overwrite: bool = False) -> Path:
     """
     path = path if path.suffix == ".semiseg" else path.with_name(path.name + ".semiseg")
     if path.exists() and not overwrite:
-        raise SemiSegError(
-            "exists", f"{path} already exists", "Choose another name or remove it first", "writing"
-        )
+        raise SemiSegError("exists", f"{path} already exists", "Choose another name or remove it first", "writing")
     files = {MANIFEST: pack.manifest.model_dump_json(indent=1).encode(), CARD: pack.card.encode()}
     for spec, branch in zip(pack.manifest.branches, pack.branches, strict=True):
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in branch.network.state_dict().items()}
         files[spec.file] = save_tensors(state)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-                    for name, data in files.items():
-                        # A fixed date makes equal models equal files.
-                        archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    except OSError as error:
-        raise SemiSegError(
-            "cannot-write", f"The model could not be written to {path}: {error.strerror}",
-            "Free some space or choose another folder", "writing",
-        ) from error  # fmt: skip
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in files.items():
+            # A fixed date makes equal models equal files.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+    write_atomically(path, packed.getvalue())
     return path
 
 
@@ -128,7 +122,7 @@ def _parse(data: bytes, path: Path) -> PackManifest:
     try:
         raw = json.loads(data)
         version = raw.get("format_version") if isinstance(raw, dict) else None
-        if isinstance(version, int) and version > 1:
+        if isinstance(version, int) and version > FORMAT_VERSION:
             raise SemiSegError(
                 "newer-pack", f"{path} was written by a newer version of SemiSeg", "Update SemiSeg", "loading"
             )
@@ -141,15 +135,16 @@ def _parse(data: bytes, path: Path) -> PackManifest:
         raise _corrupt(path, f"{MANIFEST} is not JSON") from error
 
 
-def _has(path: Path, name: str) -> bool:
+def _names(path: Path) -> set[str]:
+    """Return what a pack holds; hidden files of a folder are its file system's own."""
     if path.is_dir():
-        return (path / name).is_file()
+        return {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
     with zipfile.ZipFile(path) as archive:
-        return name in archive.namelist()
+        return set(archive.namelist())
 
 
 def _read(path: Path, name: str, limit: int) -> bytes:
-    """Read one bounded file of a folder or zip; `name` is ours or matched a fixed pattern, so it cannot leave the folder."""
+    """Read one bounded file of a folder or zip; `name` matched a fixed pattern, so it cannot leave the folder."""
     try:
         if path.is_dir():
             file = path / name
@@ -170,15 +165,11 @@ def _read(path: Path, name: str, limit: int) -> bytes:
         raise SemiSegError("missing-file", f"There is no model at {path}", "Check the path", "loading") from error
     except KeyError as error:
         raise _corrupt(path, f"it has no file {name}") from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError) as error:
         raise _corrupt(path, "it is not a .semiseg folder or zip") from error
     except OSError as error:
         raise _corrupt(path, error.strerror or "it cannot be read") from error
 
 
 def _corrupt(path: Path, why: str) -> SemiSegError:
-    return SemiSegError(
-        "corrupt-pack", f"{path} is not a usable model: {why}", "Copy or train it again", "loading"
-    )
-
-
+    return SemiSegError("corrupt-pack", f"{path} is not a usable model: {why}", "Copy or train it again", "loading")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -87,14 +87,13 @@ class Predictor:
         placed = [to_network(image, manifest.input) for image in images]
         batch = torch.stack([tensor for tensor, _ in placed]).to(self.device)
         maps = [
-            self._probabilities(batch[:, list(spec.modalities)], index)
-            for index, spec in enumerate(manifest.branches)
+            self._probabilities(batch[:, list(spec.modalities)], index) for index, spec in enumerate(manifest.branches)
         ]
         results = []
         for row, (image, (_, where)) in enumerate(zip(images, placed, strict=True)):
             results.append(self._finish(image, [from_network(m[row : row + 1], where) for m in maps], probabilities))
         seconds = (time.perf_counter() - started) / len(images)
-        return [Prediction(*fields, seconds) for fields in results]
+        return [replace(result, seconds=seconds) for result in results]
 
     def _probabilities(self, batch: Tensor, index: int) -> Tensor:
         temperature = self.pack.manifest.calibration.temperatures[index]
@@ -102,19 +101,20 @@ class Predictor:
             logits = self.pack.branches[index](batch).logits
         return functional.softmax(logits.float() / temperature, dim=1)
 
-    def _finish(self, image: Image, maps: list[Tensor], keep: bool) -> tuple:
+    def _finish(self, image: Image, maps: list[Tensor], keep: bool) -> Prediction:
         mean = torch.stack(maps).mean(dim=0)
         labels = mean.argmax(dim=1)
         total, disagreement = split(maps)
         quality = expected_dice(mean[0], labels[0]).cpu().numpy()
         label_map = labels[0].to(torch.uint8).cpu().numpy()
         uncertainty = total[0].cpu().numpy()
-        return (
-            label_map,
-            uncertainty,
-            None if disagreement is None else disagreement[0].cpu().numpy(),
-            mean[0].cpu().numpy() if keep else None,
-            self._figures(image, label_map, uncertainty, quality),
+        return Prediction(
+            labels=label_map,
+            uncertainty=uncertainty,
+            disagreement=None if disagreement is None else disagreement[0].cpu().numpy(),
+            probabilities=mean[0].cpu().numpy() if keep else None,
+            segments=self._figures(image, label_map, uncertainty, quality),
+            seconds=0.0,
         )
 
     def _figures(

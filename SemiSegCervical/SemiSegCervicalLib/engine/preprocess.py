@@ -19,7 +19,7 @@ _LINEAR = {2: "bilinear", 3: "trilinear"}
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a source image lies on the network's grid: scaled to `content`, the rest of `size` is padding at the far ends."""
+    """Where a source image lies on the network's grid: scaled to `content`; the rest of `size` is padding."""
 
     source: tuple[int, ...]
     content: tuple[int, ...]
@@ -70,7 +70,9 @@ def standardise(array: Tensor, clip: float) -> Tensor:
     """Bring each channel of ``(M, *spatial)`` to mean 0 and standard deviation 1, clipped to +-`clip`."""
     axes = tuple(range(1, array.ndim))
     mean = array.mean(axes, keepdim=True)
-    deviation = array.std(axes, keepdim=True, correction=0).clamp_min(1e-6)
+    # What rounding leaves of an even image must not be blown up; the bound follows the unit of the intensities.
+    floor = array.abs().amax(axes, keepdim=True).mul(1e-5).clamp_min(1e-30)
+    deviation = array.std(axes, keepdim=True, correction=0).maximum(floor)
     return ((array - mean) / deviation).clamp(-clip, clip)
 
 
@@ -86,7 +88,7 @@ def labels_to_network(possible: np.ndarray, where: Placement, padding: int) -> T
         int32 ``(*where.size)``.
     """
     values = torch.from_numpy(possible.astype(np.int32))[None, None]
-    # nearest-exact samples at voxel centres; floats of 24 bits hold every mask of up to 24 classes exactly, doubles all 31.
+    # nearest-exact samples at voxel centres; doubles hold every mask exactly.
     resized = functional.interpolate(values.double(), size=where.content, mode="nearest-exact")[0]
     return _pad(resized, where, float(padding))[0].to(torch.int32)
 
@@ -101,7 +103,9 @@ def from_network(maps: Tensor, where: Placement) -> Tensor:
     Returns:
         ``(N, C, *where.source)``; sums over C are kept.
     """
-    crop = maps[(..., *(slice(0, n) for n in where.content))]
+    crop = maps
+    for axis, n in enumerate(where.content, start=2):
+        crop = crop.narrow(axis, 0, n)
     if where.content == where.source:
         return crop
     return functional.interpolate(crop, size=where.source, mode=_LINEAR[len(where.source)], align_corners=False)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 FORMAT_VERSION = 1
+VOXEL_LIMIT = 2**24
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Text = Annotated[str, Field(max_length=20_000)]
+# Packs come from strangers, and these texts reach terminals and panels: control characters would be commands there.
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+Text = Annotated[str, Field(max_length=20_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Strict(BaseModel):
     """Unknown fields are errors, so that a newer format is never half understood."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SegmentClass(Strict):
@@ -31,8 +34,8 @@ class SegmentClass(Strict):
 class InputSpec(Strict):
     """How a source image becomes network input.
 
-    The image keeps its aspect ratio: it is scaled to fit `size` (array order) and padded at the far ends. Intensities are
-    standardised per image and modality: mean 0, standard deviation 1, clipped to +-`clip`.
+    The image keeps its aspect ratio: it is scaled to fit `size` (array order) and padded at the far ends.
+    Intensities are standardised per image and modality: mean 0, standard deviation 1, clipped to +-`clip`.
     """
 
     spatial_dims: Literal[2, 3] = 2
@@ -45,6 +48,8 @@ class InputSpec(Strict):
     def _size_matches(self) -> InputSpec:
         if len(self.size) != self.spatial_dims:
             raise ValueError("size must have one number per spatial dimension")
+        if math.prod(self.size) > VOXEL_LIMIT:
+            raise ValueError(f"size must not hold more than {VOXEL_LIMIT} voxels")
         return self
 
 

@@ -29,8 +29,8 @@ def entropy(probabilities: Tensor) -> Tensor:
 def split(probabilities: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
     """Total uncertainty of the branches' mean, and the part that is disagreement.
 
-    ``total = H(mean_k p_k)``; ``disagreement = H(mean_k p_k) - mean_k H(p_k)`` is the Jensen-Shannon divergence. Both are
-    divided by ``log C``.
+    ``total = H(mean_k p_k)``; ``disagreement = H(mean_k p_k) - mean_k H(p_k)`` is the Jensen-Shannon divergence.
+    Both are divided by ``log C``.
 
     Args:
         probabilities: one ``(N, C, *spatial)`` map per branch.

@@ -1,7 +1,7 @@
 """Batched augmentation on the device, in 2D and 3D: one geometry for image and targets, then intensities.
 
-MONAI's random transforms work item by item on the CPU; here a whole batch is warped by one `grid_sample`. Every draw comes
-from a generator seeded by (seed, iteration), so it does not depend on who draws it.
+MONAI's random transforms work item by item on the CPU; here a whole batch is warped by one `grid_sample`. Every
+draw comes from a generator seeded by (seed, iteration), so it does not depend on who draws it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Intensity:
         gamma: exponent is ``exp(U(-gamma, gamma))`` on the image scaled to 0..1.
         noise: largest standard deviation of added noise, half of it on the coarse scale of speckle.
         blur: largest sigma in pixels.
-        shade: largest amplitude of a smooth multiplicative gain field (time-gain and shadow in ultrasound, bias in MRI).
+        shade: largest amplitude of a smooth gain field (time-gain and shadow in ultrasound, bias in MRI).
         cutout: number of boxes set to the mean; 0 for none.
     """
 
@@ -145,7 +145,11 @@ def warp(images: Tensor, possible: Tensor, grid: Tensor, nothing: int) -> tuple[
     exact = torch.float64 if nothing >= 2**24 else torch.float32
     moved = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     sets = functional.grid_sample(
-        possible.to(exact).unsqueeze(1), grid.to(exact), mode="nearest", padding_mode="zeros", align_corners=False
+        possible.to(exact).unsqueeze(1),
+        grid.to(exact),
+        mode="nearest",
+        padding_mode="zeros",
+        align_corners=False,
     )
     sets = sets.squeeze(1).to(torch.int32)
     inside = sets != 0

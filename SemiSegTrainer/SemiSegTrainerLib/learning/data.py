@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from SemiSegCervicalLib.engine.files import read_image, read_labels
 from SemiSegCervicalLib.engine.preprocess import labels_to_network, to_network
 from SemiSegCervicalLib.engine.schema import InputSpec
-from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.errors import SemiSegError, naming
+from torch import Tensor
 
 from .datalist import Datalist, Entry
 from .targets import every_class, informative, possible_classes
@@ -51,9 +49,11 @@ def load_training_data(datalist: Datalist, spec: InputSpec) -> TrainingData:
         SemiSegError: a file is at fault, or nothing is annotated.
     """
     classes = len(datalist.classes) + 1
-    pairs = [_load(entry, spec, classes) for entry in (*datalist["training"], *datalist["unlabeled"])]
+    pairs = [read_case(entry, spec, classes) for entry in (*datalist["training"], *datalist["unlabeled"])]
     if not pairs:
-        raise SemiSegError("no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading")
+        raise SemiSegError(
+            "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
+        )
     images = torch.stack([image for image, _ in pairs])
     possible = torch.stack([sets for _, sets in pairs])
     inside = possible != 0
@@ -69,23 +69,36 @@ def load_training_data(datalist: Datalist, spec: InputSpec) -> TrainingData:
     if not bool(positive.any()):
         raise SemiSegError(
             "empty-labels", "The label maps of all training cases are empty: no voxel belongs to a segment",
-            "Check that the right label maps were exported, and that their values are those of the class list", "reading",
+            "Check that the right label maps were exported, with the values of the class list", "reading",
         )  # fmt: skip
-    digest = hashlib.sha256(images.numpy().tobytes())
-    digest.update(possible.numpy().tobytes())
+    digest = hashlib.sha256(images.numpy().data)
+    digest.update(possible.numpy().data)
     return TrainingData(images, possible, annotated, _rows(undecided), digest.hexdigest()[:16])
 
 
-def _load(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tensor]:
+def read_case(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tensor]:
+    """Read one case onto the network's grid.
+
+    Args:
+        entry: the case; without a label map nothing is known of its voxels.
+        spec: the model's input.
+        classes: number of classes, background included.
+
+    Returns:
+        float32 ``(M, *size)`` and int32 class sets ``(*size)``; 0 marks padding.
+
+    Raises:
+        SemiSegError: a file is at fault.
+    """
     image = read_image(entry.images, entry.spacing)
-    network, where = to_network(image, spec)
+    with naming(entry.images[0]):
+        network, where = to_network(image, spec)
     if entry.label is None:
         sets = np.full(image.spatial_shape, every_class(classes), dtype=np.int32)
     else:
-        try:
-            sets = possible_classes(read_labels(entry.label, image.spatial_shape), classes, entry.completeness)
-        except SemiSegError as error:
-            raise SemiSegError(error.code, f"{entry.label}: {error.cause}", error.remedy, error.stage) from error
+        labels = read_labels(entry.label, image.spatial_shape)
+        with naming(entry.label):
+            sets = possible_classes(labels, classes, entry.completeness)
     return network, labels_to_network(sets, where, padding=0)
 
 
@@ -111,6 +124,6 @@ def draw_cases(pool: tuple[int, ...], count: int, iteration: int, seed: int, str
     return drawn
 
 
-def mix_seed(*parts: Iterable | int | str) -> int:
+def mix_seed(*parts: int | str) -> int:
     """Derive an independent 63-bit seed from numbers and names."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1

@@ -1,13 +1,14 @@
 """Datalists: which files are training, unlabelled, validation and test cases, and how complete their labels are.
 
-The JSON is the one that MONAI's `load_decathlon_datalist` reads, with the list `unlabeled` and, per entry, what the zeros
-of its label map mean (see `targets.Completeness`).
+The JSON is the one that MONAI's `load_decathlon_datalist` reads, with the list `unlabeled` and, per entry, what the
+zeros of its label map mean (see `targets.Completeness`).
 """
 
 from __future__ import annotations
 
 import colorsys
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,11 @@ class Entry:
     completeness: Completeness
     group: str | None
 
+    @property
+    def stem(self) -> str:
+        """The id as a file name."""
+        return file_stem(self.id)
+
 
 @dataclass(frozen=True)
 class Datalist:
@@ -56,13 +62,28 @@ class Datalist:
         """Return the list `name`, empty where the file has none."""
         return self.lists.get(name, ())
 
+    def named(self, name: str) -> tuple[Entry, ...]:
+        """Return the list that a user asks for.
+
+        Raises:
+            SemiSegError: there is no such list.
+        """
+        if name not in LISTS:
+            raise SemiSegError("unknown-list", f"There is no list {name!r}", f"Use {', '.join(LISTS)}", "settings")
+        return self[name]
+
+
+def file_stem(name: str) -> str:
+    """Turn the name of a case into a file name: what file systems refuse or take for a folder becomes ``_``."""
+    return re.sub(r"[^\w.+() -]|^\.+", "_", name)
+
 
 def read_datalist(path: Path) -> Datalist:
     """Read and check a datalist.
 
     Raises:
-        SemiSegError: missing, not JSON, without classes, with a malformed entry, or with a case or group in both training
-            and evaluation lists.
+        SemiSegError: missing, not JSON, without classes, with a malformed entry, or with a case or group in two of:
+            what is trained on, the validation list, the test list.
     """
     if not path.is_file():
         raise SemiSegError("missing-file", f"There is no datalist {path}", "Check the path", "reading")
@@ -73,12 +94,14 @@ def read_datalist(path: Path) -> Datalist:
         classes = _classes(raw)
         modality = raw.get("modality") or {"0": "image"}
         modalities = tuple(str(modality[k]) for k in sorted(modality, key=int))
-        lists = {
-            name: tuple(_entry(e, path.parent, classes) for e in raw.get(name, ())) for name in LISTS
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        lists = {name: tuple(_entry(e, path.parent, classes) for e in raw.get(name, ())) for name in LISTS}
+        for entry in (e for entries in lists.values() for e in entries):
+            if len(entry.images) != len(modalities):
+                raise ValueError(f"{entry.id} has {len(entry.images)} images for {len(modalities)} modalities")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise SemiSegError(
-            "bad-datalist", f"{path} is not a usable datalist: {error}",
+            "bad-datalist", f"{path} is not a usable datalist: {why}",
             "Compare it with the datalist section of the README", "reading",
         ) from error  # fmt: skip
     datalist = Datalist(path, modalities, classes, lists)
@@ -97,7 +120,12 @@ def _classes(raw: dict[str, Any]) -> tuple[SegmentClass, ...]:
         # Hues a golden angle apart stay distinct however many there are.
         color = tuple(detail.get("color") or colorsys.hsv_to_rgb((0.11 + 0.618034 * value) % 1, 0.75, 0.95))
         classes.append(
-            SegmentClass(value=value, name=detail.get("name", name), color=color, terminology=detail.get("terminology", ""))  # type: ignore[arg-type]
+            SegmentClass(
+                value=value,
+                name=detail.get("name", name),
+                color=color,
+                terminology=detail.get("terminology", ""),
+            )
         )
     return tuple(classes)
 
@@ -112,10 +140,18 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...])
             raise ValueError(f"segments {list(chosen)} are not all in the class list")
         return chosen
 
+    def special(key: str) -> int | None:
+        value = raw.get(key)
+        if value is not None and (not isinstance(value, int) or value <= len(classes)):
+            raise ValueError(f"{key} must be a label value above those of the classes, not {value!r}")
+        return value
+
+    if not isinstance(raw.get("complete", True), bool):
+        raise ValueError(f"complete must be true or false, not {raw['complete']!r}")
     completeness = Completeness(
-        complete=bool(raw.get("complete", True)),
-        background=raw.get("background"),
-        ignore=raw.get("ignore"),
+        complete=raw.get("complete", True),
+        background=special("background"),
+        ignore=special("ignore"),
         slices=tuple(map(int, raw["slices"])) if raw.get("slices") is not None else None,
         segments=finished(raw["segments"]) if raw.get("segments") is not None else None,
     )
@@ -134,14 +170,18 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...])
 
 
 def _refuse_leaks(datalist: Datalist) -> None:
-    """A case or group that is trained on must not be evaluated on."""
-    learned = [e for name in ("training", "unlabeled") for e in datalist[name]]
-    files = {e.images[0].resolve() for e in learned}
-    groups = {e.group for e in learned if e.group is not None}
-    for name in ("validation", "test"):
-        for entry in datalist[name]:
-            if entry.images[0].resolve() in files or entry.group in groups:
+    """A case or group that is trained on must not be evaluated on, and what chooses must not judge."""
+    taken: dict[Path | str, str] = {}
+    for name, lists in (("trained on", LISTS[:2]), ("validation", ("validation",)), ("test", ("test",))):
+        for entry in (e for listed in lists for e in datalist[listed]):
+            keys: list[Path | str] = [image.resolve() for image in entry.images]
+            if entry.group is not None:
+                keys.append(entry.group)
+            other = next((taken[k] for k in keys if taken.get(k, name) != name), None)
+            if other is not None:
+                used = "is also trained on" if other == "trained on" else f"is also in the list {other}"
                 raise SemiSegError(
-                    "leak", f"{entry.id} is in the list {name}, but it or its group is also trained on",
+                    "leak", f"{entry.id} is in the list {name}, but it or its group {used}",
                     "Keep every patient or sequence in one list only", "reading",
                 )  # fmt: skip
+            taken.update(dict.fromkeys(keys, name))

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from SemiSegCervicalLib.engine.files import read_image, read_labels
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import SegmentClass
+from SemiSegCervicalLib.errors import SemiSegError, naming
 
 from .datalist import Entry
 from .metrics import Agreement, compare
@@ -46,18 +46,27 @@ def compare_labels(
         classes: the class list.
         spacing: mm, or None for distances in voxels.
         distances: compute HD95 and ASSD.
+
+    Raises:
+        SemiSegError: the reference is at fault, of another size, or the label map holds unknown values.
     """
     assert entry.label is not None
-    sets = possible_classes(read_labels(entry.label, labels.shape), len(classes) + 1, entry.completeness)
+    reference_map = read_labels(entry.label, labels.shape)
+    with naming(entry.label):
+        sets = possible_classes(reference_map, len(classes) + 1, entry.completeness)
+    strange = int(labels.max()) if labels.size and labels.max() > len(classes) else int(min(labels.min(), 0))
+    if strange:
+        raise SemiSegError(
+            "unknown-label", f"The prediction for {entry.id} holds the value {strange}, which is not in the class list",
+            "Compare it with references of the same class list", "reading",
+        )  # fmt: skip
     member = membership(torch.from_numpy(sets)[None], len(classes) + 1)[0].numpy()
     single = (sets & (sets - 1)) == 0
     segments = {}
     for c in classes:
         reference = single & member[c.value]
         known = reference | ~member[c.value]
-        segments[c.name] = compare(
-            labels == c.value, reference, spacing, None if known.all() else known, distances
-        )
+        segments[c.name] = compare(labels == c.value, reference, spacing, None if known.all() else known, distances)
     return CaseFigures(entry.id, segments)
 
 
@@ -80,9 +89,7 @@ def evaluate_model(
     for done, entry in enumerate(usable):
         image = read_image(entry.images, entry.spacing)
         labels = predictor.predict(image).labels
-        figures.append(
-            compare_labels(labels, entry, predictor.pack.manifest.classes, image.spacing, distances)
-        )
+        figures.append(compare_labels(labels, entry, predictor.pack.manifest.classes, image.spacing, distances))
         if progress:
             progress(done + 1, len(usable))
     return figures

@@ -15,7 +15,7 @@ class History:
 
     Attributes:
         terms: names of the terms, in order.
-        rows: finished rows: ``iteration``, ``seconds``, ``learning_rate``, each term and its support, ``gradient_norm``.
+        rows: finished rows, by column.
     """
 
     terms: Sequence[str]
@@ -28,10 +28,10 @@ class History:
         parts = [c for t in self.terms for c in (t, f"{t}_support")]
         return ["iteration", "seconds", "learning_rate", *parts, "gradient_norm"]
 
-    def add(self, iteration: int, seconds: float, values: dict[str, float], every: int) -> None:
-        """Add an iteration; every `every` iterations a row is finished."""
+    def add(self, iteration: int, seconds: float, values: dict[str, float], every: int, last: bool = False) -> None:
+        """Add an iteration; every `every` iterations, and with the last one, a row is finished."""
         self._open.append(values)
-        if iteration % every == 0:
+        if iteration % every == 0 or last:
             means = {k: sum(v[k] for v in self._open) / len(self._open) for k in values}
             self.rows.append({"iteration": iteration, "seconds": round(seconds, 3), **means})
             self._open = []
@@ -42,7 +42,7 @@ class History:
         writer = csv.DictWriter(text, self.columns, lineterminator="\n")
         writer.writeheader()
         for row in self.rows:
-            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+            writer.writerow({k: str(v) if k == "iteration" else f"{v:.6g}" for k, v in row.items()})
         return text.getvalue()
 
     def state(self) -> dict[str, Any]:

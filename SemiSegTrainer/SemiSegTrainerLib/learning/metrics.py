@@ -1,4 +1,4 @@
-"""Figures of agreement between a segmentation and its reference, by MONAI, with failures told apart from good results."""
+"""Agreement of a segmentation with its reference, by MONAI; failures are told apart from good results."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def compare(
     hd95 = assd = float("nan")
     if distances and whole and p.any() and r.any():
         masks = [torch.from_numpy(np.ascontiguousarray(m))[None, None].float() for m in (p, r)]
-        options = {"include_background": True, "spacing": None if spacing is None else list(spacing)}
+        size_mm = None if spacing is None else list(spacing)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            hd95 = float(compute_hausdorff_distance(*masks, percentile=95, **options))
-            assd = float(compute_average_surface_distance(*masks, symmetric=True, **options))
+            hd95 = float(compute_hausdorff_distance(masks[0], masks[1], True, percentile=95, spacing=size_mm))
+            assd = float(compute_average_surface_distance(masks[0], masks[1], True, symmetric=True, spacing=size_mm))
     return Agreement(dice, hd95, assd, failed, int(r.sum()))

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-from torch import Tensor
-
 from SemiSegCervicalLib.engine.branch import BranchOutput
+from torch import Tensor
 
 from .schedules import Schedule
 from .targets import decided
@@ -62,8 +61,8 @@ class Step:
     Attributes:
         progress: share of the run that is done, 0 to 1.
         classes: number of classes, background included.
-        views: the views by name, e.g. ``labelled``, ``weak``, ``strong``. Rows of ``weak`` and ``strong`` correspond and
-            share their geometry.
+        views: the views by name, e.g. ``labelled``, ``weak``, ``strong``. Rows of ``weak`` and ``strong`` correspond
+            and share their geometry.
         students: per branch, the output for each view it saw.
         teachers: per branch, detached probabilities ``(N, C, *spatial)`` of its weight average by view.
     """

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from SemiSegCervicalLib.errors import SemiSegError
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -62,25 +61,28 @@ def possible_classes(labels: np.ndarray, classes: int, completeness: Completenes
     elif told.segments is not None:
         # An outline that is finished excludes its class here; an unfinished one may still reach this voxel.
         unpainted = unknown & ~sum(1 << c for c in told.segments)
-    largest = max(int(labels.max()), 0)
-    table = np.zeros(largest + 1, dtype=np.int32)
-    table[0] = unpainted
-    for c in range(1, min(classes, largest + 1)):
-        table[c] = 1 << c
-    for value, mask in ((told.background, 1), (told.ignore, unknown)):
-        if value is not None and value <= largest:
-            table[value] = mask
-    found = np.unique(labels)
-    if found[0] < 0 or not table[found].all():
-        strange = [int(v) for v in found if v < 0 or not table[v]]
+    meaning = {0: unpainted, **{c: 1 << c for c in range(1, classes)}}
+    if told.background is not None:
+        meaning[told.background] = 1
+    if told.ignore is not None:
+        meaning[told.ignore] = unknown
+    found, where = np.unique(labels, return_inverse=True)
+    strange = [int(v) for v in found if int(v) not in meaning]
+    if strange:
         raise SemiSegError(
             "unknown-label",
-            f"The label map holds the value {', '.join(map(str, strange[:5]))}, which is not in the class list (0 to {classes - 1})",
+            f"The label map holds the value {', '.join(map(str, strange[:5]))}, "
+            f"which is not in the class list (0 to {classes - 1})",
             "Correct the label map, add the class, or declare the value as ignore or background",
             "reading",
         )
-    sets = table[labels]
+    sets = np.array([meaning[int(v)] for v in found], dtype=np.int32)[where].reshape(labels.shape)
     if told.slices is not None:
+        if labels.ndim != 3:
+            raise SemiSegError(
+                "bad-slice", "Annotated slices are listed for an image that has none",
+                "List slices for volumes only", "reading",
+            )  # fmt: skip
         outside = np.ones(labels.shape[0], dtype=bool)
         if any(not 0 <= s < labels.shape[0] for s in told.slices):
             raise SemiSegError(

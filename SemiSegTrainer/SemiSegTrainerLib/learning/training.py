@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import monai
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
-
+from lightning_fabric.wrappers import _FabricOptimizer
 from SemiSegCervicalLib.engine.branch import Branch, BranchOutput
 from SemiSegCervicalLib.engine.device import resolve_device
 from SemiSegCervicalLib.errors import SemiSegError
+from torch import Tensor
 
 from .averages import WeightAverage
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -156,17 +157,15 @@ class Training:
             average.model.to(self.device)
         self.branches = list(branches)
         self.modules = [self.fabric.setup_module(b) for b in branches]
-        parameters = [p for b in branches for p in b.parameters()]
-        self.optimiser = self.fabric.setup_optimizers(
-            torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-        )
-        self.parameters = parameters
+        parameters = [p for b in self.branches for p in b.parameters()]
+        optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self.optimiser = cast(_FabricOptimizer, self.fabric.setup_optimizers(optimiser))
         self.iteration = 0
         self.iterations = settings.iterations
         self.seconds = 0.0
         self.history = History([t.name for t in method.terms])
 
-    # -- one step ------------------------------------------------------------------------------------------------------
+    # -- one step --
 
     def step(self, iteration: int) -> dict[str, float]:
         """Do one iteration; return the terms' values, their supports and the gradient norm."""
@@ -175,9 +174,9 @@ class Training:
         rate = self.settings.learning_rate * polynomial_decay(progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        # Dropout and the like draw from the global generator: seeding it per iteration makes a resumed run the same run.
+        # Dropout draws from the global generator: seeding it per iteration makes a resumed run the same run.
         torch.manual_seed(mix_seed(self.settings.seed, iteration, "global"))
-        state = self._look(iteration, progress)
+        state = self.look(iteration, progress)
         values: dict[str, float] = {"learning_rate": rate}
         total: Tensor | None = None
         for weighted in self.method.terms:
@@ -192,8 +191,10 @@ class Training:
         assert total is not None
         self.optimiser.zero_grad()
         self.fabric.backward(total)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
-        values["gradient_norm"] = float(norm)
+        # Each branch for itself: clipped together, one branch's outlier would slow the others down.
+        limit = self.settings.gradient_clip
+        norms = [torch.nn.utils.clip_grad_norm_(b.parameters(), limit) for b in self.branches]
+        values["gradient_norm"] = float(torch.stack(norms).norm())
         if not np.isfinite(values["gradient_norm"]):
             raise NonFiniteLossError("gradient", iteration)
         self.optimiser.step()
@@ -201,7 +202,7 @@ class Training:
             average.update(branch, iteration)
         return values
 
-    def _look(self, iteration: int, progress: float) -> Step:
+    def look(self, iteration: int, progress: float) -> Step:
         """Build the views and let students and teachers answer them, each branch in one forward pass."""
         views = self.settings.plan.build(self.data, self.classes, self.method, iteration, self.settings.seed)
         state = Step(progress, self.classes, views)
@@ -212,9 +213,7 @@ class Training:
             output: BranchOutput = module(batch)
             parts = output.logits.split(counts)
             embeddings = output.embedding.split(counts) if output.embedding is not None else [None] * len(seen)
-            state.students.append(
-                {v: BranchOutput(p, {}, e) for v, p, e in zip(seen, parts, embeddings, strict=True)}
-            )
+            state.students.append({v: BranchOutput(p, {}, e) for v, p, e in zip(seen, parts, embeddings, strict=True)})
         taught = [v for v in self.method.teacher_views if v in views]
         if taught:
             counts = [len(views[v].images) for v in taught]
@@ -225,7 +224,7 @@ class Training:
                     state.teachers.append(dict(zip(taught, p, strict=True)))
         return state
 
-    # -- the run -------------------------------------------------------------------------------------------------------
+    # -- the run --
 
     def run(
         self,
@@ -258,14 +257,13 @@ class Training:
             self.iteration += 1
             now = time.perf_counter()
             self.seconds = before + now - started
-            self.history.add(self.iteration, self.seconds, values, self.settings.log_every)
+            last = self.iteration == self.iterations
+            self.history.add(self.iteration, self.seconds, values, self.settings.log_every, last)
             if on_progress:
                 pace = (now - started) / (self.iteration - first)
                 left = pace * (self.iterations - self.iteration)
                 on_progress(Progress(self.iteration, self.iterations, left, values))
-            if self.checkpoint and (
-                now - saved >= self.settings.checkpoint_seconds or self.iteration == self.iterations
-            ):
+            if self.checkpoint and (last or now - saved >= self.settings.checkpoint_seconds):
                 self.save()
                 saved = time.perf_counter()
         if self.checkpoint and self.iteration < self.iterations:
@@ -278,9 +276,7 @@ class Training:
     def _measure(self, warm_up: int = 3, timed: int = 6) -> int:
         """Turn the wished minutes into iterations by timing a few steps, which are then undone."""
         assert self.settings.minutes is not None
-        before = self.state()
-        before = {**before, "branches": [{k: v.clone() for k, v in s.items()} for s in before["branches"]],
-                  "averages": [{k: v.clone() for k, v in s.items()} for s in before["averages"]]}  # fmt: skip
+        before = copy.deepcopy(self.state())
         self.iterations = 10**9
         for i in range(warm_up):
             self.step(i)
@@ -289,11 +285,10 @@ class Training:
             self.step(warm_up + i)
         pace = (time.perf_counter() - started) / timed
         self.iterations = None
-        self.optimiser.state.clear()
         self.restore(before)
         return max(10, int(self.settings.minutes * 60 / pace))
 
-    # -- saving --------------------------------------------------------------------------------------------------------
+    # -- saving --
 
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for a checkpoint to be of this run."""

@@ -17,8 +17,9 @@ from .targets import every_class
 class ViewPlan:
     """How many cases a step draws, and how its views are augmented.
 
-    ``labelled`` shows cases with annotated voxels, ``weak`` and ``strong`` the same cases with undecided voxels in the same
-    geometry. Labelled and weak views differ from the image by geometry and moderate intensities, strong ones by more.
+    ``labelled`` shows cases with annotated voxels, ``weak`` and ``strong`` the same cases with undecided voxels in the
+    same geometry. Labelled and weak views differ from the image by geometry and moderate intensities, strong ones by
+    more.
 
     Attributes:
         labelled: cases per step with annotations.
@@ -59,9 +60,7 @@ class ViewPlan:
         self, data: TrainingData, cases: list[int], classes: int, iteration: int, seed: int, stream: str
     ) -> View:
         rows = torch.tensor(cases, device=data.images.device)
-        draw = Draw(
-            torch.Generator().manual_seed(mix_seed(seed, iteration, stream)), len(cases), data.images.device
-        )
+        draw = Draw(torch.Generator().manual_seed(mix_seed(seed, iteration, stream)), len(cases), data.images.device)
         grid = warp_grid(draw, tuple(data.images.shape[2:]), self.geometry)
         return View(*warp(data.images[rows], data.possible[rows], grid, every_class(classes)), rows)
 

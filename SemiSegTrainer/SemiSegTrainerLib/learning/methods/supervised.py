@@ -9,6 +9,6 @@ METHOD = Method(
     name="supervised",
     title="Supervised",
     use="Everything is annotated, or as the baseline that a semi-supervised run has to beat.",
-    source="Set-valued cross-entropy and Dice; both branches averaged, so that an ensemble is not mistaken for learning.",
+    source="Set-valued cross-entropy and Dice; the branches' mean, so that an ensemble is not mistaken for learning.",
     terms=(WeightedTerm("supervised", Supervised(), Constant(1.0)),),
 )

@@ -13,8 +13,8 @@ from ..step import PseudoLabel, PseudoLabelSource, Step, TermValue, zero_of
 def soft_dice(p: Tensor, target: PseudoLabel, smooth: float = 1e-5) -> Tensor:
     """Squared soft Dice ``1 - (2 sum w p q + e) / (sum w (p^2 + q^2) + e)`` per class over the batch, then averaged.
 
-    With squares it is lowest at p = q for soft q as well, so it is a consistency loss; with a linear denominator it would
-    push p to hard values.
+    With squares it is lowest at p = q for soft q as well, so it is a consistency loss; with a linear denominator it
+    would push p to hard values.
 
     Args:
         p: probabilities ``(N, C, *spatial)`` of the student.

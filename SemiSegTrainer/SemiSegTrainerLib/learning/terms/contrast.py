@@ -32,10 +32,11 @@ def info_nce(anchors: Tensor, keys: Tensor, same: Tensor, temperature: float) ->
 
 @dataclass(frozen=True)
 class ImageContrast:
-    """The branches should know an image by its deep features: positive = same image in the other branch, negatives = all others.
+    """The branches should know an image by its deep features.
 
-    Corrected form of system A's contrast (arXiv:2503.17057), whose public code evaluates to exactly 0: both directions, all
-    images of the batch, gradient to both branches through a projector each.
+    The positive is the same image in the other branch, negatives are all other images. Corrected form of system A's
+    contrast (arXiv:2503.17057), whose public code evaluates to exactly 0: both directions, all images of the batch,
+    gradient to both branches through a projector each.
 
     Attributes:
         views: the views whose images take part.
@@ -46,13 +47,13 @@ class ImageContrast:
     temperature: float = 0.07
 
     def __call__(self, step: Step) -> TermValue:
-        """Return the loss summed over ordered pairs of branches, halved; support = images with at least one negative."""
+        """Return half the sum over ordered pairs of branches; support = images with at least one negative."""
         cases = torch.cat([step.views[v].cases for v in self.views])
         embeddings = [torch.cat([o[v].embedding for v in self.views]) for o in step.students]  # type: ignore[misc]
         same = cases[:, None] == cases[None, :]
         support = int((~same).any(dim=1).sum())
         total = sum((zero_of(e) for e in embeddings), torch.zeros((), device=cases.device))
-        if not support:
+        if not support or len(embeddings) < 2:
             return TermValue(total, 0)
         for i, anchors in enumerate(embeddings):
             for j, keys in enumerate(embeddings):

@@ -14,9 +14,9 @@ from ..targets import decided, informative, membership
 def set_cross_entropy(logits: Tensor, possible: Tensor) -> tuple[Tensor, int]:
     """Negative log of the probability that falls into the set of possible classes.
 
-    ``-(1/|V|) sum_{v in V} log sum_{c in S(v)} p_c(v)``, V = voxels where S rules something out. It is plain cross-entropy
-    for sets of one class, cross-entropy with an ignore index for "every class", and the marginal loss of Shi et al.
-    (Medical Image Analysis 2021) for unfinished segments.
+    ``-(1/|V|) sum_{v in V} log sum_{c in S(v)} p_c(v)``, V = voxels where S rules something out. It is plain
+    cross-entropy for sets of one class, cross-entropy with an ignore index for "every class", and the marginal loss of
+    Shi et al. (Medical Image Analysis 2021) for unfinished segments.
 
     Args:
         logits: ``(N, C, *spatial)``.
@@ -38,8 +38,9 @@ def set_cross_entropy(logits: Tensor, possible: Tensor) -> tuple[Tensor, int]:
 def set_dice(logits: Tensor, possible: Tensor, smooth: float = 1e-5) -> Tensor:
     """Soft Dice loss over voxels whose membership is decided, per class over the whole batch, then averaged.
 
-    ``D_c = 1 - (2 sum a_c p_c y_c + e) / (sum a_c (p_c + y_c) + e)`` with a_c = 1 where membership in c is decided: S = {c},
-    or c not in S. Classes without a decided member in the batch are left out: a Dice of nothing teaches nothing.
+    ``D_c = 1 - (2 sum a_c p_c y_c + e) / (sum a_c (p_c + y_c) + e)`` with a_c = 1 where membership in c is decided:
+    S = {c}, or c not in S. Classes without a decided member in the batch are left out: a Dice of nothing teaches
+    nothing.
 
     Args:
         logits: ``(N, C, *spatial)``.

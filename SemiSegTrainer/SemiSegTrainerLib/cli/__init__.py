@@ -1,0 +1,1 @@
+"""The command `semiseg`: training, prediction and evaluation without Slicer."""

@@ -1,0 +1,128 @@
+"""`semiseg evaluate`: predictions against references."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from SemiSegCervicalLib.engine.files import (
+    PICTURES,
+    VOLUMES,
+    ending,
+    read_image,
+    read_labels,
+    stem,
+    write_atomically,
+)
+from SemiSegCervicalLib.engine.schema import SegmentClass
+from SemiSegCervicalLib.errors import SemiSegError
+
+from SemiSegTrainerLib.learning.datalist import Entry, file_stem, read_datalist
+from SemiSegTrainerLib.learning.evaluation import CaseFigures, compare_labels, summarise
+from SemiSegTrainerLib.learning.targets import Completeness
+
+from .reporting import Reporter
+
+_SUFFIXES = ("_labels", "_label", "_seg")
+
+
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Folder of label maps, as predict writes it.")],
+    references: Annotated[Path, typer.Argument(help="Folder of reference label maps, or a datalist.")],
+    out: Annotated[Path, typer.Option(help="JSON file to write.")],
+    list_name: Annotated[str, typer.Option("--list", help="Which list of a datalist.")] = "test",
+    json: Annotated[bool, typer.Option("--json", help="Print events instead of a table.")] = False,
+) -> None:
+    """Compare predictions with references: Dice, HD95, ASSD per case and segment."""
+    if out.exists():
+        raise SemiSegError("exists", f"{out} already exists", "Choose another file name", "settings")
+    if not predictions.is_dir():
+        raise SemiSegError("missing-file", f"There is no folder {predictions}", "Check the path", "reading")
+    found = label_maps(predictions)
+    entries, classes, unpredicted = _references(references, list_name, found)
+    figures: list[CaseFigures] = []
+    with Reporter(json) as reporter:
+        for done, entry in enumerate(entries):
+            reporter.progress("comparing", done, len(entries), 0.0, {})
+            labels = read_labels(found[entry.stem])
+            spacing = read_image(entry.images, entry.spacing).spacing
+            figures.append(compare_labels(labels, entry, classes, spacing))
+        reporter.progress("comparing", len(entries), len(entries), 0.0, {})
+        summary = summarise(figures)
+        summary["predictions_without_reference"] = sorted(set(found) - {e.stem for e in entries})
+        summary["references_without_prediction"] = unpredicted
+        write_atomically(out, json_module.dumps(summary, indent=1).encode())
+        reporter.event("done", summary=summary)
+        for name, s in summary["segments"].items():
+            distances = f"HD95 {_say(s['hd95'])}, ASSD {_say(s['assd'])}"
+            reporter.say(f"{name}: Dice {_say(s['dice'])}, {distances}, failures {s['failures']}")
+        if unpredicted:
+            reporter.say(f"{len(unpredicted)} references have no prediction, the first is {unpredicted[0]}")
+        reporter.say(f"Mean Dice {_say(summary['dice'])} over {summary['cases_count']} cases. Written: {out}")
+
+
+def label_maps(folder: Path) -> dict[str, Path]:
+    """Find the label maps of a folder by case name: the stem without ``_labels``, ``_label`` or ``_seg``.
+
+    Files without such a suffix are taken only in a folder that has none with it: beside label maps they are images.
+
+    Raises:
+        SemiSegError: two files have the same case name.
+    """
+    marked: dict[str, list[Path]] = {}
+    plain: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if ending(path) not in (*PICTURES, *VOLUMES):
+            continue
+        name = stem(path)
+        suffix = next((s for s in _SUFFIXES if name.endswith(s)), "")
+        (marked if suffix else plain).setdefault(file_stem(name.removesuffix(suffix)), []).append(path)
+    chosen = marked or plain
+    twice = next((paths for paths in chosen.values() if len(paths) > 1), None)
+    if twice:
+        raise SemiSegError(
+            "same-stem", f"{twice[0]} and {twice[1]} are label maps of the same case", "Remove one of them", "reading"
+        )
+    return {name: paths[0] for name, paths in chosen.items()}
+
+
+def _references(
+    source: Path, list_name: str, found: dict[str, Path]
+) -> tuple[list[Entry], Sequence[SegmentClass], list[str]]:
+    """Return the references that have a prediction, the classes, and the names of the references that have none."""
+    if source.suffix == ".json":
+        datalist = read_datalist(source)
+        known = [e for e in datalist.named(list_name) if e.label is not None]
+        absent = [e.id for e in known if e.stem not in found]
+        if absent:
+            raise SemiSegError(
+                "missing-prediction",
+                f"{len(absent)} cases of the list {list_name} have no prediction, the first is {absent[0]}",
+                "Predict the whole list first", "reading",
+            )  # fmt: skip
+        entries, classes, absent = known, datalist.classes, []
+    elif source.is_dir():
+        known = [Entry(n, (p,), p, "file", Completeness(), None) for n, p in sorted(label_maps(source).items())]
+        entries = [e for e in known if e.stem in found]
+        absent = [e.id for e in known if e.stem not in found]
+        # A segment that only a prediction has is a failure, too.
+        maps = [p for e in entries for p in (*e.images, found[e.stem])]
+        largest = max((int(read_labels(p).max()) for p in maps), default=0)
+        classes = tuple(
+            SegmentClass(value=v, name=f"segment {v}", color=(1.0, 0.8, 0.2)) for v in range(1, min(largest, 30) + 1)
+        )
+    else:
+        raise SemiSegError("missing-file", f"There is no folder or datalist {source}", "Check the path", "reading")
+    if not entries:
+        raise SemiSegError(
+            "nothing-to-compare", f"No prediction has a reference in {source}",
+            "Name predictions like their references (a trailing _labels, _label or _seg does not count)", "reading",
+        )  # fmt: skip
+    return entries, classes, absent
+
+
+def _say(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"

@@ -1,0 +1,68 @@
+"""`semiseg train`: from a datalist to a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from SemiSegCervicalLib.errors import SemiSegError
+
+from SemiSegTrainerLib.learning.run import HISTORY, SUMMARY, RunOptions, train_model
+from SemiSegTrainerLib.learning.training import Settings
+
+from .reporting import Reporter, clock
+
+
+def train(
+    datalist: Annotated[Path, typer.Argument(help="JSON with the lists training, unlabeled, validation, test.")],
+    out: Annotated[Path, typer.Option(help="New folder for model, history and summary.")],
+    method: Annotated[str, typer.Option(help="Name of the training method.")] = "cross_supervision",
+    model: Annotated[Path | None, typer.Option(help="Pack to start from; without it: random weights.")] = None,
+    iterations: Annotated[int | None, typer.Option(min=1, help="Length of the run.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.05, help="Length of the run by time.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    size: Annotated[str | None, typer.Option(help="Network input of a new model, e.g. 160x256.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print events instead of progress bars.")] = False,
+) -> None:
+    """Train a model on labelled, partly labelled and unlabelled cases."""
+    if iterations is not None and minutes is not None:
+        raise SemiSegError("two-budgets", "Both --iterations and --minutes are given", "Give one of them", "settings")
+    budget = None if minutes is not None else iterations or 600
+    options = RunOptions(
+        method=method,
+        settings=Settings(iterations=budget, minutes=minutes, seed=seed),
+        device=device,
+        start=model,
+        size=_parse_size(size),
+        resume=resume,
+        name=out.resolve().name,
+    )
+    with Reporter(json) as reporter:
+        summary = train_model(datalist, out, options, reporter.progress)
+        reporter.event("done", summary=summary)
+        reporter.say(
+            f"{summary['method']}: {summary['iterations']} iterations in {clock(summary['seconds'])} "
+            f"on {summary['device']} ({summary['precision']}), "
+            f"{summary['labelled']} labelled and {summary['unlabelled']} unlabelled cases"
+        )
+        figures = summary["validation"]
+        if figures and figures["dice"] is not None:
+            reporter.say(f"Dice {figures['dice']:.3f} on {figures['cases_count']} validation cases")
+        reporter.say(f"Model: {summary['model']}\nHistory: {out / HISTORY}\nSummary: {out / SUMMARY}")
+
+
+def _parse_size(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        size = tuple(int(n) for n in text.lower().split("x"))
+    except ValueError:
+        size = ()
+    if len(size) not in (2, 3) or min(size) < 16:
+        raise SemiSegError(
+            "bad-size", f"The size {text!r} is not usable", "Give it as 160x256 (rows x columns)", "settings"
+        )
+    return size

@@ -1,0 +1,303 @@
+"""A whole training run from a datalist to a model pack: what the command line, the worker and the demo call."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from SemiSegCervicalLib.engine.branch import Branch
+from SemiSegCervicalLib.engine.device import resolve_device
+from SemiSegCervicalLib.engine.files import read_image, write_atomically
+from SemiSegCervicalLib.engine.pack import Pack, load_pack, save_pack
+from SemiSegCervicalLib.engine.predict import Predictor
+from SemiSegCervicalLib.engine.schema import (
+    BranchSpec,
+    Calibration,
+    InputSpec,
+    PackManifest,
+    Provenance,
+    Quality,
+)
+from SemiSegCervicalLib.errors import SemiSegError
+
+from .data import load_training_data, mix_seed, read_case
+from .datalist import Datalist, read_datalist
+from .evaluation import evaluate_model, summarise
+from .method import get_method
+from .training import CHECKPOINT, Progress, Settings, Training, TrainingResult, versions
+
+# Two different architectures, so that their errors differ: both below 2 M parameters, both light on a CPU.
+DUAL_2D: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("unet", {"channels": (32, 48, 96, 128, 192)}),
+    ("residual_unet", {"channels": (16, 32, 64, 128, 256)}),
+)
+PIXELS_CPU, PIXELS_GPU = 41_000, 95_000
+MODEL, HISTORY, SUMMARY, CHECKPOINTS = "model.semiseg", "history.csv", "summary.json", "checkpoints"
+
+StageProgress = Callable[[str, int, int, float, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the user chooses for a run.
+
+    Attributes:
+        method: name of a recipe.
+        settings: budget, seed and the rest.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        start: pack to start from; None for random weights.
+        size: the network's grid for a new model; None chooses by the images and the device.
+        branches: architectures of a new model.
+        resume: go on with the checkpoint in the output folder.
+        name: of the model.
+    """
+
+    method: str = "cross_supervision"
+    settings: Settings = field(default_factory=Settings)
+    device: str = "auto"
+    start: Path | None = None
+    size: tuple[int, ...] | None = None
+    branches: Sequence[tuple[str, dict[str, Any]]] = DUAL_2D
+    resume: bool = False
+    name: str = "model"
+
+
+def train_model(
+    datalist_path: Path,
+    out: Path,
+    options: RunOptions,
+    on_progress: StageProgress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
+    """Train and write ``model.semiseg``, ``history.csv``, ``summary.json`` and ``checkpoints/`` into `out`.
+
+    Args:
+        datalist_path: the data.
+        out: a new or empty folder, or that of an interrupted run with `options.resume`.
+        options: the rest.
+        on_progress: called with (stage, done, total, seconds left, values).
+        should_stop: asked every iteration; the run is then saved and can be resumed.
+
+    Returns:
+        The content of ``summary.json``; its key ``finished`` is False for a run that was stopped.
+
+    Raises:
+        SemiSegError: anything the user can put right.
+    """
+    say = on_progress or (lambda *_: None)
+    check_output(out, options.resume)
+    method = get_method(options.method)
+    datalist = read_datalist(datalist_path)
+    device = resolve_device(options.device)
+    start = load_pack(options.start) if options.start else None
+    if start and options.size and options.size != start.manifest.input.size:
+        raise SemiSegError(
+            "two-sizes", f"The starting model reads {list(start.manifest.input.size)}, not {list(options.size)}",
+            "Leave the size out, or train without a starting model", "settings",
+        )  # fmt: skip
+    spec = start.manifest.input if start else _new_input(datalist, options.size, device)
+    if start and len(spec.modalities) != len(datalist.modalities):
+        raise SemiSegError(
+            "wrong-modalities",
+            f"The starting model reads {len(spec.modalities)} modality, the datalist has {len(datalist.modalities)}",
+            "Choose another starting model or train from scratch", "reading",
+        )  # fmt: skip
+    say("reading", 0, 1, 0.0, {})
+    data = load_training_data(datalist, spec)
+    if method.uses_unlabelled and not data.open:
+        raise SemiSegError(
+            "nothing-unlabelled", f"The method {method.name} learns from what is not annotated, but everything is",
+            "Add unlabelled cases to the list unlabeled, or use --method supervised", "reading",
+        )  # fmt: skip
+    parts = [(b.architecture, dict(b.arguments)) for b in start.manifest.branches] if start else list(options.branches)
+    evaluated = [e for e in datalist["validation"] if e.label]
+    for entry in evaluated:  # a fault found after the training would be found too late
+        read_case(entry, spec, len(datalist.classes) + 1)
+    branches = _build(parts, spec, len(datalist.classes) + 1, method.embedding_size, options.settings.seed)
+    if start:
+        _adopt(branches, start, datalist)
+    run = Training(
+        branches, method, data, len(datalist.classes) + 1, options.settings, out / CHECKPOINTS, options.device
+    )
+
+    def forward(progress: Progress) -> None:
+        say("training", progress.iteration, progress.iterations, progress.seconds_left, progress.values)
+
+    result = run.run(forward, should_stop)
+    write_atomically(out / HISTORY, result.history.as_csv().encode())
+    summary: dict[str, Any] = {
+        "finished": result.iterations == run.iterations,
+        "method": method.name,
+        "seed": options.settings.seed,
+        "iterations": result.iterations,
+        "seconds": round(result.seconds, 2),
+        "seconds_per_step": round(result.seconds / max(1, result.iterations), 4),
+        "device": result.device,
+        "precision": result.precision,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "labelled": len(data.annotated),
+        "unlabelled": len(data.images) - len(data.annotated),
+        "data_fingerprint": data.fingerprint,
+        "started_from": start.manifest.name if start else None,
+        "model": None,
+        "validation": None,
+    }
+    if summary["finished"]:
+        pack = _pack(result, parts, spec, datalist, options, summary)
+        if evaluated:
+            figures = summarise(
+                evaluate_model(Predictor(pack, options.device), evaluated,
+                               progress=lambda done, total: say("validating", done, total, 0.0, {}))
+            )  # fmt: skip
+            summary["validation"] = figures
+            if figures["dice"] is not None:
+                quality = Quality(metric="dice", value=figures["dice"], data="validation list", cases=len(evaluated))
+                pack.manifest = pack.manifest.model_copy(update={"quality": (quality,)})
+        pack.card = _card(pack.manifest)
+        summary["model"] = str(save_pack(out / MODEL, pack, overwrite=options.resume))
+    write_atomically(out / SUMMARY, json.dumps(summary, indent=1).encode())
+    return summary
+
+
+def check_output(out: Path, resume: bool) -> None:
+    """Refuse a folder that already holds something, so that nothing is written over.
+
+    Raises:
+        SemiSegError: it holds files and `resume` is False, or holds no checkpoint and `resume` is True.
+    """
+    if out.exists() and not out.is_dir():
+        raise SemiSegError("not-a-folder", f"{out} is a file", "Choose a folder for the results", "settings")
+    if resume and not (out / CHECKPOINTS / CHECKPOINT).exists():
+        raise SemiSegError(
+            "nothing-to-resume", f"{out} holds no checkpoint", "Start the run without --resume", "settings"
+        )
+    # What a run that was killed before its first checkpoint left behind is no result.
+    remains = [p for p in out.rglob("*") if not p.is_dir() and (p.parent.name, p.suffix) != (CHECKPOINTS, ".part")]
+    if not resume and remains:
+        raise SemiSegError(
+            "exists", f"The folder {out} already holds files", "Choose a new folder, or --resume an interrupted run",
+            "settings",
+        )  # fmt: skip
+
+
+def _new_input(datalist: Datalist, size: tuple[int, ...] | None, device: torch.device) -> InputSpec:
+    entries = (*datalist["training"], *datalist["unlabeled"])
+    if not entries:
+        raise SemiSegError(
+            "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
+        )
+    if size is None:
+        shape = read_image(entries[0].images, entries[0].spacing).spatial_shape
+        size = network_size(shape, PIXELS_CPU if device.type == "cpu" else PIXELS_GPU)
+    try:
+        return InputSpec(spatial_dims=len(size), modalities=datalist.modalities, size=size)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SemiSegError(
+            "bad-size", f"The input size {list(size)} is not usable: {error.errors()[0]['msg']}",
+            "Choose another size", "settings",
+        ) from error  # fmt: skip
+
+
+def network_size(shape: Sequence[int], pixels: int, divisor: int = 32) -> tuple[int, ...]:
+    """Choose a grid of about `pixels` voxels with the proportions of `shape` and sides that every network can halve."""
+    scale = min(1.0, (pixels / math.prod(shape)) ** (1 / len(shape)))
+    return tuple(max(divisor, round(n * scale / divisor) * divisor) for n in shape)
+
+
+def _build(
+    parts: Sequence[tuple[str, dict[str, Any]]], spec: InputSpec, classes: int, embedding: int, seed: int
+) -> list[Branch]:
+    torch.manual_seed(mix_seed(seed, "weights"))
+    branches = [
+        Branch(name, arguments, len(spec.modalities), classes, spec.spatial_dims, embedding)
+        for name, arguments in parts
+    ]
+    for branch in branches:
+        if not branch.takes(spec.size):
+            raise SemiSegError(
+                "bad-size", f"The networks cannot halve the input size {list(spec.size)} often enough",
+                f"Use multiples of {branch.divisor}, one of them at least {2 * branch.divisor}", "settings",
+            )  # fmt: skip
+    return branches
+
+
+def _adopt(branches: Sequence[Branch], start: Pack, datalist: Datalist) -> None:
+    """Take the weights of a pack over; where the class list differs, the layers that carry it start anew."""
+    same = [c.name for c in start.manifest.classes] == [c.name for c in datalist.classes]
+    for branch, old in zip(branches, start.branches, strict=True):
+        mine, theirs = branch.network.state_dict(), old.network.state_dict()
+        fitting = {k: v for k, v in theirs.items() if mine[k].shape == v.shape}
+        if not same and len(fitting) == len(theirs):
+            # As many classes, but others: the last layers must not claim to know them.
+            head = list(theirs)[-2:]
+            fitting = {k: v for k, v in fitting.items() if k not in head}
+        branch.network.load_state_dict({**mine, **fitting})
+
+
+def _pack(
+    result: TrainingResult, parts: Sequence[tuple[str, dict[str, Any]]], spec: InputSpec, datalist: Datalist,
+    options: RunOptions, summary: dict[str, Any],
+) -> Pack:  # fmt: skip
+    modalities = tuple(range(len(spec.modalities)))
+    manifest = PackManifest(
+        name=options.name,
+        description=f"{', '.join(c.name for c in datalist.classes)} in {', '.join(spec.modalities)}",
+        input=spec,
+        classes=datalist.classes,
+        branches=tuple(
+            BranchSpec(file=f"branch-{i}.safetensors", architecture=a, arguments=arguments, modalities=modalities)
+            for i, (a, arguments) in enumerate(parts, 1)
+        ),
+        calibration=Calibration(temperatures=(1.0,) * len(parts)),
+        provenance=Provenance(
+            method=summary["method"],
+            seed=summary["seed"],
+            iterations=summary["iterations"],
+            seconds=summary["seconds"],
+            labelled=summary["labelled"],
+            unlabelled=summary["unlabelled"],
+            data_fingerprint=summary["data_fingerprint"],
+            started_from=summary["started_from"] or "",
+            versions=summary["versions"],
+            threads=summary["threads"],
+            precision=summary["precision"],
+        ),
+    )
+    branches = []
+    for branch in result.branches:
+        branch.projector = None
+        branches.append(branch.cpu().eval())
+    return Pack(manifest, branches)
+
+
+def _card(manifest: PackManifest) -> str:
+    """Write the model card that travels in the pack."""
+    p = manifest.provenance
+    fitted = manifest.calibration.fitted_on
+    lines = [
+        f"# {manifest.name}",
+        "",
+        manifest.description,
+        "",
+        f"- Segments: {', '.join(c.name for c in manifest.classes)}",
+        f"- Input: {', '.join(manifest.input.modalities)}, {manifest.input.spatial_dims}D, "
+        f"{' x '.join(map(str, manifest.input.size))} voxels",
+        f"- Branches: {', '.join(b.architecture for b in manifest.branches)}",
+        f"- Trained with: {p.method}, {p.labelled} labelled and {p.unlabelled} unlabelled cases, "
+        f"{p.iterations} iterations, seed {p.seed}",
+        f"- Data: named by fingerprint only: {p.data_fingerprint}",
+        f"- Started from: {p.started_from or 'random weights'}",
+        f"- Uncertainty: {f'calibrated on {fitted}' if fitted else 'not calibrated'}",
+    ]
+    lines += [f"- Measured {q.metric}: {q.value:.3f} on {q.data} ({q.cases} cases)" for q in manifest.quality]
+    if not manifest.quality:
+        lines.append("- Measured quality: none; the run had no validation cases")
+    lines += ["", "Not a medical device. Look at every result before using it."]
+    return "\n".join(lines) + "\n"

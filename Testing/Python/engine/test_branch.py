@@ -1,0 +1,85 @@
+"""Branches: bounded architectures, taps, and one forward pass."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from SemiSegCervicalLib.engine.architectures import ARCHITECTURES, resolve
+from SemiSegCervicalLib.engine.branch import Branch
+from SemiSegCervicalLib.errors import SemiSegError
+
+SMALL = {
+    "unet": {"channels": (4, 8, 16)},
+    "residual_unet": {"channels": (4, 8, 16)},
+    "basic_unet": {"channels": (4, 4, 8, 8, 16)},
+    "swin_unetr": {"feature_size": 12},
+}
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_every_architecture_gives_logits_and_taps(name):
+    torch.manual_seed(0)
+    branch = Branch(name, SMALL[name], 1, 3, 2, embedding_size=8).eval()
+    x = torch.randn(2, 1, branch.divisor, 2 * branch.divisor)
+    output = branch(x, taps=branch.tap_paths)
+    assert output.logits.shape == (2, 3, branch.divisor, 2 * branch.divisor)
+    assert set(output.features) == set(branch.tap_paths)
+    assert {"encoder-0", "bottleneck"} <= set(output.features)
+    # The bottleneck is where the image is smallest.
+    sizes = [f.shape[2:].numel() for f in output.features.values()]
+    assert output.features["bottleneck"].shape[2:].numel() == min(sizes)
+    assert torch.allclose(output.embedding.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_default_network_is_light(name):
+    count = sum(p.numel() for p in Branch(name, {}, 1, 3, 2).parameters())
+    assert count < 2_500_000
+
+
+def test_perturbation_reaches_every_encoder_level_and_no_hook_stays():
+    torch.manual_seed(0)
+    branch = Branch("unet", SMALL["unet"], 1, 3).eval()
+    x = torch.randn(1, 1, 16, 16)
+    seen = []
+
+    def double(tap, features):
+        seen.append(tap)
+        return 2 * features
+
+    plain = branch(x).logits
+    assert not torch.equal(branch(x, perturb=double).logits, plain)
+    assert seen == ["encoder-0", "encoder-1"]
+    assert torch.equal(branch(x).logits, plain)
+    assert not any(m._forward_hooks for m in branch.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("unet", {"channels": (4, 8)}),
+        ("unet", {"channels": (2, 8, 16)}),
+        ("unet", {"channels": (4, 8, 100_000)}),
+        ("unet", {"channels": (512, 512, 512)}),
+        ("unet", {"dropout": 1.0}),
+        ("unet", {"act": "os.system"}),
+        ("swin_unetr", {"feature_size": 480}),
+    ],
+)
+def test_arguments_out_of_bounds_are_refused(name, arguments):
+    with pytest.raises(SemiSegError) as caught:
+        resolve(name, arguments)
+    assert caught.value.code == "bad-architecture"
+
+
+def test_unknown_architecture_is_refused():
+    with pytest.raises(SemiSegError, match="does not know"):
+        resolve("monai.networks.nets.UNet", {})
+
+
+def test_size_must_fit_the_levels():
+    branch = Branch("unet", SMALL["unet"], 1, 3)
+    assert branch.divisor == 4
+    assert branch.takes((4, 8))
+    assert not branch.takes((4, 4)), "instance norm cannot work on a single voxel"
+    assert not branch.takes((6, 8))

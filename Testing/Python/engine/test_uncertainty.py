@@ -1,0 +1,71 @@
+"""Uncertainty: bounds, refusal of what is no probability, the split, and the effect of the temperature."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from SemiSegCervicalLib.engine.image import Image
+from SemiSegCervicalLib.engine.predict import Predictor
+from SemiSegCervicalLib.engine.uncertainty import entropy, expected_dice, split
+from TrainingRig import parts
+
+
+def probabilities(classes: int, seed: int = 0, sharpness: float = 3.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (sharpness * torch.randn(2, classes, 5, 7, generator=generator)).softmax(dim=1)
+
+
+@pytest.mark.parametrize("estimate", [entropy, lambda p: split([p]), lambda p: split([p, p])])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(1)),  # logits
+        torch.full((1, 3, 4, 4), 0.5),
+        torch.tensor([1.5, -0.5, 0.0]).view(1, 3, 1, 1),
+        torch.full((1, 3, 4, 4), torch.nan),
+    ],
+)
+def test_what_is_no_probability_is_refused(estimate, wrong):
+    with pytest.raises(ValueError, match="probabilities"):
+        estimate(wrong)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7, 31])
+def test_bounds_hold_for_any_number_of_classes(classes):
+    for maps in ([probabilities(classes)], [probabilities(classes, s, 30.0) for s in range(3)]):
+        total, disagreement = split(maps)
+        for u in (total, disagreement):
+            if u is not None:
+                assert 0 <= float(u.min()) <= float(u.max()) <= 1
+    even = torch.full((1, classes, 2, 2), 1 / classes)
+    assert torch.allclose(entropy(even), torch.ones(1, 2, 2), atol=1e-5)
+    assert float(entropy(torch.eye(classes)[:1].view(1, classes, 1, 1))) == 0.0
+
+
+def test_disagreement_is_the_part_that_the_branches_do_not_share():
+    p = probabilities(3)
+    assert split([p])[1] is None, "one vote cannot differ"
+    total, disagreement = split([p, p])
+    assert float(disagreement.max()) < 1e-6
+    assert torch.allclose(total, entropy(p), atol=1e-6)
+    sure = torch.eye(2).view(2, 1, 2, 1, 1)
+    total, disagreement = split(list(sure))  # two certain branches that contradict each other
+    assert torch.allclose(total, disagreement)
+    assert float(total) == pytest.approx(1.0)
+
+
+def test_expected_dice():
+    p = torch.zeros(3, 4, 4)
+    p[0] = 1.0
+    p[:2, :2] = torch.tensor([0.2, 0.8]).view(2, 1, 1)
+    figures = expected_dice(p, p.argmax(dim=0))
+    assert float(figures[1]) == pytest.approx(2 * 8 * 0.8 / (8 * 0.8 + 8))
+    assert figures[2].isnan(), "a class that is nowhere has no Dice"
+
+
+def test_temperature_changes_uncertainty_and_not_the_labels_of_one_branch():
+    image = Image(np.random.default_rng(0).normal(size=(1, 32, 48)).astype(np.float32))
+    cold, warm = (Predictor(parts.pack(1, temperature=t), "cpu").predict(image) for t in (0.5, 5.0))
+    assert np.array_equal(cold.labels, warm.labels)
+    assert warm.uncertainty.mean() > cold.uncertainty.mean() + 0.05

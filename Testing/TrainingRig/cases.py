@@ -1,0 +1,64 @@
+"""Synthetic cases on disk: two blobs in speckle, as pictures with label maps and a datalist."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+SIZE = (32, 48)
+LABELS = {"0": "background", "1": "bright", "2": "dark"}
+
+
+def draw(seed: int, size: tuple[int, int] = SIZE) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one case.
+
+    Returns:
+        The picture and its label map, uint8 ``(Y, X)`` each; the map holds 0, 1 and 2.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: size[0], : size[1]] / np.array(size).reshape(2, 1, 1)
+    labels = np.zeros(size, dtype=np.uint8)
+    for value, centre in ((1, 0.28), (2, 0.72)):
+        shift = rng.uniform(-0.08, 0.08, 2)
+        labels[((y - 0.5 - shift[0]) / 0.3) ** 2 + ((x - centre - shift[1]) / 0.17) ** 2 < 1] = value
+    picture = np.array([110, 200, 40])[labels] + rng.normal(0, 12, size)
+    return picture.clip(0, 255).astype(np.uint8), labels
+
+
+def write_case(folder: Path, name: str, seed: int, labelled: bool = True, **more: Any) -> dict[str, Any]:
+    """Write one case into a folder and return its datalist entry, extended by `more`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    picture, labels = draw(seed)
+    Image.fromarray(picture).save(folder / f"{name}.png")
+    entry: dict[str, Any] = {"image": f"{name}.png", **more}
+    if labelled:
+        Image.fromarray(labels).save(folder / f"{name}_label.png")
+        entry["label"] = f"{name}_label.png"
+    return entry
+
+
+def write_dataset(
+    folder: Path, labelled: int = 3, unlabelled: int = 4, validation: int = 0, test: int = 2, **more: Any
+) -> Path:
+    """Write a whole data set and return its datalist; `more` replaces top keys."""
+    counts = {"training": labelled, "unlabeled": unlabelled, "validation": validation, "test": test}
+    lists = {
+        name: [
+            write_case(folder, f"{name}{i}", 100 * place + i, labelled=name != "unlabeled", spacing=[0.5, 0.25])
+            for i in range(count)
+        ]
+        for place, (name, count) in enumerate(counts.items())
+    }
+    content = {"name": "blobs", "modality": {"0": "ultrasound"}, "labels": LABELS, **lists, **more}
+    return write_datalist(folder, content)
+
+
+def write_datalist(folder: Path, content: dict[str, Any]) -> Path:
+    """Write a datalist into a folder and return its path."""
+    path = folder / "datalist.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path

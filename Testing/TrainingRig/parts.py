@@ -1,0 +1,87 @@
+"""Tiny networks, training runs and packs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from SemiSegCervicalLib.engine.branch import Branch
+from SemiSegCervicalLib.engine.pack import Pack
+from SemiSegCervicalLib.engine.schema import (
+    BranchSpec,
+    Calibration,
+    InputSpec,
+    PackManifest,
+    Provenance,
+    SegmentClass,
+)
+from SemiSegTrainerLib.learning.data import TrainingData, load_training_data
+from SemiSegTrainerLib.learning.datalist import read_datalist
+from SemiSegTrainerLib.learning.method import Method, get_method
+from SemiSegTrainerLib.learning.training import Settings, Training
+
+from .cases import SIZE
+
+TINY: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("unet", {"channels": (4, 8, 16)}),
+    ("residual_unet", {"channels": (4, 8, 12)}),
+)
+SPEC = InputSpec(modalities=("ultrasound",), size=SIZE)
+CLASSES = 3
+
+
+def branches(embedding: int = 0, seed: int = 0, count: int = 2) -> list[Branch]:
+    """Build the tiny branches with weights drawn from `seed`."""
+    torch.manual_seed(seed)
+    return [Branch(name, arguments, 1, CLASSES, 2, embedding) for name, arguments in TINY[:count]]
+
+
+def load(datalist: Path, spec: InputSpec = SPEC) -> TrainingData:
+    """Read a datalist's training cases onto the tiny grid."""
+    return load_training_data(read_datalist(datalist), spec)
+
+
+def training(
+    method: Method | str, data: TrainingData, folder: Path | None = None, seed: int = 0, **settings: Any
+) -> Training:
+    """Prepare a run of the tiny branches on the CPU."""
+    recipe = get_method(method) if isinstance(method, str) else method
+    chosen = Settings(**{"iterations": 6, "seed": seed, "precision": "32-true", "log_every": 2, **settings})
+    return Training(branches(recipe.embedding_size, seed), recipe, data, CLASSES, chosen, folder, "cpu")
+
+
+def pack(count: int = 2, spec: InputSpec = SPEC, temperature: float = 1.0, **more: Any) -> Pack:
+    """Build a pack of untrained tiny branches; `more` replaces fields of the manifest."""
+    fields: dict[str, Any] = {
+        "name": "tiny",
+        "input": spec,
+        "classes": (
+            SegmentClass(value=1, name="bright", color=(1.0, 0.5, 0.0)),
+            SegmentClass(value=2, name="dark", color=(0.0, 0.5, 1.0)),
+        ),
+        "branches": tuple(
+            BranchSpec(file=f"branch-{i}.safetensors", architecture=name, arguments=arguments, modalities=(0,))
+            for i, (name, arguments) in enumerate(TINY[:count], 1)
+        ),
+        "calibration": Calibration(temperatures=(temperature,) * count),
+        "provenance": Provenance(
+            method="none", seed=0, iterations=0, seconds=0, labelled=0, unlabelled=0, data_fingerprint="none"
+        ),
+    }
+    manifest = PackManifest(**{**fields, **more})
+    return Pack(manifest, [b.eval() for b in branches(count=count)], "# tiny\n")
+
+
+def weights(run: Training) -> dict[str, torch.Tensor]:
+    """Return everything that a run has learned: the branches' and the averages' states."""
+    found = {}
+    for kind, modules in (("branch", run.branches), ("average", [a.model for a in run.averages])):
+        for number, module in enumerate(modules):
+            found.update({f"{kind}-{number}.{k}": v.clone() for k, v in module.state_dict().items()})
+    return found
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Say whether two sets of weights are equal bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
