@@ -2,14 +2,10 @@
 
 Zero in a label map is never taken for background by itself. A segment's status and marks decide:
 
-===================  =====================================
-==================================================== status               its paint
-its outline ===================  =====================================
-==================================================== Completed            counts finished; on the marked
-slices only, where there are any In progress          counts finished on the marked slices, else unfinished
-Not started          counts on the marked slices only finished on the marked slices, else not looked at
-Flagged              unknown: voxels become `IGNORE` unknown everywhere ===================
-===================================== ====================================================
+- Completed: its paint counts, and its outline is finished; on the marked slices only, where there are any.
+- In progress: its paint counts; its outline is finished on the marked slices, else unfinished.
+- Not started: its paint counts and its outline is finished on the marked slices only; else it was not looked at.
+- Flagged: its voxels become `IGNORE`, and its outline is unknown everywhere.
 
 A model's segment that nobody accepted is as good as "not started", whatever an edit made of its status, until
 it is completed or accepted. Scribbles and background strokes that no model drew are a person's word: their

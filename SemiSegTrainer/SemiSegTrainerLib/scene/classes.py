@@ -69,8 +69,7 @@ def match_classes(
     """Find the classes behind the segments of all cases.
 
     Segments of equal terminology are one class, unless one case holds several of them: then their names tell
-        them
-    apart, and such a segment whose name none of these classes has is a conflict. Segments without terminology
+    them apart, and such a segment whose name none of these classes has is a conflict. Segments without terminology
     (or with Slicer's default one) belong to the class of their name. One name under two different
     terminologies is a conflict, and so are two segments of one case that come out as the same class. Nothing
     is guessed.
