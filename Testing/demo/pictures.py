@@ -1,0 +1,126 @@
+"""Arrays as parts of a web page: pictures inside the page, outlines as vectors, uncertainty in Slicer's colours."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from contourpy import contour_generator
+from matplotlib.path import Path as MatplotlibPath
+from PIL import Image
+from scipy import ndimage
+from SemiSegCervicalLib.scene.overlay import uncertainty_colors
+
+# Neighbouring uncertain pixels make a place to look at; a lone one does not.
+_PLACE_SIGMA = 9.0
+_PLACE_RADIUS = 34
+_SECOND_PLACE_SHARE = 0.75
+# Pixels by which a drawn outline may leave the true one.
+_SIMPLIFY = 0.35
+
+
+@dataclass(frozen=True)
+class Place:
+    """A spot that deserves a look: centre (x, y) and radius in pixels, and its mean uncertainty in percent."""
+
+    x: float
+    y: float
+    radius: int
+    percent: int
+
+
+def jpeg(image: np.ndarray, width: int | None = None, quality: int = 82) -> str:
+    """Return a grey image ``(Y, X)`` as a data URI, scaled to `width`."""
+    picture = Image.fromarray(image)
+    if width is not None and width < picture.width:
+        picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+    return _data_uri(picture, "JPEG", quality=quality, optimize=True)
+
+
+def color_ramp(scene: Any) -> np.ndarray:
+    """Return the scene's uncertainty colours, uint8 ``(101, 4)``, for 0 to 100 %, as Slicer shows them."""
+    node = uncertainty_colors(scene)
+    ramp = np.zeros((101, 4))
+    for value in range(101):
+        node.GetColor(value, ramp[value])
+    return np.rint(ramp * 255).astype(np.uint8)
+
+
+def overlay(uncertainty: np.ndarray, ramp: np.ndarray, scale: float) -> str:
+    """Return an uncertainty map in 0 to 1, ``(Y, X)``, as a transparent picture in a data URI.
+
+    Args:
+        uncertainty: the map.
+        ramp: uint8 ``(101, 4)``, red, green, blue, opacity.
+        scale: of the picture against the map; the page draws it back to full size.
+    """
+    percent = np.rint(ndimage.zoom(uncertainty, scale, order=1) * 100).clip(0, 100).astype(np.uint8)
+    indexed = Image.fromarray(percent).convert("L")
+    palette = Image.frombytes("P", indexed.size, indexed.tobytes())
+    palette.putpalette(ramp[:, :3].tobytes(), "RGB")
+    return _data_uri(palette, "PNG", transparency=ramp[:, 3].tobytes(), optimize=True)
+
+
+def outline(mask: np.ndarray) -> str:
+    """Return the outline of a mask ``(Y, X)`` as the ``d`` attribute of an SVG path, in pixels.
+
+    The mask's stairs are smoothed by less than a pixel, and points that change nothing to the eye are left out.
+    Empty for an empty mask.
+    """
+    if not mask.any():
+        return ""
+    padded = np.pad(mask.astype(np.float32), 2)
+    lines = contour_generator(z=ndimage.gaussian_filter(padded, 0.9)).lines(0.5)
+    parts = []
+    for line in lines:
+        path = MatplotlibPath(np.asarray(line) - 1.5)  # pixel (0, 0) has its centre at (0.5, 0.5)
+        path.simplify_threshold = _SIMPLIFY
+        kept = path.cleaned(simplify=True)
+        points = np.asarray(kept.vertices)[
+            np.isin(np.asarray(kept.codes), (MatplotlibPath.MOVETO, MatplotlibPath.LINETO))
+        ]
+        if len(points) > 3:
+            parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z")
+    return "".join(parts)
+
+
+def places(uncertainty: np.ndarray) -> list[Place]:
+    """Return one or two spots where a map ``(Y, X)`` in 0 to 1 is most uncertain, the worst first."""
+    smooth = ndimage.gaussian_filter(uncertainty, _PLACE_SIGMA)
+    y, x = np.ogrid[: smooth.shape[0], : smooth.shape[1]]
+    found: list[Place] = []
+    first = 0.0
+    for _ in range(2):
+        row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
+        value = float(smooth[row, column])
+        if value <= 0 or (found and value < _SECOND_PLACE_SHARE * first):
+            break
+        first = first or value
+        # The whole ring stays inside the picture.
+        inside = [
+            float(np.clip(at, _PLACE_RADIUS, size - _PLACE_RADIUS))
+            for at, size in zip((column, row), smooth.shape[::-1], strict=True)
+        ]
+        found.append(Place(inside[0], inside[1], _PLACE_RADIUS, round(100 * value)))
+        smooth = np.where((y - row) ** 2 + (x - column) ** 2 < (2.2 * _PLACE_RADIUS) ** 2, 0.0, smooth)
+    return found
+
+
+def css_color(color: tuple[float, float, float]) -> str:
+    """Return a colour of three parts in 0 to 1 as ``#rrggbb``."""
+    return "#" + "".join(f"{round(part * 255):02x}" for part in color)
+
+
+def css_gradient(ramp: np.ndarray) -> str:
+    """Return the uncertainty colours as a CSS gradient from 0 to 100 %."""
+    stops = [f"rgba({r},{g},{b},{a / 255:.2f}) {value}%" for value, (r, g, b, a) in enumerate(ramp) if value % 10 == 0]
+    return f"linear-gradient(to right, {', '.join(stops)})"
+
+
+def _data_uri(picture: Image.Image, kind: str, **options: Any) -> str:
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
