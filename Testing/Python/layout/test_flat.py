@@ -69,6 +69,17 @@ def test_computing_modules_import(flat):
     assert Path(done.stdout.splitlines()[-1]).is_relative_to(flat), "the flat copy was to be imported"
 
 
+def test_packs_are_found_beside_the_flat_modules(tmp_path, monkeypatch):
+    folder = tmp_path / "qt-scripted-modules"
+    lay_out(folder)
+    (folder / "Resources" / "models").mkdir(parents=True, exist_ok=True)
+    (folder / "Resources" / "models" / "here.semiseg").write_bytes(b"")
+    monkeypatch.setenv("SEMISEG_MODELS", str(tmp_path / "of the user"))
+    done = alone(folder, "from SemiSegCervicalLib.packs import find_packs\nprint(find_packs()['here'])")
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == folder / "Resources" / "models" / "here.semiseg"
+
+
 def test_a_file_missing_from_the_lists_is_missing_there(tmp_path):
     copy = tmp_path / "source"
     for name in ("SemiSegCervical", "SemiSegTrainer"):
