@@ -1,0 +1,63 @@
+"""Where model packs and samples lie: in the source tree, installed in Slicer, in a wheel, and in the user's own folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+ENDING = ".semiseg"
+_HERE = Path(__file__).resolve()
+
+
+def user_folder() -> Path:
+    """Return the user's own folder of models, where every newly trained pack goes. It need not exist yet.
+
+    The environment variable ``SEMISEG_MODELS`` overrides the system's usual place for application data.
+    """
+    if chosen := os.environ.get("SEMISEG_MODELS"):
+        return Path(chosen)
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "SemiSeg" / "models"
+
+
+def resource_folder(kind: str) -> Path | None:
+    """Return the folder of shipped ``models`` or ``samples``; None where this installation has none.
+
+    Slicer lays all modules out flat, with one Resources folder beside the libraries; in the source tree it is at the top;
+    a wheel puts it below ``share/semiseg``.
+    """
+    candidates = [_HERE.parents[1] / "Resources" / kind, _HERE.parents[2] / "Resources" / kind]
+    try:
+        installed = metadata.distribution("semiseg").files or []
+        candidates += [
+            Path(str(f.locate())).resolve().parent for f in installed if f"share/semiseg/{kind}/" in f.as_posix()
+        ]
+    except metadata.PackageNotFoundError:
+        pass
+    return next((folder for folder in candidates if folder.is_dir()), None)
+
+
+def find_packs() -> dict[str, Path]:
+    """Return all installed packs by name (file name without ending), the user's own before shipped ones of equal name."""
+    found: dict[str, Path] = {}
+    for folder in (user_folder(), resource_folder("models")):
+        for path in _packs_in(folder):
+            found.setdefault(path.name.removesuffix(ENDING), path)
+    return dict(sorted(found.items()))
+
+
+def _packs_in(folder: Path | None) -> Iterator[Path]:
+    if folder is None or not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.endswith(ENDING) and (path.is_file() or (path / "model.json").is_file()):
+            yield path

@@ -1,0 +1,248 @@
+"""What does learning from unlabelled images gain? Every method with the same networks, augmentation and budget.
+
+    python3 Testing/run.py bench learning --data DIR [--plan final|partial] [--seeds 0 1 2] [--iterations N]
+
+DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`). Rows that are already in results/learning.json at the same
+budget are skipped, so an interrupted benchmark goes on. Test cases are predicted once per finished run by its last weight
+average; nothing is chosen by them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+from SemiSegCervicalLib.engine.pack import load_pack
+from SemiSegCervicalLib.engine.predict import Predictor
+from SemiSegTrainerLib.learning.checkpoint import write_atomically
+from SemiSegTrainerLib.learning.datalist import read_datalist
+from SemiSegTrainerLib.learning.evaluation import evaluate_model, summarise
+from SemiSegTrainerLib.learning.run import MODEL, RunOptions, train_model
+from SemiSegTrainerLib.learning.training import Settings, versions
+
+RESULTS = Path(__file__).parent / "results"
+SIZE = (160, 256)
+
+# set, datalist, method, changes of the datalist
+PLANS = {
+    "final": [
+        ("fugc", "datalist_5.json", "supervised", "full"),
+        ("fugc", "datalist_5.json", "cross_supervision", "full"),
+        ("fugc", "datalist.json", "supervised", "full"),
+        ("fugc", "datalist.json", "cross_supervision", "full"),
+    ],
+    "partial": [
+        ("fugc", "datalist.json", "supervised", "full"),
+        ("fugc", "datalist.json", "supervised", "half-one-lip"),
+        ("fugc", "datalist.json", "supervised", "half-one-lip-as-background"),
+        ("fugc", "datalist.json", "supervised", "half-left-out"),
+    ],
+}
+
+
+def main() -> None:
+    """Run what is missing of a plan and write table and figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
+    parser.add_argument("--plan", choices=PLANS, default="final")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--iterations", type=int, default=800)
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    if arguments.data is None:
+        parser.error("say where the expanded data sets are: --data DIR, or SEMISEG_DATA")
+    for name, datalist, method, labels in PLANS[arguments.plan]:
+        for seed in arguments.seeds:
+            run_row(arguments.data, name, datalist, method, labels, seed, arguments.iterations, arguments.device)
+
+
+def run_row(
+    data: Path, name: str, datalist: str, method: str, labels: str, seed: int, iterations: int, device: str
+) -> None:
+    """Train and test once, unless the results hold this run already."""
+    key = {
+        "set": name,
+        "datalist": datalist,
+        "method": method,
+        "labels": labels,
+        "seed": seed,
+        "iterations": iterations,
+    }
+    if any(all(r[k] == v for k, v in key.items()) for r in read_results()["runs"]):
+        return
+    print(f"{name} {datalist} {method} {labels}, seed {seed}, {iterations} iterations", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        listed = change_labels(data / name / datalist, labels, Path(folder))
+        options = RunOptions(
+            method=method, settings=Settings(iterations=iterations, seed=seed), device=device, size=SIZE
+        )
+        started = time.monotonic()
+
+        def say(stage: str, done: int, total: int, left: float, _values: dict[str, float]) -> None:
+            if sys.stderr.isatty() or done % 100 == 0:
+                print(f"\r{stage} {done}/{total}, {left:.0f} s left", end="", file=sys.stderr, flush=True)
+
+        summary = train_model(listed, Path(folder) / "run", options, say)
+        print(file=sys.stderr)
+        entries = read_datalist(listed)["test"]
+        figures = summarise(evaluate_model(Predictor(load_pack(Path(folder) / "run" / MODEL), device), entries))
+    run = {
+        **key,
+        "labelled": summary["labelled"],
+        "unlabelled": summary["unlabelled"],
+        "size": list(SIZE),
+        "dice": figures["dice"],
+        "hd95": figures["hd95"],
+        "assd": figures["assd"],
+        "failures": figures["failures"],
+        "seconds": round(time.monotonic() - started, 1),
+        "seconds_per_step": summary["seconds_per_step"],
+        "memory_gib": round(peak_memory_gib(), 2),
+        "device": summary["device"],
+        "precision": summary["precision"],
+        "threads": summary["threads"],
+        "data_fingerprint": summary["data_fingerprint"],
+        "cases": figures["cases"],
+    }
+    results = read_results()  # again: another process may have added rows meanwhile
+    results["runs"].append(run)
+    results["rows"] = rows(results["runs"])
+    results["comparisons"] = comparisons(results["runs"])
+    results["command"] = "python3 Testing/run.py bench learning --data DIR"
+    results["machine"] = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
+    results["versions"] = versions()
+    write_atomically(RESULTS / "learning.json", (json.dumps(results, indent=1) + "\n").encode())
+    print(f"  Dice {run['dice']:.4f}  HD95 {run['hd95']:.1f}  {run['seconds']:.0f} s", flush=True)
+
+
+def read_results() -> dict[str, Any]:
+    """Return the results so far."""
+    file = RESULTS / "learning.json"
+    return json.loads(file.read_text()) if file.exists() else {"runs": [], "rows": [], "comparisons": []}
+
+
+def change_labels(datalist: Path, how: str, folder: Path) -> Path:
+    """Write a datalist whose labels are as complete as `how` says; even-numbered training cases keep theirs.
+
+    ``half-one-lip``: every second labelled image has only one of the two lips outlined, in turn; it says nothing of the
+    other. ``half-one-lip-as-background`` is the same without saying so: the missing lip counts as background.
+    ``half-left-out`` leaves these images out.
+    """
+    content = json.loads(datalist.read_text())
+    for name in ("training", "unlabeled", "validation", "test"):
+        for entry in content.get(name, []):
+            for field in ("image", "label"):
+                if field in entry:
+                    entry[field] = str((datalist.parent / entry[field]).resolve())
+    if how != "full":
+        kept = []
+        for i, entry in enumerate(content["training"]):
+            if i % 2 == 0:
+                kept.append(entry)
+            elif how != "half-left-out":
+                kept.append(one_lip(entry, 1 + (i // 2) % 2, how == "half-one-lip", folder))
+        content["training"] = kept
+    target = folder / "datalist.json"
+    target.write_text(json.dumps(content))
+    return target
+
+
+def one_lip(entry: dict[str, Any], lip: int, told: bool, folder: Path) -> dict[str, Any]:
+    """Return an entry whose label map holds one lip only."""
+    from PIL import Image
+
+    labels = np.array(Image.open(entry["label"]))
+    target = folder / f"{Path(entry['label']).stem}.png"
+    Image.fromarray(np.where(labels == lip, lip, 0).astype(np.uint8)).save(target)
+    return {**entry, "label": str(target), **({"segments": [lip]} if told else {})}
+
+
+def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Collect runs that differ by seed only into rows: mean and standard deviation over seeds."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault(tuple(run[k] for k in ("set", "datalist", "method", "labels", "iterations")), []).append(run)
+    table = []
+    for (name, datalist, method, labels, iterations), group in groups.items():
+        dices = [r["dice"] for r in group]
+        table.append(
+            {
+                "set": name,
+                "datalist": datalist,
+                "method": method,
+                "labels": labels,
+                "labelled": group[0]["labelled"],
+                "unlabelled": group[0]["unlabelled"],
+                "smallest_share": 1.0 if labels == "full" else 0.5,
+                "seeds": sorted(r["seed"] for r in group),
+                "budget": f"{iterations} iterations at {'x'.join(map(str, group[0]['size']))}",
+                "dice": round(mean(dices), 4),
+                "dice_sd": round(stdev(dices), 4) if len(dices) > 1 else None,
+                "hd95": round(mean(r["hd95"] for r in group), 2),
+                "assd": round(mean(r["assd"] for r in group), 2),
+                "ece": None,
+                "seconds_per_step": round(mean(r["seconds_per_step"] for r in group), 3),
+                "memory_gib": max(r["memory_gib"] for r in group),
+                "cases": {str(r["seed"]): {c["case"]: c["dice"] for c in r["cases"]} for r in group},
+            }
+        )
+    return table
+
+
+def comparisons(runs: list[dict[str, Any]], draws: int = 10_000) -> list[dict[str, Any]]:
+    """Compare every row with its supervised, fully labelled counterpart: paired differences and a bootstrap interval.
+
+    The difference of an image is the mean over the seeds that both rows have; images are drawn with replacement.
+    """
+    table = rows(runs)
+    compared = []
+    for row in table:
+        partner = next(
+            (r for r in table if r["method"] == "supervised" and r["labels"] == "full"
+             and all(r[k] == row[k] for k in ("set", "datalist", "budget"))), None
+        )  # fmt: skip
+        if partner is None or partner is row:
+            continue
+        seeds = sorted(set(row["cases"]) & set(partner["cases"]))
+        if not seeds:
+            continue
+        cases = sorted(row["cases"][seeds[0]])
+        differences = [mean(row["cases"][s][c] - partner["cases"][s][c] for s in seeds) for c in cases]
+        random.seed(0)
+        drawn = sorted(mean(random.choices(differences, k=len(differences))) for _ in range(draws))
+        compared.append(
+            {
+                **{k: row[k] for k in ("set", "datalist", "method", "labels", "budget")},
+                "against": "supervised, full labels",
+                "seeds": seeds,
+                "difference": round(mean(differences), 4),
+                "interval_95": [round(drawn[int(draws * q)], 4) for q in (0.025, 0.975)],
+                "per_image": {c: round(d, 4) for c, d in zip(cases, differences, strict=True)},
+            }
+        )
+    return compared
+
+
+def peak_memory_gib() -> float:
+    """Return the process's peak resident memory, or the GPU's where one was used."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**30
+    import resource
+
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**30
+
+
+if __name__ == "__main__":
+    main()
