@@ -1,4 +1,4 @@
-"""Where model packs and samples lie: in the source tree, installed in Slicer, in a wheel, and in the user's own folder."""
+"""Where packs and samples lie: in the source tree, installed in Slicer, in a wheel, in the user's own folder."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def user_folder() -> Path:
 def resource_folder(kind: str) -> Path | None:
     """Return the folder of shipped ``models`` or ``samples``; None where this installation has none.
 
-    Slicer lays all modules out flat, with one Resources folder beside the libraries; in the source tree it is at the top;
-    a wheel puts it below ``share/semiseg``.
+    Slicer lays all modules out flat, with one Resources folder beside the libraries; in the source tree it is at
+    the top; a wheel puts it below ``share/semiseg``.
     """
     candidates = [_HERE.parents[1] / "Resources" / kind, _HERE.parents[2] / "Resources" / kind]
     try:

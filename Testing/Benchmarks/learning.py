@@ -2,9 +2,9 @@
 
     python3 Testing/run.py bench learning --data DIR [--plan final|partial] [--seeds 0 1 2] [--iterations N]
 
-DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`). Rows that are already in results/learning.json at the same
-budget are skipped, so an interrupted benchmark goes on. Test cases are predicted once per finished run by its last weight
-average; nothing is chosen by them.
+DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`). Rows that are already in results/learning.json at the
+same budget are skipped, so an interrupted benchmark goes on. Test cases are predicted once per finished run by its last
+weight average; nothing is chosen by them.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def versions() -> dict[str, str]:
     """Return the versions that a run's reproducibility depends on."""
     return {
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a subclass of str, which a checkpoint may not hold
         "monai": monai.__version__,
         "numpy": np.__version__,
     }
