@@ -1,0 +1,297 @@
+"""What every recipe must keep: gradients, support, silence without support, one pass per branch, resume, NaN."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+
+import pytest
+import torch
+from SemiSegTrainerLib.learning.method import Method, get_method, method_names
+from SemiSegTrainerLib.learning.schedules import Constant
+from SemiSegTrainerLib.learning.step import Mixing, Step, TermValue, View, WeightedTerm
+from SemiSegTrainerLib.learning.targets import every_class
+from SemiSegTrainerLib.learning.terms.agreement import CrossSupervision
+from SemiSegTrainerLib.learning.terms.contrast import ImageContrast
+from SemiSegTrainerLib.learning.terms.supervised import Supervised
+from SemiSegTrainerLib.learning.training import NonFiniteLossError
+from TrainingRig import cases, parts
+
+NOTHING = every_class(parts.CLASSES)
+TERMS = [(name, term.name) for name in method_names() for term in get_method(name).terms]
+every_method = pytest.mark.parametrize("name", method_names())
+every_term = pytest.mark.parametrize(("name", "term"), TERMS)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return parts.load(cases.write_dataset(tmp_path_factory.mktemp("data")))
+
+
+def term_of(name, term):
+    return next(t.term for t in get_method(name).terms if t.name == term)
+
+
+def prepare(name, data, iteration=3):
+    """Return a run whose averages differ from their branches, and one of its steps."""
+    run = parts.training(name, data)
+    for seed, average in enumerate(run.averages):
+        torch.manual_seed(seed)
+        for parameter in average.model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return run, run.look(iteration, 0.7)
+
+
+def gradients(run, loss):
+    """Return the gradient of every parameter by name; None where the loss does not reach it."""
+    named = [(f"{k}.{n}", p) for k, b in enumerate(run.branches) for n, p in b.named_parameters()]
+    found = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True, retain_graph=True)
+    return dict(zip([n for n, _ in named], found, strict=True))
+
+
+def network_parameters(run):
+    return {f"{k}.{n}" for k, b in enumerate(run.branches) for n, _ in b.named_parameters() if "projector" not in n}
+
+
+def embedding_parameters(run):
+    """The projector, and what lies before the bottleneck: found by asking the bottleneck itself."""
+    found = set()
+    for k, branch in enumerate(run.branches):
+        output = branch(torch.randn(2, 1, *cases.SIZE), taps=("bottleneck",))
+        named = [(f"{k}.{n}", p) for n, p in branch.network.named_parameters(prefix="network")]
+        reached = torch.autograd.grad(
+            output.features["bottleneck"].square().sum(), [p for _, p in named], allow_unused=True
+        )
+        found |= {n for (n, _), g in zip(named, reached, strict=True) if g is not None}
+        found |= {f"{k}.{n}" for n, _ in branch.named_parameters() if "projector" in n}
+    return found
+
+
+REACHES = {Supervised: network_parameters, CrossSupervision: network_parameters, ImageContrast: embedding_parameters}
+
+
+@every_term
+def test_gradient_reaches_exactly_what_it_should(data, name, term):
+    run, step = prepare(name, data)
+    chosen = term_of(name, term)
+    value = chosen(step)
+    assert value.support > 0
+    assert value.loss.requires_grad
+    assert value.loss.item() > 0
+    found = gradients(run, value.loss)
+    reached = {n for n, g in found.items() if g is not None}
+    assert all(g.isfinite().all() for g in found.values() if g is not None)
+    assert not any(p.requires_grad for a in run.averages for p in a.model.parameters())
+    if type(chosen) in REACHES:
+        assert reached == REACHES[type(chosen)](run)
+    # Biases before a normalisation have no effect; every matrix and kernel that is reached must have one.
+    idle = [n for n in reached if found[n].ndim > 1 and not found[n].any()]
+    assert reached
+    assert not idle
+
+
+@every_method
+def test_every_parameter_learns_from_some_term(data, name):
+    run, step = prepare(name, data)
+    reached = set()
+    for weighted in run.method.terms:
+        reached |= {n for n, g in gradients(run, weighted.term(step).loss).items() if g is not None}
+    assert reached == {f"{k}.{n}" for k, b in enumerate(run.branches) for n, _ in b.named_parameters()}
+
+
+class Recorded:
+    """A source that says again what another one said: the targets of a step, while the students move."""
+
+    def __init__(self, source, step):
+        self.answers = functools.cache(lambda student, view: source(step, student, view))
+
+    def __call__(self, step, student, view):
+        return self.answers(student, view)
+
+
+@every_term
+def test_small_step_against_the_gradient_lowers_the_term(data, name, term):
+    run, step = prepare(name, data)
+    chosen = term_of(name, term)
+    sources = {
+        f.name: Recorded(getattr(chosen, f.name), step)
+        for f in dataclasses.fields(chosen)
+        if callable(getattr(chosen, f.name))
+    }
+    chosen = dataclasses.replace(chosen, **sources)
+    before = chosen(step).loss
+    found = gradients(run, before)
+    length = torch.stack([g.norm() for g in found.values() if g is not None]).norm()
+    assert length > 1e-4
+    with torch.no_grad():
+        for k, branch in enumerate(run.branches):
+            for n, parameter in branch.named_parameters():
+                if found[f"{k}.{n}"] is not None:
+                    parameter -= 1e-3 * found[f"{k}.{n}"] / length
+    assert chosen(run.look(3, 0.7)).loss.item() < before.item()
+
+
+def without_support(view, rows):
+    view.possible = torch.full_like(view.possible, NOTHING)
+    view.inside = torch.zeros_like(view.inside)
+    view.cases = torch.zeros_like(view.cases)
+
+
+def all_decided(view, rows):
+    view.possible = torch.ones_like(view.possible)
+    view.inside = torch.ones_like(view.inside)
+
+
+def one_segment(view, rows):
+    view.possible = torch.full_like(view.possible, 2)
+
+
+def one_item(view, rows):
+    for field in ("images", "possible", "inside", "cases"):
+        setattr(view, field, getattr(view, field)[:1])
+    if view.mixing is not None:
+        view.mixing = Mixing(torch.zeros(1, dtype=torch.int64), view.mixing.mask[:1])
+
+
+def all_one_case(view, rows):
+    view.cases = torch.zeros_like(view.cases)
+
+
+@pytest.mark.parametrize("spoil", [without_support, all_decided, one_segment, one_item, all_one_case])
+@every_term
+def test_terms_are_finite_and_connected_without_support(data, name, term, spoil):
+    run = parts.training(name, data)
+    whole = run.settings.plan.build(run.data, run.classes, run.method, 3, 0)
+    for view in whole.values():
+        spoil(view, len(view.images))
+
+    class Plan:
+        def build(self, *_):
+            return whole
+
+    run.settings = dataclasses.replace(run.settings, plan=Plan())
+    value = term_of(name, term)(run.look(3, 0.7))
+    assert value.loss.ndim == 0
+    assert value.loss.requires_grad
+    assert value.loss.isfinite()
+    found = [g for g in gradients(run, value.loss).values() if g is not None]
+    assert found
+    assert all(g.isfinite().all() for g in found)
+    if value.support == 0:
+        assert value.loss.item() == 0.0
+        assert not any(g.any() for g in found)
+    if spoil is without_support:
+        assert value.support == 0
+
+
+@every_method
+def test_one_forward_pass_per_branch_and_step(data, name):
+    run = parts.training(name, data)
+    calls = {}
+
+    def count(key):
+        return lambda *_: calls.update({key: calls.get(key, 0) + 1})
+
+    for k, branch in enumerate(run.branches):
+        branch.network.register_forward_hook(count(("student", k)))
+    for k, average in enumerate(run.averages):
+        average.model.network.register_forward_hook(count(("teacher", k)))
+    run.step(0)
+    expected = {("student", k): 1 for k in range(len(run.branches))}
+    if run.method.teacher_views:
+        expected |= {("teacher", k): 1 for k in range(len(run.averages))}
+    assert calls == expected
+
+
+@every_method
+def test_resumed_run_is_the_uninterrupted_one(tmp_path, data, name):
+    whole = parts.training(name, data, tmp_path / "whole")
+    history = whole.run().history
+    first = parts.training(name, data, tmp_path / "parts")
+    stopped = first.run(should_stop=lambda: first.iteration == 3)
+    assert stopped.iterations == 3
+    second = parts.training(name, data, tmp_path / "parts", seed=0)
+    for branch in second.branches:  # what it starts from must not matter
+        for parameter in branch.parameters():
+            parameter.data.zero_()
+    resumed = second.run()
+    assert resumed.iterations == 6
+    assert parts.same(parts.weights(whole), parts.weights(second))
+    without_time = [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history.rows]
+    assert without_time == [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
+    assert [row["iteration"] for row in without_time] == [2, 4, 6]
+
+
+@every_method
+def test_equal_seeds_give_equal_weights(data, name):
+    a, b, c = (parts.training(name, data, seed=seed, iterations=2) for seed in (1, 1, 2))
+    for run in (a, b, c):
+        torch.manual_seed(torch.seed())  # the state outside must not matter
+        run.run()
+    assert parts.same(parts.weights(a), parts.weights(b))
+    assert not parts.same(parts.weights(a), parts.weights(c))
+
+
+@every_method
+def test_nan_stops_the_run_with_the_name_of_a_term(data, name):
+    poisoned = dataclasses.replace(data, images=torch.full_like(data.images, torch.nan))
+    run = parts.training(name, poisoned)
+    before = copy.deepcopy(parts.weights(run))
+    with pytest.raises(NonFiniteLossError) as caught:
+        run.run()
+    assert any(f"term {t.name} " in caught.value.cause for t in run.method.terms)
+    assert parts.same(before, parts.weights(run))
+
+
+class NanAfter:
+    """The supervised term, until its value breaks."""
+
+    def __init__(self, good):
+        self.good, self.calls = good, 0
+
+    def __call__(self, step: Step) -> TermValue:
+        value = Supervised()(step)
+        self.calls += 1
+        return value if self.calls <= self.good else TermValue(value.loss * torch.nan, value.support)
+
+
+def test_nan_names_the_broken_term_and_iteration(data):
+    fine = WeightedTerm("supervised", Supervised(), Constant(1.0))
+    broken = WeightedTerm("broken", NanAfter(2), Constant(0.0))
+    method = Method("test", "test", "test", "test", (fine, broken))
+    with pytest.raises(NonFiniteLossError, match=r"The term broken .* iteration 2"):
+        parts.training(method, data).run()
+
+
+@every_method
+def test_recipe_is_well_formed(name):
+    method = get_method(name)
+    assert method.name == name
+    assert method.title
+    assert method.use
+    assert method.source
+    names = [t.name for t in method.terms]
+    assert len(set(names)) == len(names)
+    assert "labelled" in method.student_views
+    for weighted in method.terms:
+        for progress in (0.0, 0.3, 1.0):
+            assert 0 <= weighted.weight(progress) < 1000
+
+
+@every_method
+def test_few_steps_learn(data, name):
+    run = parts.training(name, data, iterations=25, learning_rate=1e-2, log_every=5)
+    rows = run.run().history.rows
+    assert rows[-1]["supervised"] < 0.85 * rows[0]["supervised"]
+
+
+def test_view_mixing_moves_rows_and_nothing_else():
+    maps = torch.arange(2.0).view(2, 1, 1).expand(2, 4, 4).clone()
+    mask = torch.zeros(2, 4, 4, dtype=torch.bool)
+    mask[:, :2] = True
+    view = View(maps[:, None], maps.int(), mask, torch.arange(2), Mixing(torch.tensor([1, 0]), mask))
+    mixed = view.mixed(maps)
+    assert bool((mixed[0, :2] == 1).all())
+    assert bool((mixed[0, 2:] == 0).all())
+    assert torch.equal(view.mixed(maps[:, None])[:, 0], mixed)
