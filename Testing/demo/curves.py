@@ -15,6 +15,7 @@ matplotlib.use("svg")
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # These stand for the page's colours until the finished SVG gets CSS variables in their place.
 _INK, _QUIET = "#010203", "#040506"
@@ -71,6 +72,7 @@ def training_curves(method: dict[str, list[float]], baseline: dict[str, list[flo
         axes[0].legend()
         for axis in axes:
             axis.set_xlabel("iteration")
+            axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             axis.set_ylim(bottom=0)
         return _svg(figure, "curves")
 

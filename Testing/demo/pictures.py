@@ -64,8 +64,13 @@ def overlay(uncertainty: np.ndarray, ramp: np.ndarray, scale: float) -> str:
     return _data_uri(palette, "PNG", transparency=ramp[:, 3].tobytes(), optimize=True)
 
 
-def outline(mask: np.ndarray) -> str:
+def outline(mask: np.ndarray, but_not_along: np.ndarray | None = None) -> str:
     """Return the outline of a mask ``(Y, X)`` as the ``d`` attribute of an SVG path, in pixels.
+
+    Args:
+        mask: the region.
+        but_not_along: a neighbouring region; the part of the outline that both share is left out, so that two dashed
+            lines do not make a solid one.
 
     The mask's stairs are smoothed by less than a pixel, and points that change nothing to the eye are left out.
     Empty for an empty mask.
@@ -75,37 +80,50 @@ def outline(mask: np.ndarray) -> str:
     padded = np.pad(mask.astype(np.float32), 2)
     lines = contour_generator(z=ndimage.gaussian_filter(padded, 0.9)).lines(0.5)
     parts = []
-    for line in lines:
-        path = MatplotlibPath(np.asarray(line) - 1.5)  # pixel (0, 0) has its centre at (0.5, 0.5)
+    for line in [piece for whole in lines for piece in _pieces(np.asarray(whole), but_not_along)]:
+        path = MatplotlibPath(line - 1.5)  # pixel (0, 0) has its centre at (0.5, 0.5)
         path.simplify_threshold = _SIMPLIFY
         kept = path.cleaned(simplify=True)
         points = np.asarray(kept.vertices)[
             np.isin(np.asarray(kept.codes), (MatplotlibPath.MOVETO, MatplotlibPath.LINETO))
         ]
         if len(points) > 3:
-            parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z")
+            closed = "Z" if np.array_equal(line[0], line[-1]) else ""
+            parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + closed)
     return "".join(parts)
+
+
+def _pieces(line: np.ndarray, neighbour: np.ndarray | None) -> list[np.ndarray]:
+    """Cut a closed line ``(N, 2)`` of x and y in the padded mask where it runs along a neighbour."""
+    if neighbour is None:
+        return [line]
+    near = ndimage.binary_dilation(np.pad(neighbour, 2), iterations=2)
+    column, row = np.rint(line).astype(int).T
+    along = near[row, column]
+    if not along.any():
+        return [line]
+    # Begin where the shared part ends, so that no piece is cut at the line's own start.
+    start = int(np.flatnonzero(along)[-1]) + 1
+    line, along = np.roll(line[:-1], -start, axis=0), np.roll(along[:-1], -start)
+    cuts = np.flatnonzero(np.diff(along)) + 1
+    return [piece for piece, shared in zip(np.split(line, cuts), np.split(along, cuts), strict=True) if not shared[0]]
 
 
 def places(uncertainty: np.ndarray) -> list[Place]:
     """Return one or two spots where a map ``(Y, X)`` in 0 to 1 is most uncertain, the worst first."""
     smooth = ndimage.gaussian_filter(uncertainty, _PLACE_SIGMA)
     y, x = np.ogrid[: smooth.shape[0], : smooth.shape[1]]
+    edge = np.minimum(np.minimum(y, smooth.shape[0] - 1 - y), np.minimum(x, smooth.shape[1] - 1 - x))
+    smooth = np.where(edge >= _PLACE_RADIUS, smooth, 0.0)  # the whole ring stays inside the picture
     found: list[Place] = []
-    first = 0.0
+    first = float(smooth.max())
     for _ in range(2):
         row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
         value = float(smooth[row, column])
-        if value <= 0 or (found and value < _SECOND_PLACE_SHARE * first):
+        if value <= 0 or value < _SECOND_PLACE_SHARE * first:
             break
-        first = first or value
-        # The whole ring stays inside the picture.
-        inside = [
-            float(np.clip(at, _PLACE_RADIUS, size - _PLACE_RADIUS))
-            for at, size in zip((column, row), smooth.shape[::-1], strict=True)
-        ]
-        found.append(Place(inside[0], inside[1], _PLACE_RADIUS, round(100 * value)))
-        smooth = np.where((y - row) ** 2 + (x - column) ** 2 < (2.2 * _PLACE_RADIUS) ** 2, 0.0, smooth)
+        found.append(Place(float(column), float(row), _PLACE_RADIUS, round(100 * value)))
+        smooth = np.where((y - row) ** 2 + (x - column) ** 2 < (2.4 * _PLACE_RADIUS) ** 2, 0.0, smooth)
     return found
 
 

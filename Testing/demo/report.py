@@ -130,7 +130,9 @@ def _card(
                 "name": entry.name,
                 "color": css_color(entry.color),
                 "path": outline(result.labels == entry.value),
-                "reference": outline(reference == entry.value) if reference is not None else "",
+                "reference": ""
+                if reference is None
+                else outline(reference == entry.value, (reference > 0) & (reference < entry.value)),
                 "predicted": figures.predicted_dice,
                 "uncertainty": figures.mean_uncertainty,
                 "measured": case["segments"][entry.name] if case is not None else None,
@@ -142,7 +144,7 @@ def _card(
         "short": _short(name),
         "height": image.shape[0],
         "width": image.shape[1],
-        "image": jpeg(image, width),
+        "image": jpeg(image, width, 82 if width else 88),
         "overlay": overlay(result.uncertainty, ramp, 0.25 if width else 0.5),
         "segments": segments,
         "places": places(result.uncertainty),
