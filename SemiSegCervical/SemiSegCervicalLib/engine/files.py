@@ -20,6 +20,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 VOLUMES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
 # Kinds that spread over two files, or that only name a use, are written as their one-file kind.
 _ONE_FILE = {".seg.nrrd": ".nrrd", ".nhdr": ".nrrd", ".mhd": ".mha"}
+_HEADER_ROOM = 4096
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 Spacing = tuple[float, ...] | None | Literal["file"]
@@ -129,8 +130,10 @@ def write_map(array: np.ndarray, like: Path, folder: Path, name: str) -> Path:
             PillowImage.fromarray(array).save(temporary)
         else:
             image = _on_grid(array, like)
+            # On a full disk some writers of SimpleITK print and go on: see whether there is room, then whether all is
+            # there.
+            temporary.write_bytes(bytes(array.nbytes + _HEADER_ROOM))
             sitk.WriteImage(image, str(temporary), useCompression=True)
-            # On a full disk not every writer of SimpleITK complains.
             if not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(temporary))).ravel(), array.ravel()):
                 raise OSError("it was cut short")
         os.replace(temporary, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from typer.main import get_command
 
 from . import evaluate, info, predict, train
 from .reporting import report_error
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="Dual-network segmentation with uncertainty, and semi-supervised training.",
@@ -33,16 +36,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
         0 on success, 2 for a fault of the user's input (one line on standard error), 1 for a defect.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    # Lightning's remarks on its own settings would bury the one line that an error gets.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     try:
         # standalone_mode=False hands errors to us; usage errors then print themselves with status 2.
         status = get_command(app).main(args=given, prog_name="semiseg", standalone_mode=False)
+        if status == INTERRUPTED:  # some versions of typer turn an interrupt into this status, others raise
+            raise KeyboardInterrupt
         return status if isinstance(status, int) else 0
     except SemiSegError as error:
         report_error(error, as_json="--json" in given)
         return 2
     except (KeyboardInterrupt, Abort):
         print("semiseg: stopped", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except Exception as error:
         show = getattr(error, "show", None)
         if show is not None:  # a usage error of the command line library

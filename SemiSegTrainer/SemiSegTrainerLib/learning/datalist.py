@@ -158,7 +158,7 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...])
     spacing: Spacing = "file"
     if "spacing" in raw:
         spacing = None if raw["spacing"] is None else tuple(map(float, raw["spacing"]))
-    group = raw.get("group", raw.get("sequence"))
+    group = raw.get("sequence") if raw.get("group") is None else raw["group"]
     return Entry(
         id=str(raw.get("id") or stem(Path(images[0]))),
         images=tuple(folder / p for p in images),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -183,8 +184,6 @@ def test_labels_in_palettes_and_bits(tmp_path):
 
 
 def test_names():
-    from pathlib import Path
-
     for name, kind in (("a.nii.gz", ".nii.gz"), ("A.SEG.NRRD", ".seg.nrrd"), ("b.c.PNG", ".png"), ("x.json", ".json")):
         assert ending(Path(name)) == kind
     assert stem(Path("b.c.PNG")) == "b.c"

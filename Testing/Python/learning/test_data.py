@@ -1,0 +1,182 @@
+"""Datalists and training data: what is refused, and what each case contributes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PIL import Image
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegTrainerLib.learning.datalist import file_stem, read_datalist
+from TrainingRig import cases, parts
+
+
+def change(path, **fields):
+    """Write a datalist again with other top keys; a function changes the list it is given."""
+    content = json.loads(path.read_text())
+    for key, value in fields.items():
+        content[key] = value(content[key]) if callable(value) else value
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    return cases.write_dataset(tmp_path, validation=1)
+
+
+def refused(call, code):
+    with pytest.raises(SemiSegError) as caught:
+        call()
+    assert caught.value.code == code
+    return caught.value.cause
+
+
+def test_content_of_a_datalist(path):
+    datalist = read_datalist(path)
+    assert datalist.modalities == ("ultrasound",)
+    assert [(c.value, c.name) for c in datalist.classes] == [(1, "bright"), (2, "dark")]
+    assert datalist.classes[0].color != datalist.classes[1].color
+    assert [len(datalist[n]) for n in ("training", "unlabeled", "validation", "test", "other")] == [3, 4, 1, 2, 0]
+    entry = datalist["training"][0]
+    assert entry.id == "training0"
+    assert entry.spacing == (0.5, 0.25)
+    assert entry.images == (path.parent / "training0.png",)
+    assert datalist["unlabeled"][0].label is None
+
+
+def test_colours_and_names_of_segments(path):
+    change(path, segments={"1": {"name": "Lip", "color": [1, 0, 0.5], "terminology": "SCT^1^Lip"}})
+    first = read_datalist(path).classes[0]
+    assert (first.name, first.color, first.terminology) == ("Lip", (1.0, 0.0, 0.5), "SCT^1^Lip")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "Expecting value"),
+        ("[]", "not a JSON object"),
+        ("{}", "labels"),
+        ('{"labels": {"0": "background"}}', "numbered"),
+        ('{"labels": {"0": "background", "2": "a"}}', "numbered"),
+        ('{"labels": {"a": "b"}}', "invalid literal"),
+        ('{"labels": {"1": "a"}, "training": [{}]}', "image"),
+        ('{"labels": {"1": "a"}, "training": [{"image": ["a.png", "b.png"]}]}', "2 images for 1 modalities"),
+        ('{"labels": {"1": "a"}, "training": ["a.png"]}', "usable"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "complete": "false"}]}', "complete"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "ignore": "255"}]}', "ignore"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "background": 1}]}', "background"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "segments": [2]}]}', "segments"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "segments": ["b"]}]}', "'b'"),
+        ("[" * 100_000, "recursion"),
+    ],
+)
+def test_malformed_datalists(tmp_path, text, says):
+    path = tmp_path / "datalist.json"
+    path.write_text(text)
+    assert says in refused(lambda: read_datalist(path), "bad-datalist")
+
+
+def test_missing_datalist(tmp_path):
+    refused(lambda: read_datalist(tmp_path / "no.json"), "missing-file")
+
+
+@pytest.mark.parametrize("name", ["validation", "test"])
+@pytest.mark.parametrize("source", ["training", "unlabeled"])
+def test_a_trained_case_is_not_evaluated(path, name, source):
+    content = json.loads(path.read_text())
+    stolen = dict(content[source][0], id="other name")
+    change(path, **{name: [stolen]})
+    assert "other name" in refused(lambda: read_datalist(path), "leak")
+
+
+def test_a_group_stays_in_one_list(path):
+    change(path, training=lambda e: [dict(x, group="p1") for x in e], test=lambda e: [dict(x, group="p2") for x in e])
+    assert read_datalist(path)["test"][0].group == "p2"
+    change(path, test=lambda e: [dict(x, group="p1") for x in e])
+    refused(lambda: read_datalist(path), "leak")
+    change(path, test=lambda e: [dict(x, group=None, sequence="p1") for x in e])
+    refused(lambda: read_datalist(path), "leak")
+
+
+def test_validation_is_never_test(path):
+    change(path, test=json.loads(path.read_text())["validation"])
+    assert "validation" in refused(lambda: read_datalist(path), "leak")
+
+
+def test_same_file_by_another_path_is_a_leak(path):
+    change(path, test=[{"image": "../" + path.parent.name + "/training0.png"}])
+    refused(lambda: read_datalist(path), "leak")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a b-1.c", "a b-1.c"), ("../../x", "_.._x"), ("seq:0/5", "seq_0_5"), (".hidden", "_hidden"), ("ä_ö", "ä_ö")],
+)
+def test_case_names_become_file_names(name, expected):
+    result = file_stem(name).replace("__", "_")
+    assert result == expected
+    assert "/" not in result
+    assert not result.startswith(".")
+
+
+def test_what_each_case_contributes(tmp_path):
+    """Finished, partly finished, scribbled, empty and unlabelled cases, in one data set."""
+    told = [{}, {"segments": [1]}, {"complete": False, "background": 3}, {"ignore": 255}, {"complete": False}]
+    path = cases.write_dataset(tmp_path, labelled=5, unlabelled=1)
+    change(path, training=lambda entries: [{**e, **t} for e, t in zip(entries, told, strict=True)])
+    Image.fromarray(np.zeros(cases.SIZE, dtype=np.uint8)).save(tmp_path / "training4_label.png")
+    data = parts.load(path)
+    assert data.annotated == (0, 1, 2, 3), "the fifth says nothing about any voxel"
+    assert data.open == (1, 2, 4, 5)
+    assert data.images.shape == (6, 1, *cases.SIZE)
+    sets = [set(row.unique().tolist()) for row in data.possible]
+    assert sets == [{1, 2, 4}, {0b101, 2, 4}, {7, 2, 4}, {1, 2, 4}, {7}, {7}]
+
+
+def test_annotated_slices_of_a_volume(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.zeros((16, 16, 32), dtype=np.uint8)
+    labels[8, 4:12, 4:28] = 1
+    labels[3, 0, 0] = 2
+    for name, array in (("v", rng.normal(size=labels.shape).astype(np.float32)), ("v_label", labels)):
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / f"{name}.nrrd"))
+    entry = {"image": "v.nrrd", "label": "v_label.nrrd", "slices": [8]}
+    path = cases.write_datalist(tmp_path, {"labels": cases.LABELS, "training": [entry]})
+    spec = parts.SPEC.model_copy(update={"spatial_dims": 3, "size": (16, 16, 32), "modalities": ("ct",)})
+    possible = parts.load(path, spec).possible[0]
+    assert set(possible[8].unique().tolist()) == {1, 2}
+    assert set(possible[7].unique().tolist()) == {7}
+    assert possible[3, 0, 0] == 4, "what is painted elsewhere counts"
+
+
+def test_fingerprint_names_the_data(path):
+    first = parts.load(path).fingerprint
+    assert first == parts.load(path).fingerprint
+    picture = np.asarray(Image.open(path.parent / "training0.png")).copy()
+    picture[0, 0] ^= 64
+    Image.fromarray(picture).save(path.parent / "training0.png")
+    assert parts.load(path).fingerprint != first
+
+
+def test_names_of_faulty_files_are_said(path):
+    folder = path.parent
+    Image.fromarray(np.zeros((5, 5), dtype=np.uint8)).save(folder / "training1_label.png")
+    assert "training1_label.png" in refused(lambda: parts.load(path), "size-differs")
+    Image.fromarray(np.full(cases.SIZE, 9, dtype=np.uint8)).save(folder / "training1_label.png")
+    assert "training1_label.png" in refused(lambda: parts.load(path), "unknown-label")
+    (folder / "training1_label.png").unlink()
+    assert "training1_label.png" in refused(lambda: parts.load(path), "missing-file")
+
+
+def test_nothing_to_learn_from(tmp_path):
+    none = cases.write_dataset(tmp_path / "a", labelled=0)
+    refused(lambda: parts.load(none), "nothing-labelled")
+    empty = cases.write_dataset(tmp_path / "b", labelled=2)
+    for i in range(2):
+        Image.fromarray(np.zeros(cases.SIZE, dtype=np.uint8)).save(tmp_path / "b" / f"training{i}_label.png")
+    refused(lambda: parts.load(empty), "empty-labels")
+    nobody = cases.write_dataset(tmp_path / "c", labelled=0, unlabelled=0)
+    refused(lambda: parts.load(nobody), "no-cases")
