@@ -31,11 +31,12 @@ def main(arguments: list[str]) -> int:
     print("SemiSeg demo: about five minutes on two cores. Loading PyTorch and the scene library ...", flush=True)
 
     from SemiSegCervicalLib.errors import SemiSegError
+    from SemiSegCervicalLib.packs import resource_folder
 
     from demo.job import run_demo
     from demo.measure import find_start
 
-    shipped = None if chosen.from_scratch else find_start(plan.MODELS)
+    shipped = None if chosen.from_scratch else find_start(resource_folder("models"))
     options = plan.DemoOptions(out, chosen.iterations, chosen.seed, chosen.device, chosen.start or shipped)
     try:
         summary = run_demo(options, STARTED)

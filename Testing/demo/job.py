@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from SemiSegCervicalLib.engine.device import resolve_device
+from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.learning.checkpoint import write_atomically
-from SemiSegTrainerLib.learning.run import MODEL, RunOptions, check_output, train_model
+from SemiSegTrainerLib.learning.run import MODEL, RunOptions, train_model
 from SemiSegTrainerLib.learning.training import Settings
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.datalist import write_datalist
@@ -38,11 +40,11 @@ def run_demo(options: plan.DemoOptions, started: float | None = None) -> dict[st
         The content of ``summary.json``.
 
     Raises:
-        SemiSegError: the output folder is in use, samples or starting pack are missing, the disk is full.
+        SemiSegError: the output folder is in use, samples, starting pack or device are missing, the disk is full.
     """
     started = time.monotonic() if started is None else started
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it says is in the summary too
-    check_output(options.out, resume=False)
+    _check(options)
     samples = read_samples(options.samples, options.unlabelled)
     if options.start is not None:
         check_start(options.start, samples)
@@ -95,6 +97,14 @@ def run_demo(options: plan.DemoOptions, started: float | None = None) -> dict[st
     summary["seconds_by_stage"] = {title: round(seconds, 1) for title, seconds in show.spent.items() if seconds >= 0.05}
     write_atomically(options.out / plan.SUMMARY, (json.dumps(summary, indent=1) + "\n").encode())
     return summary
+
+
+def _check(options: plan.DemoOptions) -> None:
+    """Refuse what cannot work before anything is written."""
+    out = options.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SemiSegError("exists", f"{out} already holds something", "Choose a new folder with --out", "settings")
+    resolve_device(options.device)
 
 
 def _train(method: str, datalist: Path, options: plan.DemoOptions, show: Show, title: str) -> dict[str, Any]:

@@ -20,6 +20,9 @@ _PLACE_RADIUS = 34
 _SECOND_PLACE_SHARE = 0.75
 # Pixels by which a drawn outline may leave the true one.
 _SIMPLIFY = 0.35
+# Pixels of smoothing; the next one is taken where a path would be longer than so many characters.
+_SMOOTHING = (0.9, 2.5, 6.0)
+_LONGEST_PATH = 20_000
 
 
 @dataclass(frozen=True)
@@ -67,30 +70,41 @@ def overlay(uncertainty: np.ndarray, ramp: np.ndarray, scale: float) -> str:
 def outline(mask: np.ndarray, but_not_along: np.ndarray | None = None) -> str:
     """Return the outline of a mask ``(Y, X)`` as the ``d`` attribute of an SVG path, in pixels.
 
+    The mask's stairs are smoothed by less than a pixel, and points that change nothing to the eye are left out. Only
+    the rags of a model that has learned nothing yet are smoothed more, or the page would not open. Empty for an empty
+    mask.
+
     Args:
         mask: the region.
         but_not_along: a neighbouring region; the part of the outline that both share is left out, so that two dashed
             lines do not make a solid one.
-
-    The mask's stairs are smoothed by less than a pixel, and points that change nothing to the eye are left out.
-    Empty for an empty mask.
     """
     if not mask.any():
         return ""
     padded = np.pad(mask.astype(np.float32), 2)
-    lines = contour_generator(z=ndimage.gaussian_filter(padded, 0.9)).lines(0.5)
-    parts = []
-    for line in [piece for whole in lines for piece in _pieces(np.asarray(whole), but_not_along)]:
-        path = MatplotlibPath(line - 1.5)  # pixel (0, 0) has its centre at (0.5, 0.5)
-        path.simplify_threshold = _SIMPLIFY
-        kept = path.cleaned(simplify=True)
-        points = np.asarray(kept.vertices)[
-            np.isin(np.asarray(kept.codes), (MatplotlibPath.MOVETO, MatplotlibPath.LINETO))
-        ]
-        if len(points) > 3:
-            closed = "Z" if np.array_equal(line[0], line[-1]) else ""
-            parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + closed)
-    return "".join(parts)
+    path = ""
+    for sigma in _SMOOTHING:
+        path = "".join(
+            _path(piece)
+            for line in contour_generator(z=ndimage.gaussian_filter(padded, sigma)).lines(0.5)
+            for piece in _pieces(np.asarray(line), but_not_along)
+        )
+        if len(path) <= _LONGEST_PATH:
+            break
+    return path
+
+
+def _path(line: np.ndarray) -> str:
+    """Return a line ``(N, 2)`` of x and y in the padded mask as a part of a path."""
+    path = MatplotlibPath(line - 1.5)  # pixel (0, 0) has its centre at (0.5, 0.5)
+    path.simplify_threshold = _SIMPLIFY
+    kept = path.cleaned(simplify=True)
+    corners = np.isin(np.asarray(kept.codes), (MatplotlibPath.MOVETO, MatplotlibPath.LINETO))
+    points = np.asarray(kept.vertices)[corners]
+    if len(points) < 4:
+        return ""
+    closed = "Z" if np.array_equal(line[0], line[-1]) else ""
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + closed
 
 
 def _pieces(line: np.ndarray, neighbour: np.ndarray | None) -> list[np.ndarray]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "Resources" / "samples" / "cervix"
-MODELS = ROOT / "Resources" / "models"
 DEFAULT_OUT = ROOT / "demo-output"
 
 METHOD = "cross_supervision"

@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from SemiSegTrainerLib.cli.reporting import clock
 
 _LINE_EVERY = 15.0
@@ -30,7 +30,7 @@ class Show:
         self._said = 0.0
         self._bars = Progress(
             TextColumn("[bold]{task.description:<44}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=self.console,
+            TextColumn("{task.fields[left]}"), console=self.console,
             disable=not self.console.is_terminal,
         )  # fmt: skip
         self._task = self._bars.add_task("", total=1.0, left="")

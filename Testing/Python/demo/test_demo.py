@@ -194,8 +194,14 @@ def test_used_folder_is_refused_in_one_line_and_stays_as_it_is(run, capsys):
     assert main(["--out", str(run.out), "--iterations", "1"]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "already holds files" in said
+    assert "already holds something" in said
     assert {path: path.stat().st_mtime_ns for path in run.out.rglob("*")} == before
+
+
+def test_unknown_device_is_refused_before_anything_is_written(tmp_path, capsys):
+    assert main(["--out", str(tmp_path / "out"), "--device", "abacus"]) == 2
+    assert "abacus" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_figure_before_is_that_of_the_starting_pack(run, tmp_path):

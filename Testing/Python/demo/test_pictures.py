@@ -54,6 +54,11 @@ def test_shared_border_is_drawn_once():
     assert drawn[:, 1].max() > 49
 
 
+def test_rags_of_an_untrained_model_do_not_blow_the_page_up():
+    rags = np.random.default_rng(0).random((336, 544)) > 0.5
+    assert len(outline(rags)) < 100_000
+
+
 def test_outline_of_nothing_is_empty():
     assert outline(np.zeros((10, 10), dtype=bool)) == ""
 
