@@ -47,7 +47,7 @@ def resource_folder(kind: str) -> Path | None:
 
 
 def find_packs() -> dict[str, Path]:
-    """Return all installed packs by name (file name without ending), the user's own before shipped ones of equal name."""
+    """Return all installed packs by name (file name without ending); the user's own hide shipped ones of equal name."""
     found: dict[str, Path] = {}
     for folder in (user_folder(), resource_folder("models")):
         for path in _packs_in(folder):

@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
     parser.add_argument("--plan", choices=PLANS, default="final")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--iterations", type=int, default=800)
+    parser.add_argument("--iterations", type=int, default=500)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     if arguments.data is None:

@@ -30,12 +30,12 @@ class Geometry:
         control_points: per side.
     """
 
-    rotation: float = 15.0
-    scale: float = 1.25
-    shift: float = 0.08
-    shear: float = 0.1
+    rotation: float = 8.0
+    scale: float = 1.1
+    shift: float = 0.05
+    shear: float = 0.03
     flips: tuple[int, ...] = ()
-    elastic: float = 0.02
+    elastic: float = 0.01
     control_points: int = 5
 
 
@@ -54,7 +54,7 @@ class Intensity:
         cutout: number of boxes set to the mean; 0 for none.
     """
 
-    chance: float = 0.5
+    chance: float = 0.3
     contrast: float = 0.3
     brightness: float = 0.3
     gamma: float = 0.4
