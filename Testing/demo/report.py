@@ -196,7 +196,8 @@ def _dice(value: float | None) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", _MINUS)
+    text = f"{value:+.3f}"
+    return text[1:] if float(text) == 0 else text.replace("-", _MINUS)
 
 
 def _pixels(value: float | None) -> str:
