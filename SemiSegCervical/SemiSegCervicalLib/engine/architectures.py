@@ -6,8 +6,10 @@ stranger can neither run code nor ask for a network of any size.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from monai.networks.nets import BasicUNet, SwinUNETR, UNet
@@ -70,6 +72,7 @@ class Architecture:
         build: ``(spatial_dims, in_channels, out_channels, arguments) -> network``.
         divisor: ``arguments -> D``: each side of the input must be a multiple of D.
         taps: ``arguments -> {tap: path of the submodule}`` with ``encoder-0`` (finest) ... and ``bottleneck``.
+        head: path of the submodule whose layers carry the class list.
         summary: one line for people.
     """
 
@@ -77,28 +80,37 @@ class Architecture:
     build: Callable[[int, int, int, Any], nn.Module]
     divisor: Callable[[Any], int]
     taps: Callable[[Any], dict[str, str]]
+    head: str
     summary: str
 
 
-def _unet(residual_units: int) -> Callable[[int, int, int, UNetArguments], nn.Module]:
-    def build(spatial_dims: int, in_channels: int, out_channels: int, arguments: UNetArguments) -> nn.Module:
-        return UNet(
-            spatial_dims=spatial_dims,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            channels=arguments.channels,
-            strides=(2,) * (len(arguments.channels) - 1),
-            num_res_units=residual_units,
-            dropout=arguments.dropout,
-            act=("LeakyReLU", {"negative_slope": 0.1, "inplace": True}),
-            norm=(arguments.norm, {"affine": True}),
-        )
+def _unet(
+    residual_units: int, spatial_dims: int, in_channels: int, out_channels: int, arguments: UNetArguments
+) -> nn.Module:
+    return UNet(
+        spatial_dims=spatial_dims,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        channels=arguments.channels,
+        strides=(2,) * (len(arguments.channels) - 1),
+        num_res_units=residual_units,
+        dropout=arguments.dropout,
+        act=("LeakyReLU", {"negative_slope": 0.1, "inplace": True}),
+        norm=(arguments.norm, {"affine": True}),
+    )
 
-    return build
+
+def _residual_unet(spatial_dims: int, in_channels: int, out_channels: int, arguments: UNetArguments) -> nn.Module:
+    # MONAI's last residual unit normalises what it puts out. Normalised logits would show every class in every image,
+    # so it puts out features, and a convolution of one voxel turns them into logits.
+    features = max(8, out_channels)
+    head = (nn.Conv2d if spatial_dims == 2 else nn.Conv3d)(features, out_channels, kernel_size=1)
+    body = _unet(2, spatial_dims, in_channels, features, arguments)
+    return nn.Sequential(OrderedDict(body=body, head=head))
 
 
-def _unet_taps(arguments: UNetArguments) -> dict[str, str]:
-    taps, path = {}, "model"
+def _unet_taps(arguments: UNetArguments, path: str = "model") -> dict[str, str]:
+    taps = {}
     for level in range(len(arguments.channels) - 1):
         taps[f"encoder-{level}"] = f"{path}.0"
         path += ".1.submodule"
@@ -137,16 +149,18 @@ def _swin_unetr(spatial_dims: int, in_channels: int, out_channels: int, argument
 ARCHITECTURES: dict[str, Architecture] = {
     "unet": Architecture(
         UNetArguments,
-        _unet(0),
+        partial(_unet, 0),
         lambda a: 2 ** (len(a.channels) - 1),
         _unet_taps,
+        "model.2",
         "U-Net of strided convolutions, one per level: the fastest",
     ),
     "residual_unet": Architecture(
         UNetArguments,
-        _unet(2),
+        _residual_unet,
         lambda a: 2 ** (len(a.channels) - 1),
-        _unet_taps,
+        partial(_unet_taps, path="body.model"),
+        "head",
         "U-Net of residual units, two convolutions each",
     ),
     "basic_unet": Architecture(
@@ -158,6 +172,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             **{f"encoder-{i}": f"down_{i}" for i in (1, 2, 3)},
             "bottleneck": "down_4",
         },
+        "final_conv",
         "classical U-Net of double convolutions at full resolution: about five times the work of unet",
     ),
     "swin_unetr": Architecture(
@@ -170,6 +185,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             "encoder-2": "encoder3",
             "bottleneck": "encoder10",
         },
+        "out",
         "Swin transformer encoder with a convolutional decoder: for a GPU",
     ),
 }

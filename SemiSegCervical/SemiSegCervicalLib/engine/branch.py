@@ -60,6 +60,7 @@ class Branch(nn.Module):
         self.network = kind.build(spatial_dims, in_channels, out_channels, checked)
         self.divisor = kind.divisor(checked)
         self.tap_paths = kind.taps(checked)
+        self.head = kind.head
         self.projector: nn.Module | None = None
         if embedding_size:
             width = self._bottleneck_width(in_channels, spatial_dims)

@@ -230,16 +230,12 @@ def _build(
 
 
 def _adopt(branches: Sequence[Branch], start: Pack, datalist: Datalist) -> None:
-    """Take the weights of a pack over; where the class list differs, the layers that carry it start anew."""
+    """Take the weights of a pack over; with another class list the head starts anew, whatever its shape."""
     same = [c.name for c in start.manifest.classes] == [c.name for c in datalist.classes]
     for branch, old in zip(branches, start.branches, strict=True):
         mine, theirs = branch.network.state_dict(), old.network.state_dict()
-        fitting = {k: v for k, v in theirs.items() if mine[k].shape == v.shape}
-        if not same and len(fitting) == len(theirs):
-            # As many classes, but others: the last layers must not claim to know them.
-            head = list(theirs)[-2:]
-            fitting = {k: v for k, v in fitting.items() if k not in head}
-        branch.network.load_state_dict({**mine, **fitting})
+        kept = {k: v for k, v in theirs.items() if same or not k.startswith(f"{branch.head}.")}
+        branch.network.load_state_dict({**mine, **kept})
 
 
 def _pack(
