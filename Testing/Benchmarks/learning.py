@@ -1,6 +1,6 @@
 """What does learning from unlabelled images gain? Every method with the same networks, augmentation and budget.
 
-    python3 Testing/run.py bench learning --data DIR [--plan final|partial] [--seeds 0 1 2] [--iterations N]
+    python3 Testing/run.py bench learning --data DIR [--plan final|partial|choices] [--seeds 0 1 2] [--iterations N]
 
 DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`). Rows that are already in results/learning.json at the
 same budget are skipped, so an interrupted benchmark goes on. Test cases are predicted once per finished run by its last
@@ -32,10 +32,16 @@ from SemiSegTrainerLib.learning.run import MODEL, RunOptions, train_model
 from SemiSegTrainerLib.learning.training import Settings, versions
 
 RESULTS = Path(__file__).parent / "results"
-SIZE = (160, 256)
+SIZE = (96, 160)
 
-# set, datalist, method, changes of the datalist
+# set, datalist, method, changes of the datalist. `choices` never looks at the test images: each fold learns from five
+# of the 25 labelled training images and is measured on the other twenty.
 PLANS = {
+    "choices": [
+        ("fugc", "datalist.json", method, f"fold-{k}")
+        for k in range(5)
+        for method in ("supervised", "cross_supervision")
+    ],
     "final": [
         ("fugc", "datalist_5.json", "supervised", "full"),
         ("fugc", "datalist_5.json", "cross_supervision", "full"),
@@ -57,7 +63,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
     parser.add_argument("--plan", choices=PLANS, default="final")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--iterations", type=int, default=500)
+    parser.add_argument("--iterations", type=int, default=800)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     if arguments.data is None:
@@ -137,7 +143,7 @@ def change_labels(datalist: Path, how: str, folder: Path) -> Path:
 
     ``half-one-lip``: every second labelled image has only one of the two lips outlined, in turn; it says nothing of the
     other. ``half-one-lip-as-background`` is the same without saying so: the missing lip counts as background.
-    ``half-left-out`` leaves these images out.
+    ``half-left-out`` leaves these images out. ``fold-K`` trains on the K-th five and tests on the others.
     """
     content = json.loads(datalist.read_text())
     for name in ("training", "unlabeled", "validation", "test"):
@@ -145,7 +151,12 @@ def change_labels(datalist: Path, how: str, folder: Path) -> Path:
             for field in ("image", "label"):
                 if field in entry:
                     entry[field] = str((datalist.parent / entry[field]).resolve())
-    if how != "full":
+    if how.startswith("fold-"):
+        first = 5 * int(how.removeprefix("fold-"))
+        fold = content["training"][first : first + 5]
+        content["test"] = [entry for entry in content["training"] if entry not in fold]
+        content["training"] = fold
+    elif how != "full":
         kept = []
         for i, entry in enumerate(content["training"]):
             if i % 2 == 0:
@@ -184,7 +195,7 @@ def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "labels": labels,
                 "labelled": group[0]["labelled"],
                 "unlabelled": group[0]["unlabelled"],
-                "smallest_share": 1.0 if labels == "full" else 0.5,
+                "smallest_share": 0.5 if labels.startswith("half") else 1.0,
                 "seeds": sorted(r["seed"] for r in group),
                 "budget": f"{iterations} iterations at {'x'.join(map(str, group[0]['size']))}",
                 "dice": round(mean(dices), 4),
@@ -201,17 +212,17 @@ def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def comparisons(runs: list[dict[str, Any]], draws: int = 10_000) -> list[dict[str, Any]]:
-    """Compare every row with its supervised, fully labelled counterpart: paired differences and a bootstrap interval.
+    """Compare every row with its supervised counterpart: paired differences and a bootstrap interval.
 
     The difference of an image is the mean over the seeds that both rows have; images are drawn with replacement.
     """
     table = rows(runs)
     compared = []
     for row in table:
-        partner = next(
-            (r for r in table if r["method"] == "supervised" and r["labels"] == "full"
-             and all(r[k] == row[k] for k in ("set", "datalist", "budget"))), None
-        )  # fmt: skip
+        # A fold is another set of images; what is left of the labels is the same set with less said.
+        labels = row["labels"] if row["labels"].startswith("fold-") else "full"
+        wanted = {**{k: row[k] for k in ("set", "datalist", "budget")}, "method": "supervised", "labels": labels}
+        partner = next((r for r in table if all(r[k] == v for k, v in wanted.items())), None)
         if partner is None or partner is row:
             continue
         seeds = sorted(set(row["cases"]) & set(partner["cases"]))
@@ -224,7 +235,7 @@ def comparisons(runs: list[dict[str, Any]], draws: int = 10_000) -> list[dict[st
         compared.append(
             {
                 **{k: row[k] for k in ("set", "datalist", "method", "labels", "budget")},
-                "against": "supervised, full labels",
+                "against": f"supervised, {labels}",
                 "seeds": seeds,
                 "difference": round(mean(differences), 4),
                 "interval_95": [round(drawn[int(draws * q)], 4) for q in (0.025, 0.975)],

@@ -158,7 +158,10 @@ class Training:
         self.branches = list(branches)
         self.modules = [self.fabric.setup_module(b) for b in branches]
         parameters = [p for b in self.branches for p in b.parameters()]
-        optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        # Fused: the plain step over hundreds of small tensors costs as much as a tenth of the networks.
+        optimiser = torch.optim.AdamW(
+            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
+        )
         self.optimiser = cast(_FabricOptimizer, self.fabric.setup_optimizers(optimiser))
         self.iteration = 0
         self.iterations = settings.iterations
