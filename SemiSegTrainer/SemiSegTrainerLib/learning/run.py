@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegCervicalLib.engine.device import resolve_device
-from SemiSegCervicalLib.engine.files import read_image, write_atomically
+from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.pack import Pack, load_pack, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import (
@@ -30,6 +29,7 @@ from .data import load_training_data, mix_seed, read_case
 from .datalist import Datalist, read_datalist
 from .evaluation import evaluate_model, summarise
 from .method import get_method
+from .planning import plan_size
 from .training import CHECKPOINT, Progress, Settings, Training, TrainingResult, versions
 
 # Two different architectures, so that their errors differ: both below 2 M parameters, both light on a CPU. Six levels,
@@ -38,7 +38,6 @@ DUAL_2D: tuple[tuple[str, dict[str, Any]], ...] = (
     ("unet", {"channels": (32, 48, 96, 128, 192, 192)}),
     ("residual_unet", {"channels": (16, 32, 64, 96, 128, 192)}),
 )
-PIXELS_CPU, PIXELS_GPU = 41_000, 95_000
 MODEL, HISTORY, SUMMARY, CHECKPOINTS = "model.semiseg", "history.csv", "summary.json", "checkpoints"
 
 StageProgress = Callable[[str, int, int, float, dict[str, float]], None]
@@ -53,7 +52,7 @@ class RunOptions:
         settings: budget, seed and the rest.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         start: pack to start from; None for random weights.
-        size: the network's grid for a new model; None chooses by the images and the device.
+        size: the network's grid for a new model; None chooses by the images and what is annotated in them.
         branches: architectures of a new model.
         resume: go on with the checkpoint in the output folder.
         name: of the model.
@@ -189,14 +188,8 @@ def check_output(out: Path, resume: bool) -> None:
 
 
 def _new_input(datalist: Datalist, size: tuple[int, ...] | None, device: torch.device) -> InputSpec:
-    entries = (*datalist["training"], *datalist["unlabeled"])
-    if not entries:
-        raise SemiSegError(
-            "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
-        )
     if size is None:
-        shape = read_image(entries[0].images, entries[0].spacing).spatial_shape
-        size = network_size(shape, PIXELS_CPU if device.type == "cpu" else PIXELS_GPU)
+        size = plan_size(datalist, gpu=device.type != "cpu")
     try:
         return InputSpec(spatial_dims=len(size), modalities=datalist.modalities, size=size)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -204,12 +197,6 @@ def _new_input(datalist: Datalist, size: tuple[int, ...] | None, device: torch.d
             "bad-size", f"The input size {list(size)} is not usable: {error.errors()[0]['msg']}",
             "Choose another size", "settings",
         ) from error  # fmt: skip
-
-
-def network_size(shape: Sequence[int], pixels: int, divisor: int = 32) -> tuple[int, ...]:
-    """Choose a grid of about `pixels` voxels with the proportions of `shape` and sides that every network can halve."""
-    scale = min(1.0, (pixels / math.prod(shape)) ** (1 / len(shape)))
-    return tuple(max(divisor, round(n * scale / divisor) * divisor) for n in shape)
 
 
 def _build(

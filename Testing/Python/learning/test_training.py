@@ -17,7 +17,7 @@ from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.learning.checkpoint import load_checkpoint, save_checkpoint
 from SemiSegTrainerLib.learning.history import History
-from SemiSegTrainerLib.learning.run import RunOptions, check_output, network_size, train_model
+from SemiSegTrainerLib.learning.run import RunOptions, check_output, train_model
 from SemiSegTrainerLib.learning.schedules import Constant, SigmoidRamp, polynomial_decay
 from SemiSegTrainerLib.learning.training import Settings
 from TrainingRig import cases, kill, killable, parts
@@ -307,12 +307,3 @@ def test_everything_annotated_leaves_nothing_to_learn_alone(tmp_path):
         train_model(path, tmp_path / "out", options())
     assert caught.value.code == "nothing-unlabelled"
     assert train_model(path, tmp_path / "out", options(method="supervised", iterations=1))["finished"]
-
-
-@pytest.mark.parametrize(("shape", "pixels"), [((336, 544), 41_000), ((20, 2000), 41_000), ((90, 80, 70), 300_000)])
-def test_network_size_keeps_proportions(shape, pixels):
-    size = network_size(shape, pixels)
-    assert all(n % 32 == 0 for n in size)
-    for n, s in zip(size, shape, strict=True):
-        scale = (pixels / torch.tensor(shape).prod()) ** (1 / len(shape))
-        assert abs(n - max(32, s * min(1, scale))) <= 16

@@ -1,0 +1,58 @@
+"""The grid of a new model follows the images' proportions and the size of what is annotated."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from SemiSegTrainerLib.learning.datalist import read_datalist
+from SemiSegTrainerLib.learning.planning import PIXELS_CPU, PIXELS_LEAST, network_size, plan_size, structure_size
+
+
+@pytest.mark.parametrize(("shape", "pixels"), [((336, 544), 41_000), ((20, 2000), 41_000), ((90, 80, 70), 300_000)])
+def test_network_size_keeps_proportions(shape, pixels):
+    size = network_size(shape, pixels)
+    assert all(n % 32 == 0 for n in size)
+    for n, s in zip(size, shape, strict=True):
+        scale = (pixels / torch.tensor(shape).prod()) ** (1 / len(shape))
+        assert abs(n - max(32, s * min(1, scale))) <= 16
+
+
+def squares(side, count, size=(400, 640)):
+    """Label map with `count` squares of class 1 and one larger of class 2."""
+    labels = np.zeros(size, dtype=np.uint8)
+    for i in range(count):
+        labels[5 : 5 + side, 5 + i * (side + 3) : 5 + i * (side + 3) + side] = 1
+    labels[-side - 10 :, -side - 10 :] = 2
+    return labels
+
+
+def test_structure_size_is_that_of_the_smaller_class():
+    assert structure_size([squares(20, 3), squares(30, 2)], (1, 2)) == pytest.approx(20.0)
+    assert structure_size([np.zeros((8, 8), dtype=int)], (1, 2)) is None
+
+
+@pytest.mark.parametrize(("side", "pixels"), [(12, PIXELS_CPU), (100, 400 * 640 * 0.32**2), (140, PIXELS_LEAST)])
+def test_small_structures_get_a_finer_grid(tmp_path, side, pixels):
+    datalist = write(tmp_path, squares(side, 2))
+    assert plan_size(datalist, gpu=False) == network_size((400, 640), pixels)
+
+
+def test_strokes_do_not_count(tmp_path):
+    datalist = write(tmp_path, squares(140, 2), squares(3, 8))
+    assert plan_size(datalist, gpu=False) == network_size((400, 640), PIXELS_LEAST)
+
+
+def write(folder, outlined, strokes=None):
+    training = []
+    for name, labels in (("outlined", outlined), ("strokes", strokes)):
+        if labels is not None:
+            Image.fromarray(labels).save(folder / f"{name}_label.png")
+            Image.fromarray(labels * 90).save(folder / f"{name}.png")
+            training.append({"image": f"{name}.png", "label": f"{name}_label.png", "complete": name == "outlined"})
+    content = {"modality": {"0": "us"}, "labels": {"0": "background", "1": "a", "2": "b"}, "training": training}
+    (folder / "datalist.json").write_text(json.dumps(content))
+    return read_datalist(folder / "datalist.json")
