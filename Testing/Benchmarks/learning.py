@@ -21,6 +21,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from SemiSegCervicalLib.engine.pack import load_pack
@@ -129,6 +133,7 @@ def run_row(
     results["machine"] = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
     results["versions"] = versions()
     write_atomically(RESULTS / "learning.json", (json.dumps(results, indent=1) + "\n").encode())
+    draw(results, RESULTS / "learning.png")
     print(f"  Dice {run['dice']:.4f}  HD95 {run['hd95']:.1f}  {run['seconds']:.0f} s", flush=True)
 
 
@@ -243,6 +248,43 @@ def comparisons(runs: list[dict[str, Any]], draws: int = 10_000) -> list[dict[st
             }
         )
     return compared
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Draw each comparison: a line per test image from the supervised Dice to the other row's, means in bold."""
+    compared = [c for c in results["comparisons"] if not c["labels"].startswith("fold-")]
+    if not compared:
+        return
+    figure, axes = plt.subplots(1, len(compared), figsize=(3.2 * len(compared), 4.2), sharey=True, squeeze=False)
+    for axis, comparison in zip(axes[0], compared, strict=True):
+        same = {k: comparison[k] for k in ("set", "datalist", "budget")}
+        row, partner = (
+            next(r for r in results["rows"] if all(r[k] == v for k, v in {**same, **kind}.items()))
+            for kind in (
+                {"method": comparison["method"], "labels": comparison["labels"]},
+                {"method": "supervised", "labels": "full"},
+            )
+        )
+        for case in comparison["per_image"]:
+            pair = [mean(r["cases"][s][case] for s in comparison["seeds"]) for r in (partner, row)]
+            axis.plot([0, 1], pair, color="0.7", linewidth=1, marker="o", markersize=3)
+        axis.plot([0, 1], [partner["dice"], row["dice"]], color="#0a7e8c", linewidth=2.5, marker="o", markersize=7)
+        name = (
+            comparison["method"] if comparison["labels"] == "full" else comparison["labels"].replace("half-", "half: ")
+        )
+        axis.set_xticks([0, 1], ["supervised,\nfull labels", name.replace("-", " ").replace("_", "\n", 1)])
+        axis.set_xlim(-0.3, 1.3)
+        low, high = comparison["interval_95"]
+        axis.set_title(
+            f"{partner['labelled']} labelled, {partner['unlabelled']} not\n"
+            f"{comparison['difference']:+.3f} [{low:+.3f}, {high:+.3f}]",
+            fontsize=9,
+        )
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_ylabel("Dice of a test image, mean of seeds")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def peak_memory_gib() -> float:

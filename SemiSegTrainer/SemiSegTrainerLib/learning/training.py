@@ -106,7 +106,7 @@ def choose_precision(wish: str, device: torch.device) -> str:
         return wish
     if device.type == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
+    if device.type == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)():
         return "bf16-mixed"
     return "32-true"
 
