@@ -216,38 +216,56 @@ def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return table
 
 
-def comparisons(runs: list[dict[str, Any]], draws: int = 10_000) -> list[dict[str, Any]]:
-    """Compare every row with its supervised counterpart: paired differences and a bootstrap interval.
+def comparisons(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Compare every row with its supervised counterpart: paired differences per image and bootstrap intervals.
 
-    The difference of an image is the mean over the seeds that both rows have; images are drawn with replacement.
+    The difference of an image is the mean over the seeds that both rows have.
     """
-    table = rows(runs)
     compared = []
-    for row in table:
+    for row in rows(runs):
         # A fold is another set of images; what is left of the labels is the same set with less said.
         labels = row["labels"] if row["labels"].startswith("fold-") else "full"
-        wanted = {**{k: row[k] for k in ("set", "datalist", "budget")}, "method": "supervised", "labels": labels}
-        partner = next((r for r in table if all(r[k] == v for k, v in wanted.items())), None)
-        if partner is None or partner is row:
+        same = {k: row[k] for k in ("set", "datalist")} | {"iterations": int(row["budget"].split()[0])}
+        mine = figures(runs, {**same, "method": row["method"], "labels": row["labels"]})
+        theirs = figures(runs, {**same, "method": "supervised", "labels": labels})
+        seeds = sorted(set(mine) & set(theirs))
+        if not seeds or (row["method"], row["labels"]) == ("supervised", labels):
             continue
-        seeds = sorted(set(row["cases"]) & set(partner["cases"]))
-        if not seeds:
-            continue
-        cases = sorted(row["cases"][seeds[0]])
-        differences = [mean(row["cases"][s][c] - partner["cases"][s][c] for s in seeds) for c in cases]
-        random.seed(0)
-        drawn = sorted(mean(random.choices(differences, k=len(differences))) for _ in range(draws))
-        compared.append(
-            {
-                **{k: row[k] for k in ("set", "datalist", "method", "labels", "budget")},
-                "against": f"supervised, {labels}",
-                "seeds": seeds,
-                "difference": round(mean(differences), 4),
-                "interval_95": [round(drawn[int(draws * q)], 4) for q in (0.025, 0.975)],
-                "per_image": {c: round(d, 4) for c, d in zip(cases, differences, strict=True)},
+        entry: dict[str, Any] = {k: row[k] for k in ("set", "datalist", "method", "labels", "budget")}
+        entry |= {"against": f"supervised, {labels}", "seeds": seeds}
+        for metric in ("dice", "hd95"):
+            per_image = {
+                case: mean(mine[s][case][metric] - theirs[s][case][metric] for s in seeds) for case in mine[seeds[0]]
             }
-        )
+            entry[metric] = {
+                "difference": round(mean(per_image.values()), 4),
+                "interval_95": interval(list(per_image.values())),
+                "per_image": {case: round(d, 4) for case, d in sorted(per_image.items())},
+            }
+        compared.append(entry)
     return compared
+
+
+def figures(runs: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[int, dict[str, dict[str, float]]]:
+    """Return Dice and HD95 (mean over the segments that have one) by seed and case of the runs that match."""
+    found = {}
+    for run in runs:
+        if all(run[k] == v for k, v in wanted.items()):
+            found[run["seed"]] = {
+                c["case"]: {
+                    "dice": c["dice"],
+                    "hd95": mean(s["hd95"] for s in c["segments"].values() if s["hd95"] is not None),
+                }
+                for c in run["cases"]
+            }
+    return found
+
+
+def interval(differences: list[float], draws: int = 10_000) -> list[float]:
+    """Return the 95 % bootstrap interval of the mean; images are drawn with replacement."""
+    random.seed(0)
+    means = sorted(mean(random.choices(differences, k=len(differences))) for _ in range(draws))
+    return [round(means[int(draws * q)], 4) for q in (0.025, 0.975)]
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
@@ -265,8 +283,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
                 {"method": "supervised", "labels": "full"},
             )
         )
-        for case in comparison["per_image"]:
-            pair = [mean(r["cases"][s][case] for s in comparison["seeds"]) for r in (partner, row)]
+        for case in comparison["dice"]["per_image"]:
+            pair = [mean(r["cases"][str(s)][case] for s in comparison["seeds"]) for r in (partner, row)]
             axis.plot([0, 1], pair, color="0.7", linewidth=1, marker="o", markersize=3)
         axis.plot([0, 1], [partner["dice"], row["dice"]], color="#0a7e8c", linewidth=2.5, marker="o", markersize=7)
         name = (
@@ -274,10 +292,10 @@ def draw(results: dict[str, Any], path: Path) -> None:
         )
         axis.set_xticks([0, 1], ["supervised,\nfull labels", name.replace("-", " ").replace("_", "\n", 1)])
         axis.set_xlim(-0.3, 1.3)
-        low, high = comparison["interval_95"]
+        low, high = comparison["dice"]["interval_95"]
         axis.set_title(
             f"{partner['labelled']} labelled, {partner['unlabelled']} not\n"
-            f"{comparison['difference']:+.3f} [{low:+.3f}, {high:+.3f}]",
+            f"{comparison['dice']['difference']:+.3f} [{low:+.3f}, {high:+.3f}]",
             fontsize=9,
         )
         axis.spines[["top", "right"]].set_visible(False)

@@ -19,7 +19,7 @@ def train(
     out: Annotated[Path, typer.Option(help="New folder for model, history and summary.")],
     method: Annotated[str, typer.Option(help="Name of the training method.")] = "cross_supervision",
     model: Annotated[Path | None, typer.Option(help="Pack to start from; without it: random weights.")] = None,
-    iterations: Annotated[int | None, typer.Option(min=1, help="Length of the run.")] = None,
+    iterations: Annotated[int | None, typer.Option(min=1, help="Length of the run; 800 by default.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Length of the run by time.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     size: Annotated[str | None, typer.Option(help="Network input of a new model, e.g. 160x256.")] = None,
@@ -30,7 +30,7 @@ def train(
     """Train a model on labelled, partly labelled and unlabelled cases."""
     if iterations is not None and minutes is not None:
         raise SemiSegError("two-budgets", "Both --iterations and --minutes are given", "Give one of them", "settings")
-    budget = None if minutes is not None else iterations or 600
+    budget = None if minutes is not None else iterations or Settings.iterations
     options = RunOptions(
         method=method,
         settings=Settings(iterations=budget, minutes=minutes, seed=seed),

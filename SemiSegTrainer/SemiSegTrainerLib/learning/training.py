@@ -50,7 +50,7 @@ class Settings:
         plan: batch sizes and augmentation.
     """
 
-    iterations: int | None = 600
+    iterations: int | None = 800
     minutes: float | None = None
     seed: int = 0
     learning_rate: float = 2e-3
