@@ -26,7 +26,7 @@ def datalist(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, datalist):
     out = tmp_path_factory.mktemp("train") / "run"
-    arguments = ["--method", "supervised", "--iterations", "12", "--seed", "3", "--size", "32x48", "--device", "cpu"]
+    arguments = ["--method", "supervised", "--iterations", "12", "--seed", "3", "--size", "32x64", "--device", "cpu"]
     assert run(["train", str(datalist), *arguments, "--out", str(out)]) == 0
     return out / "model.semiseg"
 
@@ -50,7 +50,7 @@ def test_train_writes_what_is_promised(model):
 
 def test_train_resumes_a_finished_run(model, datalist):
     before = model.read_bytes()
-    arguments = ["--method", "supervised", "--iterations", "12", "--seed", "3", "--size", "32x48", "--device", "cpu"]
+    arguments = ["--method", "supervised", "--iterations", "12", "--seed", "3", "--size", "32x64", "--device", "cpu"]
     assert run(["train", str(datalist), *arguments, "--out", str(model.parent), "--resume"]) == 0
     assert model.read_bytes() == before
 
@@ -166,7 +166,7 @@ def test_predict_names_of_a_datalist_stay_in_the_folder(tmp_path, tiny):
 def test_info_for_people_and_programs(model, capsys):
     assert run(["info", str(model)]) == 0
     text = capsys.readouterr().out
-    for expected in ("bright", "dark", "ultrasound", "32 x 48", "residual_unet", "supervised", "not calibrated"):
+    for expected in ("bright", "dark", "ultrasound", "32 x 64", "residual_unet", "supervised", "not calibrated"):
         assert expected in text
     assert run(["info", str(model), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "run"
@@ -194,7 +194,7 @@ def test_events_for_programs(tmp_path, tiny, datalist, capsys):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
 def test_interrupt_is_no_defect(tmp_path, datalist):
     command = [sys.executable, "-m", "SemiSegTrainerLib.cli.app", "train", str(datalist), "--out", str(tmp_path / "o")]
-    more = ["--iterations", "100000", "--size", "32x48", "--device", "cpu", "--json"]
+    more = ["--iterations", "100000", "--size", "32x64", "--device", "cpu", "--json"]
     process = subprocess.Popen(
         [*command, *more], env=kill.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -17,7 +17,7 @@ from SemiSegCervicalLib.engine.pack import save_pack
 from SemiSegTrainerLib.cli.app import run
 from TrainingRig import cases, kill, parts
 
-QUICK = ["--iterations", "1", "--size", "32x48", "--device", "cpu"]
+QUICK = ["--iterations", "1", "--size", "32x64", "--device", "cpu"]
 
 
 @pytest.fixture
