@@ -1,6 +1,7 @@
 """What does learning from unlabelled images gain? Every method with the same networks, augmentation and budget.
 
-    python3 Testing/run.py bench learning --data DIR [--plan final|partial|choices] [--seeds 0 1 2] [--iterations N]
+    python3 Testing/run.py bench learning --data DIR [--plan final|partial|choices] [--seeds 0 1 2]
+        [--iterations N] [--size 96x160]
 
 DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`). Rows that are already in results/learning.json at the
 same budget are skipped, so an interrupted benchmark goes on. Test cases are predicted once per finished run by its last
@@ -36,7 +37,6 @@ from SemiSegTrainerLib.learning.run import MODEL, RunOptions, train_model
 from SemiSegTrainerLib.learning.training import Settings, versions
 
 RESULTS = Path(__file__).parent / "results"
-SIZE = (96, 160)
 
 # set, datalist, method, changes of the datalist. `choices` never looks at the test images: each fold learns from five
 # of the 25 labelled training images and is measured on the other twenty.
@@ -68,35 +68,33 @@ def main() -> None:
     parser.add_argument("--plan", choices=PLANS, default="final")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--iterations", type=int, default=800)
+    parser.add_argument("--size", default="96x160", help="the networks' grid, rows x columns")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     if arguments.data is None:
         parser.error("say where the expanded data sets are: --data DIR, or SEMISEG_DATA")
+    size = [int(n) for n in arguments.size.split("x")]
     for name, datalist, method, labels in PLANS[arguments.plan]:
         for seed in arguments.seeds:
-            run_row(arguments.data, name, datalist, method, labels, seed, arguments.iterations, arguments.device)
+            key = {"set": name, "datalist": datalist, "method": method, "labels": labels, "seed": seed}
+            run_row(arguments.data, {**key, "iterations": arguments.iterations, "size": size}, arguments.device)
 
 
-def run_row(
-    data: Path, name: str, datalist: str, method: str, labels: str, seed: int, iterations: int, device: str
-) -> None:
-    """Train and test once, unless the results hold this run already."""
-    key = {
-        "set": name,
-        "datalist": datalist,
-        "method": method,
-        "labels": labels,
-        "seed": seed,
-        "iterations": iterations,
-    }
+def run_row(data: Path, key: dict[str, Any], device: str) -> None:
+    """Train and test once, unless the results hold this run already.
+
+    Args:
+        data: the expanded data sets.
+        key: set, datalist, method, labels, seed, iterations, size: what tells runs apart.
+        device: where to train.
+    """
     if any(all(r[k] == v for k, v in key.items()) for r in read_results()["runs"]):
         return
-    print(f"{name} {datalist} {method} {labels}, seed {seed}, {iterations} iterations", flush=True)
+    print(", ".join(f"{k} {v}" for k, v in key.items()), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        listed = change_labels(data / name / datalist, labels, Path(folder))
-        options = RunOptions(
-            method=method, settings=Settings(iterations=iterations, seed=seed), device=device, size=SIZE
-        )
+        listed = change_labels(data / key["set"] / key["datalist"], key["labels"], Path(folder))
+        settings = Settings(iterations=key["iterations"], seed=key["seed"])
+        options = RunOptions(method=key["method"], settings=settings, device=device, size=tuple(key["size"]))
         started = time.monotonic()
 
         def say(stage: str, done: int, total: int, left: float, _values: dict[str, float]) -> None:
@@ -106,16 +104,15 @@ def run_row(
         summary = train_model(listed, Path(folder) / "run", options, say)
         print(file=sys.stderr)
         entries = read_datalist(listed)["test"]
-        figures = summarise(evaluate_model(Predictor(load_pack(Path(folder) / "run" / MODEL), device), entries))
+        measured = summarise(evaluate_model(Predictor(load_pack(Path(folder) / "run" / MODEL), device), entries))
     run = {
         **key,
         "labelled": summary["labelled"],
         "unlabelled": summary["unlabelled"],
-        "size": list(SIZE),
-        "dice": figures["dice"],
-        "hd95": figures["hd95"],
-        "assd": figures["assd"],
-        "failures": figures["failures"],
+        "dice": measured["dice"],
+        "hd95": measured["hd95"],
+        "assd": measured["assd"],
+        "failures": measured["failures"],
         "seconds": round(time.monotonic() - started, 1),
         "seconds_per_step": summary["seconds_per_step"],
         "memory_gib": round(peak_memory_gib(), 2),
@@ -123,7 +120,7 @@ def run_row(
         "precision": summary["precision"],
         "threads": summary["threads"],
         "data_fingerprint": summary["data_fingerprint"],
-        "cases": figures["cases"],
+        "cases": measured["cases"],
     }
     results = read_results()  # again: another process may have added rows meanwhile
     results["runs"].append(run)
@@ -188,9 +185,10 @@ def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Collect runs that differ by seed only into rows: mean and standard deviation over seeds."""
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for run in runs:
-        groups.setdefault(tuple(run[k] for k in ("set", "datalist", "method", "labels", "iterations")), []).append(run)
+        budget = f"{run['iterations']} iterations at {'x'.join(map(str, run['size']))}"
+        groups.setdefault((*(run[k] for k in ("set", "datalist", "method", "labels")), budget), []).append(run)
     table = []
-    for (name, datalist, method, labels, iterations), group in groups.items():
+    for (name, datalist, method, labels, budget), group in groups.items():
         dices = [r["dice"] for r in group]
         table.append(
             {
@@ -202,7 +200,7 @@ def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "unlabelled": group[0]["unlabelled"],
                 "smallest_share": 0.5 if labels.startswith("half") else 1.0,
                 "seeds": sorted(r["seed"] for r in group),
-                "budget": f"{iterations} iterations at {'x'.join(map(str, group[0]['size']))}",
+                "budget": budget,
                 "dice": round(mean(dices), 4),
                 "dice_sd": round(stdev(dices), 4) if len(dices) > 1 else None,
                 "hd95": round(mean(r["hd95"] for r in group), 2),
@@ -225,7 +223,9 @@ def comparisons(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows(runs):
         # A fold is another set of images; what is left of the labels is the same set with less said.
         labels = row["labels"] if row["labels"].startswith("fold-") else "full"
-        same = {k: row[k] for k in ("set", "datalist")} | {"iterations": int(row["budget"].split()[0])}
+        iterations, _, _, size = row["budget"].split()
+        same = {"set": row["set"], "datalist": row["datalist"], "iterations": int(iterations)}
+        same["size"] = [int(n) for n in size.split("x")]
         mine = figures(runs, {**same, "method": row["method"], "labels": row["labels"]})
         theirs = figures(runs, {**same, "method": "supervised", "labels": labels})
         seeds = sorted(set(mine) & set(theirs))
