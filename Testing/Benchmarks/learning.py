@@ -290,7 +290,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
         name = (
             comparison["method"] if comparison["labels"] == "full" else comparison["labels"].replace("half-", "half: ")
         )
-        axis.set_xticks([0, 1], ["supervised,\nfull labels", name.replace("-", " ").replace("_", "\n", 1)])
+        axis.set_xticks(
+            [0, 1], ["supervised,\nfull labels", name.replace("-", " ").replace("_", "\n", 1).replace(" as ", "\nas ")]
+        )
         axis.set_xlim(-0.3, 1.3)
         low, high = comparison["dice"]["interval_95"]
         axis.set_title(
