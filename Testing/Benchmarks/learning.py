@@ -297,6 +297,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         low, high = comparison["dice"]["interval_95"]
         axis.set_title(
             f"{partner['labelled']} labelled, {partner['unlabelled']} not\n"
+            f"{partner['budget']}\n"
             f"{comparison['dice']['difference']:+.3f} [{low:+.3f}, {high:+.3f}]",
             fontsize=9,
         )
