@@ -28,9 +28,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegTrainerLib.learning.checkpoint import write_atomically
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.evaluation import evaluate_model, summarise
 from SemiSegTrainerLib.learning.run import MODEL, RunOptions, train_model

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from SemiSegCervicalLib.engine.device import resolve_device
+from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegTrainerLib.learning.checkpoint import write_atomically
 from SemiSegTrainerLib.learning.run import MODEL, RunOptions, train_model
 from SemiSegTrainerLib.learning.training import Settings
 from SemiSegTrainerLib.scene.collect import collect_training_set

@@ -10,9 +10,9 @@ from typing import Any
 import jinja2
 import numpy as np
 import slicer
+from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.predict import Prediction
 from SemiSegTrainerLib.cli.reporting import clock
-from SemiSegTrainerLib.learning.checkpoint import write_atomically
 
 from . import plan
 from .curves import paired_chart, read_history, training_curves

@@ -164,6 +164,8 @@ def change_intensity(images: Tensor, draw: Draw, ranges: Intensity) -> Tensor:
         draw: the source of randomness.
         ranges: how far.
     """
+    if ranges.chance == 0:  # the weak view: nothing would be kept of what is computed below
+        return images
     n, dims = images.shape[0], images.ndim - 2
     column = (n, *(1,) * (dims + 1))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("slicer", reason="the scene layers run on slicer-core: pip install slicer-core")
@@ -17,3 +18,12 @@ def scene() -> Iterator[Any]:
 
     yield mrml.clear()
     mrml.clear()
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    """Two bars, classes 1 and 2, on a picture of 10 x 12."""
+    made = np.zeros((10, 12), dtype=np.uint8)
+    made[2:5, 2:10] = 1
+    made[6:9, 2:10] = 2
+    return made

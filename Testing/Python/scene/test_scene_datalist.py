@@ -27,14 +27,6 @@ def picture(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (10, 12), dtype=np.uint8)
 
 
-@pytest.fixture
-def labels() -> np.ndarray:
-    made = np.zeros((10, 12), dtype=np.uint8)
-    made[2:5, 2:10] = 1
-    made[6:9, 2:10] = 2
-    return made
-
-
 def read(path: Any) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 

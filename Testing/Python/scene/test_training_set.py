@@ -32,14 +32,6 @@ def picture(seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture
-def labels() -> np.ndarray:
-    made = np.zeros((10, 12), dtype=np.uint8)
-    made[2:5, 2:10] = 1
-    made[6:9, 2:10] = 2
-    return made
-
-
-@pytest.fixture
 def full(scene, labels):
     """A finished picture beside, so that both classes always exist."""
     volume = scenes.add_volume(picture(9), "full")
