@@ -32,15 +32,26 @@ class SegmentClass(Strict):
 
 
 class InputSpec(Strict):
-    """How a source image becomes network input.
+    """How a source image becomes network input; the network itself always sees `size` (array order).
 
-    The image keeps its aspect ratio: it is scaled to fit `size` (array order) and padded at the far ends.
+    - ``fit``: the image keeps its aspect ratio, is scaled to fit `size` and padded at the far ends: one pass.
+    - ``windows``: the image is turned so that its array axes run towards superior, posterior, left (volumes only),
+      resampled to `spacing` and covered by windows of `size`, each side overlapping the next by the share `overlap`.
+
     Intensities are standardised per image and modality: mean 0, standard deviation 1, clipped to +-`clip`.
+
+    Attributes:
+        spacing: mm in array order, of ``windows`` only; None keeps the source's own voxels.
     """
 
     spatial_dims: Literal[2, 3] = 2
     modalities: Annotated[tuple[Name, ...], Field(min_length=1, max_length=8)]
+    sampling: Literal["fit", "windows"] = "fit"
     size: Annotated[tuple[Annotated[int, Field(ge=16, le=2048)], ...], Field(min_length=2, max_length=3)]
+    spacing: Annotated[tuple[Annotated[float, Field(gt=1e-4, le=1e3)], ...], Field(min_length=2, max_length=3)] | None = (
+        None
+    )
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
     intensity: Literal["standardise"] = "standardise"
     clip: Annotated[float, Field(gt=0, le=100)] = 4.0
 
@@ -50,6 +61,10 @@ class InputSpec(Strict):
             raise ValueError("size must have one number per spatial dimension")
         if math.prod(self.size) > VOXEL_LIMIT:
             raise ValueError(f"size must not hold more than {VOXEL_LIMIT} voxels")
+        if self.spacing is not None and self.sampling == "fit":
+            raise ValueError("an image that is scaled to fit has no spacing of its own")
+        if self.spacing is not None and len(self.spacing) != self.spatial_dims:
+            raise ValueError("spacing must have one number per spatial dimension")
         return self
 
 
