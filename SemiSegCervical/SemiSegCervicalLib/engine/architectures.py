@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from monai.networks.nets import BasicUNet, SwinUNETR, UNet
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from monai.networks.nets import BasicUNet, SegResNet, SwinUNETR, UNet
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
 from ..errors import SemiSegError
@@ -63,6 +63,26 @@ class SwinUNETRArguments(_Arguments):
     drop_path: Dropout = 0.1
 
 
+class SegResNetArguments(_Arguments):
+    """Arguments of `segresnet`: filters at full resolution (doubled per level), residual blocks per level, dropout.
+
+    The decoder's ``nontrainable`` upsampling (1x1 convolution, linear interpolation) cannot print a checkerboard on the
+    uncertainty; ``deconv`` (transposed convolution) takes a fifth less time in a forward pass, in training the same.
+    """
+
+    init_filters: Annotated[int, Field(ge=4, le=64)] = 8
+    blocks_down: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=3, max_length=6)] = (
+        1, 2, 2, 4,
+    )  # fmt: skip
+    dropout: Dropout = 0.0
+    upsample: Literal["nontrainable", "deconv"] = "nontrainable"
+
+    @model_validator(mode="after")
+    def _bounded(self) -> SegResNetArguments:
+        _bounded(tuple(self.init_filters * 2**level for level in range(len(self.blocks_down))))
+        return self
+
+
 @dataclass(frozen=True)
 class Architecture:
     """How to build one kind of network and where its features are.
@@ -71,7 +91,9 @@ class Architecture:
         arguments: the bounded arguments; their defaults are the recommended network.
         build: ``(spatial_dims, in_channels, out_channels, arguments) -> network``.
         divisor: ``arguments -> D``: each side of the input must be a multiple of D.
-        taps: ``arguments -> {tap: path of the submodule}`` with ``encoder-0`` (finest) ... and ``bottleneck``.
+        taps: ``arguments -> {tap: path of the submodule}`` with ``encoder-0`` (finest) ..., ``bottleneck``, and
+            ``decoder-1`` and ``decoder-2``, the decoder's maps at stride 2 and 4 (the bottleneck where that is
+            its stride).
         head: path of the submodule whose layers carry the class list.
         summary: one line for people.
     """
@@ -113,8 +135,11 @@ def _unet_taps(arguments: UNetArguments, path: str = "model") -> dict[str, str]:
     taps = {}
     for level in range(len(arguments.channels) - 1):
         taps[f"encoder-{level}"] = f"{path}.0"
+        if level in (1, 2):
+            taps[f"decoder-{level}"] = f"{path}.2"
         path += ".1.submodule"
     taps["bottleneck"] = path
+    taps.setdefault("decoder-2", path)
     return taps
 
 
@@ -126,6 +151,30 @@ def _basic_unet(spatial_dims: int, in_channels: int, out_channels: int, argument
         features=(*arguments.channels, arguments.channels[0]),
         dropout=arguments.dropout,
     )
+
+
+def _segresnet(spatial_dims: int, in_channels: int, out_channels: int, arguments: SegResNetArguments) -> nn.Module:
+    return SegResNet(
+        spatial_dims=spatial_dims,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        init_filters=arguments.init_filters,
+        blocks_down=arguments.blocks_down,
+        blocks_up=(1,) * (len(arguments.blocks_down) - 1),
+        dropout_prob=arguments.dropout or None,
+        norm=("INSTANCE", {"affine": True}),
+        upsample_mode=arguments.upsample,
+    )
+
+
+def _segresnet_taps(arguments: SegResNetArguments) -> dict[str, str]:
+    deepest = len(arguments.blocks_down) - 1
+    taps = {f"encoder-{level}": f"down_layers.{level}" for level in range(deepest)}
+    taps["bottleneck"] = f"down_layers.{deepest}"
+    # Its decoder counts from the deepest level up.
+    taps["decoder-1"] = f"up_layers.{deepest - 2}"
+    taps["decoder-2"] = f"up_layers.{deepest - 3}" if deepest > 2 else taps["bottleneck"]
+    return taps
 
 
 def _swin_unetr(spatial_dims: int, in_channels: int, out_channels: int, arguments: SwinUNETRArguments) -> nn.Module:
@@ -171,9 +220,19 @@ ARCHITECTURES: dict[str, Architecture] = {
             "encoder-0": "conv_0",
             **{f"encoder-{i}": f"down_{i}" for i in (1, 2, 3)},
             "bottleneck": "down_4",
+            "decoder-1": "upcat_2",
+            "decoder-2": "upcat_3",
         },
         "final_conv",
         "classical U-Net of double convolutions at full resolution: about five times the work of unet",
+    ),
+    "segresnet": Architecture(
+        SegResNetArguments,
+        _segresnet,
+        lambda a: 2 ** (len(a.blocks_down) - 1),
+        _segresnet_taps,
+        "conv_final.2",
+        "residual encoder with a light decoder, from full resolution on",
     ),
     "swin_unetr": Architecture(
         SwinUNETRArguments,
@@ -184,6 +243,8 @@ ARCHITECTURES: dict[str, Architecture] = {
             "encoder-1": "encoder2",
             "encoder-2": "encoder3",
             "bottleneck": "encoder10",
+            "decoder-1": "decoder2",
+            "decoder-2": "decoder3",
         },
         "out",
         "Swin transformer encoder with a convolutional decoder: for a GPU",

@@ -12,26 +12,64 @@ SMALL = {
     "unet": {"channels": (4, 8, 16)},
     "residual_unet": {"channels": (4, 8, 16)},
     "basic_unet": {"channels": (4, 4, 8, 8, 16)},
+    "segresnet": {"init_filters": 4, "blocks_down": (1, 1, 1, 1)},
     "swin_unetr": {"feature_size": 12},
 }
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_every_architecture_gives_logits_and_taps(name):
+every_architecture = pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+both_dimensions = pytest.mark.parametrize("dims", [2, 3])
+
+
+@both_dimensions
+@every_architecture
+def test_every_architecture_gives_logits_and_taps(name, dims):
     torch.manual_seed(0)
-    branch = Branch(name, SMALL[name], 1, 3, 2, embedding_size=8).eval()
-    x = torch.randn(2, 1, branch.divisor, 2 * branch.divisor)
-    output = branch(x, taps=branch.tap_paths)
-    assert output.logits.shape == (2, 3, branch.divisor, 2 * branch.divisor)
+    branch = Branch(name, SMALL[name], 1, 3, dims, embedding_size=8).eval()
+    size = (branch.divisor, 2 * branch.divisor, branch.divisor)[:dims]
+    output = branch(torch.randn(2, 1, *size), taps=branch.tap_paths)
+    assert output.logits.shape == (2, 3, *size)
     assert set(output.features) == set(branch.tap_paths)
     assert {"encoder-0", "bottleneck"} <= set(output.features)
     # The bottleneck is where the image is smallest.
     sizes = [f.shape[2:].numel() for f in output.features.values()]
     assert output.features["bottleneck"].shape[2:].numel() == min(sizes)
     assert torch.allclose(output.embedding.norm(dim=1), torch.ones(2), atol=1e-5)
+    for tap, stride in (("decoder-1", 2), ("decoder-2", 4)):
+        assert output.features[tap].shape[2:] == tuple(n // stride for n in size)
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("unet", {"channels": (4, 8, 16)}), ("residual_unet", {"channels": (4, 8, 8, 16)}),
+     ("segresnet", {"init_filters": 4, "blocks_down": (1, 1, 1)}),
+     ("segresnet", {"init_filters": 4, "blocks_down": (1, 1, 1, 1, 1), "upsample": "deconv", "dropout": 0.1})],
+)  # fmt: skip
+def test_decoder_taps_at_any_depth(name, arguments):
+    branch = Branch(name, arguments, 1, 2, 2).eval()
+    features = branch(torch.randn(1, 1, 32, 32), taps=("decoder-1", "decoder-2")).features
+    assert [f.shape[2:] for f in (features["decoder-1"], features["decoder-2"])] == [(16, 16), (8, 8)]
+
+
+@both_dimensions
+@every_architecture
+def test_decoder_taps_lie_on_the_way_from_bottleneck_to_logits(name, dims):
+    """What a tap shows is used by what comes after it: no side path, nothing overwritten in place."""
+    torch.manual_seed(0)
+    branch = Branch(name, SMALL[name], 1, 3, dims)
+    size = (branch.divisor, 2 * branch.divisor, branch.divisor)[:dims]
+    output = branch(torch.randn(1, 1, *size), taps=branch.tap_paths)
+    for later, earlier in (("decoder-1", "decoder-2"), ("decoder-2", "bottleneck")):
+        if branch.tap_paths[later] != branch.tap_paths[earlier]:
+            (gradient,) = torch.autograd.grad(
+                output.features[later].square().sum(), output.features[earlier], retain_graph=True
+            )
+            assert gradient.any()
+    (gradient,) = torch.autograd.grad(output.logits.square().sum(), output.features["decoder-1"])
+    assert gradient.any()
+
+
+@every_architecture
 def test_default_network_is_light(name):
     count = sum(p.numel() for p in Branch(name, {}, 1, 3, 2).parameters())
     assert count < 2_500_000
@@ -64,6 +102,10 @@ def test_perturbation_reaches_every_encoder_level_and_no_hook_stays():
         ("unet", {"dropout": 1.0}),
         ("unet", {"act": "os.system"}),
         ("swin_unetr", {"feature_size": 480}),
+        ("segresnet", {"init_filters": 64, "blocks_down": (1, 1, 1, 1, 1)}),
+        ("segresnet", {"blocks_down": (1, 9, 1)}),
+        ("segresnet", {"blocks_down": (1, 1)}),
+        ("segresnet", {"upsample": "pixelshuffle"}),
     ],
 )
 def test_arguments_out_of_bounds_are_refused(name, arguments):
