@@ -48,9 +48,9 @@ class InputSpec(Strict):
     modalities: Annotated[tuple[Name, ...], Field(min_length=1, max_length=8)]
     sampling: Literal["fit", "windows"] = "fit"
     size: Annotated[tuple[Annotated[int, Field(ge=16, le=2048)], ...], Field(min_length=2, max_length=3)]
-    spacing: Annotated[tuple[Annotated[float, Field(gt=1e-4, le=1e3)], ...], Field(min_length=2, max_length=3)] | None = (
-        None
-    )
+    spacing: (
+        Annotated[tuple[Annotated[float, Field(gt=1e-4, le=1e3)], ...], Field(min_length=2, max_length=3)] | None
+    ) = None
     overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
     intensity: Literal["standardise"] = "standardise"
     clip: Annotated[float, Field(gt=0, le=100)] = 4.0
@@ -82,6 +82,13 @@ class Calibration(Strict):
 
     temperatures: Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, max_length=9)]
     fitted_on: Text = ""
+
+
+class PostProcess(Strict):
+    """What is done to a label map after the vote: keep each class's largest component only, fill each class's holes."""
+
+    largest_component: bool = False
+    fill_holes: bool = False
 
 
 class Quality(Strict):
@@ -119,6 +126,7 @@ class PackManifest(Strict):
     classes: Annotated[tuple[SegmentClass, ...], Field(min_length=1, max_length=30)]
     branches: Annotated[tuple[BranchSpec, ...], Field(min_length=1, max_length=9)]
     calibration: Calibration
+    postprocess: PostProcess = PostProcess()
     quality: tuple[Quality, ...] = ()
     provenance: Provenance
     licence: Text = ""
