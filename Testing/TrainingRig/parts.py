@@ -31,10 +31,10 @@ SPEC = InputSpec(modalities=("ultrasound",), size=SIZE)
 CLASSES = 3
 
 
-def branches(embedding: int = 0, seed: int = 0, count: int = 2) -> list[Branch]:
+def branches(seed: int = 0, count: int = 2, dims: int = 2, **projectors: Any) -> list[Branch]:
     """Build the tiny branches with weights drawn from `seed`."""
     torch.manual_seed(seed)
-    return [Branch(name, arguments, 1, CLASSES, 2, embedding) for name, arguments in TINY[:count]]
+    return [Branch(name, arguments, 1, CLASSES, dims, **projectors) for name, arguments in TINY[:count]]
 
 
 def load(datalist: Path, spec: InputSpec = SPEC) -> TrainingData:
@@ -48,7 +48,7 @@ def training(
     """Prepare a run of the tiny branches on the CPU."""
     recipe = get_method(method) if isinstance(method, str) else method
     chosen = Settings(**{"iterations": 6, "seed": seed, "precision": "32-true", "log_every": 2, **settings})
-    return Training(branches(recipe.embedding_size, seed), recipe, data, CLASSES, chosen, folder, "cpu")
+    return Training(branches(seed, **recipe.projectors), recipe, data, CLASSES, chosen, folder, "cpu")
 
 
 def pack(count: int = 2, spec: InputSpec = SPEC, temperature: float = 1.0, **more: Any) -> Pack:

@@ -1,4 +1,4 @@
-"""A branch: one network with taps on its features and an optional projector for contrast."""
+"""A branch: one network with taps on its features and optional projectors for contrast."""
 
 from __future__ import annotations
 
@@ -23,17 +23,35 @@ class BranchOutput:
         logits: ``(N, C, *spatial)``.
         features: the tapped feature maps, ``(N, F, *coarse)`` each, by tap name.
         embedding: unit vectors ``(N, E)``, projected from the pooled bottleneck; None without a projector.
+        voxels: unit vectors ``(N, V, *coarse)``, projected from a decoder's map; None without a projector.
     """
 
     logits: Tensor
     features: dict[str, Tensor] = field(default_factory=dict)
     embedding: Tensor | None = None
+    voxels: Tensor | None = None
+
+    def split(self, counts: Sequence[int]) -> list[BranchOutput]:
+        """Cut the rows into parts of `counts` rows each."""
+        nothing = [None] * len(counts)
+        features = {tap: f.split(list(counts)) for tap, f in self.features.items()}
+        return [
+            BranchOutput(logits, {tap: parts[i] for tap, parts in features.items()}, embedding, voxels)
+            for i, (logits, embedding, voxels) in enumerate(
+                zip(
+                    self.logits.split(list(counts)),
+                    nothing if self.embedding is None else self.embedding.split(list(counts)),
+                    nothing if self.voxels is None else self.voxels.split(list(counts)),
+                    strict=True,
+                )
+            )
+        ]
 
 
 class Branch(nn.Module):
     """A MONAI network plus what training needs of its inside, all in one forward pass.
 
-    The projector (methods that contrast whole images use it) belongs to training: it is not saved in a pack.
+    The projectors (methods that contrast images or voxels use them) belong to training: they are not saved in a pack.
     """
 
     def __init__(
@@ -44,6 +62,8 @@ class Branch(nn.Module):
         out_channels: int,
         spatial_dims: int = 2,
         embedding_size: int = 0,
+        voxel_embedding: int = 0,
+        voxel_tap: str = "decoder-1",
     ) -> None:
         """Build the network.
 
@@ -54,6 +74,8 @@ class Branch(nn.Module):
             out_channels: classes, background included.
             spatial_dims: 2 or 3.
             embedding_size: length of the projected image vector; 0 for no projector.
+            voxel_embedding: length of the projected voxel vectors; 0 for no projector.
+            voxel_tap: the feature map whose voxels are projected.
         """
         super().__init__()
         kind, checked = resolve(architecture, arguments)
@@ -61,9 +83,11 @@ class Branch(nn.Module):
         self.divisor = kind.divisor(checked)
         self.tap_paths = kind.taps(checked)
         self.head = kind.head
+        self.voxel_tap = voxel_tap
         self.projector: nn.Module | None = None
+        self.voxel_projector: nn.Module | None = None
         if embedding_size:
-            width = self._bottleneck_width(in_channels, spatial_dims)
+            width = self._width("bottleneck", in_channels, spatial_dims)
             # The mean of an instance-normalised channel is the same for every image: what tells images apart is where
             # it is high, so a coarse grid is kept. Two layers, since the branches must meet in one space.
             pool = nn.AdaptiveAvgPool2d(4) if spatial_dims == 2 else nn.AdaptiveAvgPool3d(2)
@@ -75,20 +99,32 @@ class Branch(nn.Module):
                 nn.ReLU(inplace=True),
                 nn.Linear(width, embedding_size),
             )
+        if voxel_embedding:
+            convolution = nn.Conv2d if spatial_dims == 2 else nn.Conv3d
+            self.voxel_projector = nn.Sequential(
+                convolution(self._width(voxel_tap, in_channels, spatial_dims), voxel_embedding, 1),
+                nn.ReLU(inplace=True),
+                convolution(voxel_embedding, voxel_embedding, 1),
+            )
+
+    def drop_projectors(self) -> Branch:
+        """Take off what only training needs; return the branch."""
+        self.projector = self.voxel_projector = None
+        return self
 
     def takes(self, size: Sequence[int]) -> bool:
         """Say whether inputs of this size can pass: whole at every level, and more than one voxel at the deepest."""
         return all(n % self.divisor == 0 for n in size) and math.prod(n // self.divisor for n in size) > 1
 
-    def _bottleneck_width(self, in_channels: int, spatial_dims: int) -> int:
+    def _width(self, tap: str, in_channels: int, spatial_dims: int) -> int:
         training = self.network.training
         self.network.eval()
         with torch.no_grad():
-            side = 2 * self.divisor  # instance norm needs more than one value per channel
-            shape = (1, in_channels, *(side,) * spatial_dims)
-            features = self._run(torch.zeros(shape), {"bottleneck"}, None)[1]
+            # Two voxels at the deepest level: instance norm needs more than one value per channel.
+            side = (2 * self.divisor, *(self.divisor,) * (spatial_dims - 1))
+            features = self._run(torch.zeros(1, in_channels, *side), {tap}, None)[1]
         self.network.train(training)
-        return features["bottleneck"].shape[1]
+        return features[tap].shape[1]
 
     def _run(self, x: Tensor, taps: Iterable[str], perturb: Perturbation | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Run the network with hooks that live for this pass only: a copied branch must not report to its original."""
@@ -112,20 +148,29 @@ class Branch(nn.Module):
             for handle in handles:
                 handle.remove()
 
-    def forward(self, x: Tensor, taps: Iterable[str] = (), perturb: Perturbation | None = None) -> BranchOutput:
+    def forward(
+        self, x: Tensor, taps: Iterable[str] = (), perturb: Perturbation | None = None, project: bool = True
+    ) -> BranchOutput:
         """Run the network once.
 
         Args:
             x: ``(N, M, *spatial)``, each side a multiple of `divisor`.
-            taps: names of the feature maps to return: ``"encoder-0"``, ..., ``"bottleneck"``.
+            taps: names of the feature maps to return: ``"encoder-0"``, ..., ``"bottleneck"``, ``"decoder-1"``.
             perturb: applied to every encoder level's output, ``(tap, features) -> features``.
+            project: False spares the projectors where nobody reads what they give.
 
         Returns:
-            logits, the tapped features, and the embedding where the branch has a projector.
+            logits, the tapped features, and what the projectors give where the branch has them.
         """
-        wanted = set(taps)
-        logits, features = self._run(x, wanted | ({"bottleneck"} if self.projector else set()), perturb)
-        embedding = None
-        if self.projector is not None:
-            embedding = nn.functional.normalize(self.projector(features["bottleneck"]).float(), dim=1)
-        return BranchOutput(logits, {t: f for t, f in features.items() if t in wanted}, embedding)
+        wanted, needed = set(taps), set(taps)
+        if project and self.projector is not None:
+            needed.add("bottleneck")
+        if project and self.voxel_projector is not None:
+            needed.add(self.voxel_tap)
+        logits, features = self._run(x, needed, perturb)
+        output = BranchOutput(logits, {t: f for t, f in features.items() if t in wanted})
+        if project and self.projector is not None:
+            output.embedding = nn.functional.normalize(self.projector(features["bottleneck"]).float(), dim=1)
+        if project and self.voxel_projector is not None:
+            output.voxels = nn.functional.normalize(self.voxel_projector(features[self.voxel_tap]).float(), dim=1)
+        return output

@@ -93,7 +93,7 @@ def save_pack(path: Path, pack: Pack, overwrite: bool = False) -> Path:
 
     Args:
         path: file to write; the ending ``.semiseg`` is added if missing.
-        pack: manifest and branches; `Branch.projector` is left out.
+        pack: manifest and branches; their projectors are left out.
         overwrite: replace an existing pack.
 
     Returns:

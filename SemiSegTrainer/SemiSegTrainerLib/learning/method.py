@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import dataclass
+from typing import Any
 
 from SemiSegCervicalLib.errors import SemiSegError
 
@@ -24,6 +25,8 @@ class Method:
         student_views: the views that every branch answers in its one forward pass.
         teacher_views: the views that the branches' weight averages answer; empty for methods without a teacher.
         embedding_size: length of the projected image vectors; 0 for methods without image contrast.
+        voxel_embedding: length of the projected voxel vectors; 0 for methods without voxel contrast.
+        voxel_tap: the decoder's feature map that they are projected from.
         cut_mix: share of the steps in which the strong view is mixed by CutMix.
     """
 
@@ -35,7 +38,18 @@ class Method:
     student_views: tuple[str, ...] = ("labelled",)
     teacher_views: tuple[str, ...] = ()
     embedding_size: int = 0
+    voxel_embedding: int = 0
+    voxel_tap: str = "decoder-1"
     cut_mix: float = 0.0
+
+    @property
+    def projectors(self) -> dict[str, Any]:
+        """The arguments of a `Branch` that the method asks for."""
+        return {
+            "embedding_size": self.embedding_size,
+            "voxel_embedding": self.voxel_embedding,
+            "voxel_tap": self.voxel_tap,
+        }
 
     @property
     def uses_unlabelled(self) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegCervicalLib.engine.device import resolve_device
 from SemiSegCervicalLib.engine.files import write_atomically
@@ -28,16 +27,10 @@ from SemiSegCervicalLib.errors import SemiSegError
 from .data import load_training_data, mix_seed, read_case
 from .datalist import Datalist, read_datalist
 from .evaluation import evaluate_model, summarise
-from .method import get_method
-from .planning import plan_size
+from .method import Method, get_method
+from .planning import DUAL_2D, Parts, dual_3d, plan_input
 from .training import CHECKPOINT, Progress, Settings, Training, TrainingResult, versions
 
-# Two different architectures, so that their errors differ: both below 2 M parameters, both light on a CPU. Six levels,
-# for with five the networks do not see enough of an ultrasound image to tell one patient's anatomy from another's.
-DUAL_2D: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("unet", {"channels": (32, 48, 96, 128, 192, 192)}),
-    ("residual_unet", {"channels": (16, 32, 64, 96, 128, 192)}),
-)
 MODEL, HISTORY, SUMMARY, CHECKPOINTS = "model.semiseg", "history.csv", "summary.json", "checkpoints"
 
 StageProgress = Callable[[str, int, int, float, dict[str, float]], None]
@@ -52,8 +45,9 @@ class RunOptions:
         settings: budget, seed and the rest.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         start: pack to start from; None for random weights.
-        size: the network's grid for a new model; None chooses by the images and what is annotated in them.
-        branches: architectures of a new model.
+        size: the network's grid (3D: window) of a new model; None chooses by the images and what is annotated in them.
+        spacing: voxels of a new 3D model in mm (z, y, x); None chooses.
+        branches: architectures of a new model; None chooses.
         resume: go on with the checkpoint in the output folder.
         name: of the model.
     """
@@ -63,7 +57,8 @@ class RunOptions:
     device: str = "auto"
     start: Path | None = None
     size: tuple[int, ...] | None = None
-    branches: Sequence[tuple[str, dict[str, Any]]] = DUAL_2D
+    spacing: tuple[float, ...] | None = None
+    branches: Parts | None = None
     resume: bool = False
     name: str = "model"
 
@@ -96,12 +91,19 @@ def train_model(
     datalist = read_datalist(datalist_path)
     device = resolve_device(options.device)
     start = load_pack(options.start) if options.start else None
-    if start and options.size and options.size != start.manifest.input.size:
+    if start and options.size not in (None, start.manifest.input.size):
         raise SemiSegError(
-            "two-sizes", f"The starting model reads {list(start.manifest.input.size)}, not {list(options.size)}",
+            "two-sizes", f"The starting model reads {list(start.manifest.input.size)}, not {list(options.size or ())}",
             "Leave the size out, or train without a starting model", "settings",
         )  # fmt: skip
-    spec = start.manifest.input if start else _new_input(datalist, options.size, device)
+    if start and options.spacing not in (None, start.manifest.input.spacing):
+        raise SemiSegError(
+            "two-spacings", "The starting model has a spacing of its own",
+            "Leave the spacing out, or train without a starting model", "settings",
+        )  # fmt: skip
+    spec = (
+        start.manifest.input if start else plan_input(datalist, options.size, options.spacing, gpu=device.type != "cpu")
+    )
     if start and len(spec.modalities) != len(datalist.modalities):
         raise SemiSegError(
             "wrong-modalities",
@@ -115,11 +117,13 @@ def train_model(
             "nothing-unlabelled", f"The method {method.name} learns from what is not annotated, but everything is",
             "Add unlabelled cases to the list unlabeled, or use --method supervised", "reading",
         )  # fmt: skip
-    parts = [(b.architecture, dict(b.arguments)) for b in start.manifest.branches] if start else list(options.branches)
+    parts = list(options.branches or (DUAL_2D if spec.spatial_dims == 2 else dual_3d(spec.size)))
+    if start:
+        parts = [(b.architecture, dict(b.arguments)) for b in start.manifest.branches]
     evaluated = [e for e in datalist["validation"] if e.label]
     for entry in evaluated:  # a fault found after the training would be found too late
         read_case(entry, spec, len(datalist.classes) + 1)
-    branches = _build(parts, spec, len(datalist.classes) + 1, method.embedding_size, options.settings.seed)
+    branches = _build(parts, spec, len(datalist.classes) + 1, method, options.settings.seed)
     if start:
         _adopt(branches, start, datalist)
     run = Training(
@@ -187,24 +191,12 @@ def check_output(out: Path, resume: bool) -> None:
         )  # fmt: skip
 
 
-def _new_input(datalist: Datalist, size: tuple[int, ...] | None, device: torch.device) -> InputSpec:
-    if size is None:
-        size = plan_size(datalist, gpu=device.type != "cpu")
-    try:
-        return InputSpec(spatial_dims=len(size), modalities=datalist.modalities, size=size)  # type: ignore[arg-type]
-    except ValidationError as error:
-        raise SemiSegError(
-            "bad-size", f"The input size {list(size)} is not usable: {error.errors()[0]['msg']}",
-            "Choose another size", "settings",
-        ) from error  # fmt: skip
-
-
 def _build(
-    parts: Sequence[tuple[str, dict[str, Any]]], spec: InputSpec, classes: int, embedding: int, seed: int
+    parts: Sequence[tuple[str, dict[str, Any]]], spec: InputSpec, classes: int, method: Method, seed: int
 ) -> list[Branch]:
     torch.manual_seed(mix_seed(seed, "weights"))
     branches = [
-        Branch(name, arguments, len(spec.modalities), classes, spec.spatial_dims, embedding)
+        Branch(name, arguments, len(spec.modalities), classes, spec.spatial_dims, **method.projectors)
         for name, arguments in parts
     ]
     for branch in branches:
@@ -254,11 +246,14 @@ def _pack(
             precision=summary["precision"],
         ),
     )
-    branches = []
-    for branch in result.branches:
-        branch.projector = None
-        branches.append(branch.cpu().eval())
-    return Pack(manifest, branches)
+    return Pack(manifest, [b.drop_projectors().cpu().eval() for b in result.branches])
+
+
+def _windows(spec: InputSpec) -> str:
+    if spec.sampling == "fit":
+        return ""
+    voxel = f" of {' x '.join(f'{s:g}' for s in spec.spacing)} mm" if spec.spacing else ""
+    return f"{voxel} a window, {spec.overlap:.0%} overlap"
 
 
 def _card(manifest: PackManifest) -> str:
@@ -272,7 +267,7 @@ def _card(manifest: PackManifest) -> str:
         "",
         f"- Segments: {', '.join(c.name for c in manifest.classes)}",
         f"- Input: {', '.join(manifest.input.modalities)}, {manifest.input.spatial_dims}D, "
-        f"{' x '.join(map(str, manifest.input.size))} voxels",
+        f"{' x '.join(map(str, manifest.input.size))} voxels{_windows(manifest.input)}",
         f"- Branches: {', '.join(b.architecture for b in manifest.branches)}",
         f"- Trained with: {p.method}, {p.labelled} labelled and {p.unlabelled} unlabelled cases, "
         f"{p.iterations} iterations, seed {p.seed}",

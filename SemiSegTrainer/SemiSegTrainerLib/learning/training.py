@@ -6,7 +6,7 @@ import copy
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,7 +47,7 @@ class Settings:
         precision: ``auto``, ``32-true`` or ``bf16-mixed``.
         checkpoint_seconds: at least every so often the run is saved.
         log_every: iterations that one row of the history averages.
-        plan: batch sizes and augmentation.
+        plan: batch sizes and augmentation; None for the usual ones.
     """
 
     iterations: int | None = 800
@@ -60,7 +60,7 @@ class Settings:
     precision: str = "auto"
     checkpoint_seconds: float = 30.0
     log_every: int = 10
-    plan: ViewPlan = field(default_factory=ViewPlan)
+    plan: ViewPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Training:
         """Prepare a run.
 
         Args:
-            branches: the networks, with projectors of `method.embedding_size`.
+            branches: the networks, with the projectors of `method.projectors`.
             method: the recipe.
             data: all cases.
             classes: number of classes, background included.
@@ -151,6 +151,7 @@ class Training:
         self.precision = choose_precision(settings.precision, self.device)
         self.fabric = Fabric(accelerator=self.device.type, devices=1, precision=self.precision)  # type: ignore[arg-type]
         self.data = data.to(self.device)
+        self.plan = settings.plan or ViewPlan.usual(len(data.size))
         # Copied before Fabric wraps the branches: an average must own plain modules.
         self.averages = [WeightAverage(b, settings.ema_decay) for b in branches]
         for average in self.averages:
@@ -207,23 +208,21 @@ class Training:
 
     def look(self, iteration: int, progress: float) -> Step:
         """Build the views and let students and teachers answer them, each branch in one forward pass."""
-        views = self.settings.plan.build(self.data, self.classes, self.method, iteration, self.settings.seed)
+        views = self.plan.build(self.data, self.classes, self.method, iteration, self.settings.seed)
         state = Step(progress, self.classes, views)
         seen = [v for v in self.method.student_views if v in views]
         counts = [len(views[v].images) for v in seen]
         batch = torch.cat([views[v].images for v in seen])
         for module in self.modules:
             output: BranchOutput = module(batch)
-            parts = output.logits.split(counts)
-            embeddings = output.embedding.split(counts) if output.embedding is not None else [None] * len(seen)
-            state.students.append({v: BranchOutput(p, {}, e) for v, p, e in zip(seen, parts, embeddings, strict=True)})
+            state.students.append(dict(zip(seen, output.split(counts), strict=True)))
         taught = [v for v in self.method.teacher_views if v in views]
         if taught:
             counts = [len(views[v].images) for v in taught]
             batch = torch.cat([views[v].images for v in taught])
             with torch.no_grad(), self.fabric.autocast():
                 for average in self.averages:
-                    p = average.model(batch).logits.float().softmax(dim=1).split(counts)
+                    p = average.model(batch, project=False).logits.float().softmax(dim=1).split(counts)
                     state.teachers.append(dict(zip(taught, p, strict=True)))
         return state
 

@@ -25,7 +25,7 @@ both_dimensions = pytest.mark.parametrize("dims", [2, 3])
 @every_architecture
 def test_every_architecture_gives_logits_and_taps(name, dims):
     torch.manual_seed(0)
-    branch = Branch(name, SMALL[name], 1, 3, dims, embedding_size=8).eval()
+    branch = Branch(name, SMALL[name], 1, 3, dims, embedding_size=8, voxel_embedding=6).eval()
     size = (branch.divisor, 2 * branch.divisor, branch.divisor)[:dims]
     output = branch(torch.randn(2, 1, *size), taps=branch.tap_paths)
     assert output.logits.shape == (2, 3, *size)
@@ -37,6 +37,8 @@ def test_every_architecture_gives_logits_and_taps(name, dims):
     assert torch.allclose(output.embedding.norm(dim=1), torch.ones(2), atol=1e-5)
     for tap, stride in (("decoder-1", 2), ("decoder-2", 4)):
         assert output.features[tap].shape[2:] == tuple(n // stride for n in size)
+    assert output.voxels.shape == (2, 6, *(n // 2 for n in size))
+    assert torch.allclose(output.voxels.norm(dim=1), torch.ones(()), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,33 @@ def test_decoder_taps_lie_on_the_way_from_bottleneck_to_logits(name, dims):
 def test_default_network_is_light(name):
     count = sum(p.numel() for p in Branch(name, {}, 1, 3, 2).parameters())
     assert count < 2_500_000
+
+
+def test_projectors_share_the_one_pass_and_are_spared_on_request():
+    torch.manual_seed(0)
+    branch = Branch("unet", SMALL["unet"], 1, 3, embedding_size=8, voxel_embedding=6, voxel_tap="decoder-2").eval()
+    passes, projected = [], []
+    branch.network.register_forward_hook(lambda *_: passes.append(1))
+    for projector in (branch.projector, branch.voxel_projector):
+        projector.register_forward_hook(lambda *_: projected.append(1))
+    x = torch.randn(3, 1, 16, 32)
+    output = branch(x, taps=("encoder-0",))
+    assert (len(passes), len(projected)) == (1, 2)
+    assert set(output.features) == {"encoder-0"}
+    assert output.voxels.shape == (3, 6, 4, 8)
+    alone = branch(x, project=False)
+    assert (len(passes), len(projected)) == (2, 2)
+    assert alone.embedding is None
+    assert alone.voxels is None
+    assert torch.equal(alone.logits, output.logits)
+    parts = output.split((1, 2))
+    assert torch.equal(torch.cat([p.voxels for p in parts]), output.voxels)
+    assert torch.equal(torch.cat([p.embedding for p in parts]), output.embedding)
+    assert torch.equal(parts[1].features["encoder-0"], output.features["encoder-0"][1:])
+    assert [p.voxels for p in alone.split((1, 2))] == [None, None]
+    network = {k: v.clone() for k, v in branch.network.state_dict().items()}
+    assert branch.drop_projectors() is branch
+    assert {f"network.{k}" for k in network} == set(branch.state_dict())
 
 
 def test_perturbation_reaches_every_encoder_level_and_no_hook_stays():

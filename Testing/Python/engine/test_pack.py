@@ -85,9 +85,9 @@ def test_equal_models_are_equal_files_and_nothing_is_written_over(tmp_path, writ
 
 def test_projector_is_left_out(tmp_path):
     pack = parts.pack()
-    pack.branches = parts.branches(embedding=8)
+    pack.branches = parts.branches(embedding_size=8, voxel_embedding=4)
     loaded = load_pack(save_pack(tmp_path / "a", pack))
-    assert all(b.projector is None for b in loaded.branches)
+    assert all(b.projector is None and b.voxel_projector is None for b in loaded.branches)
 
 
 def test_single_branch_has_no_disagreement(tmp_path):
