@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import SemiSegError
+from .grid import nearest_sets
 from .image import Image
 from .schema import InputSpec
 
@@ -33,18 +34,20 @@ def place(source: Sequence[int], size: Sequence[int]) -> Placement:
     return Placement(tuple(source), content, tuple(size))
 
 
-def to_network(image: Image, spec: InputSpec) -> tuple[Tensor, Placement]:
-    """Resize, pad and standardise an image.
+def as_volume(image: Image) -> Image:
+    """Return an image of a single slice as a volume of one slice; its thickness is what the affine says."""
+    if len(image.spatial_shape) == 3:
+        return image
+    thickness = float(np.linalg.norm(image.affine[:3, 2])) or 1.0
+    spacing = None if image.spacing is None else (thickness, *image.spacing)
+    return replace(image, array=image.array[:, None], spacing=spacing)
 
-    Args:
-        image: the case; its modalities in the order of `spec.modalities`.
-        spec: the pack's input spec.
 
-    Returns:
-        float32 ``(M, *spec.size)`` and the placement that `from_network` needs. Padding is 0, the image's mean.
+def check_fits(image: Image, spec: InputSpec) -> None:
+    """Refuse an image that a model cannot read.
 
     Raises:
-        SemiSegError: another number of modalities or dimensions than the pack reads.
+        SemiSegError: another number of modalities or dimensions.
     """
     if image.array.shape[0] != len(spec.modalities):
         raise SemiSegError(
@@ -61,6 +64,22 @@ def to_network(image: Image, spec: InputSpec) -> tuple[Tensor, Placement]:
             "For a stack of 2D frames use --as-frames; for a volume choose a 3D model",
             "reading",
         )
+
+
+def to_network(image: Image, spec: InputSpec) -> tuple[Tensor, Placement]:
+    """Resize, pad and standardise an image.
+
+    Args:
+        image: the case; its modalities in the order of `spec.modalities`.
+        spec: the pack's input spec.
+
+    Returns:
+        float32 ``(M, *spec.size)`` and the placement that `from_network` needs. Padding is 0, the image's mean.
+
+    Raises:
+        SemiSegError: see `check_fits`.
+    """
+    check_fits(image, spec)
     where = place(image.spatial_shape, spec.size)
     content = standardise(_resize(torch.from_numpy(np.ascontiguousarray(image.array)), where.content), spec.clip)
     return _pad(content, where), where
@@ -76,21 +95,18 @@ def standardise(array: Tensor, clip: float) -> Tensor:
     return ((array - mean) / deviation).clamp(-clip, clip)
 
 
-def labels_to_network(possible: np.ndarray, where: Placement, padding: int) -> Tensor:
-    """Bring a map of class sets onto the network's grid by nearest neighbour, so that no new set can appear.
+def labels_to_network(possible: np.ndarray, where: Placement, nothing: int) -> Tensor:
+    """Bring a map of class sets onto the network's grid; see `grid.nearest_sets`.
 
     Args:
         possible: int ``(*source)``, a bit mask per voxel.
         where: the image's placement.
-        padding: the value outside the image (the set of all classes: nothing is known there).
+        nothing: the mask that says nothing (every class).
 
     Returns:
-        int32 ``(*where.size)``.
+        int32 ``(*where.size)``; 0 marks padding.
     """
-    values = torch.from_numpy(possible.astype(np.int32))[None, None]
-    # nearest-exact samples at voxel centres; doubles hold every mask exactly.
-    resized = functional.interpolate(values.double(), size=where.content, mode="nearest-exact")[0]
-    return _pad(resized, where, float(padding))[0].to(torch.int32)
+    return _pad(nearest_sets(possible.astype(np.int32), where.content, nothing), where)
 
 
 def from_network(maps: Tensor, where: Placement) -> Tensor:
@@ -121,8 +137,8 @@ def _resize(array: Tensor, size: tuple[int, ...]) -> Tensor:
     )[0]
 
 
-def _pad(array: Tensor, where: Placement, value: float = 0.0) -> Tensor:
+def _pad(array: Tensor, where: Placement) -> Tensor:
     margins: list[int] = []
     for content, size in zip(reversed(where.content), reversed(where.size), strict=True):
         margins += [0, size - content]
-    return functional.pad(array, margins, value=value)
+    return functional.pad(array, margins)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
-def entropy(probabilities: Tensor) -> Tensor:
+def entropy(probabilities: Tensor, checked: bool = True) -> Tensor:
     """Shannon entropy over the class axis, divided by ``log C`` so that it lies in [0, 1].
 
     Args:
         probabilities: ``(N, C, *spatial)``, summing to 1 over axis 1.
+        checked: refuse what is not a probability map; False where it just left a softmax.
 
     Returns:
         ``(N, *spatial)``.
@@ -21,7 +23,8 @@ def entropy(probabilities: Tensor) -> Tensor:
     Raises:
         ValueError: the input is not a probability map.
     """
-    _check(probabilities)
+    if checked:
+        _check(probabilities)
     p = probabilities.float()
     return torch.special.entr(p).sum(dim=1).div(math.log(p.shape[1])).clamp(0.0, 1.0)
 
@@ -60,11 +63,27 @@ def expected_dice(probabilities: Tensor, labels: Tensor) -> Tensor:
         ``(C,)``; NaN for a class that is neither labelled nor expected anywhere (less than one voxel in sum).
     """
     classes = probabilities.shape[0]
-    chosen = torch.nn.functional.one_hot(labels.long(), classes).movedim(-1, 0).to(probabilities.dtype)
-    axes = tuple(range(1, probabilities.ndim))
-    both = (probabilities * chosen).sum(axes)
-    size = probabilities.sum(axes) + chosen.sum(axes)
-    return torch.where(size < 1.0, torch.full_like(size, torch.nan), 2 * both / size.clamp_min(1e-9))
+    p = probabilities.double()
+    own = torch.stack([p[c][labels == c].sum() for c in range(classes)])
+    counts = torch.bincount(labels.long().flatten(), minlength=classes)
+    axes = tuple(range(1, p.ndim))
+    dice = expected_dice_from_sums(own.cpu().numpy(), p.sum(axes).cpu().numpy(), counts.cpu().numpy())
+    return torch.from_numpy(dice).to(probabilities)
+
+
+def expected_dice_from_sums(own: np.ndarray, mass: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Compute `expected_dice` from sums over voxels, which can be gathered part by part.
+
+    Args:
+        own: ``(C,)``: ``sum_{v: label=c} p_c(v)``.
+        mass: ``(C,)``: ``sum_v p_c(v)``.
+        counts: ``(C,)``: number of voxels with the label.
+
+    Returns:
+        ``(C,)``, NaN as in `expected_dice`.
+    """
+    size = mass + counts
+    return np.where(size < 1.0, np.nan, 2 * own / np.maximum(size, 1e-9))
 
 
 def _check(probabilities: Tensor) -> None:

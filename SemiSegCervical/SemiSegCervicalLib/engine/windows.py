@@ -78,16 +78,14 @@ def slide(
         before: called with the number of windows before each batch (progress, cancelling).
 
     Yields:
-        Rows along the first axis, and ``(K, rows, *rest of the block)``.
+        Rows along the first axis, and ``(K, rows, *rest of the block)``, a view that is valid until the next.
     """
     first, rest = axes[0], axes[1:]
     inside = block[1:]
     chosen = [axis.touching(rows) for axis, rows in zip(rest, inside, strict=True)]
     places = list(_product(chosen))
     # The image under one layer of windows is read once, and cut.
-    spans = [
-        (axis.starts[c[0]], axis.starts[c[-1]] + axis.size) for axis, c in zip(rest, chosen, strict=True)
-    ]
+    spans = [(axis.starts[c[0]], axis.starts[c[-1]] + axis.size) for axis, c in zip(rest, chosen, strict=True)]
     top, bottom = block[0]
     total: Tensor | None = None
     for layer, start in enumerate(first.starts):
@@ -116,10 +114,11 @@ def slide(
         low, high = max(start, top), min(following, bottom)
         if low < high:
             yield (low, high), total[:, low - start : high - start]
-        if done < first.size:
-            rolled = torch.zeros_like(total)
-            rolled[:, : first.size - done] = total[:, done:]
-            total = rolled
+        for row in range(first.size):  # one by one: a copy of the whole would double the memory
+            if row + done < first.size:
+                total[:, row] = total[:, row + done]
+            else:
+                total[:, row] = 0.0
 
 
 def _add(

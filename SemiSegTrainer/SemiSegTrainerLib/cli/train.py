@@ -23,6 +23,7 @@ def train(
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Length of the run by time.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     size: Annotated[str | None, typer.Option(help="Network input of a new model, e.g. 160x256.")] = None,
+    spacing: Annotated[str | None, typer.Option(help="Voxels of a new 3D model, e.g. 2x1x1 (mm; z, y, x).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print events instead of progress bars.")] = False,
@@ -37,6 +38,7 @@ def train(
         device=device,
         start=model,
         size=_parse_size(size),
+        spacing=_parse_spacing(spacing),
         resume=resume,
         name=out.resolve().name,
     )
@@ -66,3 +68,17 @@ def _parse_size(text: str | None) -> tuple[int, ...] | None:
             "bad-size", f"The size {text!r} is not usable", "Give it as 160x256 (rows x columns)", "settings"
         )
     return size
+
+
+def _parse_spacing(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        spacing = tuple(float(n) for n in text.lower().split("x"))
+    except ValueError:
+        spacing = ()
+    if len(spacing) != 3 or not all(1e-4 < s <= 1e3 for s in spacing):
+        raise SemiSegError(
+            "bad-spacing", f"The spacing {text!r} is not usable", "Give it in mm as 2x1x1 (z, y, x)", "settings"
+        )
+    return spacing

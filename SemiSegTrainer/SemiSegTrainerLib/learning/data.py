@@ -3,43 +3,65 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from SemiSegCervicalLib.engine.files import read_image, read_labels
-from SemiSegCervicalLib.engine.preprocess import labels_to_network, to_network
+from SemiSegCervicalLib.engine.grid import NetworkView, labels_to_grid, plan_grid
+from SemiSegCervicalLib.engine.preprocess import as_volume, check_fits, labels_to_network, to_network
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError, naming
 from torch import Tensor
 
 from .datalist import Datalist, Entry
+from .patches import Places, remember
+from .seeds import mix_seed
 from .targets import every_class, informative, possible_classes
+
+Cases = Sequence[Tensor] | Tensor
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All cases of a run as tensors.
+    """All cases of a run as tensors on the network's grid.
 
     Attributes:
-        images: float32 ``(cases, M, *size)``, preprocessed.
-        possible: int32 class sets ``(cases, *size)``; 0 marks padding.
+        images: float32 ``(M, *grid)`` per case, preprocessed; one tensor where all are of one size.
+        possible: int32 class sets ``(*grid)`` per case; 0 marks padding.
         annotated: indices of the cases with at least one informative voxel.
         open: indices of the cases with at least one undecided voxel.
         fingerprint: SHA-256 over images and targets: names the data without telling them.
+        patch: the part of a case that networks see at once, where a case is not shown whole.
+        places: where patches may lie, per case; see `patches`.
     """
 
-    images: Tensor
-    possible: Tensor
+    images: Cases
+    possible: Cases
     annotated: tuple[int, ...]
     open: tuple[int, ...]
     fingerprint: str
+    patch: tuple[int, ...] | None = None
+    places: tuple[Places, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the cases are."""
+        return self.images[0].device
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """The size of what the networks see."""
+        return self.patch or tuple(self.images[0].shape[1:])
 
     def to(self, device: torch.device) -> TrainingData:
         """Return the same data on another device."""
-        return TrainingData(
-            self.images.to(device), self.possible.to(device), self.annotated, self.open, self.fingerprint
-        )
+
+        def moved(tensors: Cases) -> Cases:
+            return tensors.to(device) if isinstance(tensors, Tensor) else tuple(t.to(device) for t in tensors)
+
+        return replace(self, images=moved(self.images), possible=moved(self.possible))
 
 
 def load_training_data(datalist: Datalist, spec: InputSpec) -> TrainingData:
@@ -54,26 +76,33 @@ def load_training_data(datalist: Datalist, spec: InputSpec) -> TrainingData:
         raise SemiSegError(
             "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
         )
-    images = torch.stack([image for image, _ in pairs])
-    possible = torch.stack([sets for _, sets in pairs])
-    inside = possible != 0
-    known = informative(possible, classes) & inside
-    undecided = inside & ((possible & (possible - 1)) != 0)
-    annotated = _rows(known)
+    annotated, undecided, positive = [], [], False
+    digest = hashlib.sha256()
+    for row, (_, sets) in enumerate(pairs):
+        inside, single = sets != 0, (sets & (sets - 1)) == 0
+        if bool((informative(sets, classes) & inside).any()):
+            annotated.append(row)
+        if bool((inside & ~single).any()):
+            undecided.append(row)
+        positive = positive or bool((single & (sets > 1)).any())
+    for part in (*(image for image, _ in pairs), *(sets for _, sets in pairs)):
+        digest.update(part.numpy().data)
     if not annotated:
         raise SemiSegError(
             "nothing-labelled", "No training case is labelled: nothing is annotated in any of them",
             "Segment a few images, slices or frames first", "reading",
         )  # fmt: skip
-    positive = ((possible & (possible - 1)) == 0) & (possible > 1)
-    if not bool(positive.any()):
+    if not positive:
         raise SemiSegError(
             "empty-labels", "The label maps of all training cases are empty: no voxel belongs to a segment",
             "Check that the right label maps were exported, with the values of the class list", "reading",
         )  # fmt: skip
-    digest = hashlib.sha256(images.numpy().data)
-    digest.update(possible.numpy().data)
-    return TrainingData(images, possible, annotated, _rows(undecided), digest.hexdigest()[:16])
+    images, possible = zip(*pairs, strict=True)
+    about = (tuple(annotated), tuple(undecided), digest.hexdigest()[:16])
+    if spec.sampling == "fit":
+        return TrainingData(torch.stack(images), torch.stack(possible), *about)
+    places = tuple(remember(sets, classes, row) for row, sets in enumerate(possible))
+    return TrainingData(images, possible, *about, spec.size, places)
 
 
 def read_case(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tensor]:
@@ -85,25 +114,27 @@ def read_case(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tens
         classes: number of classes, background included.
 
     Returns:
-        float32 ``(M, *size)`` and int32 class sets ``(*size)``; 0 marks padding.
+        float32 ``(M, *grid)`` and int32 class sets ``(*grid)``; 0 marks padding.
 
     Raises:
         SemiSegError: a file is at fault.
     """
     image = read_image(entry.images, entry.spacing)
-    with naming(entry.images[0]):
-        network, where = to_network(image, spec)
     if entry.label is None:
         sets = np.full(image.spatial_shape, every_class(classes), dtype=np.int32)
     else:
         labels = read_labels(entry.label, image.spatial_shape)
         with naming(entry.label):
             sets = possible_classes(labels, classes, entry.completeness)
-    return network, labels_to_network(sets, where, padding=0)
-
-
-def _rows(mask: Tensor) -> tuple[int, ...]:
-    return tuple(torch.nonzero(mask.flatten(1).any(dim=1)).flatten().tolist())
+    with naming(entry.images[0]):
+        if spec.sampling == "fit":
+            network, where = to_network(image, spec)
+            return network, labels_to_network(sets, where, every_class(classes))
+        case = as_volume(image) if spec.spatial_dims == 3 else image
+        check_fits(case, spec)
+        grid = plan_grid(case, spec)
+        network = NetworkView(case, grid, spec.clip).whole()
+        return network, labels_to_grid(sets.reshape(case.spatial_shape), grid, every_class(classes))
 
 
 def draw_cases(pool: tuple[int, ...], count: int, iteration: int, seed: int, stream: str) -> list[int]:
@@ -122,8 +153,3 @@ def draw_cases(pool: tuple[int, ...], count: int, iteration: int, seed: int, str
         generator = torch.Generator().manual_seed(mix_seed(seed, stream, turn))
         drawn.append(pool[int(torch.randperm(len(pool), generator=generator)[place])])
     return drawn
-
-
-def mix_seed(*parts: int | str) -> int:
-    """Derive an independent 63-bit seed from numbers and names."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1

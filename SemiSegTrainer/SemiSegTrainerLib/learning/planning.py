@@ -1,50 +1,143 @@
-"""How large the grid of a new model should be."""
+"""The input of a new model and its networks: from the images and from what is annotated in them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 from scipy import ndimage
 from SemiSegCervicalLib.engine.files import read_image, read_labels
+from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 
 from .datalist import Datalist
 
 PIXELS_LEAST, PIXELS_CPU, PIXELS_GPU = 15_400, 41_000, 95_000
+# Voxels of a 3D window. 80 x 112 x 112, the literature's on the left atrium, is what a graphics card can hold.
+WINDOW_CPU, WINDOW_GPU = 130_000, 80 * 112 * 112
 # A structure of this many voxels across keeps its shape; on a finer grid networks see less of the image at once, and
 # take longer. Five cervix images taught more at 96 x 160 than at 160 x 256 (measured on twenty others), at a third of
 # the work.
-STRUCTURE_VOXELS = 32
+STRUCTURE_VOXELS, STRUCTURE_VOXELS_3D_GPU = 32, 64
 _CASES_LOOKED_AT = 20
 
+Parts = Sequence[tuple[str, dict[str, Any]]]
 
-def plan_size(datalist: Datalist, gpu: bool) -> tuple[int, ...]:
-    """Choose the grid of a new model by the images and by the size of what is annotated in them.
+# Two different architectures, so that their errors differ: both below 2 M parameters, both light on a CPU. Six levels,
+# for with five the networks do not see enough of an ultrasound image to tell one patient's anatomy from another's.
+DUAL_2D: Parts = (
+    ("unet", {"channels": (32, 48, 96, 128, 192, 192)}),
+    ("residual_unet", {"channels": (16, 32, 64, 96, 128, 192)}),
+)
+
+
+def dual_3d(size: Sequence[int]) -> Parts:
+    """Return the pair of networks for windows of this size: V-Net-like and a residual encoder, as system B.
+
+    The V-Net-like one has residual units, strided and transposed convolutions. Both have instance norm, since a batch
+    of volumes is too small for batch norm; they halve the window as often as its sides allow, four times at most.
+    """
+    if all(n % 16 == 0 and n >= 64 for n in size):
+        return (
+            ("residual_unet", {"channels": (16, 32, 64, 128, 256)}),
+            ("segresnet", {"init_filters": 8, "blocks_down": (1, 2, 2, 2, 4)}),
+        )
+    return (
+        ("residual_unet", {"channels": (16, 32, 64, 128)}),
+        ("segresnet", {"init_filters": 8, "blocks_down": (1, 2, 2, 4)}),
+    )
+
+
+def plan_input(
+    datalist: Datalist, size: tuple[int, ...] | None, spacing: tuple[float, ...] | None, gpu: bool
+) -> InputSpec:
+    """Choose the input of a new model.
+
+    Images are scaled to one grid; volumes are covered by windows at one spacing.
 
     Args:
-        datalist: the data; its first training image gives the proportions.
-        gpu: whether a graphics card trains; then the largest grid may be larger.
-
-    Returns:
-        ``(Y, X)`` or ``(Z, Y, X)``.
+        datalist: the data; its first training image tells 2D from 3D and gives the proportions.
+        size: the user's own grid or window; None chooses.
+        spacing: the user's own spacing of a 3D model in mm (z, y, x); None chooses.
+        gpu: whether a graphics card trains; then grids may be larger.
 
     Raises:
-        SemiSegError: no training case, or a file is at fault.
+        SemiSegError: no training case, a file is at fault, or the wishes are not usable.
     """
     entries = (*datalist["training"], *datalist["unlabeled"])
     if not entries:
         raise SemiSegError(
             "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
         )
-    shape = read_image(entries[0].images, entries[0].spacing).spatial_shape
+    first = read_image(entries[0].images, entries[0].spacing)
+    dims = len(first.spatial_shape)
+    if size is not None and len(size) != dims:
+        raise SemiSegError(
+            "bad-size", f"The size {list(size)} has {len(size)} numbers, the images have {dims} dimensions",
+            "Give one number per dimension, slowest axis first", "settings",
+        )  # fmt: skip
+    if spacing is not None and dims == 2:
+        raise SemiSegError(
+            "bad-spacing", "A spacing is given, but images of two dimensions are scaled to one grid",
+            "Leave the spacing out", "settings",
+        )  # fmt: skip
     # A stroke is not the size of what it lies in.
     outlined = [e.label for e in datalist["training"] if e.label is not None and e.completeness.complete]
     classes = range(1, len(datalist.classes) + 1)
-    across = structure_size((read_labels(path) for path in outlined[:_CASES_LOOKED_AT]), classes)
-    wanted = math.prod(shape) * (STRUCTURE_VOXELS / across) ** len(shape) if across else math.inf
+    across = None
+    if size is None or (dims == 3 and spacing is None):
+        across = structure_size((read_labels(path) for path in outlined[:_CASES_LOOKED_AT]), classes)
+    try:
+        if dims == 2:
+            return InputSpec(modalities=datalist.modalities, size=size or _plan_grid(first.spatial_shape, across, gpu))
+        if spacing is None and first.spacing is not None:
+            spacing = plan_spacing(first.spacing, across, gpu)
+        shape = first.spatial_shape
+        if spacing is not None and first.spacing is not None:
+            shape = tuple(max(1, round(n * s / t)) for n, s, t in zip(shape, first.spacing, spacing, strict=True))
+        return InputSpec(
+            spatial_dims=3, modalities=datalist.modalities, sampling="windows", spacing=spacing,
+            size=size or window_size(shape, WINDOW_GPU if gpu else WINDOW_CPU),
+        )  # fmt: skip
+    except ValidationError as error:
+        wish = list(size or spacing or ())
+        raise SemiSegError(
+            "bad-size", f"The input size {wish} is not usable: {error.errors()[0]['msg']}",
+            "Choose another size", "settings",
+        ) from error  # fmt: skip
+
+
+def _plan_grid(shape: Sequence[int], across: float | None, gpu: bool) -> tuple[int, ...]:
+    wanted = math.prod(shape) * (STRUCTURE_VOXELS / across) ** 2 if across else math.inf
     return network_size(shape, min(max(wanted, PIXELS_LEAST), PIXELS_GPU if gpu else PIXELS_CPU))
+
+
+def plan_spacing(spacing: Sequence[float], across: float | None, gpu: bool) -> tuple[float, ...]:
+    """Choose a 3D model's voxel: as coarse as the annotated structures allow, never finer than the images.
+
+    Args:
+        spacing: of the images, mm in array order.
+        across: voxels of the smallest structure, from `structure_size`; None without any.
+        gpu: whether a graphics card trains.
+
+    Returns:
+        mm in array order; axes that are coarser already stay as they are.
+    """
+    wanted = STRUCTURE_VOXELS_3D_GPU if gpu else STRUCTURE_VOXELS
+    coarser = max(1.0, across / wanted) if across else 1.0
+    # Steps of an eighth: a spacing that people can read, and equal ones for data sets that are nearly alike.
+    coarser = max(1.0, round(coarser * 8) / 8)
+    target = min(spacing) * coarser
+    return tuple(round(max(s, target), 4) for s in spacing)
+
+
+def window_size(shape: Sequence[int], voxels: int) -> tuple[int, ...]:
+    """Choose windows of about `voxels` with the proportions of `shape`, whole at every level of the networks."""
+    sides = network_size(shape, voxels, divisor=8)
+    return tuple(max(16, side) for side in sides)
 
 
 def structure_size(label_maps: Iterable[np.ndarray], classes: Iterable[int]) -> float | None:

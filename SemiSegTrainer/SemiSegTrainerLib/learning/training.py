@@ -20,7 +20,7 @@ from SemiSegCervicalLib.engine.device import resolve_device
 from SemiSegCervicalLib.errors import SemiSegError
 from torch import Tensor
 
-from .averages import WeightAverage
+from .averages import SmoothedLosses, WeightAverage
 from .checkpoint import load_checkpoint, save_checkpoint
 from .data import TrainingData, mix_seed
 from .history import History
@@ -164,6 +164,7 @@ class Training:
             parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=self.device.type != "mps"
         )
         self.optimiser = cast(_FabricOptimizer, self.fabric.setup_optimizers(optimiser))
+        self.losses = SmoothedLosses(len(self.branches))
         self.iteration = 0
         self.iterations = settings.iterations
         self.seconds = 0.0
@@ -183,6 +184,7 @@ class Training:
         state = self.look(iteration, progress)
         values: dict[str, float] = {"learning_rate": rate}
         total: Tensor | None = None
+        labelled: list[float] | None = None
         for weighted in self.method.terms:
             value = weighted.term(state)
             number = float(value.loss.detach())
@@ -190,6 +192,8 @@ class Training:
                 raise NonFiniteLossError(weighted.name, iteration)
             values[weighted.name] = number
             values[f"{weighted.name}_support"] = float(value.support)
+            if weighted.name == self.method.ranked_by and value.per_branch is not None and value.support:
+                labelled = value.per_branch.tolist()
             part = weighted.weight(progress) * value.loss
             total = part if total is None else total + part
         assert total is not None
@@ -204,12 +208,14 @@ class Training:
         self.optimiser.step()
         for average, branch in zip(self.averages, self.branches, strict=True):
             average.update(branch, iteration)
+        if labelled is not None:
+            self.losses.update(labelled)
         return values
 
     def look(self, iteration: int, progress: float) -> Step:
         """Build the views and let students and teachers answer them, each branch in one forward pass."""
         views = self.plan.build(self.data, self.classes, self.method, iteration, self.settings.seed)
-        state = Step(progress, self.classes, views)
+        state = Step(progress, self.classes, views, labelled_losses=self.losses.values)
         seen = [v for v in self.method.student_views if v in views]
         counts = [len(views[v].images) for v in seen]
         batch = torch.cat([views[v].images for v in seen])
@@ -296,7 +302,7 @@ class Training:
         """Return what must be equal for a checkpoint to be of this run."""
         settings = {k: v for k, v in asdict(self.settings).items() if k not in ("checkpoint_seconds",)}
         return {
-            "method": self.method.name,
+            "method": f"{self.method.name}: {self.method.terms}",
             "fingerprint": self.data.fingerprint,
             "settings": repr(settings),
             "branches": [repr(b) for b in self.branches],
@@ -312,6 +318,7 @@ class Training:
             "branches": [b.state_dict() for b in self.branches],
             "averages": [a.model.state_dict() for a in self.averages],
             "optimiser": self.optimiser.state_dict(),
+            "losses": self.losses.state(),
             "history": self.history.state(),
             "threads": torch.get_num_threads(),
             "precision": self.precision,
@@ -343,4 +350,5 @@ class Training:
         for average, weights in zip(self.averages, state["averages"], strict=True):
             average.model.load_state_dict(weights)
         self.optimiser.load_state_dict(state["optimiser"])
+        self.losses.load(state["losses"])
         self.history = History.from_state(state["history"])

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import torch
 
 from .augment import STRONG, Draw, Geometry, Intensity, change_intensity, cut_mix, warp, warp_grid
-from .data import TrainingData, draw_cases, mix_seed
+from .data import TrainingData, draw_cases
 from .method import Method
+from .patches import cut, draw_block
+from .seeds import mix_seed
 from .step import View
 from .targets import every_class
 
@@ -32,6 +34,14 @@ class ViewPlan:
     intensity: Intensity = field(default_factory=Intensity)
     weak: Intensity = field(default_factory=lambda: Intensity(chance=0.0))
     strong: Intensity = STRONG
+
+    @staticmethod
+    def usual(dims: int) -> ViewPlan:
+        """Return the plan for images of 2 or 3 dimensions."""
+        if dims == 2:
+            return ViewPlan()
+        # Two volumes' patches fill a step's time; the body lies in a scanner any way round only within limits.
+        return ViewPlan(labelled=2, unlabelled=2, geometry=Geometry(rotation=10.0, scale=1.15, shear=0.05))
 
     def build(self, data: TrainingData, classes: int, method: Method, iteration: int, seed: int) -> dict[str, View]:
         """Build the views of an iteration: a function of (seed, iteration) and the data alone."""
@@ -59,10 +69,22 @@ class ViewPlan:
     def _warped(
         self, data: TrainingData, cases: list[int], classes: int, iteration: int, seed: int, stream: str
     ) -> View:
-        rows = torch.tensor(cases, device=data.images.device)
-        draw = Draw(torch.Generator().manual_seed(mix_seed(seed, iteration, stream)), len(cases), data.images.device)
-        grid = warp_grid(draw, tuple(data.images.shape[2:]), self.geometry)
-        return View(*warp(data.images[rows], data.possible[rows], grid, every_class(classes)), rows)
+        rows = torch.tensor(cases, device=data.device)
+        draw = Draw(torch.Generator().manual_seed(mix_seed(seed, iteration, stream)), len(cases), data.device)
+        grid = warp_grid(draw, data.size, self.geometry)
+        if data.patch is None:
+            images, possible = (torch.stack([maps[c] for c in cases]) for maps in (data.images, data.possible))
+        else:
+            generator = torch.Generator().manual_seed(mix_seed(seed, iteration, stream, "patches"))
+            blocks = [draw_block(data.places[c], data.possible[c].shape, data.patch, stream, generator) for c in cases]
+            images, possible = (
+                torch.stack([cut(maps[c], block) for c, block in zip(cases, blocks, strict=True)])
+                for maps in (data.images, data.possible)
+            )
+            # The grid is in units of the patch, and the cut is larger.
+            share = [n / m for n, m in zip(data.patch, possible.shape[1:], strict=True)]
+            grid = grid * torch.tensor(share[::-1], device=grid.device)
+        return View(*warp(images, possible, grid, every_class(classes)), rows)
 
     def _draw(self, stream: str, rows: int, view: View, iteration: int, seed: int) -> Draw:
         return Draw(torch.Generator().manual_seed(mix_seed(seed, iteration, stream)), rows, view.images.device)

@@ -113,7 +113,7 @@ def test_faults_of_training_data(tmp_path, place, capfd, fault):
         (["--size", "16x16"], "16"),
         (["--size", "9000x9000"], "9000"),
         (["--size", "large"], "large"),
-        (["--size", "32x32x32"], "3D"),
+        (["--size", "32x32x32"], "2 dimensions"),
         (["--minutes", "1"], "--minutes"),
         (["--model", "nowhere.semiseg"], "nowhere.semiseg"),
         (["--resume"], "checkpoint"),

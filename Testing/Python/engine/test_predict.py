@@ -77,7 +77,7 @@ def test_labels_travel_with_their_image():
     clean = np.array([100.0, 200.0, 0.0], dtype=np.float32)[labels]
     spec = InputSpec(modalities=("a",), size=(32, 48))
     tensor, where = to_network(Image(clean[None]), spec)
-    sets = labels_to_network(np.array([1, 2, 4])[labels], where, padding=0)
+    sets = labels_to_network(np.array([1, 2, 4])[labels], where, nothing=7)
     assert set(sets.unique().tolist()) == {0, 1, 2, 4}
     means = [float(tensor[0][sets == value].mean()) for value in (4, 1, 2)]
     assert means == sorted(means)
@@ -95,7 +95,7 @@ def test_labels_travel_with_their_image():
 def test_resampled_labels_keep_the_value_set(values, size):
     possible = np.random.default_rng(0).choice(values, size=size)
     where = place(size, (32, 48))
-    sets = labels_to_network(possible, where, padding=0)
+    sets = labels_to_network(possible, where, nothing=0)
     assert set(sets.unique().tolist()) <= {*values, 0}
     for value in values:
         share = float((sets[: where.content[0], : where.content[1]] == value).float().mean())

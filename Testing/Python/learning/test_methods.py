@@ -162,7 +162,7 @@ def all_one_case(view, rows):
 @every_term
 def test_terms_are_finite_and_connected_without_support(data, name, term, spoil):
     run = parts.training(name, data)
-    whole = run.settings.plan.build(run.data, run.classes, run.method, 3, 0)
+    whole = run.plan.build(run.data, run.classes, run.method, 3, 0)
     for view in whole.values():
         spoil(view, len(view.images))
 

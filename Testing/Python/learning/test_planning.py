@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from SemiSegTrainerLib.learning.datalist import read_datalist
-from SemiSegTrainerLib.learning.planning import PIXELS_CPU, PIXELS_LEAST, network_size, plan_size, structure_size
+from SemiSegTrainerLib.learning.planning import PIXELS_CPU, PIXELS_LEAST, network_size, plan_input, structure_size
 
 
 @pytest.mark.parametrize(("shape", "pixels"), [((336, 544), 41_000), ((20, 2000), 41_000), ((90, 80, 70), 300_000)])
@@ -38,12 +38,12 @@ def test_structure_size_is_that_of_the_smaller_class():
 @pytest.mark.parametrize(("side", "pixels"), [(12, PIXELS_CPU), (100, 400 * 640 * 0.32**2), (140, PIXELS_LEAST)])
 def test_small_structures_get_a_finer_grid(tmp_path, side, pixels):
     datalist = write(tmp_path, squares(side, 2))
-    assert plan_size(datalist, gpu=False) == network_size((400, 640), pixels)
+    assert plan_input(datalist, None, None, gpu=False).size == network_size((400, 640), pixels)
 
 
 def test_strokes_do_not_count(tmp_path):
     datalist = write(tmp_path, squares(140, 2), squares(3, 8))
-    assert plan_size(datalist, gpu=False) == network_size((400, 640), PIXELS_LEAST)
+    assert plan_input(datalist, None, None, gpu=False).size == network_size((400, 640), PIXELS_LEAST)
 
 
 def write(folder, outlined, strokes=None):

@@ -1,0 +1,161 @@
+"""What becomes of merged network output: labels, uncertainty and figures, gathered part by part on the source grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .image import Image
+from .schema import PackManifest
+from .uncertainty import entropy, expected_dice_from_sums
+
+
+@dataclass(frozen=True)
+class SegmentFigures:
+    """What is said of one segment of one case; None where it cannot be known."""
+
+    name: str
+    value: int
+    voxels: int
+    size: float | None
+    size_unit: str | None
+    mean_uncertainty: float | None
+    predicted_dice: float | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The result for one case, on the source grid.
+
+    Attributes:
+        labels: uint8 ``(*spatial)``.
+        uncertainty: float32 ``(*spatial)`` in [0, 1], total, temperature-calibrated where the pack is.
+        disagreement: float32 ``(*spatial)`` in [0, 1]; None with a single branch.
+        probabilities: float32 ``(C, *spatial)``; only on request.
+        segments: figures per class.
+        seconds: time spent, files excluded.
+        notes: what the user should be told of this case.
+    """
+
+    labels: np.ndarray
+    uncertainty: np.ndarray
+    disagreement: np.ndarray | None
+    probabilities: np.ndarray | None
+    segments: tuple[SegmentFigures, ...]
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    def reshaped(self, shape: tuple[int, ...]) -> Prediction:
+        """Return the same maps with the axes of `shape` (a volume of one slice as an image)."""
+
+        def mapped(array: np.ndarray) -> np.ndarray:
+            return array.reshape(*array.shape[: array.ndim - self.labels.ndim], *shape)
+
+        return replace(
+            self,
+            labels=mapped(self.labels),
+            uncertainty=mapped(self.uncertainty),
+            disagreement=None if self.disagreement is None else mapped(self.disagreement),
+            probabilities=None if self.probabilities is None else mapped(self.probabilities),
+        )
+
+
+def vote(logits: list[Tensor], temperatures: tuple[float, ...]) -> Tensor:
+    """Let the branches vote: the fields that are merged over windows and resampled.
+
+    Args:
+        logits: ``(N, C, *spatial)`` per branch.
+        temperatures: of each branch's softmax.
+
+    Returns:
+        ``(N, C + 1, *spatial)``: mean probabilities and the mean entropy of the single branches, from which with the
+        entropy of the mean their disagreement follows; ``(N, C, *spatial)`` with one branch, which has none.
+    """
+    maps = [functional.softmax(s.float() / t, dim=1) for s, t in zip(logits, temperatures, strict=True)]
+    if len(maps) == 1:
+        return maps[0]
+    within = sum((entropy(p, checked=False) for p in maps), torch.zeros((), device=maps[0].device)) / len(maps)
+    return torch.cat([sum(maps[1:], maps[0]) / len(maps), within.unsqueeze(1)], dim=1)
+
+
+class Result:
+    """Collects one case; parts may come in any order, and each once."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int, branches: int, keep_probabilities: bool) -> None:
+        """Reserve the maps.
+
+        Args:
+            shape: of the source.
+            classes: background included.
+            branches: how many vote; one alone has no disagreement.
+            keep_probabilities: keep the mean probabilities too.
+        """
+        self.classes = classes
+        self.labels = np.empty(shape, dtype=np.uint8)
+        self.uncertainty = np.empty(shape, dtype=np.float32)
+        self.disagreement = np.empty(shape, dtype=np.float32) if branches > 1 else None
+        self.probabilities = np.empty((classes, *shape), dtype=np.float32) if keep_probabilities else None
+        self.chosen = np.zeros(classes)
+        self.expected = np.zeros(classes)
+
+    def add(
+        self, fields: Tensor, cut: tuple[slice, ...] = (), turn: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> None:
+        """Turn merged fields into results.
+
+        Args:
+            fields: ``(K, *part)`` as `vote` makes them, on the source's voxels.
+            cut: the part of the (turned) source that they are; empty for the whole.
+            turn: gives the view of a source array in the orientation of `fields`; None where they have the same.
+        """
+
+        where: tuple[Any, ...] = (..., *cut)
+
+        def put(array: np.ndarray, values: Tensor) -> None:
+            (turn(array) if turn else array)[where] = values.cpu().numpy()
+
+        p = fields[: self.classes]
+        # The first class with the largest value wins, in every backend and for every cut of the image.
+        best, labels = p.max(dim=0)
+        total = entropy(p.unsqueeze(0), checked=False)[0]
+        put(self.labels, labels.to(torch.uint8))
+        put(self.uncertainty, total)
+        if self.disagreement is not None:
+            put(self.disagreement, (total - fields[self.classes]).clamp_(0.0, 1.0))
+        if self.probabilities is not None:
+            put(self.probabilities, p)
+        self.expected += p.flatten(1).sum(dim=1, dtype=torch.float64).cpu().numpy()
+        for c in range(self.classes):
+            self.chosen[c] += float(torch.where(labels == c, best, 0.0).sum(dtype=torch.float64))
+
+    def prediction(self, image: Image, manifest: PackManifest, seconds: float, notes: tuple[str, ...]) -> Prediction:
+        """Close the case: figures per segment."""
+        counts = np.bincount(self.labels.ravel(), minlength=self.classes)
+        sums = np.zeros(self.classes)
+        for labels, uncertainty in zip(self.labels, self.uncertainty, strict=True):  # by slices: weights become doubles
+            sums += np.bincount(labels.ravel(), weights=uncertainty.ravel(), minlength=self.classes)
+        quality = expected_dice_from_sums(self.chosen, self.expected, counts)
+        dims = len(image.spatial_shape)
+        voxel = float(np.prod(image.spacing)) if image.spacing is not None else None
+        unit = None if voxel is None else ("mm2" if dims == 2 else "mm3")
+        segments = tuple(
+            SegmentFigures(
+                name=c.name,
+                value=c.value,
+                voxels=int(counts[c.value]),
+                size=None if voxel is None else float(counts[c.value]) * voxel,
+                size_unit=unit,
+                mean_uncertainty=float(sums[c.value] / counts[c.value]) if counts[c.value] else None,
+                predicted_dice=None if np.isnan(quality[c.value]) else float(quality[c.value]),
+            )
+            for c in manifest.classes
+        )
+        return Prediction(
+            self.labels, self.uncertainty, self.disagreement, self.probabilities, segments, seconds, notes
+        )

@@ -1,0 +1,104 @@
+"""Which part of a large case a step looks at.
+
+A patch of the labelled stream always holds decided voxels, however few slices of a volume are annotated: two in three
+are centred on a segment, drawn evenly over the case's segments, the others on any decided voxel. A patch of the
+unlabelled stream is centred on an undecided voxel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from SemiSegCervicalLib.engine.grid import Range
+from torch import Tensor
+
+from .seeds import mix_seed
+from .targets import decided, every_class
+
+# Voxel indices by what they are good for: "labelled", "unlabelled" and, per segment, "class-1" ...
+Places = dict[str, Tensor]
+
+# The warp turns, zooms and shifts a patch by less than this share of it: what it looks at lies within the cut.
+_MARGIN = 0.3
+_REMEMBERED = 20_000
+
+
+def remember(possible: Tensor, classes: int, case: int) -> Places:
+    """List the voxels of a case that patches may be centred on; of many a random part.
+
+    Args:
+        possible: class sets ``(*grid)``; 0 marks padding.
+        classes: background included.
+        case: index of the case, which seeds the choice.
+    """
+    flat = possible.flatten()
+    inside, single = flat != 0, decided(flat)
+    masks = {f"class-{c}": flat == 1 << c for c in range(1, classes)}
+    masks |= {"labelled": single & inside, "unlabelled": ~single & inside}
+    if not bool(masks["labelled"].any()):  # sets that rule out a class without deciding for one
+        masks["labelled"] = inside & (flat != every_class(classes))
+    found = {}
+    for name, mask in masks.items():
+        indices = torch.nonzero(mask).flatten()
+        if len(indices) > _REMEMBERED:
+            generator = torch.Generator().manual_seed(mix_seed("places", case, name))
+            indices = indices[torch.randint(len(indices), (_REMEMBERED,), generator=generator)]
+        if len(indices):
+            found[name] = indices
+    return found
+
+
+def draw_block(
+    places: Places, shape: Sequence[int], patch: Sequence[int], stream: str, generator: torch.Generator
+) -> list[Range]:
+    """Draw where to cut a case.
+
+    Args:
+        places: of the case.
+        shape: of the case.
+        patch: what the networks see.
+        stream: ``labelled`` or ``unlabelled``; the case must have voxels for it.
+        generator: decides.
+
+    Returns:
+        A range per axis, larger than the patch by the margin that the warp needs, and maybe beyond the case.
+    """
+    segments = [name for name in places if name.startswith("class-")]
+    name = stream
+    if stream == "labelled" and segments and _below(3, generator) < 2:
+        name = segments[_below(len(segments), generator)]
+    voxel = int(places[name][_below(len(places[name]), generator)])
+    position = []
+    for n in reversed(shape):
+        voxel, rest = divmod(voxel, n)
+        position.append(rest)
+    block = []
+    for n, size, p in zip(shape, patch, reversed(position), strict=True):
+        # Anywhere in the middle half of the patch, so that the warp does not push it out.
+        centre = p + _below(size // 2, generator) - size // 4
+        # A patch that hangs over the border would show less of the case.
+        centre = min(max(centre, size // 2), n - size + size // 2) if n >= size else n // 2
+        side = cut_size(size)
+        block.append((centre - side // 2, centre - side // 2 + side))
+    return block
+
+
+def cut(case: Tensor, block: Sequence[Range]) -> Tensor:
+    """Cut a block out of ``(..., *grid)``; 0 beyond it."""
+    shape = case.shape[case.ndim - len(block) :]
+    inside = [(max(0, a), min(n, b)) for (a, b), n in zip(block, shape, strict=True)]
+    where: tuple[Any, ...] = (..., *(slice(*rows) for rows in inside))
+    part = case[where]
+    margins = [m for (a, b), (c, d) in zip(reversed(block), reversed(inside), strict=True) for m in (c - a, b - d)]
+    return torch.nn.functional.pad(part, margins)
+
+
+def cut_size(size: int) -> int:
+    """Return the side of the cut for a patch of this side."""
+    return 2 * round(size * (1 + _MARGIN) / 2)
+
+
+def _below(n: int, generator: torch.Generator) -> int:
+    return int(torch.randint(n, (), generator=generator))
