@@ -1,57 +1,57 @@
-"""Image and label files: PNG, JPEG, BMP, TIFF through Pillow; NRRD, NIfTI, MetaImage through SimpleITK."""
+"""Image and label files of every kind, in and out.
+
+Pictures (PNG, JPEG, BMP, TIFF) go through Pillow; NRRD with Slicer's sequences, NIfTI, MetaImage and DICOM through
+SimpleITK.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import SimpleITK as sitk
-from PIL import Image as PillowImage
 
 from ..errors import SemiSegError
-from .image import Image, grey_from_rgb
+from .atomic import write_atomically
+from .dicom import is_dicom
+from .formats import PICTURES, VOLUMES, ending, stem
+from .image import Image
+from .maps import is_sequence, write_map
+from .reading import Stored, read_affine, read_stored
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-VOLUMES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
-# Kinds that spread over two files, or that only name a use, are written as their one-file kind.
-_ONE_FILE = {".seg.nrrd": ".nrrd", ".nhdr": ".nrrd", ".mhd": ".mha"}
-_HEADER_ROOM = 4096
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+__all__ = [
+    "PICTURES", "VOLUMES", "Spacing", "ending", "is_dicom", "is_sequence", "read_affine", "read_image", "read_labels",
+    "same_axes", "stem", "write_atomically", "write_map",
+]  # fmt: skip
 
 Spacing = tuple[float, ...] | None | Literal["file"]
+# What rounding in a header may do, in voxels.
+_SAME_VOXEL = 0.01
 
 
-def ending(path: Path) -> str:
-    """Return the known ending of a file name in lower case (``.nii.gz``, ``.png``), or the plain suffix."""
-    name = path.name.lower()
-    return next((e for e in (*VOLUMES, *PICTURES) if name.endswith(e)), path.suffix.lower())
-
-
-def stem(path: Path) -> str:
-    """Return the file name without its ending."""
-    return path.name[: len(path.name) - len(ending(path))]
-
-
-def read_image(paths: Sequence[Path], spacing: Spacing = "file") -> Image:
+def read_image(paths: Sequence[Path], spacing: Spacing = "file", frames: bool = False) -> Image:
     """Read one case of one or several modalities.
 
-    A volume file of a single slice becomes a 2D image.
+    A volume of a single slice becomes a 2D image; its affine still holds the slice's thickness and place.
 
     Args:
-        paths: one file per modality, on the same grid.
+        paths: one file, or DICOM folder, per modality, on the same grid.
         spacing: ``"file"`` believes the file (a picture has none), None says unknown, a tuple in array order overrides.
+        frames: take cine (``.seq.nrrd``, multi-frame ultrasound) as ``(M, frames, Y, X)`` instead of refusing it.
 
     Raises:
-        SemiSegError: missing, unreadable, NaN, time series, or modalities on different grids.
+        SemiSegError: missing, unreadable, NaN, time series, cine unasked for, DICOM slices that make no volume, or
+            modalities on different grids.
     """
-    parts = [_read_grid(Path(p)) for p in paths]
+    parts = [read_stored(Path(p)) for p in paths]
     first = parts[0]
-    for path, part in zip(paths[1:], parts[1:], strict=True):
+    for path, part in zip(paths, parts, strict=True):
+        if part.cine and not frames:
+            raise SemiSegError(
+                "cine", f"{path} is a sequence of {len(part.array)} frames",
+                "Segment it frame by frame (--as-frames); for training, save its frames as single files", "reading",
+            )  # fmt: skip
         if part.array.shape != first.array.shape or not np.allclose(part.affine, first.affine, atol=1e-3):
             raise SemiSegError(
                 "grids-differ", f"{path} lies on another grid than {paths[0]}",
@@ -68,18 +68,21 @@ def read_image(paths: Sequence[Path], spacing: Spacing = "file") -> Image:
                 "bad-spacing", f"The spacing {list(known)} of {paths[0]} does not fit its {array.ndim - 1} dimensions",
                 "Give one positive number in mm per dimension, slowest axis first", "reading",
             )  # fmt: skip
+    affine = first.affine if spacing == "file" or known is None else _rescaled(first.affine, known)
     try:
-        return Image(array, known, first.affine, any(part.from_rgb for part in parts))
+        return Image(array, known, affine, any(part.from_rgb for part in parts))
     except SemiSegError as error:
         raise SemiSegError(error.code, f"{paths[0]}: {error.cause}", error.remedy, error.stage) from error
 
 
-def read_labels(path: Path, shape: Sequence[int] | None = None) -> np.ndarray:
-    """Read a label map.
+def read_labels(path: Path, shape: Sequence[int] | None = None, affine: np.ndarray | None = None) -> np.ndarray:
+    """Read a label map; a cine's has the frames first.
 
     Args:
         path: the file.
         shape: the image's grid ``(Y, X)`` or ``(Z, Y, X)`` that it must have.
+        affine: the image's 4x4 IJK-to-RAS matrix: a label map that was cropped, as Slicer does with segmentations on
+            request, then goes back to its place, with 0 around it.
 
     Returns:
         int64 array of that shape.
@@ -87,8 +90,11 @@ def read_labels(path: Path, shape: Sequence[int] | None = None) -> np.ndarray:
     Raises:
         SemiSegError: missing, unreadable, not whole numbers, or of another size than the image.
     """
-    array = _read_grid(Path(path), labels=True).array
-    if (shape is not None and array.shape[0] == 1 and len(shape) == 2) or (shape is None and array.shape[0] == 1):
+    stored = read_stored(Path(path), labels=True)
+    array = stored.array
+    if shape is not None and affine is not None:
+        array = _uncropped(stored, (1,) * (3 - len(shape)) + tuple(shape), affine)
+    if array.shape[0] == 1 and (shape is None or len(shape) == 2):
         array = array[0]
     if shape is not None and array.shape != tuple(shape):
         raise SemiSegError(
@@ -103,164 +109,33 @@ def read_labels(path: Path, shape: Sequence[int] | None = None) -> np.ndarray:
     return np.rint(array).astype(np.int64)
 
 
-def write_map(array: np.ndarray, like: Path, folder: Path, name: str) -> Path:
-    """Write a result on the grid of its source file, whole or not at all.
-
-    Args:
-        array: ``(Y, X)`` or ``(Z, Y, X)``; written in its own type (uint8 for pictures).
-        like: the source file, which gives kind and geometry.
-        folder: where to.
-        name: file name without ending.
-
-    Returns:
-        The path: ``.png`` for pictures, else the source's own ending (``.nrrd`` for ``.nhdr``, ``.mha`` for ``.mhd``).
-
-    Raises:
-        SemiSegError: the file exists, or the disk is full.
-    """
-    picture = ending(like) in PICTURES
-    kind = ".png" if picture else _ONE_FILE.get(ending(like), ending(like))
-    target = folder / f"{name}{kind}"
-    if target.exists():
-        raise SemiSegError("exists", f"{target} already exists", "Choose another output folder", "writing")
-    temporary = folder / f".writing-{name}{kind}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if picture:
-            PillowImage.fromarray(array).save(temporary)
-        else:
-            image = _on_grid(array, like)
-            # On a full disk some writers of SimpleITK print and go on: see whether there is room, then whether all is
-            # there.
-            temporary.write_bytes(bytes(array.nbytes + _HEADER_ROOM))
-            sitk.WriteImage(image, str(temporary), useCompression=True)
-            if not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(temporary))).ravel(), array.ravel()):
-                raise OSError("it was cut short")
-        os.replace(temporary, target)
-    except (OSError, RuntimeError) as error:
-        raise _cannot_write(target, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return target
+def _rescaled(affine: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """Return an affine whose columns are as long as the spacing says, slowest axis first; a missing one is kept."""
+    result = affine.copy()
+    for column, wanted in enumerate(reversed(spacing)):
+        result[:3, column] *= wanted / np.linalg.norm(result[:3, column])
+    return result
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file so that a crash at any moment leaves the old or the new one.
-
-    Raises:
-        SemiSegError: the disk is full or the folder cannot be written.
-    """
-    # One name per target: what a killed run leaves is written over by the next one instead of piling up.
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def _uncropped(stored: Stored, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    """Return a cropped array in its place on the whole grid, or as it is where it is no part of that grid's voxels."""
+    if stored.array.shape == shape or not same_axes(stored.affine, affine):
+        return stored.array
+    first = (np.linalg.inv(affine) @ stored.affine[:, 3])[2::-1]
+    start = np.rint(first).astype(int)
+    stop = start + stored.array.shape
+    if np.abs(first - start).max() > _SAME_VOXEL or start.min() < 0 or (stop > shape).any():
+        return stored.array
+    whole = np.zeros(shape, dtype=stored.array.dtype)
+    whole[tuple(map(slice, start, stop))] = stored.array
+    return whole
 
 
-def _cannot_write(path: Path, error: Exception) -> SemiSegError:
-    return SemiSegError(
-        "cannot-write", f"{path} could not be written: {_reason(error)}",
-        "Free some space or choose another folder; a training run can be resumed", "writing",
-    )  # fmt: skip
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system lets a folder be opened (not on Windows)."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _on_grid(array: np.ndarray, like: Path) -> sitk.Image:
-    """Wrap an array as an image with the geometry of a file, whose axes of length 1 it may lack."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(like))
-    reader.ReadImageInformation()
-    image = sitk.GetImageFromArray(array.reshape(tuple(reversed(reader.GetSize()))), isVector=False)
-    image.SetSpacing(reader.GetSpacing())
-    image.SetOrigin(reader.GetOrigin())
-    image.SetDirection(reader.GetDirection())
-    return image
-
-
-@dataclass(frozen=True)
-class _Grid:
-    array: np.ndarray
-    spacing: tuple[float, ...] | None
-    affine: np.ndarray
-    from_rgb: bool
-
-
-def _read_grid(path: Path, labels: bool = False) -> _Grid:
-    """Read any file as ``(Z, Y, X)``; pictures have Z = 1 and no spacing."""
-    if not path.is_file():
-        raise SemiSegError("missing-file", f"There is no file {path}", "Check the path", "reading")
-    try:
-        return _read_picture(path, labels) if ending(path) in PICTURES else _read_volume(path)
-    except Exception as error:  # what a decoder raises on a damaged file is not its contract
-        raise SemiSegError(
-            "unreadable", f"{path} cannot be read as an image: {_reason(error)}",
-            "Open it in another program to see whether it is damaged, or export it again", "reading",
-        ) from error  # fmt: skip
-
-
-def _read_picture(path: Path, labels: bool) -> _Grid:
-    with PillowImage.open(path) as picture:
-        if getattr(picture, "n_frames", 1) > 1:
-            raise ValueError("it holds several pictures; split it or use NRRD")
-        if labels and picture.mode in ("P", "1"):
-            array = np.asarray(picture)  # the palette index is the label value, a bit is 0 or 1
-        else:
-            array = np.asarray(picture.convert("RGB") if picture.mode in ("P", "CMYK", "YCbCr", "1") else picture)
-    rgb = array.ndim == 3
-    if rgb:
-        same = labels and all(np.array_equal(array[..., 0], array[..., i]) for i in (1, 2) if i < array.shape[2])
-        array = array[..., 0] if same or array.shape[2] < 3 else grey_from_rgb(array)
-    return _Grid(array.astype(np.float32)[None], None, np.eye(4), rgb)
-
-
-def _read_volume(path: Path) -> _Grid:
-    image = sitk.ReadImage(str(path))
-    dims = image.GetDimension()
-    if dims == 4 and image.GetSize()[3] == 1:
-        image, dims = image[:, :, :, 0], 3
-    if dims > 3:
-        raise ValueError("it is a time series; export its frames as single files")
-    array = sitk.GetArrayFromImage(image)
-    rgb = image.GetNumberOfComponentsPerPixel() in (3, 4)
-    if image.GetNumberOfComponentsPerPixel() > 1 and not rgb:
-        raise ValueError(f"it has {image.GetNumberOfComponentsPerPixel()} values per voxel")
-    if rgb:
-        array = grey_from_rgb(array)
-    lps = np.eye(4)
-    direction = np.array(image.GetDirection()).reshape(dims, dims)
-    lps[:dims, :dims] = direction * np.array(image.GetSpacing())
-    lps[:dims, 3] = image.GetOrigin()
-    spacing = tuple(reversed(image.GetSpacing()))
-    if dims == 2:
-        array, spacing = array[None], (1.0, *spacing)
-    return _Grid(array.astype(np.float32), spacing, _LPS_TO_RAS @ lps, rgb)
+def same_axes(a: np.ndarray, b: np.ndarray) -> bool:
+    """Say whether the voxels of two 4x4 affines are of equal size and run in equal directions."""
+    lengths = np.linalg.norm(b[:3, :3], axis=0)
+    return bool((np.linalg.norm(a[:3, :3] - b[:3, :3], axis=0) < _SAME_VOXEL * lengths).all())
 
 
 def _times(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return (text.strip().splitlines() or [type(error).__name__])[-1].strip()

@@ -214,7 +214,7 @@ def series(path):
         ("empty.nii", lambda p: p.write_bytes(b""), "unreadable"),
         ("cut.png", damaged, "unreadable"),
         ("strange.xyz", lambda p: p.write_bytes(os.urandom(500)), "unreadable"),
-        ("series.nrrd", series, "unreadable"),
+        ("series.nrrd", series, "time-series"),
         ("nan.nrrd", nan_volume, "not-finite"),
     ],
 )

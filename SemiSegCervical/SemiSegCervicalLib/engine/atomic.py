@@ -1,0 +1,57 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import SemiSegError
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file so that a crash at any moment leaves the old or the new one.
+
+    Raises:
+        SemiSegError: the disk is full or the folder cannot be written.
+    """
+    # One name per target: what a killed run leaves is written over by the next one instead of piling up.
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: Exception) -> SemiSegError:
+    """Return the error for a file that could not be written."""
+    return SemiSegError(
+        "cannot-write", f"{path} could not be written: {reason(error)}",
+        "Free some space or choose another folder; a training run can be resumed", "writing",
+    )  # fmt: skip
+
+
+def reason(error: Exception) -> str:
+    """Return what an error of a file or a decoder says, in one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return (text.strip().splitlines() or [type(error).__name__])[-1].strip()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system lets a folder be opened (not on Windows)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

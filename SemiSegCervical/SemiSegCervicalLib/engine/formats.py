@@ -1,0 +1,25 @@
+"""Kinds of files by the ending of their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+VOLUMES = (".nii.gz", ".nii", ".seg.nrrd", ".seq.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+
+def ending(path: Path) -> str:
+    """Return the known ending of a file name in lower case (``.nii.gz``, ``.png``), or the plain suffix.
+
+    What follows the last point of a UID (``1.2.840.7``) is no ending.
+    """
+    name = path.name.lower()
+    plain = "" if path.suffix[1:].isdigit() else path.suffix.lower()
+    return next((e for e in (*VOLUMES, *PICTURES) if name.endswith(e)), plain)
+
+
+def stem(path: Path) -> str:
+    """Return the file name without its ending; of a folder its whole name."""
+    if path.is_dir():
+        return path.resolve().name
+    return path.name[: len(path.name) - len(ending(path))]

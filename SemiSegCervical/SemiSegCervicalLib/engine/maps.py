@@ -1,0 +1,100 @@
+"""Results on their source's own grid: as a picture, or as a volume with the geometry of the source's header."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from PIL import Image as PillowImage
+
+from ..errors import SemiSegError
+from . import dicom, nifti, nrrd
+from .atomic import cannot_write
+from .formats import PICTURES, ending
+
+# Kinds that spread over two files, or that only name a use, are written as their one-file kind.
+_ONE_FILE = {".seg.nrrd": ".nrrd", ".seq.nrrd": ".nrrd", ".nhdr": ".nrrd", ".mhd": ".mha"}
+_HEADER_ROOM = 4096
+
+
+def write_map(array: np.ndarray, like: Path, folder: Path, name: str, labels: bool = False) -> Path:
+    """Write a result on the grid of its source, whole or not at all.
+
+    Args:
+        array: uint8 or float32 ``(Y, X)``, ``(Z, Y, X)`` or ``(frames, Y, X)``; uint8 for pictures.
+        like: the source, a file or DICOM folder, which gives kind and geometry.
+        folder: where to.
+        name: file name without ending.
+        labels: a label map, which in a sequence Slicer wants to know.
+
+    Returns:
+        The path: ``.png`` for pictures; ``.seq.nrrd`` for sequences and DICOM cine; ``.nrrd`` for other DICOM; else the
+        source's own ending (``.nrrd`` for ``.nhdr``, ``.mha`` for ``.mhd``).
+
+    Raises:
+        SemiSegError: the file exists, the source cannot be read any more, or the disk is full.
+    """
+    header, frames = _header(like)
+    picture = header is None and ending(like) in PICTURES
+    plain = _ONE_FILE.get(ending(like), ending(like))
+    kind = ".png" if picture else ".seq.nrrd" if frames else ".nrrd" if header is not None else plain
+    target = folder / f"{name}{kind}"
+    if target.exists():
+        raise SemiSegError("exists", f"{target} already exists", "Choose another output folder", "writing")
+    temporary = folder / f".writing-{name}{kind}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if picture:
+            PillowImage.fromarray(array).save(temporary)
+        elif header is not None:
+            nrrd.write(temporary, array, header, frames, labels)
+        elif kind in (".nii", ".nii.gz") and (bytes_ := nifti.read_header(like)) is not None:
+            nifti.write(temporary, array, bytes_)
+        else:
+            _write_by_simpleitk(temporary, array, like)
+        os.replace(temporary, target)
+    except (OSError, RuntimeError) as error:
+        raise cannot_write(target, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return target
+
+
+def is_sequence(path: Path) -> bool:
+    """Say whether the first axis of what a file or DICOM folder holds is time."""
+    return _header(path)[1]
+
+
+def _header(like: Path) -> tuple[nrrd.Header | None, bool]:
+    """Return the NRRD header that a result carries, None for other kinds, and whether it is a sequence."""
+    if ending(like) in PICTURES and like.is_file():
+        return None, False
+    if dicom.is_dicom(like):
+        layout = dicom.read_layout(like)
+        rows, columns = layout.frames[0].shape
+        slices = 1 if layout.cine else len(layout.frames)
+        return nrrd.placed(layout.affine, (columns, rows, slices)), layout.cine
+    if ending(like) in nrrd.ENDINGS:
+        header = nrrd.read_header(like)
+        return header, "frames" in header.roles()
+    return None, False
+
+
+def _write_by_simpleitk(temporary: Path, array: np.ndarray, like: Path) -> None:
+    """Write with the geometry of a file, whose axes of length 1 the array may lack."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(like))
+    reader.ReadImageInformation()
+    image = sitk.GetImageFromArray(array.reshape(tuple(reversed(reader.GetSize()))), isVector=False)
+    image.SetSpacing(reader.GetSpacing())
+    image.SetOrigin(reader.GetOrigin())
+    image.SetDirection(reader.GetDirection())
+    # On a full disk some writers of SimpleITK print and go on: see whether there is room, then whether all is there.
+    temporary.write_bytes(bytes(array.nbytes + _HEADER_ROOM))
+    sitk.WriteImage(image, str(temporary), useCompression=True)
+    if not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(temporary))).ravel(), array.ravel()):
+        raise OSError("it was cut short")

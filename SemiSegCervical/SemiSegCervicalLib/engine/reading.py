@@ -1,0 +1,160 @@
+"""Any image file as an array ``(Z, Y, X)`` with its place in space; what is no single image is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from PIL import Image as PillowImage
+
+from ..errors import SemiSegError
+from . import dicom, nrrd
+from .atomic import reason
+from .formats import PICTURES, ending
+from .image import grey_from_rgb
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_COLOURS = (sitk.sitkVectorUInt8, sitk.sitkVectorUInt16)
+_SEGMENTATION = "Segmentation_ReferenceImageExtentOffset"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds.
+
+    Attributes:
+        array: float32 ``(Z, Y, X)``; a picture has Z = 1, of a cine Z counts the frames.
+        spacing: mm, (z, y, x); None where unknown.
+        affine: 4x4 IJK-to-RAS in mm; its columns are as long as the voxels even along an axis of length 1.
+        from_rgb: colour was turned into grey.
+        cine: the first axis is time.
+    """
+
+    array: np.ndarray
+    spacing: tuple[float, ...] | None
+    affine: np.ndarray
+    from_rgb: bool = False
+    cine: bool = False
+
+
+def read_stored(path: Path, labels: bool = False) -> Stored:
+    """Read an image file, or a folder with one DICOM series.
+
+    Args:
+        path: the file or folder.
+        labels: keep the values of label maps in palettes and colours.
+
+    Raises:
+        SemiSegError: missing, unreadable, a time series of volumes, several values per voxel, or DICOM slices that make
+            no volume.
+    """
+    if not path.exists():
+        raise SemiSegError("missing-file", f"There is no file {path}", "Check the path", "reading")
+    try:
+        if ending(path) in PICTURES and path.is_file():
+            return _read_picture(path, labels)
+        return _read_dicom(path) if dicom.is_dicom(path) else _read_volume(path)
+    except SemiSegError:
+        raise
+    except Exception as error:  # what a decoder raises on a damaged file is not its contract
+        raise SemiSegError(
+            "unreadable", f"{path} cannot be read as an image: {reason(error)}",
+            "Open it in another program to see whether it is damaged, or export it again", "reading",
+        ) from error  # fmt: skip
+
+
+def read_affine(path: Path) -> np.ndarray | None:
+    """Return the IJK-to-RAS matrix of a volume file from its header; None where it has none of its own.
+
+    Raises:
+        SemiSegError: unreadable.
+    """
+    if ending(path) in PICTURES or dicom.is_dicom(path):
+        return None
+    try:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        return _affine(reader, reader.GetDimension())
+    except RuntimeError as error:
+        raise SemiSegError(
+            "unreadable", f"{path} cannot be read as an image: {reason(error)}", "Export it again", "reading"
+        ) from error
+
+
+def _read_picture(path: Path, labels: bool) -> Stored:
+    with PillowImage.open(path) as picture:
+        if getattr(picture, "n_frames", 1) > 1:
+            raise ValueError("it holds several pictures; split it or use NRRD")
+        if labels and picture.mode in ("P", "1"):
+            array = np.asarray(picture)  # the palette index is the label value, a bit is 0 or 1
+        else:
+            array = np.asarray(picture.convert("RGB") if picture.mode in ("P", "CMYK", "YCbCr", "1") else picture)
+    rgb = array.ndim == 3
+    if rgb:
+        same = labels and all(np.array_equal(array[..., 0], array[..., i]) for i in (1, 2) if i < array.shape[2])
+        array = array[..., 0] if same or array.shape[2] < 3 else grey_from_rgb(array)
+    return Stored(array.astype(np.float32)[None], None, np.eye(4), rgb)
+
+
+def _read_dicom(path: Path) -> Stored:
+    layout = dicom.read_layout(path)
+    array, from_rgb = dicom.read_pixels(layout)
+    return Stored(array, layout.spacing, _LPS_TO_RAS @ layout.affine, from_rgb, layout.cine)
+
+
+def _read_volume(path: Path) -> Stored:
+    cine = False
+    if ending(path) in nrrd.ENDINGS:
+        header = nrrd.read_header(path)
+        roles = header.roles()
+        extent = [size for size, role in zip(header.sizes, roles, strict=True) if role in ("space", "time")]
+        if _SEGMENTATION in header.keys and "frames" in roles:
+            raise SemiSegError(
+                "overlapping-segments", f"The segmentation {path} has segments that overlap",
+                "Export it from 3D Slicer as a label map", "reading",
+            )  # fmt: skip
+        if "time" in roles or len(extent) > 3:
+            raise _time_series(path, extent[-1])
+        cine = "frames" in roles
+        if cine and len(extent) == 3 and extent[2] > 1:
+            raise _time_series(path, header.sizes[roles.index("frames")])
+    image = sitk.ReadImage(str(path))
+    dims, parts = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
+    affine = _affine(image, dims)
+    spacing = (1.0, *reversed(image.GetSpacing())) if dims == 2 else tuple(reversed(image.GetSpacing()[:3]))
+    array = sitk.GetArrayViewFromImage(image)
+    if cine and dims == 3 and parts > 1:
+        array, parts = np.moveaxis(array, -1, 0), 1  # the frames, which SimpleITK takes for the parts of a voxel
+    elif dims > 3:
+        cine = True
+        if image.GetSize()[2] > 1 and array.shape[0] > 1:
+            raise _time_series(path, image.GetSize()[3])
+    rgb = parts > 1
+    if rgb and (parts not in (3, 4) or image.GetPixelID() not in _COLOURS):
+        raise SemiSegError(
+            "vector-volume", f"{path} has {parts} values per voxel",
+            "Export one of them, or its magnitude, as a scalar volume", "reading",
+        )  # fmt: skip
+    # Frame by frame, for a colour cine in floats is large.
+    frames = array.reshape(-1, *array.shape[-2 - rgb :])
+    array = np.stack([grey_from_rgb(f) if rgb else f.astype(np.float32) for f in frames])
+    return Stored(array, spacing, affine, rgb, cine and len(array) > 1)
+
+
+def _time_series(path: Path, count: int) -> SemiSegError:
+    return SemiSegError(
+        "time-series", f"{path} is a time series of {count} volumes",
+        "Save the volumes as files of their own (3D Slicer: Sequences), and give the ones that you mean", "reading",
+    )  # fmt: skip
+
+
+def _affine(image: sitk.Image | sitk.ImageFileReader, dims: int) -> np.ndarray:
+    lps = np.eye(4)
+    n = min(dims, 3)
+    direction = np.array(image.GetDirection()).reshape(dims, dims)[:n, :n]
+    lps[:n, :n] = direction * np.array(image.GetSpacing()[:n])
+    lps[:n, 3] = image.GetOrigin()[:n]
+    return _LPS_TO_RAS @ lps

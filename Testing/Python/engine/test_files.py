@@ -1,0 +1,300 @@
+"""Volumes and sequences: results carry their source's geometry to the last bit, and Slicer's own files go both ways."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
+from SemiSegCervicalLib.engine import nifti, nrrd
+from SemiSegCervicalLib.engine.files import is_sequence, read_image, read_labels, stem, write_map
+from SemiSegCervicalLib.errors import SemiSegError
+
+SHAPE = (3, 4, 5)
+GEOMETRY = ("GetSize", "GetSpacing", "GetOrigin", "GetDirection")
+SPACE = "(0.5,0,0) (0,0.6,0) (0,0,2)"
+
+
+def oblique(seed, shape=SHAPE, dtype=np.int16):
+    rng = np.random.default_rng(seed)
+    image = sitk.GetImageFromArray(rng.integers(0, 100, shape).astype(dtype))
+    image.SetSpacing(rng.uniform(0.1, 3, 3).tolist())
+    image.SetOrigin(rng.uniform(-200, 200, 3).tolist())
+    mirror = np.diag([1, 1, (-1) ** seed])
+    image.SetDirection((Rotation.from_rotvec(rng.normal(size=3)).as_matrix() @ mirror).ravel().tolist())
+    return image
+
+
+def write_nrrd(path, array, kinds, directions, extra=""):
+    sizes = " ".join(map(str, reversed(array.shape)))
+    head = f"NRRD0004\ntype: unsigned char\ndimension: {array.ndim}\nspace: left-posterior-superior\nsizes: {sizes}\n"
+    head += f"space directions: {directions}\nkinds: {kinds}\nencoding: raw\nspace origin: (1,2,3)\n{extra}\n"
+    path.write_bytes(head.encode() + array.astype(np.uint8).tobytes())
+    return path
+
+
+@pytest.mark.parametrize("kind", [".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_results_have_the_sources_geometry_to_the_last_bit(tmp_path, kind, dtype):
+    for seed in range(12):
+        path = tmp_path / f"scan{seed}{kind}"
+        sitk.WriteImage(oblique(seed), str(path))
+        values = np.random.default_rng(seed).uniform(0, 200, SHAPE).astype(dtype)
+        written = write_map(values, path, tmp_path, f"scan{seed}_map")
+        result, source = sitk.ReadImage(str(written)), sitk.ReadImage(str(path))
+        assert np.array_equal(sitk.GetArrayFromImage(result), values)
+        assert result.GetPixelID() == {np.uint8: sitk.sitkUInt8, np.float32: sitk.sitkFloat32}[dtype]
+        for get in GEOMETRY:
+            assert getattr(result, get)() == getattr(source, get)()
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_nifti_of_either_byte_order(tmp_path, order):
+    sitk.WriteImage(oblique(1), str(tmp_path / "a.nii"))
+    raw = (tmp_path / "a.nii").read_bytes()
+    fields = np.dtype(
+        "i4, S10, S18, i4, i2, S1, S1, 8i2, 3f4, i2, i2, i2, i2, 8f4, f4, f4, f4, i2, S1, S1, f4, f4, f4, f4, i4, i4,"
+        "S80, S24, i2, i2, 6f4, 12f4, S16, S4"
+    )
+    assert fields.itemsize == 348
+    header = np.frombuffer(raw[:348], fields).astype(fields.newbyteorder(order)).tobytes()
+    header = header[:148] + b"Somebody's name".ljust(80, b"\0") + header[228:]
+    voxels = np.frombuffer(raw[352:], "<i2").astype(f"{order}i2").tobytes()
+    path = tmp_path / "b.nii.gz"
+    path.write_bytes(gzip.compress(header + bytes(4) + voxels))
+    assert np.array_equal(read_image([path]).array[0], sitk.GetArrayFromImage(oblique(1)))
+    values = np.random.default_rng(0).uniform(size=SHAPE).astype(np.float32)
+    result = sitk.ReadImage(str(write_map(values, path, tmp_path, "c")))
+    assert np.array_equal(sitk.GetArrayFromImage(result), values)
+    for get in GEOMETRY:
+        assert getattr(result, get)() == getattr(sitk.ReadImage(str(path)), get)()
+    assert b"Somebody" not in gzip.decompress((tmp_path / "c.nii.gz").read_bytes())
+
+
+def test_rescaled_nifti_does_not_rescale_its_result(tmp_path):
+    sitk.WriteImage(oblique(2), str(tmp_path / "a.nii"))
+    raw = bytearray((tmp_path / "a.nii").read_bytes())
+    raw[112:120] = np.array([2.5, -7], "<f4").tobytes()
+    (tmp_path / "a.nii").write_bytes(raw)
+    expected = sitk.GetArrayFromImage(oblique(2)) * 2.5 - 7
+    assert np.allclose(read_image([tmp_path / "a.nii"]).array[0], expected)
+    labels = np.full(SHAPE, 3, dtype=np.uint8)
+    assert np.array_equal(read_labels(write_map(labels, tmp_path / "a.nii", tmp_path, "b")), labels)
+
+
+def test_other_space_and_measurement_frame_stay(tmp_path):
+    extra = 'measurement frame: (0,1,0) (1,0,0) (0,0,1)\nspace units: "mm" "mm" "mm"\n'
+    path = write_nrrd(tmp_path / "a.nrrd", np.zeros(SHAPE), "domain domain domain", SPACE, extra)
+    path.write_bytes(path.read_bytes().replace(b"left-posterior-superior", b"right-anterior-superior"))
+    written = write_map(np.ones(SHAPE, dtype=np.uint8), path, tmp_path, "b")
+    header, source = nrrd.read_header(written), nrrd.read_header(path)
+    for name in ("space", "space directions", "space origin", "measurement frame", "space units", "sizes", "kinds"):
+        assert header.fields[name] == source.fields[name]
+    assert np.allclose(read_image([written]).affine, read_image([path]).affine)
+
+
+@pytest.mark.parametrize("kind", [".nrrd", ".nii", ".mha"])
+def test_a_slice_keeps_its_thickness_and_place(tmp_path, kind):
+    path = tmp_path / f"a{kind}"
+    source = oblique(5, (1, 4, 5))
+    sitk.WriteImage(source, str(path))
+    image = read_image([path])
+    assert image.spatial_shape == (4, 5)
+    assert np.linalg.norm(image.affine[:3, :3], axis=0) == pytest.approx(source.GetSpacing())
+    assert image.affine[:3, 3] * [-1, -1, 1] == pytest.approx(source.GetOrigin(), rel=1e-5)
+
+
+def test_given_spacing_is_the_affines_too(tmp_path):
+    sitk.WriteImage(oblique(5), str(tmp_path / "a.nrrd"))
+    image = read_image([tmp_path / "a.nrrd"], (3.0, 2.0, 1.0))
+    assert image.spacing == (3.0, 2.0, 1.0)
+    assert np.linalg.norm(image.affine[:3, :3], axis=0) == pytest.approx((1, 2, 3))
+    unknown = read_image([tmp_path / "a.nrrd"], None)
+    assert unknown.spacing is None
+
+
+FRAMES = np.random.default_rng(0).integers(0, 255, (6, 1, 4, 5)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("array", "kinds", "directions"),
+    [
+        (FRAMES, "domain domain domain list", f"{SPACE} none"),
+        (np.moveaxis(FRAMES, 0, -1), "list domain domain domain", f"none {SPACE}"),
+        (FRAMES[:3], "domain domain domain list", f"{SPACE} none"),
+        (FRAMES[:1], "domain domain domain list", f"{SPACE} none"),
+        (np.stack([FRAMES] * 3, axis=-1), "vector domain domain domain list", f"none {SPACE} none"),
+    ],
+    ids=["last", "first", "three", "one", "colour"],
+)
+def test_sequences_in_either_order_of_axes(tmp_path, array, kinds, directions):
+    frames = FRAMES[: 6 if array.size == FRAMES.size or array.ndim == 5 else array.shape[0]]
+    values = "axis 3 index type:=numeric\naxis 3 index values:=0 0.5 1 1.5 2 2.5\n"
+    path = write_nrrd(tmp_path / "cine.seq.nrrd", array, kinds, directions, values)
+    assert is_sequence(path)
+    if len(frames) > 1:
+        with pytest.raises(SemiSegError) as caught:
+            read_image([path])
+        assert caught.value.code == "cine"
+        assert f"{len(frames)} frames" in caught.value.cause
+    image = read_image([path], frames=True)
+    assert np.allclose(image.array[0], frames[:, 0] if len(frames) > 1 else frames[0, 0], atol=1e-3)
+    assert image.spacing == pytest.approx((2, 0.6, 0.5) if len(frames) > 1 else (0.6, 0.5))
+    assert image.from_rgb == (array.ndim == 5)
+    labels = (frames[:, 0] > 100).astype(np.uint8)
+    written = write_map(labels, path, tmp_path, f"{stem(path)}_labels", labels=True)
+    assert written.name == "cine_labels.seq.nrrd"
+    assert np.array_equal(read_labels(written).reshape(labels.shape), labels)
+    header = nrrd.read_header(written)
+    assert header.fields["kinds"] == "domain domain domain list"
+    assert header.fields["space directions"] == f"{SPACE} none"
+    assert header.keys["axis 3 index values"] == "0 0.5 1 1.5 2 2.5"
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_slicer_writes_and_reads_sequences(tmp_path, colour):
+    slicer = pytest.importorskip("slicer", reason="Slicer's own reader is in slicer-core: pip install slicer-core")
+    from SlicerRig import mrml
+    from vtk import vtkImageData, vtkMatrix4x4
+    from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+    scene = mrml.clear()
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 20, 3 if colour else 1)).astype(np.uint8)
+    sequence = slicer.vtkMRMLSequenceNode()
+    sequence.SetIndexName("time")
+    sequence.SetIndexUnit("s")
+    for k, frame in enumerate(pixels):
+        node = slicer.vtkMRMLVectorVolumeNode() if colour else slicer.vtkMRMLScalarVolumeNode()
+        data = vtkImageData()
+        data.SetDimensions(5, 4, 1)
+        data.GetPointData().SetScalars(numpy_to_vtk(frame, deep=True))
+        node.SetAndObserveImageData(data)
+        node.SetSpacing(0.2, 0.3, 1.5)
+        node.SetOrigin(10, 20, 30)
+        node.SetIJKToRASDirections(0, 1, 0, 1, 0, 0, 0, 0, -1)
+        sequence.SetDataNodeAtValue(node, f"{k / 4}")
+    path = tmp_path / "cine.seq.nrrd"
+    storage = slicer.vtkMRMLVolumeSequenceStorageNode()
+    storage.SetFileName(str(path))
+    assert storage.WriteData(sequence)
+
+    image = read_image([path], frames=True)
+    grey = pixels @ np.array([0.299, 0.587, 0.114]) if colour else pixels[..., 0]
+    assert np.allclose(image.array[0], grey.reshape(5, 4, 5), atol=1e-3)
+    assert image.spacing == pytest.approx((1.5, 0.3, 0.2))
+    matrix = vtkMatrix4x4()
+    sequence.GetNthDataNode(0).GetIJKToRASMatrix(matrix)
+    assert np.allclose(image.affine, [[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
+
+    for labels in (True, False):
+        values = np.random.default_rng(1).integers(0, 200, (5, 4, 5)).astype(np.uint8)
+        written = write_map(values, path, tmp_path, f"cine_{labels}", labels=labels)
+        storage = slicer.vtkMRMLVolumeSequenceStorageNode()
+        storage.SetFileName(str(written))
+        storage.SetScene(scene)
+        back = slicer.vtkMRMLSequenceNode()
+        assert storage.ReadData(back)
+        assert back.GetNumberOfDataNodes() == 5
+        assert back.GetIndexName() == "time"
+        assert back.GetIndexUnit() == "s"
+        for k in range(5):
+            node = back.GetNthDataNode(k)
+            assert back.GetNthIndexValue(k) == sequence.GetNthIndexValue(k)
+            assert node.IsA("vtkMRMLLabelMapVolumeNode") == labels
+            scalars = vtk_to_numpy(node.GetImageData().GetPointData().GetScalars())
+            assert scalars.dtype == np.uint8
+            assert np.array_equal(scalars, values[k].ravel())
+            for get in ("GetSpacing", "GetOrigin"):
+                assert getattr(node, get)() == pytest.approx(getattr(sequence.GetNthDataNode(k), get)())
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("four.nrrd", "time-series", "7 volumes"),
+        ("time.nrrd", "time-series", "7 volumes"),
+        ("list.seq.nrrd", "time-series", "7 volumes"),
+        ("four.nii.gz", "time-series", "7 volumes"),
+        ("four.mha", "time-series", "7 volumes"),
+        ("vector.nrrd", "vector-volume", "2 values per voxel"),
+        ("field.nii.gz", "vector-volume", "3 values per voxel"),
+        ("field.mha", "vector-volume", "3 values per voxel"),
+        ("over.seg.nrrd", "overlapping-segments", "label map"),
+    ],
+)
+def test_what_is_no_single_image_is_refused(tmp_path, name, code, words):
+    path, four = tmp_path / name, np.zeros((7, 3, 4, 5))
+    kinds = {
+        "four.nrrd": "domain " * 4,
+        "time.nrrd": "domain domain domain time",
+        "list.seq.nrrd": "domain " * 3 + "list",
+    }
+    if name in kinds:
+        write_nrrd(path, four, kinds[name], f"{SPACE} none")
+    elif name == "over.seg.nrrd":
+        layers = "Segmentation_ReferenceImageExtentOffset:=0 0 0\n"
+        write_nrrd(path, np.zeros((3, 4, 5, 2)), "list domain domain domain", f"none {SPACE}", layers)
+    elif name.startswith("four"):
+        sitk.WriteImage(sitk.GetImageFromArray(four.astype(np.int16), isVector=False), str(path))
+    else:
+        parts = 2 if name.startswith("vector") else 3
+        sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 4, 5, parts), np.float32), isVector=True), str(path))
+    with pytest.raises(SemiSegError) as caught:
+        read_image([path], frames=True)
+    assert caught.value.code == code
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [".nii.gz", ".mha"])
+def test_four_axes_of_single_slices_are_frames(tmp_path, kind):
+    path = tmp_path / f"cine{kind}"
+    sitk.WriteImage(sitk.GetImageFromArray(FRAMES, isVector=False), str(path))
+    image = read_image([path], frames=True)
+    assert np.array_equal(image.array[0], FRAMES[:, 0])
+    written = write_map(FRAMES[:, 0], path, tmp_path, "cine_labels")
+    assert written.name == f"cine_labels{kind}"
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(written))), FRAMES)
+
+
+def test_cropped_segmentation_goes_back_to_its_place(tmp_path):
+    image = oblique(3, (8, 9, 10))
+    labels = np.zeros((8, 9, 10), dtype=np.uint8)
+    labels[2:5, 3:8, 4:9] = 1
+    whole = sitk.GetImageFromArray(labels)
+    whole.CopyInformation(image)
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    sitk.WriteImage(whole[4:9, 3:8, 2:5], str(tmp_path / "a.seg.nrrd"))
+    affine = read_image([tmp_path / "a.nrrd"]).affine
+    assert np.array_equal(read_labels(tmp_path / "a.seg.nrrd", labels.shape, affine), labels)
+    for change in (lambda i: i.SetSpacing((9, 9, 9)), lambda i: i.SetOrigin((0, 0, 0))):
+        elsewhere = whole[4:9, 3:8, 2:5]
+        change(elsewhere)
+        sitk.WriteImage(elsewhere, str(tmp_path / "b.seg.nrrd"))
+        with pytest.raises(SemiSegError) as caught:
+            read_labels(tmp_path / "b.seg.nrrd", labels.shape, affine)
+        assert caught.value.code == "size-differs"
+
+
+def test_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    for kind in (".nrrd", ".nii.gz"):
+        sitk.WriteImage(oblique(0), str(tmp_path / f"a{kind}"))
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(gzip.GzipFile, "write", full)
+        with pytest.raises(SemiSegError) as caught:
+            write_map(np.zeros(SHAPE, dtype=np.uint8), tmp_path / f"a{kind}", tmp_path / "out", "a")
+        assert caught.value.code == "cannot-write"
+        assert not list((tmp_path / "out").iterdir())
+        monkeypatch.undo()
+
+
+def test_headers_of_other_files_are_none(tmp_path):
+    (tmp_path / "a.nii").write_bytes(bytes(400))
+    assert nifti.read_header(tmp_path / "a.nii") is None
+    (tmp_path / "a.nrrd").write_text("NRRD0004\nsizes: 0 3\n\n")
+    with pytest.raises(ValueError, match="sizes"):
+        nrrd.read_header(tmp_path / "a.nrrd")

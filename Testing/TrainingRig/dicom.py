@@ -1,0 +1,131 @@
+"""DICOM files as scanners write them: single slices, enhanced multi-frame files, ultrasound pictures and cine."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
+ENHANCED_CT, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.4.1"
+ULTRASOUND, CINE = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1"
+SEGMENTATION, REPORT = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.33"
+IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
+
+_ELEMENTS = {
+    "image_type": (0x00080008, "CS"), "sop_class": (0x00080016, "UI"), "sop_instance": (0x00080018, "UI"),
+    "modality": (0x00080060, "CS"), "description": (0x0008103E, "LO"), "patient": (0x00100010, "PN"),
+    "thickness": (0x00180050, "DS"), "regions": (0x00186011, "SQ"), "region_format": (0x00186012, "US"),
+    "region_type": (0x00186014, "US"), "units_x": (0x00186024, "US"), "units_y": (0x00186026, "US"),
+    "delta_x": (0x0018602C, "FD"), "delta_y": (0x0018602E, "FD"), "study": (0x0020000D, "UI"),
+    "series": (0x0020000E, "UI"), "series_number": (0x00200011, "IS"), "instance_number": (0x00200013, "IS"),
+    "position": (0x00200032, "DS"), "orientation": (0x00200037, "DS"), "plane_position": (0x00209113, "SQ"),
+    "plane_orientation": (0x00209116, "SQ"), "samples": (0x00280002, "US"), "photometric": (0x00280004, "CS"),
+    "planar": (0x00280006, "US"), "frame_count": (0x00280008, "IS"), "rows": (0x00280010, "US"),
+    "columns": (0x00280011, "US"), "spacing": (0x00280030, "DS"), "allocated": (0x00280100, "US"),
+    "stored": (0x00280101, "US"), "high_bit": (0x00280102, "US"), "signed": (0x00280103, "US"),
+    "intercept": (0x00281052, "DS"), "slope": (0x00281053, "DS"), "measures": (0x00289110, "SQ"),
+    "transformation": (0x00289145, "SQ"), "shared": (0x52009229, "SQ"), "frames": (0x52009230, "SQ"),
+    "pixels": (0x7FE00010, "OW"),
+}  # fmt: skip
+_BINARY = {"US": "<H", "FD": "<d"}
+
+
+def write(path: Path, pixels: np.ndarray | None, syntax: str = EXPLICIT, **attributes: Any) -> Path:
+    """Write one DICOM file.
+
+    Args:
+        path: file to write.
+        pixels: uint8, uint16 or int16: ``(Y, X)``, ``(Y, X, 3)``, ``(frames, Y, X)`` or ``(frames, Y, X, 3)``;
+            None leaves them out.
+        syntax: transfer syntax, `IMPLICIT` or `EXPLICIT`.
+        attributes: by the names above; a sequence is a list of dictionaries.
+    """
+    known: dict[str, Any] = {
+        "sop_class": CT,
+        "sop_instance": f"1.2.3.{zlib.crc32(str(path).encode())}",
+        "study": "1.2.3",
+    }
+    known.update({"series": "1.2.3.4", "series_number": 1, "instance_number": 1, "patient": "Nobody", "modality": "OT"})
+    if pixels is not None:
+        colour = pixels.shape[-1] == 3 and pixels.dtype == np.uint8
+        grid = pixels.shape[:-1] if colour else pixels.shape
+        bits = 8 * pixels.itemsize
+        known.update(samples=3 if colour else 1, photometric="RGB" if colour else "MONOCHROME2")
+        known.update(rows=grid[-2], columns=grid[-1], allocated=bits, stored=bits, high_bit=bits - 1)
+        known.update(signed=int(pixels.dtype.kind == "i"), pixels=pixels)
+        if colour:
+            known["planar"] = 0
+        if len(grid) == 3:
+            known["frame_count"] = grid[0]
+    known.update(attributes)
+    meta = _element(0x00020010, "UI", syntax, True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(128) + b"DICM" + meta + _data_set(known, syntax == EXPLICIT))
+    return path
+
+
+def write_slices(
+    folder: Path, volume: np.ndarray, affine: np.ndarray, pieces: Any = None, prefix: str = "", **attributes: Any
+) -> Path:
+    """Write the slices of a volume as a series whose file names say nothing of their order.
+
+    Args:
+        folder: where to.
+        volume: ``(Z, Y, X)``.
+        affine: 4x4, voxel indices (i, j, k) to LPS in mm.
+        pieces: the indices of the slices to write; None means all.
+        prefix: of the file names.
+        attributes: further attributes of every file.
+    """
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    directions = affine[:3, :3] / spacing
+    for k in range(len(volume)) if pieces is None else pieces:
+        place = {
+            "position": [*map(float, (affine @ [0, 0, k, 1])[:3])],
+            "orientation": [*directions[:, 0], *directions[:, 1]],
+            "spacing": [spacing[1], spacing[0]],
+            "thickness": spacing[2],
+        }
+        name = f"{prefix}{k * 7 % 11:02}-{k}"
+        write(folder / name, volume[k], **{**place, "instance_number": 100 - k, **attributes})
+    return folder
+
+
+def _data_set(attributes: dict[str, Any], explicit: bool) -> bytes:
+    elements = sorted((*_ELEMENTS[name], value) for name, value in attributes.items() if value is not None)
+    return b"".join(_element(tag, kind, value, explicit) for tag, kind, value in elements)
+
+
+def _element(tag: int, kind: str, value: Any, explicit: bool) -> bytes:
+    data = _value(kind, value, explicit)
+    data += (b"\0" if kind in ("UI", "OW", "SQ") else b" ") * (len(data) % 2)
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+    if not explicit:
+        return head + struct.pack("<L", len(data)) + data
+    if kind in ("SQ", "OW"):
+        return head + kind.encode() + bytes(2) + struct.pack("<L", len(data)) + data
+    return head + kind.encode() + struct.pack("<H", len(data)) + data
+
+
+def _value(kind: str, value: Any, explicit: bool) -> bytes:
+    if kind == "SQ":
+        items = [_data_set(item, explicit) for item in value]
+        # One item of stated length, the next of open length, as both occur.
+        return b"".join(
+            struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item
+            if at % 2 == 0
+            else struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF) + item + struct.pack("<HHL", 0xFFFE, 0xE00D, 0)
+            for at, item in enumerate(items)
+        )
+    if kind in _BINARY:
+        return struct.pack(_BINARY[kind], value)
+    if kind == "OW":
+        return np.ascontiguousarray(value).tobytes()
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    if kind == "DS":
+        parts = [f"{part:.10g}" for part in parts]
+    return "\\".join(map(str, parts)).encode()
