@@ -70,7 +70,8 @@ def pack(count: int = 2, spec: InputSpec = SPEC, temperature: float = 1.0, **mor
         ),
     }
     manifest = PackManifest(**{**fields, **more})
-    return Pack(manifest, [b.eval() for b in branches(count=count)], "# tiny\n")
+    built = branches(count=count, dims=manifest.input.spatial_dims)
+    return Pack(manifest, [b.eval() for b in built], "# tiny\n")
 
 
 def weights(run: Training) -> dict[str, torch.Tensor]:
