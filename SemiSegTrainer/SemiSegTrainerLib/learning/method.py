@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from SemiSegCervicalLib.errors import SemiSegError
 
 from .step import WeightedTerm
+
+UNLABELLED_VIEWS = ("weak", "strong")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Method:
         embedding_size: length of the projected image vectors; 0 for methods without image contrast.
         voxel_embedding: length of the projected voxel vectors; 0 for methods without voxel contrast.
         voxel_tap: the decoder's feature map that they are projected from.
+        ranked_by: the term whose loss of each branch, smoothed over iterations, tells the winner from the losers.
         cut_mix: share of the steps in which the strong view is mixed by CutMix.
     """
 
@@ -40,6 +44,7 @@ class Method:
     embedding_size: int = 0
     voxel_embedding: int = 0
     voxel_tap: str = "decoder-1"
+    ranked_by: str = "supervised"
     cut_mix: float = 0.0
 
     @property
@@ -55,6 +60,66 @@ class Method:
     def uses_unlabelled(self) -> bool:
         """True if any view shows undecided voxels."""
         return bool({*self.student_views, *self.teacher_views} - {"labelled"})
+
+    def without(self, names: Iterable[str]) -> Method:
+        """Return the method without some of its terms, and without the views and projectors that only they read.
+
+        Raises:
+            SemiSegError: there is no such term, or it is the one that learns from annotations.
+        """
+        chosen = set(names)
+        mine = [t.name for t in self.terms if t.name != self.ranked_by]
+        wrong = sorted(chosen - set(mine))
+        if wrong:
+            raise SemiSegError(
+                "unknown-term", f"The method {self.name} cannot do without {', '.join(wrong)}",
+                f"Leave out any of {', '.join(mine)}" if mine else "Choose another method", "settings",
+            )  # fmt: skip
+        if not chosen:
+            return self
+        terms = tuple(t for t in self.terms if t.name not in chosen)
+        reads = frozenset[str]().union(*(t.term.reads for t in terms))
+        return replace(
+            self,
+            name=f"{self.name} without {', '.join(n for n in mine if n in chosen)}",
+            terms=terms,
+            student_views=tuple(v for v in self.student_views if v in reads),
+            teacher_views=self.teacher_views if "teachers" in reads else (),
+            embedding_size=self.embedding_size if "embedding" in reads else 0,
+            voxel_embedding=self.voxel_embedding if "voxels" in reads else 0,
+        )
+
+    def seeing(self, view: str) -> Method:
+        """Return the method with students that see unlabelled cases in another view: ``weak`` or ``strong``.
+
+        Raises:
+            SemiSegError: there is no such view, or the method looks at labelled cases alone.
+        """
+        mine = [v for v in self.student_views if v != "labelled"]
+        if view not in UNLABELLED_VIEWS or not mine:
+            raise SemiSegError(
+                "unknown-view", f"The students of {self.name} cannot see unlabelled cases in the view {view!r}",
+                f"Choose {' or '.join(UNLABELLED_VIEWS)}, with a method that learns from unlabelled cases", "settings",
+            )  # fmt: skip
+        if mine == [view]:
+            return self
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(moved, value))
+            return view if value in mine else value
+
+        terms = []
+        for weighted in self.terms:
+            term: Any = weighted.term
+            names = {f.name for f in fields(term)} & {"view", "views"}
+            terms.append(replace(weighted, term=replace(term, **{n: moved(getattr(term, n)) for n in names})))
+        return replace(
+            self,
+            name=f"{self.name} on {view} views",
+            terms=tuple(terms),
+            student_views=tuple(dict.fromkeys(moved(self.student_views))),
+        )
 
 
 def method_names() -> list[str]:

@@ -1,12 +1,15 @@
-"""Where pseudo-labels come from."""
+"""Where pseudo-labels and prototypes come from. What leaves this file is detached: the stop-gradient is here alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from .reliability import ClassWise
 from .step import PseudoLabel, Step, undecided_weight
 from .targets import project
 
@@ -31,6 +34,11 @@ class Peer:
     sharpen: float = 1.0
     own: bool = False
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The weight averages, or the view that the peer looks at."""
+        return frozenset(("teachers" if self.averaged else self.view,))
+
     def __call__(self, step: Step, student: int, view: str) -> PseudoLabel:
         """Return the peers' mean for the student's view, projected onto what is annotated."""
         opinions = self._opinions(step)
@@ -47,12 +55,90 @@ class Peer:
     def _opinions(self, step: Step) -> list[Tensor]:
         if self.averaged:
             return [t[self.view] for t in step.teachers]
-        return [s[self.view].logits.detach().float().softmax(dim=1) for s in step.students]
+        return [step.probabilities(k, self.view).detach() for k in range(len(step.students))]
 
     def _sharpened(self, p: Tensor) -> Tensor:
-        if self.sharpen == 1.0:
-            return p
-        if self.sharpen == 0.0:
-            return torch.nn.functional.one_hot(p.argmax(dim=1), p.shape[1]).movedim(-1, 1).to(p.dtype)
-        powered = p.pow(1.0 / self.sharpen)
-        return powered / powered.sum(dim=1, keepdim=True).clamp_min(1e-9)
+        return hard(p) if self.sharpen == 0.0 else sharpened(p, self.sharpen)
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """What all branches together say of the student's own view, as hard labels, where that is reliable.
+
+    Attributes:
+        reliable: chooses the voxels; the others are ignored.
+    """
+
+    reliable: ClassWise = field(default_factory=ClassWise)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Nothing but the student's view."""
+        return frozenset()
+
+    def __call__(self, step: Step, student: int, view: str) -> PseudoLabel:
+        """Return the labels and the reliable voxels, the same for every student."""
+        return step.once((self, view), lambda: self._label(step, view))
+
+    def _label(self, step: Step, view: str) -> PseudoLabel:
+        seen = step.views[view]
+        opinions = [step.probabilities(k, view).detach() for k in range(len(step.students))]
+        mean = project(torch.stack(opinions).mean(dim=0), seen.possible)
+        labels = likeliest(mean)
+        reliable = self.reliable(mean, labels, undecided_weight(seen) > 0, step.progress)
+        return PseudoLabel(one_hot(labels, step.classes), reliable.to(torch.float32))
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The branch that does better on what is annotated teaches the others; nobody teaches it."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Nothing but the student's view."""
+        return frozenset()
+
+    def __call__(self, step: Step, student: int, view: str) -> PseudoLabel:
+        """Return the winner's probabilities for the student's own view; the winner itself is to ignore all of them."""
+        seen = step.views[view]
+        p = step.once((self, view), lambda: project(step.probabilities(step.winner, view).detach(), seen.possible))
+        weight = undecided_weight(seen)
+        return PseudoLabel(p, weight if student != step.winner else torch.zeros_like(weight))
+
+
+def class_prototypes(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Mean direction of each class's vectors, detached: prototypes are where vectors go, they do not come to them.
+
+    Args:
+        parts: unit vectors ``(N, E, *spatial)``, each with ``(N, C, *spatial)``, 1 where a voxel stands for the class.
+
+    Returns:
+        Unit vectors ``(C, E)``, zero without members, and bool ``(C,)``: the class has members.
+    """
+    sums = [(m.flatten(2) @ v.detach().flatten(2).transpose(1, 2)).sum(dim=0) for v, m in parts]
+    there = torch.stack([m.flatten(2).amax(dim=(0, 2)) > 0 for _, m in parts]).any(dim=0)
+    return functional.normalize(torch.stack(sums).sum(dim=0), dim=1), there
+
+
+def sharpened(p: Tensor, temperature: float) -> Tensor:
+    """``p^(1/T)``, renormalised over the classes: the softmax of logits divided by T."""
+    if temperature == 1.0:
+        return p
+    powered = p.pow(1.0 / temperature)
+    return powered / powered.sum(dim=1, keepdim=True).clamp_min(1e-9)
+
+
+def hard(p: Tensor) -> Tensor:
+    """Put all of the probability on the likeliest class."""
+    return one_hot(likeliest(p), p.shape[1]).to(p.dtype)
+
+
+def likeliest(p: Tensor) -> Tensor:
+    """Class of the highest probability: what argmax says; on a CPU ten times as fast over an axis that is not last."""
+    return p.max(dim=1).indices
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Turn class indices ``(N, *spatial)`` into float32 maps ``(N, C, *spatial)``."""
+    maps = torch.zeros((labels.shape[0], classes, *labels.shape[1:]), device=labels.device)
+    return maps.scatter_(1, labels.unsqueeze(1), 1.0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from SemiSegCervicalLib.engine.branch import BranchOutput
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from .schedules import Schedule
 from .targets import decided
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Step:
             and share their geometry.
         students: per branch, the output for each view it saw.
         teachers: per branch, detached probabilities ``(N, C, *spatial)`` of its weight average by view.
+        labelled_losses: per branch, the loss on what is annotated, smoothed over the iterations before this one.
     """
 
     progress: float
@@ -72,6 +76,34 @@ class Step:
     views: dict[str, View]
     students: list[dict[str, BranchOutput]] = field(default_factory=list)
     teachers: list[dict[str, Tensor]] = field(default_factory=list)
+    labelled_losses: tuple[float, ...] = ()
+    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def winner(self) -> int:
+        """The branch with the lowest smoothed labelled loss; the first while nothing is known."""
+        return min(range(len(self.labelled_losses)), key=self.labelled_losses.__getitem__, default=0)
+
+    def once(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """Return what `make` gives, computed by whoever asks first: terms share it, and one backward pass through it.
+
+        Args:
+            key: names the value among all of this step.
+            make: a function of this step alone.
+        """
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    def log_probabilities(self, branch: int, view: str) -> Tensor:
+        """Float32 log-softmax of a branch's logits, with gradient."""
+        logits = self.students[branch][view].logits
+        return self.once(("log_probabilities", branch, view), lambda: logits.float().log_softmax(dim=1))
+
+    def probabilities(self, branch: int, view: str) -> Tensor:
+        """Float32 softmax of a branch's logits, with gradient."""
+        log_p = self.log_probabilities(branch, view)
+        return self.once(("probabilities", branch, view), log_p.exp)
 
 
 @dataclass(frozen=True)
@@ -90,6 +122,10 @@ class PseudoLabel:
 class PseudoLabelSource(Protocol):
     """Where a student's targets come from. The source owns the stop-gradient."""
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """What the source needs besides the student's own view: views that students answer, or ``teachers``."""
+
     def __call__(self, step: Step, student: int, view: str) -> PseudoLabel:
         """Return the targets of branch `student` for `view`."""
 
@@ -99,14 +135,22 @@ class TermValue:
     """A term's loss and the number of voxels, pairs or images that it rests on.
 
     Without support the loss is an exact zero that still hangs on the graph.
+
+    Attributes:
+        per_branch: detached ``(branches,)``, the loss of each, from terms that can rank the branches.
     """
 
     loss: Tensor
     support: int
+    per_branch: Tensor | None = None
 
 
 class LossTerm(Protocol):
     """A pure function of a step."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What the term needs: views that students answer, ``teachers``, ``embedding``, ``voxels``."""
 
     def __call__(self, step: Step) -> TermValue:
         """Return the loss summed over the branches."""
@@ -121,9 +165,9 @@ class WeightedTerm:
     weight: Schedule
 
 
-def zero_of(tensor: Tensor) -> Tensor:
-    """Return 0 connected to the graph of `tensor`."""
-    return (tensor * 0.0).sum()
+def zero_of(*tensors: Tensor) -> Tensor:
+    """Return 0 connected to the graph of all `tensors`."""
+    return torch.stack([(t * 0.0).sum() for t in tensors]).sum()
 
 
 def undecided_weight(view: View) -> Tensor:

@@ -96,7 +96,7 @@ def possible_classes(labels: np.ndarray, classes: int, completeness: Completenes
 
 def membership(possible: Tensor, classes: int) -> Tensor:
     """Spread masks ``(N, *spatial)`` over a class axis: bool ``(N, C, *spatial)``, True where the class is possible."""
-    bits = torch.arange(classes, device=possible.device).view(1, -1, *(1,) * (possible.ndim - 1))
+    bits = torch.arange(classes, device=possible.device, dtype=possible.dtype).view(1, -1, *(1,) * (possible.ndim - 1))
     return (possible.unsqueeze(1) >> bits) & 1 == 1
 
 
@@ -120,7 +120,10 @@ def project(probabilities: Tensor, possible: Tensor) -> Tensor:
     Returns:
         ``(N, C, *spatial)``, zero outside the set; uniform over the set where it had no mass at all.
     """
-    allowed = membership(possible, probabilities.shape[1]).to(probabilities.dtype)
+    classes = probabilities.shape[1]
+    if not bool(informative(possible, classes).any()):  # unlabelled cases: nothing is impossible
+        return probabilities
+    allowed = membership(possible, classes).to(probabilities.dtype)
     kept = probabilities * allowed
     mass = kept.sum(dim=1, keepdim=True)
     return torch.where(mass > 1e-6, kept / mass.clamp_min(1e-6), allowed / allowed.sum(dim=1, keepdim=True))

@@ -1,13 +1,15 @@
-"""Students follow pseudo-labels."""
+"""Students follow pseudo-labels, or each other."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from ..step import PseudoLabel, PseudoLabelSource, Step, TermValue, zero_of
+from ..sources import sharpened
+from ..step import PseudoLabel, PseudoLabelSource, Step, TermValue, undecided_weight, zero_of
 
 
 def soft_dice(p: Tensor, target: PseudoLabel, smooth: float = 1e-5) -> Tensor:
@@ -28,9 +30,14 @@ def soft_dice(p: Tensor, target: PseudoLabel, smooth: float = 1e-5) -> Tensor:
     return (1.0 - (2.0 * overlap + smooth) / (size + smooth)).mean()
 
 
-def soft_cross_entropy(logits: Tensor, target: PseudoLabel) -> Tensor:
-    """Cross-entropy against soft targets, weighted mean over the voxels that count."""
-    loss = -(target.probabilities * logits.float().log_softmax(dim=1)).sum(dim=1)
+def soft_cross_entropy(log_p: Tensor, target: PseudoLabel) -> Tensor:
+    """Cross-entropy against soft targets, weighted mean over the voxels that count.
+
+    Args:
+        log_p: logarithms of the student's probabilities, ``(N, C, *spatial)``.
+        target: the pseudo-label with its weight.
+    """
+    loss = -(target.probabilities * log_p).sum(dim=1)
     return (target.weight * loss).sum() / target.weight.sum().clamp_min(1e-6)
 
 
@@ -39,7 +46,7 @@ class CrossSupervision:
     """Every branch follows what `source` says of an unlabelled view, by soft Dice and, if asked, cross-entropy.
 
     Attributes:
-        source: where the targets come from (system A: the other branch).
+        source: where the targets come from (system A: the other branch; system B: the consensus where it is reliable).
         view: the view on which the student answers.
         dice: weight of the squared soft Dice.
         cross_entropy: weight of the cross-entropy.
@@ -50,18 +57,98 @@ class CrossSupervision:
     dice: float = 1.0
     cross_entropy: float = 0.0
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The student's view and what the source needs."""
+        return self.source.reads | {self.view}
+
     def __call__(self, step: Step) -> TermValue:
         """Return the loss summed over branches; support in voxels of one branch."""
-        total, support = None, 0
+        losses, support = [], 0
         for student, outputs in enumerate(step.students):
-            logits = outputs[self.view].logits
             target = self.source(step, student, self.view)
             support = int((target.weight > 0).sum())
-            loss = zero_of(logits)
-            if support and self.dice:
-                loss = loss + self.dice * soft_dice(logits.float().softmax(dim=1), target)
-            if support and self.cross_entropy:
-                loss = loss + self.cross_entropy * soft_cross_entropy(logits, target)
-            total = loss if total is None else total + loss
-        assert total is not None
-        return TermValue(torch.as_tensor(total), support)
+            if not support:
+                losses.append(zero_of(outputs[self.view].logits))
+                continue
+            if self.dice:
+                losses.append(self.dice * soft_dice(step.probabilities(student, self.view), target))
+            if self.cross_entropy:
+                log_p = step.log_probabilities(student, self.view)
+                losses.append(self.cross_entropy * soft_cross_entropy(log_p, target))
+        return TermValue(torch.stack(losses).sum(), support)
+
+
+@dataclass(frozen=True)
+class RectifiedSupervision:
+    """A student follows a teacher's sharpened opinion, less where the two are far apart.
+
+    ``mean_v [e^(-KL_v) CE(p, q_T) + beta KL_v]``, KL_v = KL(q || p), q_T = q^(1/T) renormalised: the softmax of the
+    teacher's logits over T. The weight e^(-KL_v) is a number and not a way to lower the loss. Corrected form of the
+    KL-rectified supervision of arXiv:2505.17690, where T had no effect and one branch always taught the other.
+
+    Attributes:
+        source: the teacher (system B: the winner, which teaches the losers alone); students whose target has no weight
+            anywhere are left out.
+        view: the view on which the student answers.
+        temperature: T.
+        beta: weight of the divergence itself.
+    """
+
+    source: PseudoLabelSource
+    view: str = "weak"
+    temperature: float = 0.5
+    beta: float = 1.0
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The student's view and what the source needs."""
+        return self.source.reads | {self.view}
+
+    def __call__(self, step: Step) -> TermValue:
+        """Return the loss summed over the students that have a teacher; support in voxels of one of them."""
+        losses, support = [], 0
+        for student in range(len(step.students)):
+            target = self.source(step, student, self.view)
+            count = int((target.weight > 0).sum())
+            if count:
+                losses.append(self._loss(step.log_probabilities(student, self.view), target))
+                support = count
+        if not losses:
+            return TermValue(zero_of(*(o[self.view].logits for o in step.students)), 0)
+        return TermValue(torch.stack(losses).sum(), support)
+
+    def _loss(self, log_p: Tensor, target: PseudoLabel) -> Tensor:
+        q = target.probabilities
+        divergence = torch.xlogy(q, q).sum(dim=1) - (q * log_p).sum(dim=1)
+        entropy = -(sharpened(q, self.temperature) * log_p).sum(dim=1)
+        loss = (-divergence.detach()).exp() * entropy + self.beta * divergence
+        return (target.weight * loss).sum() / target.weight.sum()
+
+
+@dataclass(frozen=True)
+class CosineAgreement:
+    """Branches point the same way: ``mean_v [1 - cos(p_i(v), p_j(v))]`` over pairs of branches, gradient to both.
+
+    Attributes:
+        view: whose undecided voxels count.
+    """
+
+    view: str = "weak"
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The view on which branches agree."""
+        return frozenset((self.view,))
+
+    def __call__(self, step: Step) -> TermValue:
+        """Return the mean over pairs; support in voxels."""
+        weight = undecided_weight(step.views[self.view])
+        support = int(weight.sum())
+        p = [step.probabilities(k, self.view) for k in range(len(step.students))]
+        pairs = list(combinations(range(len(p)), 2))
+        if not support or not pairs:
+            return TermValue(zero_of(*p), 0)
+        squares = [q.square().sum(dim=1) for q in p]
+        losses = [1.0 - (p[i] * p[j]).sum(dim=1) * (squares[i] * squares[j]).rsqrt() for i, j in pairs]
+        return TermValue((weight * torch.stack(losses).mean(dim=0)).sum() / support, support)

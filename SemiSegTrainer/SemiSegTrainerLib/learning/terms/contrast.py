@@ -1,13 +1,16 @@
-"""Contrast of whole images between branches."""
+"""Contrast of whole images between branches, and of voxels against what stands for their class."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..step import Step, TermValue, zero_of
+from ..sources import class_prototypes, likeliest, one_hot
+from ..step import PseudoLabelSource, Step, TermValue, undecided_weight, zero_of
+from ..targets import decided, membership
 
 
 def info_nce(anchors: Tensor, keys: Tensor, same: Tensor, temperature: float) -> Tensor:
@@ -46,13 +49,18 @@ class ImageContrast:
     views: tuple[str, ...] = ("labelled", "weak")
     temperature: float = 0.07
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The views, and the projected images."""
+        return frozenset((*self.views, "embedding"))
+
     def __call__(self, step: Step) -> TermValue:
         """Return half the sum over ordered pairs of branches; support = images with at least one negative."""
         cases = torch.cat([step.views[v].cases for v in self.views])
         embeddings = [torch.cat([o[v].embedding for v in self.views]) for o in step.students]  # type: ignore[misc]
         same = cases[:, None] == cases[None, :]
         support = int((~same).any(dim=1).sum())
-        total = sum((zero_of(e) for e in embeddings), torch.zeros((), device=cases.device))
+        total = zero_of(*embeddings)
         if not support or len(embeddings) < 2:
             return TermValue(total, 0)
         for i, anchors in enumerate(embeddings):
@@ -60,3 +68,70 @@ class ImageContrast:
                 if i != j:
                     total = total + 0.5 * info_nce(anchors, keys, same, self.temperature)
         return TermValue(total, support)
+
+
+def at_centres(maps: Tensor, shape: Sequence[int]) -> Tensor:
+    """Pick from ``(N, ..., *spatial)`` the voxel at the centre of each cell of a coarser grid of `shape`."""
+    fine = maps.shape[-len(shape) :]
+    for axis, (n, m) in enumerate(zip(fine, shape, strict=True), start=maps.ndim - len(shape)):
+        maps = maps.index_select(axis, torch.arange(n // m // 2, n, n // m, device=maps.device))
+    return maps
+
+
+@dataclass(frozen=True)
+class PrototypeContrast:
+    """Unreliable voxels go to the prototype of their class, and away from those of the others.
+
+    ``-log softmax_c(f(v) mu_c / T)`` at the voxel's label c, f = the branch's projected voxel, mu_c = the mean
+    direction of the class's reliable and annotated voxels. Every class counts equally, however many voxels it has.
+    Corrected form of the prototype contrast of arXiv:2505.17690, which drew the prototypes of different classes
+    together and reached no weight.
+
+    Attributes:
+        source: labels, and by its weight which voxels are reliable; the undecided ones without weight are drawn.
+        view: the unlabelled view.
+        labelled: the view whose annotated voxels stand for their class as well.
+        temperature: T.
+    """
+
+    source: PseudoLabelSource
+    view: str = "weak"
+    labelled: str = "labelled"
+    temperature: float = 0.1
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Both views, the projected voxels, and what the source needs."""
+        return self.source.reads | {self.view, self.labelled, "voxels"}
+
+    def __call__(self, step: Step) -> TermValue:
+        """Return the loss summed over branches; support in drawn voxels of one branch."""
+        losses, support = [], 0
+        for student, outputs in enumerate(step.students):
+            voxels, known = outputs[self.view].voxels, outputs[self.labelled].voxels
+            assert voxels is not None
+            assert known is not None
+            loss, support = self._loss(step, student, voxels, known)
+            losses.append(loss)
+        return TermValue(torch.stack(losses).sum(), support)
+
+    def _loss(self, step: Step, student: int, voxels: Tensor, known: Tensor) -> tuple[Tensor, int]:
+        target, seen = self.source(step, student, self.view), step.views[self.view]
+        grid = voxels.shape[2:]
+        labels = one_hot(likeliest(at_centres(target.probabilities, grid)), step.classes)
+        reliable = at_centres(target.weight, grid).unsqueeze(1) > 0
+        possible = at_centres(step.views[self.labelled].possible, known.shape[2:])
+        annotated = membership(possible, step.classes) & decided(possible).unsqueeze(1)
+        prototypes, there = class_prototypes([(voxels, labels * reliable), (known, annotated.to(labels.dtype))])
+        undecided = at_centres(undecided_weight(seen), grid).unsqueeze(1) > 0
+        drawn = labels * (undecided & ~reliable) * there.view(1, -1, *(1,) * len(grid))
+        counts = drawn.sum((0, *range(2, drawn.ndim)))
+        support = int(counts.sum() * (there.sum() > 1))
+        if not support:
+            return zero_of(voxels), 0
+        similarity = (prototypes @ voxels.flatten(2)).view_as(labels) / self.temperature
+        # Far below every similarity, and finite: a class without a prototype takes no probability.
+        absent = (~there).to(similarity.dtype) * -1e4
+        log_p = (similarity + absent.view(1, -1, *(1,) * len(grid))).log_softmax(dim=1)
+        each = -(drawn * log_p).sum((0, *range(2, drawn.ndim))) / counts.clamp_min(1.0)
+        return each.sum() / (counts > 0).sum(), support

@@ -1,4 +1,4 @@
-"""What the annotations say: cross-entropy and Dice on set-valued targets."""
+"""What the annotations say: cross-entropy and Dice on set-valued targets, and where the branches differ from them."""
 
 from __future__ import annotations
 
@@ -76,16 +76,63 @@ class Supervised:
     views: tuple[str, ...] = ("labelled",)
     dice: float = 1.0
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The views on which annotations count."""
+        return frozenset(self.views)
+
     def __call__(self, step: Step) -> TermValue:
-        """Return the loss summed over branches; support in voxels of one branch."""
-        total, support = None, 0
+        """Return the loss summed over branches, and of each; support in voxels of one branch."""
+        losses, support = [], 0
         for outputs in step.students:
-            support = 0
+            parts, support = [], 0
             for name in self.views:
                 possible = step.views[name].possible
                 entropy, count = set_cross_entropy(outputs[name].logits, possible)
-                loss = (entropy + self.dice * set_dice(outputs[name].logits, possible)) / (1.0 + self.dice)
-                total = loss if total is None else total + loss
+                parts.append((entropy + self.dice * set_dice(outputs[name].logits, possible)) / (1.0 + self.dice))
                 support += count
-        assert total is not None
-        return TermValue(total, support)
+            losses.append(torch.stack(parts).sum())
+        each = torch.stack(losses)
+        return TermValue(each.sum(), support, each.detach())
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Where the branches are sure of different segments, one of them errs: there each moves to the annotation.
+
+    ``M_k = sum_v m(v) 1/2 sum_c (p_kc(v) - y_c(v))^2 / sum_v m(v)``, m(v) = 1 where the confident labels (the argmax
+    where its probability reaches `confidence` and it is a segment, else none) are not the same in all branches. With
+    one segment this is the XOR of the confident masks and ``(p_k - y)^2`` of Wang et al., MCF, CVPR 2023; with
+    several, it is the union of the XORs of all segments.
+
+    Attributes:
+        view: whose decided voxels are looked at.
+        confidence: least probability of a confident label.
+    """
+
+    view: str = "labelled"
+    confidence: float = 0.6
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The view whose annotations are compared."""
+        return frozenset((self.view,))
+
+    def __call__(self, step: Step) -> TermValue:
+        """Return the loss summed over branches; support in voxels at which they differ."""
+        seen = step.views[self.view]
+        p = [step.probabilities(k, self.view) for k in range(len(step.students))]
+        sure = [_confident(q, self.confidence) for q in p]
+        differ = torch.stack([s != sure[0] for s in sure]).any(dim=0) & decided(seen.possible) & seen.inside
+        support = int(differ.sum())
+        if not support:
+            return TermValue(zero_of(*p), 0)
+        # Mistakes are few: to pick them out costs less than to carry every voxel along.
+        y = membership(seen.possible[differ].unsqueeze(0), step.classes)[0].T.to(p[0].dtype)
+        errors = [(q.movedim(1, -1)[differ] - y).square().sum() for q in p]
+        return TermValue(0.5 * torch.stack(errors).sum() / support, support)
+
+
+def _confident(p: Tensor, confidence: float) -> Tensor:
+    highest, label = p.detach().max(dim=1)
+    return torch.where(highest >= confidence, label, 0)

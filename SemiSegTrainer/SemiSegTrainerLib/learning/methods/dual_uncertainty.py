@@ -1,0 +1,30 @@
+"""System B: two networks agree on what they are sure of together, and the better one teaches the other."""
+
+from ..method import Method
+from ..schedules import Constant, SigmoidRamp
+from ..sources import Consensus, Winner
+from ..step import WeightedTerm
+from ..terms.agreement import CosineAgreement, CrossSupervision, RectifiedSupervision
+from ..terms.contrast import PrototypeContrast
+from ..terms.supervised import Mistakes, Supervised
+
+# The reliable sets belong to the run, not to a term: both terms that read them get the same ones, computed once.
+CONSENSUS = Consensus()
+
+METHOD = Method(
+    name="dual_uncertainty",
+    title="Dual networks with uncertainty (B)",
+    use="Few labelled volumes and many unlabelled ones.",
+    source="Lu, Wu, Kateb, Chaddad, arXiv:2505.17690 and 2509.13084; terms without effect in the public code made "
+    "effective, roles smoothed, reliability by class.",
+    student_views=("labelled", "weak"),
+    voxel_embedding=32,
+    terms=(
+        WeightedTerm("supervised", Supervised(), Constant(1.0)),
+        WeightedTerm("mistake", Mistakes(), Constant(0.25)),
+        WeightedTerm("cross", CrossSupervision(CONSENSUS, dice=0.5, cross_entropy=0.5), SigmoidRamp(1.0, end=0.4)),
+        WeightedTerm("rectified", RectifiedSupervision(Winner()), SigmoidRamp(0.1, end=0.4)),
+        WeightedTerm("agreement", CosineAgreement(), SigmoidRamp(0.1, end=0.4)),
+        WeightedTerm("prototype", PrototypeContrast(CONSENSUS), SigmoidRamp(0.1, end=0.4)),
+    ),
+)

@@ -1,0 +1,78 @@
+"""Which voxels of a view may teach: class by class, those that the branches are surest of together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from SemiSegCervicalLib.engine.uncertainty import entropy
+from torch import Tensor
+
+from .schedules import SigmoidRamp
+
+# The upper half of a float32 of [0, 1]: a logarithmic scale of bins less than one percent wide.
+_BINS = 0x3F80 + 1
+
+
+def class_quantiles(values: Tensor, labels: Tensor, counted: Tensor, classes: int, share: float) -> Tensor:
+    """Quantile of `values` within each class, by one count over logarithmic bins instead of a sort per class.
+
+    Args:
+        values: float32 in [0, 1], any shape.
+        labels: class indices of the same shape.
+        counted: bool of the same shape; other values do not count.
+        classes: number of classes C.
+        share: the quantile's order, 0 to 1.
+
+    Returns:
+        ``(C,)``: at least `share` of a class's values are not above it, and it exceeds the exact quantile by less than
+        one percent; 0 for a class without values.
+    """
+    bins = values.detach().float().clamp(0.0, 1.0).contiguous().view(torch.int32) >> 16
+    places = torch.where(counted, labels * _BINS + bins, classes * _BINS)
+    counts = torch.bincount(places.flatten(), minlength=classes * _BINS + 1)[:-1].view(classes, _BINS)
+    summed = counts.cumsum(dim=1)
+    wanted = (summed[:, -1:] * share).ceil()
+    limit = (summed < wanted).sum(dim=1)
+    edge = (((limit + 1) << 16) - 1).to(torch.int32).view(torch.float32)
+    return torch.where(summed[:, -1] > 0, edge, 0.0)
+
+
+@dataclass(frozen=True)
+class ClassWise:
+    """Reliable are, of the voxels with label c, the surest share, as long as they are sure enough.
+
+    ``R_c = {v: label = c, u(v) <= quantile_q(u | label = c), u(v) <= cap}``, u = normalised entropy of the mean. A
+    quantile over all voxels would keep hardly anything but background where the organ is small.
+
+    Attributes:
+        first: share q of a class's voxels at the start of the run.
+        last: share q from `end` on.
+        end: share of the run over which q rises.
+        cap: largest entropy, as a share of that of an even choice between two classes, which must never teach.
+    """
+
+    first: float = 0.5
+    last: float = 0.9
+    end: float = 0.4
+    cap: float = 0.75
+
+    def __call__(self, probabilities: Tensor, labels: Tensor, counted: Tensor, progress: float) -> Tensor:
+        """Return a bool map ``(N, *spatial)``.
+
+        Args:
+            probabilities: ``(N, C, *spatial)``, detached.
+            labels: ``(N, *spatial)``, their argmax.
+            counted: bool ``(N, *spatial)``: the voxels in question.
+            progress: share of the run that is done.
+
+        Raises:
+            ValueError: they are not probabilities.
+        """
+        classes = probabilities.shape[1]
+        u = entropy(probabilities)
+        share = self.first + SigmoidRamp(self.last - self.first, end=self.end)(progress)
+        limits = class_quantiles(u, labels, counted, classes, share)
+        limits = limits.clamp_max(self.cap * math.log(2.0) / math.log(classes))
+        return counted & (u <= limits[labels])
