@@ -43,6 +43,39 @@ class Pack:
         """Number of classes, background included."""
         return len(self.manifest.classes) + 1
 
+    def reading(self, present: Sequence[int]) -> Pack:
+        """Return the model for cases that have only some of its modalities: without the branches that need more.
+
+        Args:
+            present: indices of the modalities that a case has, ascending.
+
+        Returns:
+            A pack whose input is those modalities, with the same branch modules; this one if nothing is missing.
+
+        Raises:
+            ValueError: no branch is left.
+        """
+        names = self.manifest.input.modalities
+        if tuple(present) == tuple(range(len(names))):
+            return self
+        place = {index: at for at, index in enumerate(present)}
+        specs = self.manifest.branches
+        kept = [k for k, spec in enumerate(specs) if set(spec.modalities) <= place.keys()]
+        if not kept:
+            raise ValueError(f"no branch reads {present} alone")
+        temperatures = tuple(self.manifest.calibration.temperatures[k] for k in kept)
+        manifest = self.manifest.model_copy(
+            update={
+                "input": self.manifest.input.model_copy(update={"modalities": tuple(names[i] for i in present)}),
+                "branches": tuple(
+                    specs[k].model_copy(update={"modalities": tuple(place[m] for m in specs[k].modalities)})
+                    for k in kept
+                ),
+                "calibration": self.manifest.calibration.model_copy(update={"temperatures": temperatures}),
+            }
+        )
+        return Pack(manifest, [self.branches[k] for k in kept], self.card)
+
 
 def read_manifest(path: Path) -> PackManifest:
     """Read and check ``model.json`` of a pack, and that the pack holds nothing but what a model consists of.

@@ -1,0 +1,162 @@
+"""What `semiseg predict` takes: DICOM, sequences, and cases of several modalities of which some may be missing."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PIL import Image
+from SemiSegCervicalLib.engine.files import read_image, read_labels
+from SemiSegCervicalLib.engine.pack import save_pack
+from SemiSegCervicalLib.engine.predict import Predictor
+from SemiSegCervicalLib.engine.schema import BranchSpec, InputSpec
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegTrainerLib.cli.app import run
+from SemiSegTrainerLib.cli.cases import gather_cases, parse_case
+from TrainingRig import cases, dicom, parts
+
+NAMES = ("flair", "t1post", "T1,post")
+
+
+def two_modalities(first=(0,), second=(1,), names=("flair", "t1post")):
+    branches = tuple(
+        BranchSpec(file=f"branch-{i}.safetensors", architecture=name, arguments=arguments, modalities=reads)
+        for i, ((name, arguments), reads) in enumerate(zip(parts.TINY, (first, second), strict=True), 1)
+    )
+    return parts.pack(spec=InputSpec(modalities=names, size=cases.SIZE), branches=branches)
+
+
+def pictures(folder, *names):
+    for seed, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(cases.draw(seed)[0]).save(folder / name)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path, "a.png", "b.png", "x=y.png", "flair=a.png", "c,d=e.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "stem", "found"),
+    [
+        ("flair=a.png,t1post=b.png", "a", {0: "a.png", 1: "b.png"}),
+        ("t1post=b.png,FLAIR=a.png", "b", {0: "a.png", 1: "b.png"}),
+        ("flair=a.png,T1,post=b.png", "a", {0: "a.png", 2: "b.png"}),
+        ("flair=x=y.png", "x=y", {0: "x=y.png"}),
+        ("flair=c,d=e.png,t1post=a.png", "c,d=e", {0: "c,d=e.png", 1: "a.png"}),
+    ],
+)
+def test_modalities_by_name(folder, text, stem, found):
+    manifest = two_modalities(names=NAMES).manifest
+    case = parse_case(text, manifest)
+    assert case.stem == stem
+    assert dict(zip(case.modalities, map(str, case.paths), strict=True)) == found
+
+
+def test_a_name_with_an_equal_sign_is_a_file_where_there_is_one(folder):
+    manifest = parts.pack().manifest
+    assert [c.stem for c in gather_cases(["x=y.png", "flair=a.png"], "test", manifest)] == ["x=y", "flair=a"]
+    assert parse_case("ultrasound=a.png", manifest).paths[0].name == "a.png"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("a.png", "which-modality", "flair=FILE,t1post=FILE"),
+        ("fliar=a.png", "unknown-modality", "'fliar'"),
+        ("some/where=a.png", "unknown-modality", "'some/where'"),
+        ("flair=a.png,t2=b.png", "unknown-modality", "flair and t1post"),
+        ("flair=a.png,flair=b.png", "bad-input", "flair twice"),
+        ("flair=,t1post=b.png", "bad-input", "no file for flair"),
+        ("t1post=a.png", "missing-modality", "lacks flair"),
+        ("flair=none.png,t1post=a.png", "missing-file", "none.png"),
+    ],
+)
+def test_bad_cases_are_named(folder, text, code, words):
+    with pytest.raises(SemiSegError) as caught:
+        gather_cases([text], "test", two_modalities((0,), (0, 1)).manifest)
+    assert caught.value.code == code
+    assert words in str(caught.value)
+
+
+def test_missing_modality_drops_its_branch(folder):
+    model = two_modalities()
+    save_pack(folder / "two", model)
+    pictures(folder, "case1/f.png", "case1/t.png", "case2/g.png", "case3/h.png")
+    inputs = ["flair=case1/f.png,t1post=case1/t.png", "t1post=case2/g.png", "flair=case3/h.png"]
+    assert run(["predict", "two.semiseg", *inputs, "--out", "out", "--uncertainty"]) == 0
+    rows = json.loads((folder / "out" / "summary.json").read_text())["cases"]
+    assert [row.get("modalities") for row in rows] == [None, ["t1post"], ["flair"]]
+    assert [row["labels"] for row in rows] == ["f_labels.png", "g_labels.png", "h_labels.png"]
+    alone = model.reading([1])
+    assert alone.manifest.input.modalities == ("t1post",)
+    assert alone.manifest.branches[0].modalities == (0,)
+    assert alone.branches == [model.branches[1]]
+    result = Predictor(alone, "cpu").predict(read_image([folder / "case2" / "g.png"]))
+    assert result.disagreement is None
+    assert np.array_equal(read_labels(folder / "out" / "g_labels.png"), result.labels)
+    assert model.reading([0, 1]) is model
+    with pytest.raises(ValueError, match="no branch"):
+        two_modalities((0, 1), (0, 1)).reading([1])
+
+
+def test_missing_modality_of_a_datalist(folder):
+    save_pack(folder / "two", two_modalities())
+    for names, images, expected in (
+        (["t1post"], ["b.png"], ["t1post"]),
+        (["t1post", "flair"], ["b.png", "a.png"], None),
+        (["red", "green"], ["a.png", "b.png"], None),
+    ):
+        content = {"modality": dict(enumerate(names)), "labels": cases.LABELS, "test": [{"image": images, "id": "c"}]}
+        path = cases.write_datalist(folder, content)
+        out = folder / "-".join(names)
+        assert run(["predict", "two.semiseg", str(path), "--out", str(out)]) == 0
+        assert json.loads((out / "summary.json").read_text())["cases"][0].get("modalities") == expected
+    by_name, by_place = (read_labels(folder / n / "c_labels.png") for n in ("t1post-flair", "red-green"))
+    assert np.array_equal(by_name, by_place), "a.png is flair in both"
+    cases.write_datalist(folder, {**content, "modality": {"0": "red"}, "test": [{"image": "a.png"}]})
+    with pytest.raises(SemiSegError) as caught:
+        gather_cases([str(path)], "test", two_modalities().manifest)
+    assert caught.value.code == "wrong-modalities"
+
+
+def test_dicom_and_sequences(tmp_path):
+    model = str(save_pack(tmp_path / "tiny", parts.pack()))
+    stack = np.stack([cases.draw(k)[0] for k in range(3)])
+    place = np.diag([0.5, 0.5, 3.0, 1.0])
+    dicom.write_slices(tmp_path / "scan.v1", stack, place)
+    dicom.write(tmp_path / "cine.dcm", stack, sop_class=dicom.CINE)
+    dicom.write(tmp_path / "1.2.3", stack[0], sop_class=dicom.ULTRASOUND)
+    inputs = [str(tmp_path / name) for name in ("scan.v1", "cine.dcm", "1.2.3")]
+    out = tmp_path / "out"
+    assert run(["predict", model, *inputs, "--out", str(out), "--as-frames", "--uncertainty"]) == 0
+    names = {"scan.v1_labels.nrrd", "cine_labels.seq.nrrd", "1.2.3_labels.nrrd"}
+    assert {path.name for path in out.glob("*_labels*")} == names
+    maps = {name: read_labels(out / name) for name in names}
+    assert np.array_equal(maps["scan.v1_labels.nrrd"], maps["cine_labels.seq.nrrd"])
+    assert np.mean(maps["1.2.3_labels.nrrd"] == maps["cine_labels.seq.nrrd"][0]) > 0.999
+    assert sitk.ReadImage(str(out / "scan.v1_labels.nrrd")).GetSpacing() == pytest.approx((0.5, 0.5, 3))
+    assert read_image([out / "cine_uncertainty.seq.nrrd"], frames=True).array.max() > 1, "0 to 255"
+    rows = json.loads((out / "summary.json").read_text())["cases"]
+    assert [len(row.get("frames", ())) for row in rows] == [3, 3, 0]
+    # The written sequence is an input again.
+    again = tmp_path / "again"
+    assert run(["predict", model, str(out / "cine_uncertainty.seq.nrrd"), "--out", str(again), "--as-frames"]) == 0
+    assert read_labels(again / "cine_uncertainty_labels.seq.nrrd").shape == stack.shape
+
+
+def test_inputs_that_make_no_image(tmp_path, capfd):
+    model = str(save_pack(tmp_path / "tiny", parts.pack()))
+    (tmp_path / "empty").mkdir()
+    dicom.write(tmp_path / "cine.dcm", np.zeros((3, 8, 9), dtype=np.uint8), sop_class=dicom.CINE)
+    for name, says in (("empty", "no DICOM images"), ("cine.dcm", "--as-frames")):
+        assert run(["predict", model, str(tmp_path / name), "--out", str(tmp_path / "out")]) == 2
+        lines = capfd.readouterr().err.strip().splitlines()
+        assert len(lines) == 1
+        assert says in lines[0]
+        assert not (tmp_path / "out").exists()
