@@ -1,9 +1,9 @@
 """What does learning from unlabelled images gain? Every method with the same networks, augmentation and budget.
 
-    python3 Testing/run.py bench learning --data DIR [--plan final|partial|choices] [--seeds 0 1 2]
-        [--iterations N] [--size 96x160]
+    python3 Testing/run.py bench learning --data DIR [--plan final|partial|choices|volumes|ablation|slices]
+        [--seeds 0 1 2] [--iterations N] [--size 96x160] [--spacing MM]
 
-DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`). Rows that are already in results/learning.json at the
+DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`, `DIR/la/datalist.json`). Rows that are already in results/learning.json at the
 same budget are skipped, so an interrupted benchmark goes on. Test cases are predicted once per finished run by its last
 weight average; nothing is chosen by them.
 """
@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -28,7 +29,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from SemiSegCervicalLib.engine.files import write_atomically
+from SemiSegCervicalLib.engine.files import read_labels, write_atomically
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegTrainerLib.learning.datalist import read_datalist
@@ -38,9 +39,28 @@ from SemiSegTrainerLib.learning.training import Settings, versions
 
 RESULTS = Path(__file__).parent / "results"
 
-# set, datalist, method, changes of the datalist. `choices` never looks at the test images: each fold learns from five
-# of the 25 labelled training images and is measured on the other twenty.
+# Iterations, networks' grid (3D: window) and spacing in mm that a set is trained with unless asked otherwise. The atrium
+# at half its resolution, with half the literature's window of 80 x 112 x 112: what two CPU cores can afford.
+BUDGETS: dict[str, tuple[int, tuple[int, ...], float | None]] = {
+    "fugc": (800, (96, 160), None),
+    "la": (500, (40, 56, 56), 1.25),
+}
+SHARES = {"half-one-lip": 0.5, "half-one-lip-as-background": 0.5, "half-left-out": 0.5, "slices-8": 0.125}
+B_TERMS = ("mistake", "cross", "rectified", "agreement", "prototype")
+
+# set, datalist, method (with the terms that it does without), changes of the datalist. `choices` never looks at the test
+# images: each fold learns from five of the 25 labelled training images and is measured on the other twenty.
 PLANS = {
+    "volumes": [
+        ("la", "datalist.json", "supervised", "full"),
+        ("la", "datalist.json", "dual_uncertainty", "full"),
+    ],
+    "ablation": [("la", "datalist.json", f"dual_uncertainty without {term}", "full") for term in B_TERMS],
+    "slices": [
+        ("la", "datalist.json", "supervised", "full"),
+        ("la", "datalist.json", "supervised", "slices-8"),
+        ("la", "datalist.json", "dual_uncertainty", "slices-8"),
+    ],
     "choices": [
         ("fugc", "datalist.json", method, f"fold-{k}")
         for k in range(5)
@@ -67,34 +87,56 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
     parser.add_argument("--plan", choices=PLANS, default="final")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--iterations", type=int, default=800)
-    parser.add_argument("--size", default="96x160", help="the networks' grid, rows x columns")
+    parser.add_argument("--iterations", type=int, help="of a run; by default the set's own")
+    parser.add_argument("--size", help="the networks' grid, rows x columns, or window; by default the set's own")
+    parser.add_argument("--spacing", type=float, help="voxels of volumes in mm; by default the set's own")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--keep", type=Path, help="folder for the trained models, which are thrown away otherwise")
     arguments = parser.parse_args()
     if arguments.data is None:
         parser.error("say where the expanded data sets are: --data DIR, or SEMISEG_DATA")
-    size = [int(n) for n in arguments.size.split("x")]
-    for name, datalist, method, labels in PLANS[arguments.plan]:
-        for seed in arguments.seeds:
-            key = {"set": name, "datalist": datalist, "method": method, "labels": labels, "seed": seed}
-            run_row(arguments.data, {**key, "iterations": arguments.iterations, "size": size}, arguments.device)
+    for seed in arguments.seeds:
+        for name, datalist, method, labels in PLANS[arguments.plan]:
+            iterations, size, spacing = BUDGETS[name]
+            if arguments.size:
+                size = tuple(int(n) for n in arguments.size.split("x"))
+            key = {
+                "set": name,
+                "datalist": datalist,
+                "method": method,
+                "labels": labels,
+                "seed": seed,
+                "iterations": arguments.iterations or iterations,
+                "size": list(size),
+                "spacing": arguments.spacing or spacing,
+            }
+            run_row(arguments.data, key, arguments.device, arguments.keep)
 
 
-def run_row(data: Path, key: dict[str, Any], device: str) -> None:
+def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None) -> None:
     """Train and test once, unless the results hold this run already.
 
     Args:
         data: the expanded data sets.
-        key: set, datalist, method, labels, seed, iterations, size: what tells runs apart.
+        key: set, datalist, method, labels, seed, iterations, size, spacing: what tells runs apart.
         device: where to train.
+        keep: folder for the model.
     """
-    if any(all(r[k] == v for k, v in key.items()) for r in read_results()["runs"]):
+    if any(all(r.get(k) == v for k, v in key.items()) for r in read_results()["runs"]):
         return
     print(", ".join(f"{k} {v}" for k, v in key.items()), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         listed = change_labels(data / key["set"] / key["datalist"], key["labels"], Path(folder))
-        settings = Settings(iterations=key["iterations"], seed=key["seed"])
-        options = RunOptions(method=key["method"], settings=settings, device=device, size=tuple(key["size"]))
+        method, _, without = key["method"].partition(" without ")
+        options = RunOptions(
+            method=method,
+            without=(without,) if without else (),
+            settings=Settings(iterations=key["iterations"], seed=key["seed"]),
+            device=device,
+            size=tuple(key["size"]),
+            spacing=(key["spacing"],) * 3 if key["spacing"] else None,
+            calibrate="none",
+        )
         started = time.monotonic()
 
         def say(stage: str, done: int, total: int, left: float, _values: dict[str, float]) -> None:
@@ -105,6 +147,10 @@ def run_row(data: Path, key: dict[str, Any], device: str) -> None:
         print(file=sys.stderr)
         entries = read_datalist(listed)["test"]
         measured = summarise(evaluate_model(Predictor(load_pack(Path(folder) / "run" / MODEL), device), entries))
+        if keep:
+            name = "-".join(str(key[k]) for k in ("set", "method", "labels", "seed", "iterations")).replace(" ", "-")
+            keep.mkdir(parents=True, exist_ok=True)
+            shutil.copy(Path(folder) / "run" / MODEL, keep / f"{name}.semiseg")
     run = {
         **key,
         "labelled": summary["labelled"],
@@ -146,6 +192,7 @@ def change_labels(datalist: Path, how: str, folder: Path) -> Path:
     ``half-one-lip``: every second labelled image has only one of the two lips outlined, in turn; it says nothing of the
     other. ``half-one-lip-as-background`` is the same without saying so: the missing lip counts as background.
     ``half-left-out`` leaves these images out. ``fold-K`` trains on the K-th five and tests on the others.
+    ``slices-N``: in every labelled volume only every N-th slice is annotated.
     """
     content = json.loads(datalist.read_text())
     for name in ("training", "unlabeled", "validation", "test"):
@@ -158,6 +205,11 @@ def change_labels(datalist: Path, how: str, folder: Path) -> Path:
         fold = content["training"][first : first + 5]
         content["test"] = [entry for entry in content["training"] if entry not in fold]
         content["training"] = fold
+    elif how.startswith("slices-"):
+        step = int(how.removeprefix("slices-"))
+        for entry in content["training"]:
+            depth = read_labels(Path(entry["label"])).shape[0]
+            entry["slices"] = list(range(step // 2, depth, step))
     elif how != "full":
         kept = []
         for i, entry in enumerate(content["training"]):
@@ -181,12 +233,17 @@ def one_lip(entry: dict[str, Any], lip: int, told: bool, folder: Path) -> dict[s
     return {**entry, "label": str(target), **({"segments": [lip]} if told else {})}
 
 
+def budget_of(run: dict[str, Any]) -> str:
+    """Say how long and on which grid a run was trained."""
+    voxel = f" of {run['spacing']:g} mm" if run.get("spacing") else ""
+    return f"{run['iterations']} iterations at {'x'.join(map(str, run['size']))}{voxel}"
+
+
 def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Collect runs that differ by seed only into rows: mean and standard deviation over seeds."""
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for run in runs:
-        budget = f"{run['iterations']} iterations at {'x'.join(map(str, run['size']))}"
-        groups.setdefault((*(run[k] for k in ("set", "datalist", "method", "labels")), budget), []).append(run)
+        groups.setdefault((*(run[k] for k in ("set", "datalist", "method", "labels")), budget_of(run)), []).append(run)
     table = []
     for (name, datalist, method, labels, budget), group in groups.items():
         dices = [r["dice"] for r in group]
@@ -198,7 +255,7 @@ def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "labels": labels,
                 "labelled": group[0]["labelled"],
                 "unlabelled": group[0]["unlabelled"],
-                "smallest_share": 0.5 if labels.startswith("half") else 1.0,
+                "smallest_share": SHARES.get(labels, 1.0),
                 "seeds": sorted(r["seed"] for r in group),
                 "budget": budget,
                 "dice": round(mean(dices), 4),
@@ -223,9 +280,7 @@ def comparisons(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows(runs):
         # A fold is another set of images; what is left of the labels is the same set with less said.
         labels = row["labels"] if row["labels"].startswith("fold-") else "full"
-        iterations, _, _, size = row["budget"].split()
-        same = {"set": row["set"], "datalist": row["datalist"], "iterations": int(iterations)}
-        same["size"] = [int(n) for n in size.split("x")]
+        same = {"set": row["set"], "datalist": row["datalist"], "budget": row["budget"]}
         mine = figures(runs, {**same, "method": row["method"], "labels": row["labels"]})
         theirs = figures(runs, {**same, "method": "supervised", "labels": labels})
         seeds = sorted(set(mine) & set(theirs))
@@ -250,7 +305,7 @@ def figures(runs: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[int, dic
     """Return Dice and HD95 (mean over the segments that have one) by seed and case of the runs that match."""
     found = {}
     for run in runs:
-        if all(run[k] == v for k, v in wanted.items()):
+        if all((budget_of(run) if k == "budget" else run[k]) == v for k, v in wanted.items()):
             found[run["seed"]] = {
                 c["case"]: {
                     "dice": c["dice"],
