@@ -3,9 +3,9 @@
     python3 Testing/run.py bench learning --data DIR [--plan final|partial|choices|volumes|ablation|slices]
         [--seeds 0 1 2] [--iterations N] [--size 96x160] [--spacing MM]
 
-DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`, `DIR/la/datalist.json`). Rows that are already in results/learning.json at the
-same budget are skipped, so an interrupted benchmark goes on. Test cases are predicted once per finished run by its last
-weight average; nothing is chosen by them.
+DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`, `DIR/la/datalist.json`). Rows that are already in
+results/learning.json at the same budget are skipped, so an interrupted benchmark goes on. Test cases are predicted once
+per finished run by its last weight average; nothing is chosen by them.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from SemiSegTrainerLib.learning.training import Settings, versions
 
 RESULTS = Path(__file__).parent / "results"
 
-# Iterations, networks' grid (3D: window) and spacing in mm that a set is trained with unless asked otherwise. The atrium
-# at half its resolution, with half the literature's window of 80 x 112 x 112: what two CPU cores can afford.
+# Iterations, networks' grid (3D: window) and spacing in mm that a set is trained with unless asked otherwise. The
+# atrium at half its resolution, with half the literature's window of 80 x 112 x 112: what two CPU cores can afford.
 BUDGETS: dict[str, tuple[int, tuple[int, ...], float | None]] = {
     "fugc": (800, (96, 160), None),
     "la": (500, (40, 56, 56), 1.25),
@@ -48,8 +48,8 @@ BUDGETS: dict[str, tuple[int, tuple[int, ...], float | None]] = {
 SHARES = {"half-one-lip": 0.5, "half-one-lip-as-background": 0.5, "half-left-out": 0.5, "slices-8": 0.125}
 B_TERMS = ("mistake", "cross", "rectified", "agreement", "prototype")
 
-# set, datalist, method (with the terms that it does without), changes of the datalist. `choices` never looks at the test
-# images: each fold learns from five of the 25 labelled training images and is measured on the other twenty.
+# set, datalist, method (with the terms that it does without), changes of the datalist. `choices` never looks at the
+# test images: each fold learns from five of the 25 labelled training images and is measured on the other twenty.
 PLANS = {
     "volumes": [
         ("la", "datalist.json", "supervised", "full"),
