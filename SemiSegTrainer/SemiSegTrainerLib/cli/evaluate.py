@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from SemiSegCervicalLib.engine.files import (
     PICTURES,
     VOLUMES,
     ending,
+    is_sequence,
+    read_affine,
     read_image,
     read_labels,
+    same_axes,
     stem,
     write_atomically,
 )
@@ -47,9 +51,13 @@ def evaluate(
     with Reporter(json) as reporter:
         for done, entry in enumerate(entries):
             reporter.progress("comparing", done, len(entries), 0.0, {})
-            labels = read_labels(found[entry.stem])
-            spacing = read_image(entry.images, entry.spacing).spacing
-            figures.append(compare_labels(labels, entry, classes, spacing))
+            predicted = found[entry.stem]
+            labels = read_labels(predicted)
+            affine = read_affine(predicted)
+            _refuse_another_place(predicted, affine, entry)
+            spacing = read_image(entry.images, entry.spacing, frames=True).spacing
+            # Between the frames of a cine there is no distance in mm.
+            figures.append(compare_labels(labels, entry, classes, spacing, not is_sequence(predicted), affine))
         reporter.progress("comparing", len(entries), len(entries), 0.0, {})
         summary = summarise(figures)
         summary["predictions_without_reference"] = sorted(set(found) - {e.stem for e in entries})
@@ -68,6 +76,7 @@ def label_maps(folder: Path) -> dict[str, Path]:
     """Find the label maps of a folder by case name: the stem without ``_labels``, ``_label`` or ``_seg``.
 
     Files without such a suffix are taken only in a folder that has none with it: beside label maps they are images.
+    Slicer's segmentations (``.seg.nrrd``) need no suffix.
 
     Raises:
         SemiSegError: two files have the same case name.
@@ -79,7 +88,9 @@ def label_maps(folder: Path) -> dict[str, Path]:
             continue
         name = stem(path)
         suffix = next((s for s in _SUFFIXES if name.endswith(s)), "")
-        (marked if suffix else plain).setdefault(file_stem(name.removesuffix(suffix)), []).append(path)
+        (marked if suffix or ending(path) == ".seg.nrrd" else plain).setdefault(
+            file_stem(name.removesuffix(suffix)), []
+        ).append(path)
     chosen = marked or plain
     twice = next((paths for paths in chosen.values() if len(paths) > 1), None)
     if twice:
@@ -122,6 +133,22 @@ def _references(
             "Name predictions like their references (a trailing _labels, _label or _seg does not count)", "reading",
         )  # fmt: skip
     return entries, classes, absent
+
+
+def _refuse_another_place(predicted: Path, affine: np.ndarray | None, entry: Entry) -> None:
+    """Refuse a reference whose voxels are of other size or run in other directions, though it may have as many.
+
+    A file that says nothing of its place (identity, as written from a bare array) is believed to lie where it should.
+    """
+    assert entry.label is not None
+    reference = read_affine(entry.label)
+    if affine is None or reference is None or any(np.allclose(abs(a), np.eye(4)) for a in (affine, reference)):
+        return
+    if not same_axes(reference, affine):
+        raise SemiSegError(
+            "grids-differ", f"The voxels of {entry.label} have another size or direction than those of {predicted}",
+            "Resample the reference onto the image's grid", "reading",
+        )  # fmt: skip
 
 
 def _say(value: float | None) -> str:

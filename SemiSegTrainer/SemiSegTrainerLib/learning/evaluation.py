@@ -37,6 +37,7 @@ def compare_labels(
     classes: Sequence[SegmentClass],
     spacing: Sequence[float] | None,
     distances: bool = True,
+    affine: np.ndarray | None = None,
 ) -> CaseFigures:
     """Compare a label map with an entry's reference on the voxels that the reference decides.
 
@@ -46,12 +47,13 @@ def compare_labels(
         classes: the class list.
         spacing: mm, or None for distances in voxels.
         distances: compute HD95 and ASSD.
+        affine: 4x4 IJK-to-RAS matrix of the source grid, which puts a cropped reference back into its place.
 
     Raises:
         SemiSegError: the reference is at fault, of another size, or the label map holds unknown values.
     """
     assert entry.label is not None
-    reference_map = read_labels(entry.label, labels.shape)
+    reference_map = read_labels(entry.label, labels.shape, affine)
     with naming(entry.label):
         sets = possible_classes(reference_map, len(classes) + 1, entry.completeness)
     strange = int(labels.max()) if labels.size and labels.max() > len(classes) else int(min(labels.min(), 0))
@@ -89,7 +91,8 @@ def evaluate_model(
     for done, entry in enumerate(usable):
         image = read_image(entry.images, entry.spacing)
         labels = predictor.predict(image).labels
-        figures.append(compare_labels(labels, entry, predictor.pack.manifest.classes, image.spacing, distances))
+        classes = predictor.pack.manifest.classes
+        figures.append(compare_labels(labels, entry, classes, image.spacing, distances, image.affine))
         if progress:
             progress(done + 1, len(usable))
     return figures
