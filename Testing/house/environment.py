@@ -35,8 +35,8 @@ class Flavour:
 FULL = Flavour(
     suffix="",
     locks=("full.txt", "torch.txt"),
-    download="about 0.6 GB with a CPU build of PyTorch, about 3.5 GB where pip chooses the CUDA build",
-    disk_gb=2.7,
+    download="about 0.7 GB with a CPU build of PyTorch, about 3.6 GB where pip chooses the CUDA build",
+    disk_gb=2.9,
 )
 TORCH_FREE = Flavour(suffix="-torch-free", locks=("torch-free.txt",), download="about 0.4 GB", disk_gb=1.7)
 

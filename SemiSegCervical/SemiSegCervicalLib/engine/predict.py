@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .backends.torch_backend import TorchBackend
+from .backends.ladder import is_out_of_memory
+from .backends.selection import AdaptiveBackend, open_backend
 from .grid import Grid, NetworkView, Range, along, interpolation, plan_grid
 from .image import Image
 from .pack import Pack
 from .postprocess import clean
 from .preprocess import as_volume, check_fits, from_network, to_network
 from .result import Prediction, Result, vote
-from .windows import plan_axis, slide
+from .windows import Axis, plan_axis, slide
 
 OnProgress = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 class Predictor:
     """Keeps a pack on a device and predicts case by case."""
 
-    def __init__(self, pack: Pack, device: str = "auto", memory_gib: float = 2.0) -> None:
+    def __init__(
+        self, pack: Pack, device: str = "auto", memory_gib: float = 2.0, backend: str | AdaptiveBackend = "auto"
+    ) -> None:
         """Move the branches to the device once.
 
         Args:
             pack: the model.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             memory_gib: working memory for a volume, its own arrays (image, labels, uncertainty) excluded.
+            backend: ``auto``, ``torch`` or ``openvino``; or one that was opened for this pack.
         """
         self.pack = pack
-        self.backend = TorchBackend(pack, device)
-        self.device = self.backend.device
+        self.backend = open_backend(pack, device, backend) if isinstance(backend, str) else backend
         self.memory_gib = memory_gib
+
+    @property
+    def device(self) -> torch.device:
+        """What computes; it changes where a device's memory did not suffice."""
+        return self.backend.device
 
     def predict(self, image: Image, probabilities: bool = False, on_progress: OnProgress | None = None) -> Prediction:
         """Segment one case.
@@ -57,21 +68,40 @@ class Predictor:
         case = as_volume(image) if spec.spatial_dims == 3 else image
         check_fits(case, spec)
         with torch.inference_mode():
-            prediction = self._cover(case, probabilities, on_progress)
+            prediction = self._within_memory(lambda: self._cover(case, probabilities, on_progress))
         prediction = prediction.reshaped(image.spatial_shape)
         return replace(prediction, seconds=time.perf_counter() - started)
 
     @torch.inference_mode()
     def predict_batch(self, images: Sequence[Image], probabilities: bool = False) -> list[Prediction]:
         """Segment several cases; those of a ``fit`` model in one pass. See `predict`."""
-        manifest = self.pack.manifest
-        if manifest.input.sampling != "fit":
-            return [self.predict(image, probabilities) for image in images]
+        return list(self.predict_frames(images, len(images), probabilities))
+
+    @torch.inference_mode()
+    def predict_frames(
+        self, frames: Sequence[Image], at_once: int = 8, probabilities: bool = False
+    ) -> Iterator[Prediction]:
+        """Segment the frames of a cine, a few at once, and yield each as soon as it is there. See `predict`."""
+        if self.pack.manifest.input.sampling != "fit":
+            for frame in frames:
+                yield self.predict(frame, probabilities)
+            return
+        for frame in frames:
+            check_fits(frame, self.pack.manifest.input)
+        self.backend.prepare(len(frames), lambda: self._spread(frames))
+        for first in range(0, len(frames), at_once):
+            yield from self._fit(frames[first : first + at_once], probabilities)
+
+    def _spread(self, frames: Sequence[Image]) -> Tensor:
+        """Return network input of some frames from the whole length of a cine."""
+        chosen = frames[:: -(-len(frames) // _SAMPLE_FRAMES)]
+        return torch.stack([to_network(frame, self.pack.manifest.input)[0] for frame in chosen])
+
+    def _fit(self, images: Sequence[Image], probabilities: bool) -> list[Prediction]:
         started = time.perf_counter()
-        for image in images:
-            check_fits(image, manifest.input)
-        placed = [to_network(image, manifest.input) for image in images]
-        fields = self._fields(torch.stack([tensor for tensor, _ in placed]))
+        placed = [to_network(image, self.pack.manifest.input) for image in images]
+        batch = torch.stack([tensor for tensor, _ in placed])
+        fields = self._within_memory(lambda: self._fields(batch))
         results = []
         for row, (image, (_, where)) in enumerate(zip(images, placed, strict=True)):
             result = self._result(image, probabilities)
@@ -82,6 +112,16 @@ class Predictor:
 
     def _fields(self, batch: Tensor) -> Tensor:
         return vote(self.backend(batch), self.pack.manifest.calibration.temperatures)
+
+    def _within_memory(self, job: Callable[[], T]) -> T:
+        """Do a job; where a device's memory does not suffice, again from its start on the CPU."""
+        while True:
+            try:
+                return job()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            self.backend.leave_device()
 
     def _result(self, image: Image, probabilities: bool) -> Result:
         return Result(image.spatial_shape, self.pack.class_count, len(self.pack.branches), probabilities)
@@ -98,6 +138,7 @@ class Predictor:
         view = NetworkView(image, grid, spec.clip)
         axes = [plan_axis(n, size, spec.overlap) for n, size in zip(grid.shape, spec.size, strict=True)]
         blocks = self._blocks(grid)
+        self.backend.prepare(math.prod(len(axis.starts) for axis in axes), lambda: _central(view, axes))
         result = self._result(image, probabilities)
         every = [len(axis.starts) for axis in axes]
         if len(every) > 1:
@@ -143,7 +184,16 @@ class Predictor:
         return [(r, interpolation(grid.shape[1], grid.turned[1], r)[1]) for r in pairwise(edges)]
 
 
+def _central(view: NetworkView, axes: Sequence[Axis]) -> Tensor:
+    """Return windows from the inside of an image, ``(N, M, *size)``: at its edge there may be nothing to see."""
+    places = {tuple(axis.starts[len(axis.starts) // part] for axis in axes) for part in (2, 3)}
+    return torch.stack(
+        [view.read([(a, a + axis.size) for a, axis in zip(place, axes, strict=True)]) for place in sorted(places)]
+    )
+
+
 _ROWS_AT_ONCE = 8
+_SAMPLE_FRAMES = 8
 
 
 class _Rows:

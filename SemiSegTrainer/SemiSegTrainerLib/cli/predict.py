@@ -18,7 +18,6 @@ from SemiSegCervicalLib.errors import SemiSegError, naming
 from .cases import Case, gather_cases
 from .reporting import Reporter, clock
 
-_FRAMES_AT_ONCE = 8
 _INPUTS = "Images, volumes, DICOM folders; several modalities of one case as flair=FILE,t1post=FILE; or one datalist."
 
 
@@ -32,6 +31,12 @@ def predict(
     ] = False,
     list_name: Annotated[str, typer.Option("--list", help="Which list of a datalist.")] = "test",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto, torch, or openvino (processor only, compiled at once and kept).")
+    ] = "auto",
+    memory: Annotated[
+        float, typer.Option(metavar="GIB", min=0.01, help="Working memory for a volume, its own arrays excluded.")
+    ] = 2.0,
     json: Annotated[bool, typer.Option("--json", help="Print events instead of progress bars.")] = False,
 ) -> None:
     """Segment files with a model; results lie on each file's own grid."""
@@ -46,21 +51,26 @@ def predict(
         for done, case in enumerate(cases):
             reporter.progress("predicting", done, len(cases), 0.0, {})
             if case.modalities not in predictors:
-                predictors[case.modalities] = Predictor(model.reading(case.modalities), device)
+                predictors[case.modalities] = Predictor(model.reading(case.modalities), device, memory, backend)
             predictor = predictors[case.modalities]
             image = read_image(case.paths, case.spacing, as_frames)
             with naming(case.paths[0]):
                 results = _predict_case(predictor, image, as_frames)
             rows.append(_write(case, image, results, out, uncertainty, as_frames))
+            engine = predictor.backend
+            rows[-1] |= {"backend": engine.name, "precision": engine.precision, "device": str(engine.device)}
+            rows[-1]["notes"] = sorted({note for r in results for note in r.notes})
             if case.modalities != tuple(range(len(model.manifest.input.modalities))):
                 rows[-1]["modalities"] = list(predictor.pack.manifest.input.modalities)
             reporter.event("case", **rows[-1])
         reporter.progress("predicting", len(cases), len(cases), 0.0, {})
         summary = {
             "model": model.manifest.name,
-            "device": str(predictor.device),
-            "precision": "float16" if predictor.device.type == "cuda" else "float32",
-            "backend": "torch",
+            "device": str(engine.device),
+            "precision": engine.precision,
+            "backend": engine.name,
+            "agreement": agreement.as_dict() if (agreement := engine.agreement) else None,
+            "notes": sorted({note for p in predictors.values() for note in p.backend.notes}),
             "calibrated": bool(model.manifest.calibration.fitted_on),
             "cases": rows,
         }
@@ -76,10 +86,7 @@ def _predict_case(predictor: Predictor, image: Image, as_frames: bool) -> list[P
     frames = [
         Image(np.ascontiguousarray(image.array[:, k]), spacing, image.affine) for k in range(image.spatial_shape[0])
     ]
-    results = []
-    for first in range(0, len(frames), _FRAMES_AT_ONCE):
-        results += predictor.predict_batch(frames[first : first + _FRAMES_AT_ONCE])
-    return results
+    return list(predictor.predict_frames(frames))
 
 
 def _write(

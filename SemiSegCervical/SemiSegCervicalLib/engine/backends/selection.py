@@ -1,0 +1,216 @@
+"""The backend that a predictor holds: it chooses what runs the networks, and steps down when that fails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...errors import SemiSegError
+from ..device import resolve_device
+from ..pack import Pack
+from .agreement import Agreement
+from .base import Backend, BackendError
+from .ladder import Ladder, is_out_of_memory, release
+from .openvino_backend import OpenVINOBackend
+from .runtime import installed_version
+from .torch_backend import TorchBackend
+
+BACKENDS = ("auto", "torch", "openvino")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+# Compiling costs about ten seconds, once for a model on a computer. Two branches take as long for this many voxels in
+# PyTorch on two cores, in 2D and 3D alike: whoever compiles then has never paid more than twice of what was best.
+VOXELS_BEFORE_COMPILING = 4_000_000
+_ADVICE = "With the Python package openvino installed, the processor would compute about three times as fast."
+
+
+class AdaptiveBackend:
+    """Runs a pack on the best of what is there; see `base.Backend`.
+
+    With backend ``auto`` on a CPU that is OpenVINO once the model is compiled, and PyTorch until compiling pays. The
+    choice is made before a case, by what was computed and is to be computed, never by the clock: equal calls give equal
+    results. What fails is replaced by PyTorch; what does not fit into memory is cut smaller (`Ladder`). Both are said
+    in `notes`.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        device: str = "auto",
+        backend: str = "auto",
+        precision: str = "auto",
+        cache: Path | None = None,
+    ) -> None:
+        """Choose, and load what is compiled already; see `open_backend`."""
+        self.pack = pack
+        self._spec = pack.manifest.input
+        self._asked, self._asked_precision, self._cache = backend, precision, cache
+        self._computed = 0
+        self._compiled: OpenVINOBackend | None = None
+        self._notes: list[str] = []
+        self._active: Backend
+        self._open(device)
+
+    @property
+    def name(self) -> str:
+        """What runs the networks at the moment: ``torch`` or ``openvino``."""
+        return self._active.name
+
+    @property
+    def precision(self) -> str:
+        """What the networks multiply in."""
+        return self._active.precision
+
+    @property
+    def device(self) -> torch.device:
+        """Where the logits are."""
+        return self._active.device
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should be told."""
+        return [*self._notes, *self._active.notes, *self._ladder.notes()]
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """How reduced precision agreed with float32 on real cases; None where nothing was compared."""
+        return self._compiled.agreement if self._compiled else None
+
+    def prepare(self, windows: int, sample: Callable[[], Tensor]) -> None:
+        """Say what a case will take, before it begins: this is where a model is compiled and a precision settled.
+
+        Args:
+            windows: network passes to come, for each branch.
+            sample: gives network input ``(N, M, *size)`` of the case that shows something; called only if needed.
+        """
+        much = self._computed + windows * math.prod(self._spec.size) >= VOXELS_BEFORE_COMPILING
+        if self._compiled is None:
+            # Missing, it is worth a sentence only where it would have saved time.
+            if much and self._on_cpu_by_choice() and installed_version() is None and _ADVICE not in self._notes:
+                self._notes.append(_ADVICE)
+            return
+        if much or self._asked == "openvino" or self._compiled.ready:
+            try:
+                self._compiled.prepare(sample)
+            except BackendError as fault:
+                self._do_without(fault)
+            else:
+                self._active = self._compiled
+
+    def __call__(self, batch: Tensor) -> list[Tensor]:
+        """Return float32 logits ``(N, C, *size)`` per branch, on `device`; see `base.Backend`.
+
+        Raises:
+            MemoryError: the device is out of memory; `leave_device` goes on elsewhere.
+        """
+        if self._compiled is not None and self._active is self._compiled and not self._compiled.ready:
+            self.prepare(len(batch), lambda: batch)
+        try:
+            logits = self._ladder.run(self._active, batch)
+        except (BackendError, MemoryError) as error:
+            if self._active is not self._compiled:
+                raise
+            self._do_without(error)
+            logits = self._ladder.run(self._active, batch)
+        self._computed += len(batch) * math.prod(self._spec.size)
+        return logits
+
+    def leave_device(self) -> None:
+        """Go on with the CPU after the device's memory ran out.
+
+        Raises:
+            SemiSegError: it was the CPU.
+        """
+        device = self.device
+        if device.type == "cpu":
+            raise SemiSegError(
+                "out-of-memory", "The memory of this computer does not suffice for this image",
+                "Close other programs, or give less working memory (--memory)", "predicting",
+            )  # fmt: skip
+        for branch in self.pack.branches:
+            branch.cpu()
+        release(device)
+        if self._asked_precision == "float16":
+            self._asked_precision = "auto"
+        self._open("cpu")
+        self._notes.append(
+            "The memory of the graphics card did not suffice: the processor computed instead. Slower, with the same "
+            "result."
+        )
+
+    def _open(self, device: str) -> None:
+        chosen = resolve_device("cpu" if self._asked == "openvino" and device == "auto" else device)
+        if self._asked == "openvino" and chosen.type != "cpu":
+            raise SemiSegError(
+                "wrong-device", f"OpenVINO runs on the processor here, not on {chosen.type}",
+                "Use --device cpu, or another backend", "settings",
+            )  # fmt: skip
+        if self._asked == "openvino" and installed_version() is None:
+            raise SemiSegError(
+                "missing-package", "The Python package openvino is not installed",
+                "Install it (pip install openvino), or use --backend auto", "settings",
+            )  # fmt: skip
+        wanted = self._asked_precision
+        if chosen.type == "cpu" and wanted == "float16":
+            raise SemiSegError(
+                "bad-precision", "The processor does not run these networks in float16",
+                "Use the precision auto or float32", "settings",
+            )  # fmt: skip
+        self._ladder = self._new_ladder()
+        self._active = TorchBackend(self.pack, chosen.type, wanted)
+        if not self._on_cpu_by_choice() or installed_version() is None:
+            return
+        try:
+            self._compiled = OpenVINOBackend(self.pack, wanted, self._cache)
+        except BackendError as fault:
+            self._do_without(fault)
+            return
+        if self._compiled.ready or self._asked == "openvino":
+            self._active = self._compiled
+
+    def _on_cpu_by_choice(self) -> bool:
+        return self._active.device.type == "cpu" and self._asked != "torch"
+
+    def _do_without(self, error: Exception) -> None:
+        self._compiled = None
+        self._ladder = self._new_ladder()
+        self._active = TorchBackend(self.pack, "cpu", self._asked_precision)
+        why = "it ran out of memory" if is_out_of_memory(error) else str(error)
+        self._notes.append(f"PyTorch computed instead of OpenVINO: {why}. Slower, with the same result.")
+
+    def _new_ladder(self) -> Ladder:
+        branches = self.pack.branches
+
+        def takes(size: Sequence[int]) -> bool:
+            # One pass over a scaled image cannot be cut; a compiled model has one size.
+            cut = self._spec.sampling == "windows" and self._active is not self._compiled
+            return cut and all(branch.takes(size) for branch in branches)
+
+        return Ladder(self._spec.size, takes, math.lcm(*(branch.divisor for branch in branches)))
+
+
+def open_backend(
+    pack: Pack, device: str = "auto", backend: str = "auto", precision: str = "auto", cache: Path | None = None
+) -> AdaptiveBackend:
+    """Open what runs a pack's networks.
+
+    Args:
+        pack: the model.
+        device: ``auto`` (CUDA, then MPS, then CPU), ``cpu``, ``cuda`` or ``mps``.
+        backend: ``auto``, ``torch`` or ``openvino`` (on the CPU only, compiled at once).
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``float16``. ``auto`` is float16 on CUDA, bfloat16 in OpenVINO
+            where it was seen to give what float32 gives, else float32.
+        cache: folder for compiled models; None for the user's own.
+
+    Raises:
+        SemiSegError: no such device, backend or precision, or OpenVINO was asked for and is not installed.
+    """
+    for kind, value, known in (("backend", backend, BACKENDS), ("precision", precision, PRECISIONS)):
+        if value not in known:
+            raise SemiSegError(
+                f"unknown-{kind}", f"There is no {kind} called {value!r}", f"Use one of {', '.join(known)}", "settings"
+            )
+    return AdaptiveBackend(pack, device, backend, precision, cache)
