@@ -42,13 +42,35 @@ def load(datalist: Path, spec: InputSpec = SPEC) -> TrainingData:
     return load_training_data(read_datalist(datalist), spec)
 
 
+def volumes(size: tuple[int, int, int] = (8, 12, 16), labelled: int = 3, unlabelled: int = 4) -> TrainingData:
+    """Make volumes in memory: two blobs in noise; of the labelled ones, every second plane is annotated."""
+    generator = torch.Generator().manual_seed(0)
+    z, y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in size), indexing="ij")
+    images, possible = [], []
+    for row in range(labelled + unlabelled):
+        shift = 0.2 * torch.rand(3, generator=generator)
+        labels = torch.zeros(size, dtype=torch.int32)
+        for value, centre in ((1, -0.5), (2, 0.4)):
+            distance = (z - shift[0]).square() + (y - shift[1]).square() + (2 * (x - centre - shift[2])).square()
+            labels[distance < 0.7] = value
+        image = torch.tensor([0.0, 1.5, -1.5])[labels.long()] + 0.3 * torch.randn(size, generator=generator)
+        images.append(image.unsqueeze(0))
+        known = 1 << labels
+        known[1::2] = 2**CLASSES - 1
+        possible.append(known if row < labelled else torch.full_like(labels, 2**CLASSES - 1))
+    rows = tuple(range(labelled + unlabelled))
+    return TrainingData(torch.stack(images), torch.stack(possible), rows[:labelled], rows[labelled:], "volumes")
+
+
 def training(
     method: Method | str, data: TrainingData, folder: Path | None = None, seed: int = 0, **settings: Any
 ) -> Training:
     """Prepare a run of the tiny branches on the CPU."""
     recipe = get_method(method) if isinstance(method, str) else method
     chosen = Settings(**{"iterations": 6, "seed": seed, "precision": "32-true", "log_every": 2, **settings})
-    return Training(branches(seed, **recipe.projectors), recipe, data, CLASSES, chosen, folder, "cpu")
+    return Training(
+        branches(seed, dims=len(data.size), **recipe.projectors), recipe, data, CLASSES, chosen, folder, "cpu"
+    )
 
 
 def pack(count: int = 2, spec: InputSpec = SPEC, temperature: float = 1.0, **more: Any) -> Pack:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from .schedules import SigmoidRamp
 
-# The upper half of a float32 of [0, 1]: a logarithmic scale of bins less than one percent wide.
-_BINS = 0x3F80 + 1
+# The leading bits of a float32 in [0, 1]: a logarithmic scale of bins, each a fifth of a percent wide.
+_CUT = 14
+_BINS = (0x3F800000 >> _CUT) + 1
 
 
 def class_quantiles(values: Tensor, labels: Tensor, counted: Tensor, classes: int, share: float) -> Tensor:
@@ -26,16 +27,16 @@ def class_quantiles(values: Tensor, labels: Tensor, counted: Tensor, classes: in
         share: the quantile's order, 0 to 1.
 
     Returns:
-        ``(C,)``: at least `share` of a class's values are not above it, and it exceeds the exact quantile by less than
-        one percent; 0 for a class without values.
+        ``(C,)``: at least `share` of a class's values are not above it, and it exceeds the exact quantile by a fifth of
+        a percent at most; 0 for a class without values.
     """
-    bins = values.detach().float().clamp(0.0, 1.0).contiguous().view(torch.int32) >> 16
+    bins = values.detach().float().clamp(0.0, 1.0).contiguous().view(torch.int32) >> _CUT
     places = torch.where(counted, labels * _BINS + bins, classes * _BINS)
     counts = torch.bincount(places.flatten(), minlength=classes * _BINS + 1)[:-1].view(classes, _BINS)
     summed = counts.cumsum(dim=1)
     wanted = (summed[:, -1:] * share).ceil()
     limit = (summed < wanted).sum(dim=1)
-    edge = (((limit + 1) << 16) - 1).to(torch.int32).view(torch.float32)
+    edge = (((limit + 1) << _CUT) - 1).to(torch.int32).view(torch.float32)
     return torch.where(summed[:, -1] > 0, edge, 0.0)
 
 

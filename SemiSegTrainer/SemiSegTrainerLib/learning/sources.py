@@ -84,6 +84,8 @@ class Consensus:
         seen = step.views[view]
         opinions = [step.probabilities(k, view).detach() for k in range(len(step.students))]
         mean = project(torch.stack(opinions).mean(dim=0), seen.possible)
+        # A NaN teaches nobody; it stays in the student's own loss, which stops the run by the term's name.
+        mean = torch.nan_to_num(mean, nan=1.0 / step.classes)
         labels = likeliest(mean)
         reliable = self.reliable(mean, labels, undecided_weight(seen) > 0, step.progress)
         return PseudoLabel(one_hot(labels, step.classes), reliable.to(torch.float32))

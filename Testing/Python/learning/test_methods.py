@@ -8,13 +8,14 @@ import functools
 
 import pytest
 import torch
+from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.learning.method import Method, get_method, method_names
 from SemiSegTrainerLib.learning.schedules import Constant
 from SemiSegTrainerLib.learning.step import Mixing, Step, TermValue, View, WeightedTerm
 from SemiSegTrainerLib.learning.targets import every_class
-from SemiSegTrainerLib.learning.terms.agreement import CrossSupervision
-from SemiSegTrainerLib.learning.terms.contrast import ImageContrast
-from SemiSegTrainerLib.learning.terms.supervised import Supervised
+from SemiSegTrainerLib.learning.terms.agreement import CosineAgreement, CrossSupervision, RectifiedSupervision
+from SemiSegTrainerLib.learning.terms.contrast import ImageContrast, PrototypeContrast
+from SemiSegTrainerLib.learning.terms.supervised import Mistakes, Supervised
 from SemiSegTrainerLib.learning.training import NonFiniteLossError
 from TrainingRig import cases, parts
 
@@ -29,6 +30,11 @@ def data(tmp_path_factory):
     return parts.load(cases.write_dataset(tmp_path_factory.mktemp("data")))
 
 
+@pytest.fixture(scope="module", params=["2D", "3D"])
+def either(request, data):
+    return data if request.param == "2D" else parts.volumes()
+
+
 def term_of(name, term):
     return next(t.term for t in get_method(name).terms if t.name == term)
 
@@ -40,30 +46,37 @@ def prepare(name, data, iteration=3):
         torch.manual_seed(seed)
         for parameter in average.model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    for (
-        branch
-    ) in run.branches:  # sure of something, as trained ones are: else nothing is reliable, and nothing a mistake
+    make_sure(run)
+    return run, run.look(iteration, 0.7)
+
+
+def make_sure(run):
+    """Let the branches be sure of something, as trained ones are: else nothing is reliable, and nothing a mistake."""
+    for branch in run.branches:
         for parameter in branch.network.get_submodule(branch.head).parameters():
             parameter.data.mul_(20)
-    return run, run.look(iteration, 0.7)
+
+
+def named_parameters(run):
+    return [(f"{k}.{n}", p) for k, b in enumerate(run.branches) for n, p in b.named_parameters()]
 
 
 def gradients(run, loss):
     """Return the gradient of every parameter by name; None where the loss does not reach it."""
-    named = [(f"{k}.{n}", p) for k, b in enumerate(run.branches) for n, p in b.named_parameters()]
+    named = named_parameters(run)
     found = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True, retain_graph=True)
     return dict(zip([n for n, _ in named], found, strict=True))
 
 
 def network_parameters(run):
-    return {f"{k}.{n}" for k, b in enumerate(run.branches) for n, _ in b.named_parameters() if "projector" not in n}
+    return {n for n, _ in named_parameters(run) if "projector" not in n}
 
 
 def embedding_parameters(run):
     """The projector, and what lies before the bottleneck: found by asking the bottleneck itself."""
     found = set()
     for k, branch in enumerate(run.branches):
-        output = branch(torch.randn(2, 1, *cases.SIZE), taps=("bottleneck",))
+        output = branch(torch.randn(2, 1, *run.data.size), taps=("bottleneck",))
         named = [(f"{k}.{n}", p) for n, p in branch.network.named_parameters(prefix="network")]
         reached = torch.autograd.grad(
             output.features["bottleneck"].square().sum(), [p for _, p in named], allow_unused=True
@@ -73,12 +86,38 @@ def embedding_parameters(run):
     return found
 
 
-REACHES = {Supervised: network_parameters, CrossSupervision: network_parameters, ImageContrast: embedding_parameters}
+def voxel_parameters(run):
+    """The voxel projector, and what lies before its tap."""
+    found = set()
+    for k, branch in enumerate(run.branches):
+        output = branch(torch.randn(2, 1, *run.data.size))
+        named = [(f"{k}.{n}", p) for n, p in branch.named_parameters()]
+        reached = torch.autograd.grad(output.voxels.square().sum(), [p for _, p in named], allow_unused=True)
+        found |= {n for (n, _), g in zip(named, reached, strict=True) if g is not None}
+    assert found < {n for n, _ in named_parameters(run)}
+    assert all(any(f"{k}.voxel_projector" in n for n in found) for k in range(len(run.branches)))
+    return found
+
+
+def loser_parameters(run):
+    """Nothing has been learned yet: the first branch counts as the winner."""
+    return {n for n in network_parameters(run) if not n.startswith("0.")}
+
+
+REACHES = {
+    Supervised: network_parameters,
+    Mistakes: network_parameters,
+    CrossSupervision: network_parameters,
+    RectifiedSupervision: loser_parameters,
+    CosineAgreement: network_parameters,
+    ImageContrast: embedding_parameters,
+    PrototypeContrast: voxel_parameters,
+}
 
 
 @every_term
-def test_gradient_reaches_exactly_what_it_should(data, name, term):
-    run, step = prepare(name, data)
+def test_gradient_reaches_exactly_what_it_should(either, name, term):
+    run, step = prepare(name, either)
     chosen = term_of(name, term)
     value = chosen(step)
     assert value.support > 0
@@ -88,8 +127,7 @@ def test_gradient_reaches_exactly_what_it_should(data, name, term):
     reached = {n for n, g in found.items() if g is not None}
     assert all(g.isfinite().all() for g in found.values() if g is not None)
     assert not any(p.requires_grad for a in run.averages for p in a.model.parameters())
-    if type(chosen) in REACHES:
-        assert reached == REACHES[type(chosen)](run)
+    assert reached == REACHES[type(chosen)](run)
     # Biases before a normalisation have no effect; every matrix and kernel that is reached must have one.
     idle = [n for n in reached if found[n].ndim > 1 and not found[n].any()]
     assert reached
@@ -116,8 +154,8 @@ class Recorded:
 
 
 @every_term
-def test_small_step_against_the_gradient_lowers_the_term(data, name, term):
-    run, step = prepare(name, data)
+def test_small_step_against_the_gradient_lowers_the_term(either, name, term):
+    run, step = prepare(name, either)
     chosen = term_of(name, term)
     sources = {
         f.name: Recorded(getattr(chosen, f.name), step)
@@ -165,8 +203,9 @@ def all_one_case(view, rows):
 
 @pytest.mark.parametrize("spoil", [without_support, all_decided, one_segment, one_item, all_one_case])
 @every_term
-def test_terms_are_finite_and_connected_without_support(data, name, term, spoil):
-    run = parts.training(name, data)
+def test_terms_are_finite_and_connected_without_support(either, name, term, spoil):
+    run = parts.training(name, either)
+    make_sure(run)
     whole = run.plan.build(run.data, run.classes, run.method, 3, 0)
     for view in whole.values():
         spoil(view, len(view.images))
@@ -210,19 +249,21 @@ def test_one_forward_pass_per_branch_and_step(data, name):
 
 
 @every_method
-def test_resumed_run_is_the_uninterrupted_one(tmp_path, data, name):
-    whole = parts.training(name, data, tmp_path / "whole")
+def test_resumed_run_is_the_uninterrupted_one(tmp_path, either, name):
+    whole = parts.training(name, either, tmp_path / "whole")
     history = whole.run().history
-    first = parts.training(name, data, tmp_path / "parts")
+    first = parts.training(name, either, tmp_path / "parts")
     stopped = first.run(should_stop=lambda: first.iteration == 3)
     assert stopped.iterations == 3
-    second = parts.training(name, data, tmp_path / "parts", seed=0)
+    second = parts.training(name, either, tmp_path / "parts", seed=0)
     for branch in second.branches:  # what it starts from must not matter
         for parameter in branch.parameters():
             parameter.data.zero_()
     resumed = second.run()
     assert resumed.iterations == 6
     assert parts.same(parts.weights(whole), parts.weights(second))
+    assert second.losses.state() == whole.losses.state()
+    assert len(set(whole.losses.values)) == len(whole.branches)
     without_time = [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history.rows]
     assert without_time == [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
     assert [row["iteration"] for row in without_time] == [2, 4, 6]
@@ -247,6 +288,73 @@ def test_nan_stops_the_run_with_the_name_of_a_term(data, name):
         run.run()
     assert any(f"term {t.name} " in caught.value.cause for t in run.method.terms)
     assert parts.same(before, parts.weights(run))
+
+
+@pytest.mark.parametrize("name", [n for n in method_names() if get_method(n).uses_unlabelled])
+def test_nan_in_an_unlabelled_case_names_a_term(data, name):
+    images = data.images.clone()
+    images[list(data.open)] = torch.nan
+    run = parts.training(name, dataclasses.replace(data, images=images))
+    with pytest.raises(NonFiniteLossError) as caught:
+        run.run()
+    others = [t.name for t in run.method.terms if t.term.reads != {"labelled"}]
+    assert any(f"term {n} " in caught.value.cause for n in others)
+
+
+@every_method
+def test_half_precision_runs(data, name):
+    assert parts.training(name, data, iterations=2, precision="bf16-mixed").run().iterations == 2
+
+
+@every_method
+def test_any_term_can_be_left_out(data, name):
+    method = get_method(name)
+    assert method.without(()) is method
+    for left_out in (t.name for t in method.terms if t.name != method.ranked_by):
+        less = method.without([left_out])
+        assert less.name == f"{name} without {left_out}"
+        assert [t for t in method.terms if t not in less.terms] == [t for t in method.terms if t.name == left_out]
+        run = parts.training(less, data, iterations=1)
+        run.run()
+        reached = set()
+        for weighted in less.terms:
+            loss = weighted.term(run.look(3, 0.7)).loss
+            reached |= {n for n, g in gradients(run, loss).items() if g is not None}
+        assert reached == {n for n, _ in named_parameters(run)}, "nothing is built for the term that is gone"
+    for wrong in ("nonsense", method.ranked_by):
+        with pytest.raises(SemiSegError) as caught:
+            method.without([wrong])
+        assert caught.value.code == "unknown-term"
+        assert wrong in caught.value.cause
+
+
+def test_what_only_a_left_out_term_reads_is_not_computed():
+    a, b = get_method("cross_supervision"), get_method("dual_uncertainty")
+    assert a.without(["cross"]).teacher_views == ()
+    assert a.without(["contrast"]).embedding_size == 0
+    assert b.without(["prototype"]).voxel_embedding == 0
+    alone = b.without(["prototype", "agreement", "rectified", "cross"])
+    assert alone.name == "dual_uncertainty without cross, rectified, agreement, prototype"
+    assert alone.student_views == ("labelled",)
+    assert not alone.uses_unlabelled
+
+
+@pytest.mark.parametrize(("name", "view"), [("dual_uncertainty", "strong"), ("cross_supervision", "weak")])
+def test_students_see_the_view_that_is_chosen(data, name, view):
+    method = get_method(name)
+    moved = method.seeing(view)
+    assert moved.student_views == ("labelled", view)
+    assert moved.name == f"{name} on {view} views"
+    assert moved.teacher_views == method.teacher_views
+    assert [t.weight for t in moved.terms] == [t.weight for t in method.terms]
+    parts.training(moved, data, iterations=1).run()
+    back = moved.seeing(next(v for v in method.student_views if v != "labelled"))
+    assert back.terms == method.terms
+    assert method.seeing(back.student_views[1]) is method
+    for wrong in (lambda: method.seeing("labelled"), lambda: get_method("supervised").seeing("weak")):
+        with pytest.raises(SemiSegError) as caught:
+            wrong()
+        assert caught.value.code == "unknown-view"
 
 
 class NanAfter:
@@ -279,6 +387,11 @@ def test_recipe_is_well_formed(name):
     names = [t.name for t in method.terms]
     assert len(set(names)) == len(names)
     assert "labelled" in method.student_views
+    assert method.ranked_by in names
+    offered = {*method.student_views}
+    offered |= {n for n, there in (("teachers", method.teacher_views), ("embedding", method.embedding_size),
+                                   ("voxels", method.voxel_embedding)) if there}  # fmt: skip
+    assert offered == frozenset().union(*(t.term.reads for t in method.terms)), "nothing lacks, nothing is for nobody"
     for weighted in method.terms:
         for progress in (0.0, 0.3, 1.0):
             assert 0 <= weighted.weight(progress) < 1000
