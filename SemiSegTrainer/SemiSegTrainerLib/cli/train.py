@@ -18,6 +18,12 @@ def train(
     datalist: Annotated[Path, typer.Argument(help="JSON with the lists training, unlabeled, validation, test.")],
     out: Annotated[Path, typer.Option(help="New folder for model, history and summary.")],
     method: Annotated[str, typer.Option(help="Name of the training method.")] = "cross_supervision",
+    without: Annotated[
+        list[str] | None, typer.Option(help="Leave out a term of the method, to see what it contributes; repeatable.")
+    ] = None,
+    unlabelled_view: Annotated[
+        str | None, typer.Option(help="How students see unlabelled cases: weak or strong.")
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="Pack to start from; without it: random weights.")] = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Length of the run; 800 by default.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Length of the run by time.")] = None,
@@ -34,6 +40,8 @@ def train(
     budget = None if minutes is not None else iterations or Settings.iterations
     options = RunOptions(
         method=method,
+        without=tuple(without or ()),
+        unlabelled_view=unlabelled_view,
         settings=Settings(iterations=budget, minutes=minutes, seed=seed),
         device=device,
         start=model,

@@ -42,6 +42,8 @@ class RunOptions:
 
     Attributes:
         method: name of a recipe.
+        without: names of its terms to leave out: what each of them contributes.
+        unlabelled_view: ``weak`` or ``strong``: how students see unlabelled cases; None as the recipe says.
         settings: budget, seed and the rest.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         start: pack to start from; None for random weights.
@@ -53,6 +55,8 @@ class RunOptions:
     """
 
     method: str = "cross_supervision"
+    without: tuple[str, ...] = ()
+    unlabelled_view: str | None = None
     settings: Settings = field(default_factory=Settings)
     device: str = "auto"
     start: Path | None = None
@@ -88,6 +92,9 @@ def train_model(
     say = on_progress or (lambda *_: None)
     check_output(out, options.resume)
     method = get_method(options.method)
+    if options.unlabelled_view:
+        method = method.seeing(options.unlabelled_view)
+    method = method.without(options.without)
     datalist = read_datalist(datalist_path)
     device = resolve_device(options.device)
     start = load_pack(options.start) if options.start else None
