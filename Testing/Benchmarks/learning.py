@@ -23,12 +23,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from _learning_figure import draw
 from SemiSegCervicalLib.engine.files import read_labels, write_atomically
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
@@ -321,46 +318,6 @@ def interval(differences: list[float], draws: int = 10_000) -> list[float]:
     random.seed(0)
     means = sorted(mean(random.choices(differences, k=len(differences))) for _ in range(draws))
     return [round(means[int(draws * q)], 4) for q in (0.025, 0.975)]
-
-
-def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw each comparison: a line per test image from the supervised Dice to the other row's, means in bold."""
-    compared = [c for c in results["comparisons"] if not c["labels"].startswith("fold-")]
-    if not compared:
-        return
-    figure, axes = plt.subplots(1, len(compared), figsize=(3.2 * len(compared), 4.2), sharey=True, squeeze=False)
-    for axis, comparison in zip(axes[0], compared, strict=True):
-        same = {k: comparison[k] for k in ("set", "datalist", "budget")}
-        row, partner = (
-            next(r for r in results["rows"] if all(r[k] == v for k, v in {**same, **kind}.items()))
-            for kind in (
-                {"method": comparison["method"], "labels": comparison["labels"]},
-                {"method": "supervised", "labels": "full"},
-            )
-        )
-        for case in comparison["dice"]["per_image"]:
-            pair = [mean(r["cases"][str(s)][case] for s in comparison["seeds"]) for r in (partner, row)]
-            axis.plot([0, 1], pair, color="0.7", linewidth=1, marker="o", markersize=3)
-        axis.plot([0, 1], [partner["dice"], row["dice"]], color="#0a7e8c", linewidth=2.5, marker="o", markersize=7)
-        name = (
-            comparison["method"] if comparison["labels"] == "full" else comparison["labels"].replace("half-", "half: ")
-        )
-        axis.set_xticks(
-            [0, 1], ["supervised,\nfull labels", name.replace("-", " ").replace("_", "\n", 1).replace(" as ", "\nas ")]
-        )
-        axis.set_xlim(-0.3, 1.3)
-        low, high = comparison["dice"]["interval_95"]
-        axis.set_title(
-            f"{partner['labelled']} labelled, {partner['unlabelled']} not\n"
-            f"{partner['budget']}\n"
-            f"{comparison['dice']['difference']:+.3f} [{low:+.3f}, {high:+.3f}]",
-            fontsize=9,
-        )
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].set_ylabel("Dice of a test image, mean of seeds")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def peak_memory_gib() -> float:
