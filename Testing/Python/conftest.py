@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,18 @@ HERE = Path(__file__).resolve().parent
 TORCH_FOLDERS = {"engine", "learning"}
 WITHOUT_TORCH = os.environ.get("SEMISEG_WITHOUT_TORCH") == "1"
 # What the torch-free lock lacks.
-MISSING = {"torch", "monai", "lightning_fabric", "safetensors", "einops"}
+MISSING = {"torch", "monai", "lightning_fabric", "safetensors", "einops", "openvino"}
 
 _left_out: list[str] = []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep compiled models of tests out of the user's cache, and the user's out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("compiled")
+        patch.setenv("SEMISEG_CACHE", str(folder))
+        yield folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
