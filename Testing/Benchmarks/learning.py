@@ -40,7 +40,7 @@ RESULTS = Path(__file__).parent / "results"
 # atrium at half its resolution, with half the literature's window of 80 x 112 x 112: what two CPU cores can afford.
 BUDGETS: dict[str, tuple[int, tuple[int, ...], float | None]] = {
     "fugc": (800, (96, 160), None),
-    "la": (500, (40, 56, 56), 1.25),
+    "la": (400, (40, 56, 56), 1.25),
 }
 SHARES = {"half-one-lip": 0.5, "half-one-lip-as-background": 0.5, "half-left-out": 0.5, "slices-8": 0.125}
 B_TERMS = ("mistake", "cross", "rectified", "agreement", "prototype")
