@@ -22,6 +22,14 @@ ALL = 0b111
 MAP = np.array([[0, 1, 2, 0]])
 
 
+def cross_entropy_of(logits, sets):
+    return set_cross_entropy(logits.log_softmax(dim=1), sets)
+
+
+def dice_of(logits, sets):
+    return set_dice(logits.softmax(dim=1), sets)
+
+
 @pytest.mark.parametrize(
     ("labels", "told", "expected"),
     [
@@ -85,7 +93,7 @@ def labels():
 
 
 def test_sets_of_one_class_give_cross_entropy(logits, labels):
-    loss, support = set_cross_entropy(logits, 1 << labels)
+    loss, support = cross_entropy_of(logits, 1 << labels)
     assert support == labels.numel()
     assert torch.allclose(loss, cross_entropy(logits, labels))
 
@@ -93,10 +101,10 @@ def test_sets_of_one_class_give_cross_entropy(logits, labels):
 def test_sets_of_every_class_are_ignored(logits, labels):
     unknown = torch.rand(labels.shape, generator=torch.Generator().manual_seed(2)) < 0.5
     sets = torch.where(unknown, every_class(4), 1 << labels)
-    loss, support = set_cross_entropy(logits, sets)
+    loss, support = cross_entropy_of(logits, sets)
     assert support == int((~unknown).sum())
     assert torch.allclose(loss, cross_entropy(logits, labels.masked_fill(unknown, -100), ignore_index=-100))
-    (gradient,) = torch.autograd.grad(loss + set_dice(logits, sets), logits)
+    (gradient,) = torch.autograd.grad(loss + dice_of(logits, sets), logits)
     assert not gradient.movedim(1, -1)[unknown].any()
     assert gradient.movedim(1, -1)[~unknown].any()
 
@@ -108,27 +116,27 @@ def test_unfinished_segments_give_the_marginal_loss(logits, labels):
     p = logits.softmax(dim=1)
     merged = p[:, 0] + p[:, 2] + p[:, 3]
     expected = -torch.where(painted, p[:, 1], merged).log().mean()
-    assert torch.allclose(set_cross_entropy(logits, sets)[0], expected)
+    assert torch.allclose(cross_entropy_of(logits, sets)[0], expected)
 
 
 def test_dice_on_decided_voxels_only(logits, labels):
-    full = set_dice(logits, 1 << labels)
+    full = dice_of(logits, 1 << labels)
     p, y = logits.softmax(dim=1), one_hot(labels, 4).movedim(-1, 1)
     axes = (0, 2, 3)
     expected = (1 - 2 * (p * y).sum(axes) / (p + y).sum(axes)).mean()
     assert torch.allclose(full, expected, atol=1e-5)
     # A voxel that may be 0 or 2 is decided for classes 1 and 3: it must not be either.
     sets = torch.where(labels == 1, 2, 0b0101)
-    (gradient,) = torch.autograd.grad(set_dice(logits, sets), logits)
+    (gradient,) = torch.autograd.grad(dice_of(logits, sets), logits)
     assert bool((gradient[:, 1][labels != 1] > 0).all()), "class 1 is pushed down where it is ruled out"
-    pushed = torch.autograd.grad(set_dice(logits, torch.full_like(labels, 0b0101)), logits)[0]
+    pushed = torch.autograd.grad(dice_of(logits, torch.full_like(labels, 0b0101)), logits)[0]
     assert not pushed.any(), "without a member in the batch there is no Dice"
 
 
 def test_nothing_known_is_an_exact_connected_zero(logits):
     sets = torch.full((2, 6, 5), every_class(4))
-    loss, support = set_cross_entropy(logits, sets)
-    total = loss + set_dice(logits, sets)
+    loss, support = cross_entropy_of(logits, sets)
+    total = loss + dice_of(logits, sets)
     assert support == 0
     assert total.item() == 0.0
     assert not torch.autograd.grad(total, logits)[0].any()
@@ -139,7 +147,7 @@ def test_certain_logits_stay_finite(labels):
     hard[:, 0] = 1e4
     hard.requires_grad_()
     for sets in (1 << labels, torch.full_like(labels, 0b1010)):
-        loss = set_cross_entropy(hard, sets)[0] + set_dice(hard, sets)
+        loss = cross_entropy_of(hard, sets)[0] + dice_of(hard, sets)
         assert loss.isfinite()
         assert torch.autograd.grad(loss, hard)[0].isfinite().all()
 

@@ -11,7 +11,7 @@ from ..step import Step, TermValue, zero_of
 from ..targets import decided, informative, membership
 
 
-def set_cross_entropy(logits: Tensor, possible: Tensor) -> tuple[Tensor, int]:
+def set_cross_entropy(log_p: Tensor, possible: Tensor) -> tuple[Tensor, int]:
     """Negative log of the probability that falls into the set of possible classes.
 
     ``-(1/|V|) sum_{v in V} log sum_{c in S(v)} p_c(v)``, V = voxels where S rules something out. It is plain
@@ -19,23 +19,22 @@ def set_cross_entropy(logits: Tensor, possible: Tensor) -> tuple[Tensor, int]:
     Shi et al. (Medical Image Analysis 2021) for unfinished segments.
 
     Args:
-        logits: ``(N, C, *spatial)``.
+        log_p: logarithms of probabilities, ``(N, C, *spatial)``.
         possible: masks ``(N, *spatial)``.
 
     Returns:
         The mean over V (0, connected, where V is empty) and the size of V.
     """
-    classes = logits.shape[1]
+    classes = log_p.shape[1]
     useful = informative(possible, classes)
     support = int(useful.sum())
     if not support:
-        return zero_of(logits), 0
-    log_p = logits.float().log_softmax(dim=1)
+        return zero_of(log_p), 0
     inside = log_p.masked_fill(~membership(possible, classes), -torch.inf).logsumexp(dim=1)
     return -torch.where(useful, inside, 0.0).sum() / support, support
 
 
-def set_dice(logits: Tensor, possible: Tensor, smooth: float = 1e-5) -> Tensor:
+def set_dice(p: Tensor, possible: Tensor, smooth: float = 1e-5) -> Tensor:
     """Soft Dice loss over voxels whose membership is decided, per class over the whole batch, then averaged.
 
     ``D_c = 1 - (2 sum a_c p_c y_c + e) / (sum a_c (p_c + y_c) + e)`` with a_c = 1 where membership in c is decided:
@@ -43,23 +42,21 @@ def set_dice(logits: Tensor, possible: Tensor, smooth: float = 1e-5) -> Tensor:
     nothing.
 
     Args:
-        logits: ``(N, C, *spatial)``.
+        p: probabilities ``(N, C, *spatial)``.
         possible: masks ``(N, *spatial)``.
         smooth: e.
 
     Returns:
         The mean over the classes with members; 0, connected, where there is none.
     """
-    classes = logits.shape[1]
-    p = logits.float().softmax(dim=1)
-    member = membership(possible, classes)
+    member = membership(possible, p.shape[1])
     y = (member & decided(possible).unsqueeze(1)).to(p.dtype)
     known = torch.maximum(y, (~member).to(p.dtype))
     axes = (0, *range(2, p.ndim))
     overlap, size, members = (known * p * y).sum(axes), (known * (p + y)).sum(axes), y.sum(axes)
     there = members > 0
     if not bool(there.any()):
-        return zero_of(logits)
+        return zero_of(p)
     loss = 1.0 - (2.0 * overlap + smooth) / (size + smooth)
     return torch.where(there, loss, 0.0).sum() / there.sum()
 
@@ -84,12 +81,13 @@ class Supervised:
     def __call__(self, step: Step) -> TermValue:
         """Return the loss summed over branches, and of each; support in voxels of one branch."""
         losses, support = [], 0
-        for outputs in step.students:
+        for student in range(len(step.students)):
             parts, support = [], 0
             for name in self.views:
                 possible = step.views[name].possible
-                entropy, count = set_cross_entropy(outputs[name].logits, possible)
-                parts.append((entropy + self.dice * set_dice(outputs[name].logits, possible)) / (1.0 + self.dice))
+                entropy, count = set_cross_entropy(step.log_probabilities(student, name), possible)
+                dice = set_dice(step.probabilities(student, name), possible)
+                parts.append((entropy + self.dice * dice) / (1.0 + self.dice))
                 support += count
             losses.append(torch.stack(parts).sum())
         each = torch.stack(losses)
@@ -128,8 +126,9 @@ class Mistakes:
         if not support:
             return TermValue(zero_of(*p), 0)
         # Mistakes are few: to pick them out costs less than to carry every voxel along.
-        y = membership(seen.possible[differ].unsqueeze(0), step.classes)[0].T.to(p[0].dtype)
-        errors = [(q.movedim(1, -1)[differ] - y).square().sum() for q in p]
+        where = differ.nonzero(as_tuple=True)
+        y = membership(seen.possible[where].unsqueeze(0), step.classes)[0].T.to(p[0].dtype)
+        errors = [(q.movedim(1, -1)[where] - y).square().sum() for q in p]
         return TermValue(0.5 * torch.stack(errors).sum() / support, support)
 
 
