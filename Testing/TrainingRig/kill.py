@@ -19,8 +19,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, FOLDERS)), "OMP_NUM_THREADS": "1"}
 
 
-def train_until(arguments: list[str], moment: random.Random | None) -> int:
-    """Run `TrainingRig.killable`; with `moment`, send SIGKILL some iterations after its start.
+def train_until(arguments: list[str], moment: random.Random | None, stage: str = "training") -> int:
+    """Run `TrainingRig.killable`; with `moment`, send SIGKILL some iterations after the start of `stage`.
 
     Returns:
         The last iteration that the process said before it ended.
@@ -34,8 +34,8 @@ def train_until(arguments: list[str], moment: random.Random | None) -> int:
     left = None if moment is None else moment.randint(1, 8)
     last = 0
     for line in process.stdout:
-        stage, done = line.split()
-        if stage != "training":
+        said, done = line.split()
+        if said != stage:
             continue
         last = int(done)
         if left is not None:

@@ -21,7 +21,9 @@ def main(datalist: str, out: str, iterations: str, method: str, seed: str) -> No
         iterations=int(iterations), seed=int(seed), precision="32-true", checkpoint_seconds=0.1, log_every=3
     )
     resume = (Path(out) / CHECKPOINTS / CHECKPOINT).exists()
-    options = RunOptions(method, settings, "cpu", size=SIZE, branches=TINY, resume=resume, name="tiny")
+    options = RunOptions(
+        method=method, settings=settings, device="cpu", size=SIZE, branches=TINY, resume=resume, name="tiny"
+    )
     train_model(Path(datalist), Path(out), options, lambda stage, done, *_: print(stage, done, flush=True))
 
 

@@ -31,6 +31,10 @@ def train(
     size: Annotated[str | None, typer.Option(help="Network input of a new model, e.g. 160x256.")] = None,
     spacing: Annotated[str | None, typer.Option(help="Voxels of a new 3D model, e.g. 2x1x1 (mm; z, y, x).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    calibrate: Annotated[
+        str,
+        typer.Option(help="Make uncertainty honest by the validation list or by folds: auto, validation, folds, none."),
+    ] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print events instead of progress bars.")] = False,
 ) -> None:
@@ -48,6 +52,7 @@ def train(
         size=_parse_size(size),
         spacing=_parse_spacing(spacing),
         resume=resume,
+        calibrate=calibrate,
         name=out.resolve().name,
     )
     with Reporter(json) as reporter:
@@ -57,6 +62,12 @@ def train(
             f"{summary['method']}: {summary['iterations']} iterations in {clock(summary['seconds'])} "
             f"on {summary['device']} ({summary['precision']}), "
             f"{summary['labelled']} labelled and {summary['unlabelled']} unlabelled cases"
+        )
+        fitted = summary["calibration"]
+        reporter.say(
+            f"Uncertainty: calibrated on {fitted['fitted_on']}"
+            if fitted["fitted_on"]
+            else f"Uncertainty: not calibrated ({fitted['reason']})"
         )
         figures = summary["validation"]
         if figures and figures["dice"] is not None:

@@ -76,6 +76,20 @@ def load_training_data(datalist: Datalist, spec: InputSpec) -> TrainingData:
         raise SemiSegError(
             "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
         )
+    return gather_cases(pairs, spec, classes)
+
+
+def gather_cases(pairs: Sequence[tuple[Tensor, Tensor]], spec: InputSpec, classes: int) -> TrainingData:
+    """Put cases together.
+
+    Args:
+        pairs: images and class sets on the network's grid, as of `read_case`.
+        spec: the model's input.
+        classes: background included.
+
+    Raises:
+        SemiSegError: nothing is annotated.
+    """
     annotated, undecided, positive = [], [], False
     digest = hashlib.sha256()
     for row, (_, sets) in enumerate(pairs):
@@ -123,7 +137,7 @@ def read_case(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tens
     if entry.label is None:
         sets = np.full(image.spatial_shape, every_class(classes), dtype=np.int32)
     else:
-        labels = read_labels(entry.label, image.spatial_shape)
+        labels = read_labels(entry.label, image.spatial_shape, image.affine)
         with naming(entry.label):
             sets = possible_classes(labels, classes, entry.completeness)
     with naming(entry.images[0]):

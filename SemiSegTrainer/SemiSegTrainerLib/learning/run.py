@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,10 @@ from SemiSegCervicalLib.engine.schema import (
 )
 from SemiSegCervicalLib.errors import SemiSegError
 
-from .data import load_training_data, mix_seed, read_case
+from .data import TrainingData, load_training_data, mix_seed, read_case
 from .datalist import Datalist, read_datalist
 from .evaluation import evaluate_model, summarise
+from .folds import FOLD_SHARE, calibrate, choose_source, split
 from .method import Method, get_method
 from .planning import DUAL_2D, Parts, dual_3d, plan_input
 from .training import CHECKPOINT, Progress, Settings, Training, TrainingResult, versions
@@ -52,6 +53,8 @@ class RunOptions:
         branches: architectures of a new model; None chooses.
         resume: go on with the checkpoint in the output folder.
         name: of the model.
+        calibrate: what the softmax temperatures are fitted on: ``validation`` (list), ``folds`` (two more trainings of
+            a third of the length), ``auto`` (the list where it is annotated, else folds) or ``none``.
     """
 
     method: str = "cross_supervision"
@@ -65,6 +68,7 @@ class RunOptions:
     branches: Parts | None = None
     resume: bool = False
     name: str = "model"
+    calibrate: str = "auto"
 
 
 def train_model(
@@ -96,6 +100,7 @@ def train_model(
         method = method.seeing(options.unlabelled_view)
     method = method.without(options.without)
     datalist = read_datalist(datalist_path)
+    source = choose_source(options.calibrate, datalist)
     device = resolve_device(options.device)
     start = load_pack(options.start) if options.start else None
     if start and options.size not in (None, start.manifest.input.size):
@@ -130,12 +135,19 @@ def train_model(
     evaluated = [e for e in datalist["validation"] if e.label]
     for entry in evaluated:  # a fault found after the training would be found too late
         read_case(entry, spec, len(datalist.classes) + 1)
-    branches = _build(parts, spec, len(datalist.classes) + 1, method, options.settings.seed)
-    if start:
-        _adopt(branches, start, datalist)
-    run = Training(
-        branches, method, data, len(datalist.classes) + 1, options.settings, out / CHECKPOINTS, options.device
-    )
+    settings, classes = options.settings, len(datalist.classes) + 1
+    rows = (*datalist["training"], *datalist["unlabeled"])
+    if settings.minutes is not None and source == "folds" and split(data, rows, settings.seed)[0]:
+        # The wished time is that of everything: of the run and of two folds.
+        settings = replace(settings, minutes=settings.minutes / (1 + 2 / FOLD_SHARE))
+
+    def new_branches() -> list[Branch]:
+        fresh = _build(parts, spec, classes, method, settings.seed)
+        if start:
+            _adopt(fresh, start, datalist)
+        return fresh
+
+    run = Training(new_branches(), method, data, classes, settings, out / CHECKPOINTS, options.device)
 
     def forward(progress: Progress) -> None:
         say("training", progress.iteration, progress.iterations, progress.seconds_left, progress.values)
@@ -159,9 +171,36 @@ def train_model(
         "started_from": start.manifest.name if start else None,
         "model": None,
         "validation": None,
+        "calibration": None,
     }
+    fitted = None
     if summary["finished"]:
+        length = max(1, result.iterations // FOLD_SHARE)
+
+        def train_fold(number: int, part: TrainingData) -> Sequence[Branch] | None:
+            def forward(progress: Progress) -> None:
+                done = (number - 1) * length + progress.iteration
+                pace = progress.seconds_left / max(1, length - progress.iteration)
+                say("calibrating", done, 2 * length, pace * (2 * length - done), {})
+
+            fold = Training(
+                new_branches(), method, part, classes, replace(settings, iterations=length, minutes=None),
+                out / CHECKPOINTS / f"fold-{number}", options.device,
+            )  # fmt: skip
+            trained = fold.run(forward, should_stop)
+            return trained.branches if trained.iterations == length else None
+
+        say("calibrating", 0, 1, 0.0, {})
+        modalities = [range(len(spec.modalities))] * len(parts)
+        fitted = calibrate(
+            source, result.branches, modalities, spec, datalist, data, device, settings.seed, length,
+            method.uses_unlabelled, train_fold,
+        )  # fmt: skip
+        summary["finished"] = fitted is not None
+    if fitted is not None:
         pack = _pack(result, parts, spec, datalist, options, summary)
+        pack.manifest = pack.manifest.model_copy(update={"calibration": fitted[0]})
+        summary["calibration"] = fitted[1]
         if evaluated:
             figures = summarise(
                 evaluate_model(Predictor(pack, options.device), evaluated,

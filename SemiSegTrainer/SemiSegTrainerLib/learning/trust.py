@@ -23,12 +23,13 @@ _DETECTION_BINS, _ROOT = 4096, 4
 T = TypeVar("T")
 
 
-def boundary_band(possible: np.ndarray, width: float) -> np.ndarray:
-    """Find the decided voxels that lie at most `width` voxels from a decided voxel of another class.
+def boundary_band(possible: np.ndarray, width: float, sampling: Sequence[float] | None = None) -> np.ndarray:
+    """Find the decided voxels that lie at most `width` from a decided voxel of another class.
 
     Args:
         possible: class sets ``(*spatial)`` as of `targets.possible_classes`; 0 marks padding.
-        width: Euclidean distance between voxel centres; two neighbours are 1 apart.
+        width: Euclidean distance between voxel centres.
+        sampling: how far neighbours are apart, per axis; 1 by default.
 
     Returns:
         bool ``(*spatial)``; nowhere True if only one class is decided.
@@ -41,13 +42,14 @@ def boundary_band(possible: np.ndarray, width: float) -> np.ndarray:
     # The distance is needed near the rarer classes only: all but the commonest, and their surroundings.
     commonest = max(values, key=lambda v: int(((possible == v) & single).sum()))
     box = ndimage.find_objects((single & (possible != commonest)).astype(np.int8))[0]
-    reach = int(np.ceil(width))
-    near = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in box)
+    steps = sampling or (1.0,) * possible.ndim
+    reach = [int(np.ceil(width / step)) for step in steps]
+    near = tuple(slice(max(0, s.start - r), s.stop + r) for s, r in zip(box, reach, strict=True))
     sets, known, found = possible[near], single[near], band[near]
     for value in values:
         others = known & (sets != value)
         if others.any():
-            found |= known & (sets == value) & (ndimage.distance_transform_edt(~others) <= width)
+            found |= known & (sets == value) & (ndimage.distance_transform_edt(~others, steps) <= width)
     return band
 
 
