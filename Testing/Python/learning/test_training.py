@@ -17,6 +17,7 @@ from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.learning.checkpoint import load_checkpoint, save_checkpoint
 from SemiSegTrainerLib.learning.history import History
+from SemiSegTrainerLib.learning.method import get_method
 from SemiSegTrainerLib.learning.run import RunOptions, check_output, train_model
 from SemiSegTrainerLib.learning.schedules import Constant, SigmoidRamp, polynomial_decay
 from SemiSegTrainerLib.learning.training import Settings
@@ -58,7 +59,7 @@ def test_a_run_leaves_model_history_and_summary(tmp_path, datalist):
     summary = train_model(datalist, out, options(name="blobs"), lambda stage, *_: stages.append(stage))
     assert sorted(p.name for p in out.iterdir()) == ["checkpoints", "history.csv", "model.semiseg", "summary.json"]
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["last.ckpt"]
-    assert list(dict.fromkeys(stages)) == ["reading", "training", "validating"]
+    assert list(dict.fromkeys(stages)) == ["reading", "training", "calibrating", "validating"]
     assert summary["finished"]
     assert (summary["labelled"], summary["unlabelled"]) == (3, 4)
     assert summary["validation"]["cases_count"] == 1
@@ -136,7 +137,11 @@ def test_stopped_run_is_resumed_through_its_folder(tmp_path, datalist):
     assert rows(out / "history.csv") == rows(tmp_path / "whole" / "history.csv")
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"method": "supervised"}, {"iterations": 9}, {"learning_rate": 0.1}])
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"method": "supervised"}, {"iterations": 9}, {"learning_rate": 0.1}, {"without": ("contrast",)},
+     {"unlabelled_view": "weak"}],
+)  # fmt: skip
 def test_checkpoint_of_another_run_is_refused(tmp_path, datalist, change):
     out = tmp_path / "out"
     stop = iter([False, True, True])
@@ -146,6 +151,32 @@ def test_checkpoint_of_another_run_is_refused(tmp_path, datalist, change):
         train_model(datalist, out, options(resume=True, **change))
     assert caught.value.code == "other-run"
     assert (out / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
+def test_checkpoint_of_other_weights_is_refused(tmp_path, data):
+    method = get_method("dual_uncertainty")
+    parts.training(method, data, tmp_path, iterations=1).run()
+    heavier = dataclasses.replace(method.terms[1], weight=Constant(0.5))
+    other = dataclasses.replace(method, terms=(method.terms[0], heavier, *method.terms[2:]))
+    with pytest.raises(SemiSegError, match="method"):
+        parts.training(other, data, tmp_path, iterations=1).run()
+
+
+def test_a_run_without_a_term_says_so(tmp_path, datalist):
+    chosen = options(method="dual_uncertainty", without=("prototype", "mistake"), unlabelled_view="strong")
+    summary = train_model(datalist, tmp_path / "out", chosen)
+    name = "dual_uncertainty on strong views without mistake, prototype"
+    assert summary["method"] == name
+    pack = load_pack(tmp_path / "out" / "model.semiseg")
+    assert pack.manifest.provenance.method == name
+    assert name in pack.card
+    columns = set(rows(tmp_path / "out" / "history.csv")[0])
+    assert {"cross", "rectified", "agreement"} <= columns
+    assert not {"prototype", "mistake"} & columns
+    with pytest.raises(SemiSegError, match="nonsense") as caught:
+        train_model(datalist, tmp_path / "other", dataclasses.replace(chosen, without=("nonsense",)))
+    assert "mistake, cross, rectified, agreement, prototype" in caught.value.remedy
+    assert not (tmp_path / "other").exists()
 
 
 def test_checkpoint_of_other_data_is_refused(tmp_path, data):
