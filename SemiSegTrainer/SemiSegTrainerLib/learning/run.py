@@ -43,8 +43,6 @@ class RunOptions:
 
     Attributes:
         method: name of a recipe.
-        without: names of its terms to leave out: what each of them contributes.
-        unlabelled_view: ``weak`` or ``strong``: how students see unlabelled cases; None as the recipe says.
         settings: budget, seed and the rest.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         start: pack to start from; None for random weights.
@@ -53,13 +51,13 @@ class RunOptions:
         branches: architectures of a new model; None chooses.
         resume: go on with the checkpoint in the output folder.
         name: of the model.
+        without: names of the method's terms to leave out: what each of them contributes.
+        unlabelled_view: ``weak`` or ``strong``: how students see unlabelled cases; None as the recipe says.
         calibrate: what the softmax temperatures are fitted on: ``validation`` (list), ``folds`` (two more trainings of
             a third of the length), ``auto`` (the list where it is annotated, else folds) or ``none``.
     """
 
     method: str = "cross_supervision"
-    without: tuple[str, ...] = ()
-    unlabelled_view: str | None = None
     settings: Settings = field(default_factory=Settings)
     device: str = "auto"
     start: Path | None = None
@@ -68,6 +66,8 @@ class RunOptions:
     branches: Parts | None = None
     resume: bool = False
     name: str = "model"
+    without: tuple[str, ...] = ()
+    unlabelled_view: str | None = None
     calibrate: str = "auto"
 
 
