@@ -86,19 +86,22 @@ class Predictor:
             for frame in frames:
                 yield self.predict(frame, probabilities)
             return
-        for frame in frames:
-            check_fits(frame, self.pack.manifest.input)
         self.backend.prepare(len(frames), lambda: self._spread(frames))
         for first in range(0, len(frames), at_once):
             yield from self._fit(frames[first : first + at_once], probabilities)
 
     def _spread(self, frames: Sequence[Image]) -> Tensor:
         """Return network input of some frames from the whole length of a cine."""
-        chosen = frames[:: -(-len(frames) // _SAMPLE_FRAMES)]
+        chosen = list(frames[:: -(-len(frames) // _SAMPLE_FRAMES)])
+        for frame in chosen:
+            check_fits(frame, self.pack.manifest.input)
         return torch.stack([to_network(frame, self.pack.manifest.input)[0] for frame in chosen])
 
     def _fit(self, images: Sequence[Image], probabilities: bool) -> list[Prediction]:
         started = time.perf_counter()
+        images = list(images)  # a sequence may make each image anew whenever it is looked at
+        for image in images:
+            check_fits(image, self.pack.manifest.input)
         placed = [to_network(image, self.pack.manifest.input) for image in images]
         batch = torch.stack([tensor for tensor, _ in placed])
         fields = self._within_memory(lambda: self._fields(batch))

@@ -1,0 +1,80 @@
+"""What devices are there, and whether they really compute: a driver that is too old, or a PyTorch that was built for
+other cards, says that a device is available and fails at the first kernel.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+
+import torch
+
+_TOLERANCE = 2e-2  # of float16, on sums of 72 products of numbers around 1
+
+
+@dataclass(frozen=True)
+class DeviceReport:
+    """One device.
+
+    Attributes:
+        name: as `resolve_device` takes it.
+        label: what the hardware is called.
+        works: a convolution ran on it, in the precision that predictions use, and gave what the processor gives.
+        reason: why it does not work.
+        memory_gib: its own memory; None where it shares the computer's.
+    """
+
+    name: str
+    label: str
+    works: bool
+    reason: str = ""
+    memory_gib: float | None = None
+
+
+def examine_devices() -> list[DeviceReport]:
+    """Run a kernel on every device that PyTorch knows; the best come first, the CPU is always last."""
+    reports = []
+    if torch.cuda.is_available():
+        try:
+            label, memory = torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory / 2**30
+        except (RuntimeError, AssertionError) as error:
+            reports.append(DeviceReport("cuda", "graphics card", False, _first_line(error)))
+        else:
+            reason = _try("cuda", torch.float16)
+            major, minor = torch.cuda.get_device_capability(0)
+            if reason and f"sm_{major}{minor}" not in torch.cuda.get_arch_list():
+                reason = (
+                    f"this PyTorch was not built for its compute capability {major}.{minor} "
+                    f"(it was for {', '.join(torch.cuda.get_arch_list())})"
+                )
+            reports.append(DeviceReport("cuda", label, not reason, reason, round(memory, 1)))
+    if torch.backends.mps.is_available():
+        reason = _try("mps", torch.float32)
+        reports.append(DeviceReport("mps", "Apple graphics", not reason, reason))
+    label = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    return [*reports, DeviceReport("cpu", label, True)]
+
+
+def thread_count() -> int:
+    """Return how many threads PyTorch computes with on the CPU."""
+    return torch.get_num_threads()
+
+
+def _try(device: str, dtype: torch.dtype) -> str:
+    """Return why a convolution does not work on a device, or an empty string."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 8, 16, 16, generator=generator)
+    weights = torch.randn(4, 8, 3, 3, generator=generator) / 72**0.5
+    wanted = torch.nn.functional.conv2d(image, weights)
+    try:
+        found = torch.nn.functional.conv2d(image.to(device, dtype), weights.to(device, dtype)).float().cpu()
+    except (RuntimeError, AssertionError) as error:
+        return _first_line(error)
+    if not torch.allclose(found, wanted, atol=_TOLERANCE, rtol=_TOLERANCE):
+        return "it computes wrong numbers"
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip()[:300] if lines else type(error).__name__
