@@ -48,6 +48,18 @@ def test_train_writes_what_is_promised(model):
         assert [row["iteration"] for row in csv.DictReader(stream)] == ["10", "12"]
 
 
+def test_train_without_some_terms(tmp_path, datalist, capsys):
+    arguments = ["--method", "dual_uncertainty", "--iterations", "2", "--size", "32x64", "--device", "cpu"]
+    less = ["--without", "prototype", "--without", "mistake", "--unlabelled-view", "strong", "--calibrate", "none"]
+    assert run(["train", str(datalist), *arguments, *less, "--out", str(tmp_path / "run")]) == 0
+    name = "dual_uncertainty on strong views without mistake, prototype"
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["method"] == name
+    capsys.readouterr()
+    wrong = ["--without", "nothing"]
+    assert run(["train", str(datalist), *arguments, *wrong, "--out", str(tmp_path / "other")]) == 2
+    assert "mistake, cross, rectified, agreement, prototype" in capsys.readouterr().err
+
+
 def test_train_resumes_a_finished_run(model, datalist):
     before = model.read_bytes()
     arguments = ["--method", "supervised", "--iterations", "12", "--seed", "3", "--size", "32x64", "--device", "cpu"]
