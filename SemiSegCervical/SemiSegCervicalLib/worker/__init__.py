@@ -1,0 +1,1 @@
+"""The process that holds PyTorch, and its client. What runs inside the process is named ``server*``."""

@@ -1,0 +1,126 @@
+"""Private folders for what client and worker exchange: seen by their user alone, and gone when their owner is.
+
+Their owner is the process that made them. It holds a lock on a file within, which the system takes from it however it
+ends; process ids are reused and mean nothing in another container.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from .arrays import cannot_write
+
+PREFIX = "semiseg-worker-"
+_LOCK = "owner.lock"
+# A folder without a lock file is being made, unless it is older than this.
+_MAKING_SECONDS = 60.0
+
+
+class PrivateFolder:
+    """A folder of mode 0700 that this process owns."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        """Create it, after removing what dead owners left beside it.
+
+        Args:
+            root: where; None for the system's folder for temporary files.
+
+        Raises:
+            SemiSegError: it cannot be written.
+        """
+        root = Path(root or tempfile.gettempdir())
+        sweep(root)
+        while True:
+            try:
+                self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+                handle = _lock(self.path / _LOCK, create=True)
+            except OSError as error:
+                raise cannot_write(root, error) from error
+            if handle is not None:  # else another client swept it in this very moment
+                self._handle: int | None = handle
+                return
+
+    def remove(self) -> None:
+        """Remove it with everything in it."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+        remove_tree(self.path)
+
+
+def remove_if_orphaned(folder: Path, patience: float = 0.0) -> bool:
+    """Remove a private folder whose owner is dead.
+
+    Args:
+        folder: the folder.
+        patience: seconds to wait for the owner's end; a dying process gives up its files one by one.
+
+    Returns:
+        Whether the folder is gone.
+    """
+    end = time.monotonic() + patience
+    while (handle := _lock(folder / _LOCK)) is None:
+        if time.monotonic() >= end or not folder.exists():
+            return not folder.exists()
+        time.sleep(0.02)
+    try:
+        if sys.platform != "win32":  # Windows removes no open file; there the lock is given up first
+            remove_tree(folder)
+    finally:
+        os.close(handle)
+    remove_tree(folder)
+    return not folder.exists()
+
+
+def sweep(root: Path) -> None:
+    """Remove the private folders of this user whose owners are dead; what cannot be removed is left alone."""
+    with suppress(OSError):
+        for entry in os.scandir(root):
+            with suppress(OSError):
+                if not entry.name.startswith(PREFIX) or not entry.is_dir(follow_symlinks=False):
+                    continue
+                found = entry.stat(follow_symlinks=False)
+                # In a folder that all may write, others may lay out anything under our names.
+                if hasattr(os, "getuid") and (found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700):
+                    continue
+                path = Path(entry.path)
+                if (path / _LOCK).exists():
+                    remove_if_orphaned(path)
+                elif time.time() - found.st_mtime > _MAKING_SECONDS:
+                    remove_tree(path)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder; files that another process still holds open on Windows are left for the next sweep."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(path: Path, create: bool = False) -> int | None:
+    """Open and lock a file; return its handle, or None where another process holds it or it does not exist."""
+    try:
+        handle = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # It may have been removed between the two steps.
+        if os.path.samestat(os.fstat(handle), os.stat(path)):
+            return handle
+    except OSError:
+        pass
+    os.close(handle)
+    return None

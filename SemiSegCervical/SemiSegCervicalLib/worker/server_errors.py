@@ -1,0 +1,64 @@
+"""What is told of whatever a job raised."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+from ..errors import SemiSegError
+from .arrays import cannot_write
+from .protocol import Failure
+
+# The words of CUDA, its libraries, ROCm and Metal.
+_DEVICE_WORDS = ("cuda error", "cudnn", "cublas", "cufft", "cusparse", "hip error", "miopen", "mps backend", "metal ")
+_INSTALL = "Install what is missing with the button Install, and try again"
+
+
+def explain(error: BaseException, stage: str) -> Failure:
+    """Turn what a job raised into what the client is told; the log gets the whole."""
+    if isinstance(error, SemiSegError):
+        return Failure(error.code, error.stage or stage, error.cause, error.remedy)
+    traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+    sys.stderr.flush()
+    text = _first_line(error)
+    if _is_out_of_memory(error):
+        return Failure(
+            "out-of-memory", stage, "The memory does not suffice for this image",
+            "Close other programs, choose the device cpu, or use a smaller image",
+        )  # fmt: skip
+    if isinstance(error, ModuleNotFoundError):
+        return Failure("missing-package", stage, f"The Python package {error.name} is not installed", _INSTALL)
+    if isinstance(error, ImportError):
+        return Failure("broken-package", stage, f"A Python package cannot be loaded: {text}", "Install it again")
+    if isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _DEVICE_WORDS):
+        return Failure(
+            "device-error", stage, f"The graphics card failed: {text}",
+            "Try again, or choose the device cpu", restart=True,
+        )  # fmt: skip
+    if isinstance(error, OSError):
+        fault = cannot_write(Path(str(error.filename or "?")), error) if error.errno is not None else None
+        if fault is not None and fault.code == "disk-full":
+            return Failure(fault.code, stage, fault.cause, fault.remedy)
+        return Failure(
+            "file-error", stage, f"A file cannot be read or written: {text}", "Check the disk and the permissions"
+        )
+    return Failure(
+        "defect", stage, f"SemiSeg made a mistake ({type(error).__name__}: {text})",
+        "Please report it with the log; the program can be used on",
+    )  # fmt: skip
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    if "torch" not in sys.modules or not isinstance(error, RuntimeError):
+        return False
+    from ..engine.backends.ladder import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip()[:300] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""What the trainer adds to the cervical library's worker process: ``train``."""

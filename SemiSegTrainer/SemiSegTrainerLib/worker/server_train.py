@@ -1,0 +1,57 @@
+"""Training inside the worker process."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.worker.server_jobs import ServerJob
+
+from .protocol import Train, Trained
+
+if TYPE_CHECKING:
+    from SemiSegCervicalLib.worker.server_main import Server
+
+
+def register(server: Server) -> None:
+    """Make the server train; nothing heavy is imported before the first job."""
+    server.register(Train, train)
+
+
+def train(job: ServerJob) -> Trained:
+    """Run a whole training."""
+    message = job.message
+    assert isinstance(message, Train)
+    if (message.iterations is None) == (message.minutes is None):
+        raise SemiSegError(
+            "two-budgets", "The length of the training is given twice or not at all",
+            "Give either iterations or minutes", "settings",
+        )  # fmt: skip
+    job.progress("starting", 0, 1)
+    with job.shielded():
+        from SemiSegTrainerLib.learning.run import RunOptions, train_model
+        from SemiSegTrainerLib.learning.training import Settings
+
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    options = RunOptions(
+        method=message.method,
+        without=message.without,
+        unlabelled_view=message.unlabelled_view,
+        settings=Settings(iterations=message.iterations, minutes=message.minutes, seed=message.seed),
+        device=message.device,
+        start=Path(message.start) if message.start is not None else None,
+        size=message.size,
+        spacing=message.spacing,
+        branches=tuple((p.architecture, p.arguments) for p in message.branches) if message.branches else None,
+        resume=message.resume,
+        name=message.name,
+        calibrate=message.calibrate,
+    )
+
+    def forward(stage: str, done: int, total: int, seconds_left: float, values: dict[str, float]) -> None:
+        job.progress(stage, done, total, seconds_left or None, values)
+
+    summary = train_model(Path(message.datalist), Path(message.out), options, forward, lambda: job.stopped)
+    return Trained(summary["finished"], summary["model"], summary)

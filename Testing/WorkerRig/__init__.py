@@ -1,0 +1,1 @@
+"""Workers that misbehave, and programs around a client that are killed."""
