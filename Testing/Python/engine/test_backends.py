@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from SemiSegCervicalLib.engine.backends import convert, openvino_backend, selection
-from SemiSegCervicalLib.engine.backends.agreement import Agreement, compare, pool
+from SemiSegCervicalLib.engine.backends.agreement import Agreement, compare, pool, window_weights
 from SemiSegCervicalLib.engine.backends.base import BackendError
 from SemiSegCervicalLib.engine.backends.cache import BLOB, FACTS, Cache, cache_folder
 from SemiSegCervicalLib.engine.backends.openvino_backend import CASES, OpenVINOBackend
@@ -299,6 +299,25 @@ def test_agreement_is_measured_in_what_a_user_sees():
     assert softer.uncertainty_alike < 0.9
     assert not softer.enough
     assert not compare([torch.tensor([9.0, -9.0]).reshape(1, 2, 1, 1)], [torch.zeros(1, 2, 1, 1)], (1.0,)).telling
+
+
+def test_windows_count_as_they_are_merged():
+    """What differs at the edge of a window hardly shows in the merged image."""
+    spec = InputSpec(modalities=("us",), sampling="windows", size=(32, 48))
+    weights = window_weights(spec)
+    assert weights.shape == (32, 48)
+    assert window_weights(parts.SPEC) is None
+    logits = torch.zeros(2, 2, 32, 48)
+    logits[:, 0] = 2.0
+    edge, middle = logits.clone(), logits.clone()
+    edge[:, :, :2] = edge[:, :, :2].flip(1)
+    middle[:, :, 15:17] = middle[:, :, 15:17].flip(1)
+    plain, at_edge, inside = (
+        compare([logits], [other], (1.0,), w) for other, w in ((edge, None), (edge, weights), (middle, weights))
+    )
+    assert plain.labels_alike == pytest.approx(1 - 2 / 32)
+    assert at_edge.enough
+    assert inside.labels_alike < plain.labels_alike
 
 
 def test_pooling_weights_by_voxels():

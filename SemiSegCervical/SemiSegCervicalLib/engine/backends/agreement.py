@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..result import vote
+from ..schema import InputSpec
 from ..uncertainty import entropy
 
 SHARE = 0.999
@@ -56,27 +58,52 @@ class Agreement:
         return asdict(self)
 
 
-def compare(reference: Sequence[Tensor], other: Sequence[Tensor], temperatures: tuple[float, ...]) -> Agreement:
+def compare(
+    reference: Sequence[Tensor],
+    other: Sequence[Tensor],
+    temperatures: tuple[float, ...],
+    weights: Tensor | None = None,
+) -> Agreement:
     """Compare logits.
 
     Args:
         reference: float32 ``(N, C, *spatial)`` per branch.
         other: the same from another backend or in another precision.
         temperatures: of each branch's softmax.
+        weights: ``(*spatial)``: what a voxel counts; None for all alike. Of windows, it is their weight in the merged
+            image: at their edges networks are unsure, and nobody sees it.
     """
     classes = reference[0].shape[1]
     votes = [vote(list(logits), temperatures)[:, :classes] for logits in (reference, other)]
     labels = [v.argmax(dim=1) for v in votes]
     doubt = [entropy(v, checked=False) for v in votes]
     largest = max(1.0, *(float(logits.abs().max()) for logits in reference))
+    if weights is None:
+        weights = doubt[0].new_ones(doubt[0].shape[1:])
+    weights = weights / weights.sum() / len(doubt[0])
     error = max(float((a - b).abs().max()) for a, b in zip(reference, other, strict=True))
     return Agreement(
-        labels_alike=float((labels[0] == labels[1]).float().mean()),
-        uncertainty_alike=float(((doubt[0] - doubt[1]).abs() <= TOLERANCE).float().mean()),
+        labels_alike=_share(labels[0] == labels[1], weights),
+        uncertainty_alike=_share((doubt[0] - doubt[1]).abs() <= TOLERANCE, weights),
         logit_error=error / largest,
-        doubtful=float((doubt[0] > TOLERANCE).float().mean()),
+        doubtful=_share(doubt[0] > TOLERANCE, weights),
         voxels=labels[0].numel(),
     )
+
+
+def window_weights(spec: InputSpec) -> Tensor | None:
+    """Return what each voxel of a window counts in the merged image, ``(*size)``; None where there are no windows."""
+    if spec.sampling != "windows":
+        return None
+    weights = torch.ones(())
+    for size in spec.size:
+        position = torch.arange(size) + 0.5 - size / 2
+        weights = weights.unsqueeze(-1) * torch.exp(-0.5 * (position / (size / 8)) ** 2)
+    return weights
+
+
+def _share(alike: Tensor, weights: Tensor) -> float:
+    return 1.0 - float((~alike * weights).sum(dtype=torch.float64))
 
 
 def pool(agreements: Sequence[Agreement]) -> Agreement:

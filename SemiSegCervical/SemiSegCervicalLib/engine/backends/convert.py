@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..pack import Pack, load_pack, save_pack
-from .agreement import Agreement, compare
+from .agreement import Agreement, compare, window_weights
 from .base import BackendError
 from .cache import BLOB
 from .runtime import Network, core, has_bfloat16, module, settings
@@ -132,10 +132,11 @@ def main(folder: Path, threads: int) -> None:
     samples = torch.from_numpy(np.load(folder / SAMPLES, allow_pickle=False))
     blob = compile_pack(pack, threads)
     reference = TorchBackend(pack, "cpu", "float32")(samples)
-    temperatures = pack.manifest.calibration.temperatures
+    temperatures, weights = pack.manifest.calibration.temperatures, window_weights(pack.manifest.input)
     report = {}
     for precision in ("float32", "bfloat16") if has_bfloat16() else ("float32",):
-        report[precision] = compare(reference, Network(blob, precision, threads)(samples), temperatures).as_dict()
+        found = Network(blob, precision, threads)(samples)
+        report[precision] = compare(reference, found, temperatures, weights).as_dict()
     (folder / BLOB).write_bytes(blob)
     (folder / REPORT).write_text(json.dumps(report), encoding="utf-8")
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..pack import Pack
-from .agreement import Agreement, compare, pool
+from .agreement import Agreement, compare, pool, window_weights
 from .base import BackendError
 from .cache import BLOB, Cache, Entry
 from .convert import convert
@@ -99,7 +99,13 @@ class OpenVINOBackend:
             batch = sample()
             mark = hashlib.sha256(batch.numpy().tobytes()).hexdigest()[:16]
             if mark not in self._entry.facts["seen"]:
-                found = compare(self._network("float32")(batch), self._network("bfloat16")(batch), self._temperatures())
+                manifest = self.pack.manifest
+                found = compare(
+                    self._network("float32")(batch),
+                    self._network("bfloat16")(batch),
+                    manifest.calibration.temperatures,
+                    window_weights(manifest.input),
+                )
                 self._learn(found, mark)
 
     @torch.inference_mode()
@@ -166,9 +172,6 @@ class OpenVINOBackend:
                 raise BackendError(f"the compiled model cannot be loaded ({str(error)[:200]})") from error
         return self._networks[wanted]
 
-    def _temperatures(self) -> tuple[float, ...]:
-        return self.pack.manifest.calibration.temperatures
-
     def _describe(self) -> str:
         """Name the compiled form by everything that it depends on."""
         manifest = self.pack.manifest
@@ -184,7 +187,7 @@ class OpenVINOBackend:
             # What uncertainty agrees on depends on them.
             "temperatures": list(manifest.calibration.temperatures),
             "modalities": len(manifest.input.modalities),
-            "size": list(manifest.input.size),
+            "size": [manifest.input.sampling, *manifest.input.size],
             "openvino": self._version,
             "torch": torch.__version__,
             "processor": processor(),

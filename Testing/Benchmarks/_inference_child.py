@@ -1,0 +1,118 @@
+"""One measurement of the inference benchmark in a process of its own, so that memory is this measurement's alone.
+
+python _inference_child.py volume PACK CACHE BACKEND SIDE WINDOWS
+python _inference_child.py frames PACK CACHE BACKEND COUNT
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from SemiSegCervicalLib.engine.backends.selection import open_backend
+from SemiSegCervicalLib.engine.image import Image
+from SemiSegCervicalLib.engine.pack import load_pack
+from SemiSegCervicalLib.engine.predict import Predictor
+
+GIB = 2**30
+
+
+class _Enough(Exception):  # noqa: N818
+    """Enough windows were timed."""
+
+
+class Cine(Sequence):
+    """Frames that are made when they are asked for, as a reader of a long cine gives them."""
+
+    def __init__(self, count: int, base: np.ndarray) -> None:
+        self.count, self.base = count, base
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, slice):
+            return [self[k] for k in range(*which.indices(self.count))]
+        return Image(np.roll(self.base, which % 64, axis=-1))
+
+
+def resident() -> float:
+    """Return the memory of this process in GiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / GIB
+
+
+def peak() -> float:
+    """Return the most memory that this process ever had, in GiB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
+
+
+def volume(pack_path: str, cache: str, backend: str, side: str, windows: str) -> dict[str, Any]:
+    """Segment a cube, or time its first layers of windows (`windows` at least; 0 for the whole)."""
+    n, limit = int(side), int(windows)
+    rng = np.random.default_rng(0)
+    block = rng.normal(size=(1, 64, 64, 64)).astype(np.float32)
+    image = Image(np.tile(block, (1, *(n // 64,) * 3)))
+    before = resident()
+    pack = load_pack(Path(pack_path))
+    predictor = Predictor(pack, backend=open_backend(pack, "cpu", "openvino", backend, Path(cache)))
+    times: list[float] = []
+    total = 0
+
+    def on_progress(done: int, every: int) -> None:
+        nonlocal total
+        total = every
+        times.append(time.perf_counter())
+        if limit and done >= limit and len(times) > limit:
+            raise _Enough
+
+    # Uncompiled, the model would be compiled within the case.
+    spec = pack.manifest.input
+    predictor.backend(_window(spec.size, len(spec.modalities)))
+    started = time.perf_counter()
+    whole = True
+    try:
+        predictor.predict(image, on_progress=on_progress)
+    except _Enough:
+        whole = False
+    seconds = (times[-1] if not whole else time.perf_counter()) - started
+    counted = len(times) - 1
+    return {
+        "side": n, "windows": total, "timed": counted, "whole": whole, "seconds": seconds,
+        "per_window": seconds / counted, "extra_gib": peak() - before if whole else None, "peak_gib": peak(),
+        "precision": predictor.backend.precision, "backend": predictor.backend.name,
+    }  # fmt: skip
+
+
+def _window(size: Sequence[int], modalities: int) -> Any:
+    import torch
+
+    return torch.randn(1, modalities, *size, generator=torch.Generator().manual_seed(0))
+
+
+def frames(pack_path: str, cache: str, backend: str, count: str) -> dict[str, Any]:
+    """Segment a cine of `count` frames of 336 x 544, handing each result on as a worker does."""
+    base = np.random.default_rng(0).normal(size=(1, 336, 544)).astype(np.float32)
+    pack = load_pack(Path(pack_path))
+    predictor = Predictor(pack, backend=open_backend(pack, "cpu", "openvino", backend, Path(cache)))
+    for result in predictor.predict_frames(Cine(8, base)):
+        assert result.labels.shape == base.shape[1:]
+    before, started = resident(), time.perf_counter()
+    for result in predictor.predict_frames(Cine(int(count), base)):
+        assert result.labels.shape == base.shape[1:]
+    seconds = time.perf_counter() - started
+    return {
+        "frames": int(count), "ms": 1000 * seconds / int(count), "extra_gib": max(0.0, peak() - before),
+        "precision": predictor.backend.precision, "backend": predictor.backend.name,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    print(json.dumps({"volume": volume, "frames": frames}[sys.argv[1]](*sys.argv[2:])))

@@ -1,0 +1,158 @@
+"""What the inference benchmark runs on: trained packs, real or drawn images, and the plain way to compare with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from PIL import Image as Pillow
+from SemiSegCervicalLib.engine.files import read_image
+from SemiSegCervicalLib.engine.grid import NetworkView, plan_grid
+from SemiSegCervicalLib.engine.image import Image
+from SemiSegCervicalLib.engine.pack import Pack, load_pack
+from SemiSegCervicalLib.engine.preprocess import from_network, to_network
+from SemiSegCervicalLib.engine.uncertainty import entropy
+from SemiSegTrainerLib.learning.datalist import read_datalist
+from SemiSegTrainerLib.learning.run import MODEL, RunOptions, train_model
+from SemiSegTrainerLib.learning.training import Settings
+
+FRAME = (336, 544)
+VOLUME = (88, 140, 183)
+SIZE_2D, SIZE_3D = (160, 256), (80, 112, 112)
+# Enough for networks that are sure of most voxels and in doubt at the borders, which is what agreement is about.
+TRAINING = {2: ("fugc", SIZE_2D, 200), 3: ("la", (48, 64, 64), 60)}
+
+
+def trained(dims: int, data: Path | None, work: Path, given: Path | None) -> Pack:
+    """Return the given pack, or one that is trained for a few minutes and kept in the work folder."""
+    if given is None:
+        name, size, iterations = TRAINING[dims]
+        datalist = data / name / "datalist.json" if data else draw_set(work / f"drawn-{dims}d", dims)
+        folder = work / f"training-{dims}d-{'real' if data else 'drawn'}"
+        given = folder / MODEL
+        if not given.exists():
+            options = RunOptions(
+                "supervised",
+                settings=Settings(iterations=iterations, seed=0),
+                device="cpu",
+                size=size,
+                resume=(folder / "checkpoints" / "last.pt").exists(),
+                calibrate="none",
+            )
+            print(f"training a {dims}D model, once: {iterations} iterations", flush=True)
+            train_model(datalist, folder, options, lambda stage, done, total, left, _v: _say(stage, done, total, left))
+    return load_pack(given)
+
+
+def _say(stage: str, done: int, total: int, left: float) -> None:
+    if done % 50 == 0:
+        print(f"  {stage} {done}/{total}, {left:.0f} s left", flush=True)
+
+
+def sized(pack: Pack, size: Sequence[int], sampling: str | None = None) -> Pack:
+    """Return the same networks with another input size: they are convolutions and take any."""
+    spec = pack.manifest.input
+    changed = spec.model_copy(update={"size": tuple(size), "sampling": sampling or spec.sampling})
+    return Pack(pack.manifest.model_copy(update={"input": changed}), pack.branches)
+
+
+def draw(seed: int, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a bright and a dark ellipsoid in speckle: image float32 and labels uint8."""
+    rng = np.random.default_rng(seed)
+    grid = np.meshgrid(*[np.linspace(0, 1, n, dtype=np.float32) for n in shape], indexing="ij", sparse=True)
+    labels = np.zeros(shape, dtype=np.uint8)
+    for value, centre in ((1, 0.3), (2, 0.7)):
+        middle = [0.5] * (len(shape) - 1) + [centre] + rng.uniform(-0.05, 0.05, len(shape))
+        labels[
+            sum(((g - m) / r) ** 2 for g, m, r in zip(grid, middle, rng.uniform(0.1, 0.25, 3), strict=False)) < 1
+        ] = value
+    noise = rng.normal(size=shape).astype(np.float32)
+    return np.array([100, 150, 60], dtype=np.float32)[labels] * (1 + 0.25 * noise), labels
+
+
+def draw_set(folder: Path, dims: int) -> Path:
+    """Write a small drawn data set, once, and return its datalist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = FRAME if dims == 2 else (64, 96, 96)
+    entries = []
+    for seed in range(8):
+        image, labels = draw(seed, shape)
+        names = [f"case{seed}{part}{'.png' if dims == 2 else '.nrrd'}" for part in ("", "_label")]
+        for array, name in zip((image.clip(0, 255).astype(np.uint8), labels), names, strict=True):
+            if dims == 2:
+                Pillow.fromarray(array).save(folder / name)
+            else:
+                import SimpleITK as sitk
+
+                sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / name), useCompression=True)
+        entries.append({"image": names[0], "label": names[1]})
+    content = {
+        "name": "drawn", "modality": {"0": "drawn"}, "labels": {"0": "background", "1": "bright", "2": "dark"},
+        "training": entries, "test": [],
+    }  # fmt: skip
+    path = folder / "datalist.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def frames(data: Path | None, count: int) -> list[Image]:
+    """Return ultrasound frames of 336 x 544: test images of fugc, or drawn ones."""
+    if data is None:
+        return [Image(draw(1000 + k, FRAME)[0][None]) for k in range(count)]
+    entries = read_datalist(data / "fugc" / "datalist.json").named("test")[:count]
+    return [read_image(entry.images, entry.spacing) for entry in entries]
+
+
+def volumes(data: Path | None, count: int, least: Sequence[int], spacing: Sequence[float] | None) -> list[Image]:
+    """Return scans on the voxels that a model wants, repeated where they are smaller than `least`, or drawn ones."""
+    if data is None:
+        return [Image(draw(2000 + k, least)[0][None]) for k in range(count)]
+    found = []
+    for entry in read_datalist(data / "la" / "datalist.json").named("test")[:count]:
+        image = read_image(entry.images, entry.spacing)
+        tensor = torch.from_numpy(image.array)[None]
+        if spacing is not None and image.spacing is not None:
+            size = [
+                max(1, round(n * a / b)) for n, a, b in zip(image.array.shape[1:], image.spacing, spacing, strict=True)
+            ]
+            tensor = torch.nn.functional.interpolate(tensor, size=size, mode="trilinear", align_corners=False)
+        array = tensor[0].numpy()
+        repeats = [-(-n // m) for n, m in zip(least, array.shape[1:], strict=True)]
+        array = np.tile(array, (1, *repeats))[(slice(None), *(slice(0, n) for n in least))]
+        found.append(Image(np.ascontiguousarray(array), tuple(spacing) if spacing else image.spacing))
+    return found
+
+
+def plain(pack: Pack) -> Callable[[Image], tuple[np.ndarray, np.ndarray]]:
+    """Return the plain way: both networks in turn through MONAI's sliding windows, eager float32, then the vote.
+
+    It gets the same network input and gives labels and uncertainty on the same grid as ours; figures per segment and
+    the branches' disagreement, which ours computes too, it leaves out.
+    """
+    spec = pack.manifest.input
+    networks = [branch.network.eval() for branch in pack.branches]
+
+    def network_output(x: torch.Tensor) -> torch.Tensor:
+        maps = []
+        for network, temperature in zip(networks, pack.manifest.calibration.temperatures, strict=True):
+            logits = sliding_window_inference(x, spec.size, 1, network, overlap=spec.overlap, mode="gaussian")
+            maps.append((logits / temperature).softmax(dim=1))
+        return torch.stack(maps).mean(dim=0)
+
+    @torch.inference_mode()
+    def predict(image: Image) -> tuple[np.ndarray, np.ndarray]:
+        if spec.sampling == "fit":
+            tensor, where = to_network(image, spec)
+            mean = from_network(network_output(tensor[None]), where)
+        else:
+            grid = plan_grid(image, spec)
+            view = NetworkView(image, grid, spec.clip)
+            mean = network_output(view.whole()[None])
+        # A plain argmax takes ten times as long as this; it is not what the engine should be measured by.
+        return mean[0].max(dim=0).indices.numpy(), entropy(mean, checked=False)[0].numpy()
+
+    return predict
