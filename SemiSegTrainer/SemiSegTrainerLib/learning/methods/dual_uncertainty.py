@@ -11,6 +11,8 @@ from ..terms.supervised import Mistakes, Supervised
 # The reliable sets belong to the run, not to a term: both terms that read them get the same ones, computed once.
 CONSENSUS = Consensus()
 
+# The source's ramp reaches its height with the last of 6 000 iterations. Within some hundred iterations a full weight on
+# pseudo-labels from 40 % of the run on cost 0.011 Dice on four left atria against supervised training (0.869, 0.880).
 METHOD = Method(
     name="dual_uncertainty",
     title="Dual networks with uncertainty (B)",
@@ -22,9 +24,9 @@ METHOD = Method(
     terms=(
         WeightedTerm("supervised", Supervised(), Constant(1.0)),
         WeightedTerm("mistake", Mistakes(), Constant(0.25)),
-        WeightedTerm("cross", CrossSupervision(CONSENSUS, dice=0.5, cross_entropy=0.5), SigmoidRamp(1.0, end=0.4)),
-        WeightedTerm("rectified", RectifiedSupervision(Winner()), SigmoidRamp(0.1, end=0.4)),
-        WeightedTerm("agreement", CosineAgreement(), SigmoidRamp(0.1, end=0.4)),
-        WeightedTerm("prototype", PrototypeContrast(CONSENSUS), SigmoidRamp(0.1, end=0.4)),
+        WeightedTerm("cross", CrossSupervision(CONSENSUS, dice=0.5, cross_entropy=0.5), SigmoidRamp(0.1, end=1.0)),
+        WeightedTerm("rectified", RectifiedSupervision(Winner()), SigmoidRamp(0.1, end=1.0)),
+        WeightedTerm("agreement", CosineAgreement(), SigmoidRamp(0.1, end=1.0)),
+        WeightedTerm("prototype", PrototypeContrast(CONSENSUS), SigmoidRamp(0.1, end=1.0)),
     ),
 )
