@@ -41,12 +41,13 @@ def degrade(image: Image, kind: str, level: float, noise_of: str = "") -> Image:
     rng = np.random.default_rng(seed)
     channels = []
     for channel in image.array:
-        low, high = float(channel.min()), float(channel.max())
         if kind == "noise":
-            worse = (channel + rng.normal(0, level * float(channel.std()), channel.shape)).clip(low, high)
+            grains = ndimage.gaussian_filter(rng.normal(size=channel.shape), PLAN["noise"]["grain"][str(channel.ndim)])
+            worse = channel + level * float(channel.std() / grains.std()) * grains
         elif kind == "blur":
             worse = ndimage.gaussian_filter(channel, level)
         else:
-            worse = (low + level * (channel - low)).clip(low, float(np.percentile(channel, 99.9)))
+            low, high = float(channel.min()), float(np.percentile(channel, 99.9))
+            worse = (low + level * (channel - low)).clip(low, high)
         channels.append(worse.astype(np.float32))
     return replace(image, array=np.stack(channels))
