@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from _learning_figure import draw
-from SemiSegCervicalLib.engine.files import read_labels, write_atomically
+from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegTrainerLib.learning.datalist import read_datalist
@@ -204,9 +204,7 @@ def change_labels(datalist: Path, how: str, folder: Path) -> Path:
         content["training"] = fold
     elif how.startswith("slices-"):
         step = int(how.removeprefix("slices-"))
-        for entry in content["training"]:
-            depth = read_labels(Path(entry["label"])).shape[0]
-            entry["slices"] = list(range(step // 2, depth, step))
+        content["training"] = [keep_slices(entry, step, folder) for entry in content["training"]]
     elif how != "full":
         kept = []
         for i, entry in enumerate(content["training"]):
@@ -228,6 +226,22 @@ def one_lip(entry: dict[str, Any], lip: int, told: bool, folder: Path) -> dict[s
     target = folder / f"{Path(entry['label']).stem}.png"
     Image.fromarray(np.where(labels == lip, lip, 0).astype(np.uint8)).save(target)
     return {**entry, "label": str(target), **({"segments": [lip]} if told else {})}
+
+
+def keep_slices(entry: dict[str, Any], step: int, folder: Path) -> dict[str, Any]:
+    """Return an entry of whose label map every `step`-th slice is left, and that says so."""
+    import SimpleITK as sitk
+
+    labels = sitk.ReadImage(entry["label"])
+    array = sitk.GetArrayFromImage(labels)
+    slices = list(range(step // 2, len(array), step))
+    kept = np.zeros_like(array)
+    kept[slices] = array[slices]
+    image = sitk.GetImageFromArray(kept)
+    image.CopyInformation(labels)
+    target = folder / Path(entry["label"]).name
+    sitk.WriteImage(image, str(target), useCompression=True)
+    return {**entry, "label": str(target), "slices": slices}
 
 
 def budget_of(run: dict[str, Any]) -> str:
