@@ -127,7 +127,8 @@ class Predictor:
             self.backend.leave_device()
 
     def _result(self, image: Image, probabilities: bool) -> Result:
-        return Result(image.spatial_shape, self.pack.class_count, len(self.pack.branches), probabilities)
+        sharpness = self.pack.manifest.calibration.sharpness
+        return Result(image.spatial_shape, self.pack.class_count, len(self.pack.branches), probabilities, sharpness)
 
     def _close(self, result: Result, image: Image) -> Prediction:
         result.labels = clean(result.labels, self.pack.manifest.postprocess)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from .image import Image
 from .schema import PackManifest
-from .uncertainty import entropy, expected_dice_from_sums
+from .uncertainty import entropy, predicted_dice, sharpen
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ _VOXELS_AT_ONCE = 2**16
 class Result:
     """Collects one case; parts may come in any order, and each once."""
 
-    def __init__(self, shape: tuple[int, ...], classes: int, branches: int, keep_probabilities: bool) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], classes: int, branches: int, keep_probabilities: bool, sharpness: float = 1.0
+    ) -> None:
         """Reserve the maps.
 
         Args:
@@ -124,14 +126,16 @@ class Result:
             classes: background included.
             branches: how many vote; one alone has no disagreement.
             keep_probabilities: keep the mean probabilities too.
+            sharpness: of the probabilities by which Dice is predicted.
         """
-        self.classes = classes
+        self.classes, self.sharpness = classes, sharpness
         self.labels = np.empty(shape, dtype=np.uint8)
         self.uncertainty = np.empty(shape, dtype=np.float32)
         self.disagreement = np.empty(shape, dtype=np.float32) if branches > 1 else None
         self.probabilities = np.empty((classes, *shape), dtype=np.float32) if keep_probabilities else None
         self.chosen = np.zeros(classes)
         self.expected = np.zeros(classes)
+        self.disagreed = 0.0
 
     def add(
         self, fields: Tensor, cut: tuple[slice, ...] = (), turn: Callable[[np.ndarray], np.ndarray] | None = None
@@ -160,9 +164,14 @@ class Result:
         put(self.labels, labels)
         put(self.uncertainty, total)
         if self.disagreement is not None:
-            put(self.disagreement, (total - fields[self.classes]).clamp_(0.0, 1.0))
+            apart = (total - fields[self.classes]).clamp_(0.0, 1.0)
+            put(self.disagreement, apart)
+            self.disagreed += float(apart.sum(dim=-1).sum(dtype=torch.float64))
         if self.probabilities is not None:
             put(self.probabilities, p)
+        if self.sharpness != 1.0:
+            p = sharpen(p, self.sharpness)
+            best = p.amax(dim=0)
         # Rows in float32, their sums in float64: exact enough, and vectorised.
         self.expected += p.sum(dim=-1).flatten(1).sum(dim=1, dtype=torch.float64).cpu().numpy()
         self.chosen += sums_by_label(labels.cpu().numpy(), best.cpu().numpy(), self.classes)[1]
@@ -170,7 +179,8 @@ class Result:
     def prediction(self, image: Image, manifest: PackManifest, seconds: float, notes: tuple[str, ...]) -> Prediction:
         """Close the case: figures per segment."""
         counts, sums = sums_by_label(self.labels, self.uncertainty, self.classes)
-        quality = expected_dice_from_sums(self.chosen, self.expected, counts)
+        apart = None if self.disagreement is None else self.disagreed
+        quality = predicted_dice(self.chosen, self.expected, counts, apart)
         dims = len(image.spatial_shape)
         voxel = float(np.prod(image.spacing)) if image.spacing is not None else None
         unit = None if voxel is None else ("mm2" if dims == 2 else "mm3")

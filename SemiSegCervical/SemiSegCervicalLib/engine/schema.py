@@ -78,9 +78,14 @@ class BranchSpec(Strict):
 
 
 class Calibration(Strict):
-    """Softmax temperature of each branch and where it was fitted; ``fitted_on`` empty means not calibrated."""
+    """Softmax temperature of each branch and where it was fitted; ``fitted_on`` empty means not calibrated.
+
+    Attributes:
+        sharpness: exponent of the mean probabilities by which Dice is predicted; see `uncertainty.sharpen`.
+    """
 
     temperatures: Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, max_length=9)]
+    sharpness: Annotated[float, Field(ge=0.1, le=10)] = 1.0
     fitted_on: Text = ""
 
 

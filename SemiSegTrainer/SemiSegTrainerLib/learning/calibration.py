@@ -32,6 +32,7 @@ from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.grid import plan_grid
 from SemiSegCervicalLib.engine.preprocess import as_volume, place
 from SemiSegCervicalLib.engine.schema import InputSpec
+from SemiSegCervicalLib.engine.uncertainty import predicted_dice, sharpen, split
 from SemiSegCervicalLib.engine.windows import plan_axis, slide
 from torch import Tensor
 from torch.nn import functional
@@ -39,7 +40,7 @@ from torch.nn import functional
 from .datalist import Entry
 from .patches import cut
 from .seeds import mix_seed
-from .targets import every_class, informative, membership
+from .targets import decided, every_class, informative, membership
 from .trust import BAND_WIDTH, boundary_band
 
 # A case gives at most so many voxels of the band and so many of the rest: far more than one number per branch needs.
@@ -75,6 +76,7 @@ class Voxels:
         possible: int32 class sets ``(n,)``.
         near: bool ``(n,)``: in the band around the reference boundary.
         weight: float64 ``(n,)``: how many voxels of its case each stands for.
+        case: int64 ``(n,)``: the case that each is of.
         cases: how many cases they come from.
     """
 
@@ -82,6 +84,7 @@ class Voxels:
     possible: Tensor
     near: Tensor
     weight: Tensor
+    case: Tensor
     cases: int
 
     def __add__(self, other: Voxels) -> Voxels:
@@ -90,6 +93,7 @@ class Voxels:
             torch.cat([self.possible, other.possible]),
             torch.cat([self.near, other.near]),
             torch.cat([self.weight, other.weight]),
+            torch.cat([self.case, other.case + self.cases]),
             self.cases + other.cases,
         )
 
@@ -149,7 +153,7 @@ def held_out_voxels(
                 inside = (chosen >= first * row) & (chosen < last * row)
                 picked = part.flatten(2)[:, :, chosen[inside] - first * row]
                 logits[:, inside] = picked.movedim(1, 2).double().cpu()
-            voxels = Voxels(logits, sets, near, weight, 1)
+            voxels = Voxels(logits, sets, near, weight, torch.zeros(len(chosen), dtype=torch.int64), 1)
             found = voxels if found is None else found + voxels
         if on_case:
             on_case()
@@ -180,6 +184,50 @@ def fit_temperatures(voxels: Voxels) -> tuple[float, ...]:
     alone = torch.cat([_minimise(lambda t, s=s: likelihood(t, s[None])) for s in voxels.logits])  # type: ignore[misc]
     common = _minimise(lambda t: likelihood(alone * t, voxels.logits)) if len(alone) > 1 else torch.ones(1)
     return tuple((alone * common).clamp(1 / _LARGEST, _LARGEST).tolist())
+
+
+def fit_sharpness(voxels: Voxels, temperatures: Sequence[float]) -> float:
+    """Fit the exponent by which predicted Dice is right in the mean over held-out cases and their segments.
+
+    Args:
+        voxels: held out.
+        temperatures: as fitted to them.
+
+    Returns:
+        Between 1/8 and 8; 1 where no segment is decided.
+    """
+    maps = [(s / t).softmax(dim=1) for s, t in zip(voxels.logits, temperatures, strict=True)]
+    _, disagreement = split([p.T[None] for p in maps])
+    mean = torch.stack(maps).mean(dim=0)
+    every = range(mean.shape[1])
+    cases, true = [], []
+    for case in range(voxels.cases):
+        rows = torch.nonzero((voxels.case == case) & decided(voxels.possible)).flatten()
+        weight, sets = voxels.weight[rows], voxels.possible[rows]
+        drawn = functional.one_hot(mean[rows].argmax(dim=1), len(every)).bool()
+        real = torch.stack([sets == 1 << c for c in every], dim=1)
+        sizes = [(weight[:, None] * m).sum(dim=0).numpy() for m in (drawn, real, drawn & real)]
+        asked = np.flatnonzero(sizes[0][1:] + sizes[1][1:]) + 1
+        true += (2 * sizes[2] / np.maximum(sizes[0] + sizes[1], 1e-9))[asked].tolist()
+        apart = None if disagreement is None else float((weight * disagreement[0, rows]).sum())
+        cases.append((rows, weight[:, None], drawn, sizes[0], apart, asked))
+    if not true:
+        return 1.0
+
+    def excess(exponent: float) -> float:
+        p = sharpen(mean, exponent, dim=1)
+        expected: list[float] = []
+        for rows, weight, drawn, counts, apart, asked in cases:
+            mass = weight * p[rows]
+            own = (mass * drawn).sum(dim=0).numpy()
+            expected += np.nan_to_num(predicted_dice(own, mass.sum(dim=0).numpy(), counts, apart))[asked].tolist()
+        return sum(expected) / len(expected) - sum(true) / len(true)
+
+    low, high = -math.log(_LARGEST), math.log(_LARGEST)
+    for _ in range(25):
+        middle = (low + high) / 2
+        low, high = (low, middle) if excess(math.exp(middle)) > 0 else (middle, high)
+    return math.exp((low + high) / 2)
 
 
 def _minimise(loss: Callable[[Tensor], Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ from SemiSegCervicalLib.engine.schema import Calibration, InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 from torch import Tensor
 
-from .calibration import HeldOut, Voxels, fit_temperatures, held_out_voxels, sampling_of
+from .calibration import HeldOut, Voxels, fit_sharpness, fit_temperatures, held_out_voxels, sampling_of
 from .data import TrainingData, gather_cases, read_case
 from .datalist import Datalist, Entry
 from .seeds import mix_seed
@@ -221,14 +221,16 @@ def calibrate(
         plain = (1.0,) * len(branches)
         return Calibration(temperatures=plain), {"temperatures": list(plain), "fitted_on": None, "reason": reason}
     temperatures = fit_temperatures(voxels)
+    sharpness = fit_sharpness(voxels, temperatures)
     about = f"annotations that were not trained on: {about}"
     figures = {
         "temperatures": [round(t, 4) for t in temperatures],
+        "sharpness": round(sharpness, 4),
         "fitted_on": about,
         "cases": voxels.cases,
         "voxels": voxels.logits.shape[1],
     }
-    return Calibration(temperatures=temperatures, fitted_on=about), figures
+    return Calibration(temperatures=temperatures, sharpness=sharpness, fitted_on=about), figures
 
 
 def _read(entries: Sequence[Entry], spec: InputSpec, classes: int) -> Iterator[HeldOut]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegCervicalLib.engine.uncertainty import entropy, expected_dice, split
+from SemiSegCervicalLib.engine.uncertainty import entropy, expected_dice, predicted_dice, sharpen, split
 from TrainingRig import parts
 
 
@@ -69,3 +69,39 @@ def test_temperature_changes_uncertainty_and_not_the_labels_of_one_branch():
     cold, warm = (Predictor(parts.pack(1, temperature=t), "cpu").predict(image) for t in (0.5, 5.0))
     assert np.array_equal(cold.labels, warm.labels)
     assert warm.uncertainty.mean() > cold.uncertainty.mean() + 0.05
+
+
+def test_sharpened_probabilities():
+    p = probabilities(3)
+    assert sharpen(p, 1.0, dim=1) is p
+    assert torch.allclose(sharpen(p, 2.0, dim=1).sum(dim=1), torch.ones(2, 5, 7))
+    logits = torch.randn(1, 4, 3, 3, generator=torch.Generator().manual_seed(2))
+    cold, warm = (logits / t for t in (0.5, 1.0))
+    assert torch.allclose(sharpen(warm.softmax(1), 2.0, dim=1), cold.softmax(1), atol=1e-6), "undoes a temperature"
+
+
+def test_predicted_dice_is_the_expected_one_less_the_disagreement():
+    own, mass, counts = np.array([90.0, 8.0]), np.array([91.0, 9.0]), np.array([90, 10])
+    alone = predicted_dice(own, mass, counts, None)
+    assert alone[1] == pytest.approx(2 * 8 / 19)
+    assert predicted_dice(own, mass, counts, 0.0) == pytest.approx(alone)
+    assert predicted_dice(own, mass, counts, 1.0)[1] == pytest.approx(alone[1] * np.exp(-0.3))
+    assert np.isnan(predicted_dice(np.zeros(2), np.zeros(2), np.zeros(2), 0.5)[1])
+
+
+def test_a_pack_says_by_which_sharpness_dice_is_predicted():
+    image = Image(np.random.default_rng(0).normal(size=(1, 32, 48)).astype(np.float32))
+    pack = parts.pack(1, temperature=3.0)
+    dull = Predictor(pack, "cpu", backend="torch").predict(image, probabilities=True)
+    sharp_calibration = pack.manifest.calibration.model_copy(update={"sharpness": 4.0})
+    pack.manifest = pack.manifest.model_copy(update={"calibration": sharp_calibration})
+    sharp = Predictor(pack, "cpu", backend="torch").predict(image, probabilities=True)
+    assert np.array_equal(dull.labels, sharp.labels)
+    assert np.array_equal(dull.uncertainty, sharp.uncertainty)
+    expected = expected_dice(
+        sharpen(torch.from_numpy(sharp.probabilities), 4.0), torch.from_numpy(sharp.labels.astype(np.int64))
+    )
+    for segment in sharp.segments:
+        if segment.predicted_dice is not None:
+            assert segment.predicted_dice == pytest.approx(float(expected[segment.value]), abs=1e-4)
+    assert [s.predicted_dice for s in sharp.segments] != [s.predicted_dice for s in dull.segments]

@@ -15,7 +15,7 @@ from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.learning import run as run_module
-from SemiSegTrainerLib.learning.calibration import HeldOut, Voxels, fit_temperatures, held_out_voxels
+from SemiSegTrainerLib.learning.calibration import HeldOut, Voxels, fit_sharpness, fit_temperatures, held_out_voxels
 from SemiSegTrainerLib.learning.data import gather_cases, read_case
 from SemiSegTrainerLib.learning.datalist import Entry, read_datalist
 from SemiSegTrainerLib.learning.folds import _learned, split
@@ -35,7 +35,12 @@ def honest(branches, n=40_000, classes=3, seed=0, spread=2.0):
     drawn = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
     near = torch.rand(n, generator=generator) < 0.3
     return Voxels(
-        logits.expand(branches, -1, -1).clone(), (1 << drawn).int(), near, torch.ones(n, dtype=torch.float64), 1
+        logits.expand(branches, -1, -1).clone(),
+        (1 << drawn).int(),
+        near,
+        torch.ones(n, dtype=torch.float64),
+        torch.zeros(n, dtype=torch.int64),
+        1,
     )
 
 
@@ -72,7 +77,9 @@ def test_mean_of_branches_that_disagree_is_calibrated():
     measured = sign + noise**0.5 * torch.randn(2, n, generator=generator, dtype=torch.float64)
     odds = 2 * measured / noise
     logits = torch.stack([torch.zeros_like(odds), odds], dim=2)
-    voxels = Voxels(logits, (1 << truth).int(), torch.zeros(n, dtype=torch.bool), torch.ones(n).double(), 1)
+    voxels = Voxels(
+        logits, (1 << truth).int(), torch.zeros(n, dtype=torch.bool), torch.ones(n).double(), torch.zeros(n).long(), 1
+    )
     alone = [fit_temperatures(dataclasses.replace(voxels, logits=logits[k : k + 1]))[0] for k in (0, 1)]
     assert alone == pytest.approx([1.0, 1.0], abs=0.03)
     both = fit_temperatures(voxels)
@@ -102,7 +109,12 @@ def test_few_separable_voxels_leave_the_temperature_within_bounds(scale):
     logits = torch.zeros(2, 5, 3, dtype=torch.float64)
     logits[:, :, 1] = scale
     voxels = Voxels(
-        logits, torch.full((5,), 2, dtype=torch.int32), torch.zeros(5, dtype=torch.bool), torch.ones(5).double(), 1
+        logits,
+        torch.full((5,), 2, dtype=torch.int32),
+        torch.zeros(5, dtype=torch.bool),
+        torch.ones(5).double(),
+        torch.zeros(5).long(),
+        1,
     )
     right = fit_temperatures(voxels)
     assert all(1 / 8 <= t <= 1.01 for t in right)
@@ -113,10 +125,26 @@ def test_few_separable_voxels_leave_the_temperature_within_bounds(scale):
 def test_a_class_that_is_missing_changes_nothing():
     voxels = honest(1)
     some = (voxels.possible == 1) | (voxels.possible == 2)
-    kept = Voxels(voxels.logits[:, some], voxels.possible[some], voxels.near[some], voxels.weight[some], 1)
+    kept = Voxels(
+        voxels.logits[:, some], voxels.possible[some], voxels.near[some], voxels.weight[some], voxels.case[some], 1
+    )
     found = fit_temperatures(kept)[0]
     assert np.isfinite(found)
     assert 0.4 < found < 1.2
+
+
+def test_sharpness_makes_the_predicted_dice_right_on_average():
+    """A temperature that is too high for the voxels makes expected Dice too low; the exponent takes it back."""
+    voxels = honest(1, n=20_000)
+    voxels = dataclasses.replace(voxels, case=torch.arange(20_000) % 4, cases=4)
+    assert fit_sharpness(voxels, (1.0,)) == pytest.approx(1.0, abs=0.05)
+    assert fit_sharpness(voxels, (2.0,)) == pytest.approx(2.0, rel=0.05)
+    twice = dataclasses.replace(voxels, logits=voxels.logits.expand(2, -1, -1))
+    assert fit_sharpness(twice, (2.0, 2.0)) == pytest.approx(2.0, rel=0.05), "branches at one add nothing"
+    apart = dataclasses.replace(twice, logits=torch.stack([1.5 * voxels.logits[0], voxels.logits[0].roll(1, 0)]))
+    assert 1 / 8 <= fit_sharpness(apart, (1.0, 1.0)) <= 8.01
+    nothing = dataclasses.replace(voxels, possible=torch.full((20_000,), 6, dtype=torch.int32))
+    assert fit_sharpness(nothing, (1.0,)) == 1.0
 
 
 def test_a_set_counts_by_its_probability():
