@@ -53,9 +53,9 @@ WORK = Path(__file__).resolve().parents[2] / "build" / "bench-uncertainty"
 # Method, iterations, grid or window, voxels in mm; None: as planned by the trainer. Videos are whole or not at all, so
 # what is drawn again for an interval are cases of `fugc` and `la`; `carotid` has two test videos and gets none.
 SETS: dict[str, tuple[str, int, tuple[int, ...] | None, float | None]] = {
-    "fugc": ("cross_supervision", 800, (96, 160), None),
-    "carotid": ("cross_supervision", 800, None, None),
-    "la": ("cross_supervision", 400, (40, 56, 56), 1.25),
+    "fugc": ("cross_supervision", 400, (96, 160), None),
+    "carotid": ("cross_supervision", 400, (160, 128), None),
+    "la": ("supervised", 400, (40, 56, 56), 1.25),
 }
 REVIEWED = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2)
 
