@@ -56,6 +56,8 @@ class ViewPlan:
         base = self._warped(data, cases, classes, iteration, seed, "unlabelled")
         draw = self._draw("weak", len(cases), base, iteration, seed)
         views["weak"] = View(change_intensity(base.images, draw, self.weak), base.possible, base.inside, base.cases)
+        if "strong" not in (*method.student_views, *method.teacher_views):
+            return views
         draw = self._draw("strong", len(cases), base, iteration, seed)
         images = change_intensity(base.images, draw, self.strong)
         mixing = None

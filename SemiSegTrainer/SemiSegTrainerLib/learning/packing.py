@@ -1,0 +1,79 @@
+"""What a finished run becomes: a model pack and the card that travels in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from SemiSegCervicalLib.engine.pack import Pack
+from SemiSegCervicalLib.engine.schema import BranchSpec, Calibration, InputSpec, PackManifest, Provenance
+
+from .preparation import Prepared
+from .training import TrainingResult
+
+# What the summary of a run and the provenance of its model both say.
+_TOLD = (
+    "method", "seed", "iterations", "seconds", "labelled", "unlabelled", "data_fingerprint", "versions", "threads",
+    "precision",
+)  # fmt: skip
+
+
+def build_pack(
+    name: str, result: TrainingResult, run: Prepared, calibration: Calibration, summary: dict[str, Any]
+) -> Pack:
+    """Put the weight averages of a run into a pack.
+
+    Args:
+        name: of the model.
+        result: of the training.
+        run: what was trained.
+        calibration: the fitted temperatures.
+        summary: of the run, for the provenance.
+    """
+    spec, classes = run.spec, run.datalist.classes
+    modalities = tuple(range(len(spec.modalities)))
+    manifest = PackManifest(
+        name=name,
+        description=f"{', '.join(c.name for c in classes)} in {', '.join(spec.modalities)}",
+        input=spec,
+        classes=classes,
+        branches=tuple(
+            BranchSpec(file=f"branch-{i}.safetensors", architecture=a, arguments=arguments, modalities=modalities)
+            for i, (a, arguments) in enumerate(run.parts, 1)
+        ),
+        calibration=calibration,
+        provenance=Provenance(**{k: summary[k] for k in _TOLD}, started_from=summary["started_from"] or ""),
+    )
+    return Pack(manifest, [b.drop_projectors().cpu().eval() for b in result.branches])
+
+
+def _windows(spec: InputSpec) -> str:
+    if spec.sampling == "fit":
+        return ""
+    voxel = f" of {' x '.join(f'{s:g}' for s in spec.spacing)} mm" if spec.spacing else ""
+    return f"{voxel} a window, {spec.overlap:.0%} overlap"
+
+
+def write_card(manifest: PackManifest) -> str:
+    """Return the text of a model card."""
+    p = manifest.provenance
+    fitted = manifest.calibration.fitted_on
+    lines = [
+        f"# {manifest.name}",
+        "",
+        manifest.description,
+        "",
+        f"- Segments: {', '.join(c.name for c in manifest.classes)}",
+        f"- Input: {', '.join(manifest.input.modalities)}, {manifest.input.spatial_dims}D, "
+        f"{' x '.join(map(str, manifest.input.size))} voxels{_windows(manifest.input)}",
+        f"- Branches: {', '.join(b.architecture for b in manifest.branches)}",
+        f"- Trained with: {p.method}, {p.labelled} labelled and {p.unlabelled} unlabelled cases, "
+        f"{p.iterations} iterations, seed {p.seed}",
+        f"- Data: named by fingerprint only: {p.data_fingerprint}",
+        f"- Started from: {p.started_from or 'random weights'}",
+        f"- Uncertainty: {f'calibrated on {fitted}' if fitted else 'not calibrated'}",
+    ]
+    lines += [f"- Measured {q.metric}: {q.value:.3f} on {q.data} ({q.cases} cases)" for q in manifest.quality]
+    if not manifest.quality:
+        lines.append("- Measured quality: none; the run had no validation cases")
+    lines += ["", "Not a medical device. Look at every result before using it."]
+    return "\n".join(lines) + "\n"

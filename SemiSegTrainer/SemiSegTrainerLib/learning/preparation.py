@@ -1,0 +1,165 @@
+"""Everything that a run needs, read and checked before the first iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from SemiSegCervicalLib.engine.branch import Branch
+from SemiSegCervicalLib.engine.device import resolve_device
+from SemiSegCervicalLib.engine.pack import Pack, load_pack
+from SemiSegCervicalLib.engine.schema import InputSpec
+from SemiSegCervicalLib.errors import SemiSegError
+
+from .data import TrainingData, load_training_data, read_case
+from .datalist import Datalist, Entry, read_datalist
+from .folds import FOLD_SHARE, choose_source, split
+from .method import Method, get_method
+from .planning import DUAL_2D, dual_3d, plan_input
+from .seeds import mix_seed
+from .training import Settings, Training
+
+if TYPE_CHECKING:
+    from .run import RunOptions
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that could start.
+
+    Attributes:
+        method: the recipe, without the terms that the user left out.
+        datalist: the data.
+        data: its training cases on the network's grid.
+        spec: the model's input.
+        parts: architecture and arguments of each branch.
+        start: the pack to start from, or None.
+        source: what calibration rests on; see `folds.choose_source`.
+        settings: with the minutes that the training itself may take.
+        device: where to train.
+    """
+
+    method: Method
+    datalist: Datalist
+    data: TrainingData
+    spec: InputSpec
+    parts: list[tuple[str, dict[str, Any]]]
+    start: Pack | None
+    source: str
+    settings: Settings
+    device: torch.device
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, background included."""
+        return len(self.datalist.classes) + 1
+
+    @property
+    def validation(self) -> list[Entry]:
+        """The annotated cases of the validation list."""
+        return [e for e in self.datalist["validation"] if e.label]
+
+    def branches(self) -> list[Branch]:
+        """Build the networks as they are at the start of the run."""
+        fresh = _build(self.parts, self.spec, self.classes, self.method, self.settings.seed)
+        if self.start:
+            _adopt(fresh, self.start, self.datalist)
+        return fresh
+
+    def training(self, folder: Path, data: TrainingData | None = None, iterations: int | None = None) -> Training:
+        """Set a training up.
+
+        Args:
+            folder: for checkpoints.
+            data: other cases than the run's (a fold).
+            iterations: another length.
+        """
+        settings = self.settings if iterations is None else replace(self.settings, iterations=iterations, minutes=None)
+        cases = self.data if data is None else data
+        return Training(self.branches(), self.method, cases, self.classes, settings, folder, self.device.type)
+
+
+def prepare(datalist_path: Path, options: RunOptions) -> Prepared:
+    """Read and check everything.
+
+    Raises:
+        SemiSegError: anything the user can put right.
+    """
+    method = get_method(options.method)
+    if options.unlabelled_view:
+        method = method.seeing(options.unlabelled_view)
+    method = method.without(options.without)
+    datalist = read_datalist(datalist_path)
+    source = choose_source(options.calibrate, datalist)
+    device = resolve_device(options.device)
+    start = load_pack(options.start) if options.start else None
+    if start:
+        _check_start(start.manifest.input, datalist, options)
+        spec = start.manifest.input
+        parts = [(b.architecture, dict(b.arguments)) for b in start.manifest.branches]
+    else:
+        spec = plan_input(datalist, options.size, options.spacing, gpu=device.type != "cpu")
+        parts = list(options.branches or (DUAL_2D if spec.spatial_dims == 2 else dual_3d(spec.size)))
+    data = load_training_data(datalist, spec)
+    if method.uses_unlabelled and not data.open:
+        raise SemiSegError(
+            "nothing-unlabelled", f"The method {method.name} learns from what is not annotated, but everything is",
+            "Add unlabelled cases to the list unlabeled, or use --method supervised", "reading",
+        )  # fmt: skip
+    settings = options.settings
+    rows = (*datalist["training"], *datalist["unlabeled"])
+    if settings.minutes is not None and source == "folds" and split(data, rows, settings.seed)[0]:
+        # The wished time is that of everything: of the run and of two folds.
+        settings = replace(settings, minutes=settings.minutes / (1 + 2 / FOLD_SHARE))
+    run = Prepared(method, datalist, data, spec, parts, start, source, settings, device)
+    for entry in run.validation:  # a fault found after the training would be found too late
+        read_case(entry, spec, run.classes)
+    return run
+
+
+def _check_start(spec: InputSpec, datalist: Datalist, options: RunOptions) -> None:
+    if options.size not in (None, spec.size):
+        raise SemiSegError(
+            "two-sizes", f"The starting model reads {list(spec.size)}, not {list(options.size or ())}",
+            "Leave the size out, or train without a starting model", "settings",
+        )  # fmt: skip
+    if options.spacing not in (None, spec.spacing):
+        raise SemiSegError(
+            "two-spacings", "The starting model has a spacing of its own",
+            "Leave the spacing out, or train without a starting model", "settings",
+        )  # fmt: skip
+    if len(spec.modalities) != len(datalist.modalities):
+        raise SemiSegError(
+            "wrong-modalities",
+            f"The starting model reads {len(spec.modalities)} modality, the datalist has {len(datalist.modalities)}",
+            "Choose another starting model or train from scratch", "reading",
+        )  # fmt: skip
+
+
+def _build(
+    parts: Sequence[tuple[str, dict[str, Any]]], spec: InputSpec, classes: int, method: Method, seed: int
+) -> list[Branch]:
+    torch.manual_seed(mix_seed(seed, "weights"))
+    branches = [
+        Branch(name, arguments, len(spec.modalities), classes, spec.spatial_dims, **method.projectors)
+        for name, arguments in parts
+    ]
+    for branch in branches:
+        if not branch.takes(spec.size):
+            raise SemiSegError(
+                "bad-size", f"The networks cannot halve the input size {list(spec.size)} often enough",
+                f"Use multiples of {branch.divisor}, one of them at least {2 * branch.divisor}", "settings",
+            )  # fmt: skip
+    return branches
+
+
+def _adopt(branches: Sequence[Branch], start: Pack, datalist: Datalist) -> None:
+    """Take the weights of a pack over; with another class list the head starts anew, whatever its shape."""
+    same = [c.name for c in start.manifest.classes] == [c.name for c in datalist.classes]
+    for branch, old in zip(branches, start.branches, strict=True):
+        mine, theirs = branch.network.state_dict(), old.network.state_dict()
+        kept = {k: v for k, v in theirs.items() if same or not k.startswith(f"{branch.head}.")}
+        branch.network.load_state_dict({**mine, **kept})
