@@ -179,7 +179,9 @@ class Result:
     def prediction(self, image: Image, manifest: PackManifest, seconds: float, notes: tuple[str, ...]) -> Prediction:
         """Close the case: figures per segment."""
         counts, sums = sums_by_label(self.labels, self.uncertainty, self.classes)
-        apart = None if self.disagreement is None else self.disagreed
+        # The discount for disagreement is balanced by the fitted sharpness: alone it would call good results bad.
+        calibrated = bool(manifest.calibration.fitted_on)
+        apart = self.disagreed if calibrated and self.disagreement is not None else None
         quality = predicted_dice(self.chosen, self.expected, counts, apart)
         dims = len(image.spatial_shape)
         voxel = float(np.prod(image.spacing)) if image.spacing is not None else None

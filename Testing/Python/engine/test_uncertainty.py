@@ -105,3 +105,16 @@ def test_a_pack_says_by_which_sharpness_dice_is_predicted():
         if segment.predicted_dice is not None:
             assert segment.predicted_dice == pytest.approx(float(expected[segment.value]), abs=1e-4)
     assert [s.predicted_dice for s in sharp.segments] != [s.predicted_dice for s in dull.segments]
+
+
+def test_disagreement_discounts_only_where_calibration_balances_it():
+    image = Image(np.random.default_rng(0).normal(size=(1, 32, 48)).astype(np.float32))
+    pack = parts.pack(2)
+    plain = Predictor(pack, "cpu", backend="torch").predict(image, probabilities=True)
+    expected = expected_dice(torch.from_numpy(plain.probabilities), torch.from_numpy(plain.labels.astype(np.int64)))
+    fitted = pack.manifest.calibration.model_copy(update={"fitted_on": "held-out cases"})
+    pack.manifest = pack.manifest.model_copy(update={"calibration": fitted})
+    discounted = Predictor(pack, "cpu", backend="torch").predict(image)
+    for alone, less in zip(plain.segments, discounted.segments, strict=True):
+        assert alone.predicted_dice == pytest.approx(float(expected[alone.value]), abs=1e-4)
+        assert less.predicted_dice < alone.predicted_dice
