@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+NAMES = {"fugc": "Cervix, ultrasound", "carotid": "Carotid, ultrasound video", "la": "Left atrium, MRI"}
 BEFORE, AFTER, WAYS = "0.65", "#0a7e8c", {"noise": "#c45a3b", "blur": "#3b62c4", "gain": "#b08a1e"}
 
 
@@ -23,13 +24,13 @@ def draw(results: dict[str, Any], path: Path) -> None:
         path: the PNG.
     """
     sets = [name for name in results if name != "about"]
-    figure, axes = plt.subplots(len(sets), 3, figsize=(12, 3.9 * len(sets)), squeeze=False)
+    figure, axes = plt.subplots(len(sets), 3, figsize=(13.5, 4.1 * len(sets)), squeeze=False)
     for name, row in zip(sets, axes, strict=True):
         entry = results[name]
         reliability(row[0], entry)
         errors(row[1], entry)
         quality(row[2], entry)
-        row[0].set_ylabel(f"{name}\n\nshare of voxels labelled right")
+        row[0].set_ylabel(f"{NAMES.get(name, name)}\n\nshare of voxels labelled right")
         for axis in row:
             axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
@@ -50,9 +51,9 @@ def reliability(axis: Axes, entry: dict[str, Any]) -> None:
         xlim=(0.3, 1.0),
         ylim=(0.3, 1.0),
         xlabel="how sure the model is",
-        title="At the boundary: is it as sure as it is right?",
     )
-    axis.legend(frameon=False, loc="upper left")
+    axis.set_title("At the boundary: is it as sure as it is right?", fontsize=10)
+    axis.legend(frameon=False, loc="lower right", fontsize=8)
 
 
 def errors(axis: Axes, entry: dict[str, Any]) -> None:
@@ -63,13 +64,13 @@ def errors(axis: Axes, entry: dict[str, Any]) -> None:
     at = float(np.interp(5, x, y))
     axis.plot([5, 5, 0], [0, at, at], color=AFTER, linewidth=1, linestyle=":")
     axis.annotate(
-        f"The most uncertain 5 % of the image\nhold {at:.0f} % of all errors", (5, at), (7.5, min(at, 75) - 22),
-        arrowprops={"arrowstyle": "-", "color": AFTER},
+        f"the most uncertain 5 %\nhold {at:.0f} % of all errors", (5, at), (8, min(at, 75) - 22),
+        fontsize=9, arrowprops={"arrowstyle": "-", "color": AFTER},
     )  # fmt: skip
     axis.set(
         xlim=(0, 20), ylim=(0, 100), xlabel="most uncertain voxels looked at (%)", ylabel="errors among them (%)",
-        title="Where should one look?",
     )  # fmt: skip
+    axis.set_title("Where should one look?", fontsize=10)
 
 
 def quality(axis: Axes, entry: dict[str, Any]) -> None:
@@ -82,7 +83,7 @@ def quality(axis: Axes, entry: dict[str, Any]) -> None:
     x, y = zip(*((p, t) for k, _, p, t in pairs if k == "clean"), strict=True)
     axis.scatter(x, y, s=22, color="black", linewidth=0, label="as it is")
     rho = entry["quality_spearman"]
-    said = "" if rho is None else f" (rank correlation {rho:.2f})"
+    said = "" if rho is None else f" Rank correlation {rho:.2f}"
     axis.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="Dice that the model expects", ylabel="true Dice")
-    axis.set_title(f"Does it know when it fails?{said}")
+    axis.set_title(f"Does it know when it fails?{said}", fontsize=10)
     axis.legend(frameon=False, loc="upper left", fontsize=8)
