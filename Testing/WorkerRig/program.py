@@ -1,22 +1,32 @@
-"""A program with a client, to be killed: it says its worker's process id and private folder, and waits for its job.
+"""A program with a client, to be killed while its worker computes.
 
-python -m WorkerRig.program TEMPORARY PACK FRAMES
+python program.py LIBRARY TEMPORARY PACK FRAMES
+
+When the worker computes it says, as JSON: the worker's process id, its devices, and what it imported itself.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
-from SemiSegCervicalLib.worker.protocol import Model, PredictFrames
-from SemiSegCervicalLib.worker.subprocess_transport import local_client
 
+def main(library: str, temporary: str, pack: str, frames: str) -> None:
+    sys.path[:0] = [library]
+    from SemiSegCervicalLib.worker.protocol import Model, PredictFrames
+    from SemiSegCervicalLib.worker.subprocess_transport import local_client
 
-def main(temporary: str, pack: str, frames: str) -> None:
     client = local_client(temporary=Path(temporary), log=Path(temporary) / "worker.log")
-    job = client.submit(PredictFrames(Model(pack), (frames,)))
-    client.wait_until(lambda: job.progress is not None and job.progress.stage == "predicting", 120)
-    print(client.pid, job.folder, flush=True)
+    job = client.submit(PredictFrames(Model(pack, backend="torch"), (frames,)))
+    client.wait_until(lambda: job.ended or (job.progress is not None and job.progress.stage == "predicting"), 300)
+    told = {
+        "pid": client.pid,
+        "state": job.state,
+        "devices": [device.name for device in client.welcome.devices] if client.welcome else [],
+        "modules": sorted(sys.modules),
+    }
+    print(json.dumps(told), flush=True)
     client.wait(job)
 
 

@@ -100,7 +100,7 @@ class Client:
 
     def start(self) -> None:
         """Start the process unless it is there; returns at once. `submit` does so too."""
-        if self._process is not None:
+        if self._process is not None or self._closing:
             return
         self.error = self.welcome = None
         try:
@@ -143,8 +143,7 @@ class Client:
             return
         self._closing = True
         try:
-            for job in list(self._jobs.values()):
-                self._end(job, CANCELLED)
+            self._cancel_all()
             process = self._process
             if process is not None:
                 process.ask_to_end()
@@ -152,6 +151,7 @@ class Client:
                 process.kill()
                 self._wait_for_end(process, self._limits.kill)
             self._process = self.welcome = None
+            self._cancel_all()  # what the callbacks of the others handed in
             if self._folder is not None:
                 self._folder.remove()
                 self._folder = None
@@ -272,6 +272,8 @@ class Client:
                 raise TimeoutError("the worker has not finished in time")
             if self._process is not None:
                 self._process.poll(left)
+            else:
+                time.sleep(left)
             self.tick()
 
     # -- told by the process --
@@ -397,6 +399,10 @@ class Client:
         for job in list(self._jobs.values()):
             if job.state != PREPARED and job.id != HELLO_JOB:
                 self._end(job, FAILED, error=error)
+
+    def _cancel_all(self) -> None:
+        for job in list(self._jobs.values()):
+            self._end(job, CANCELLED)
 
     def _wait_for_end(self, process: WorkerProcess, seconds: float) -> None:
         end = self._clock() + seconds

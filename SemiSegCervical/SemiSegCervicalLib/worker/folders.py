@@ -6,6 +6,7 @@ ends; process ids are reused and mean nothing in another container.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -19,6 +20,7 @@ from .arrays import cannot_write
 
 PREFIX = "semiseg-worker-"
 _LOCK = "owner.lock"
+_HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 # A folder without a lock file is being made, unless it is older than this.
 _MAKING_SECONDS = 60.0
 
@@ -103,7 +105,10 @@ def remove_tree(folder: Path) -> None:
 
 
 def _lock(path: Path, create: bool = False) -> int | None:
-    """Open and lock a file; return its handle, or None where another process holds it or it does not exist."""
+    """Open and lock a file; return its handle, or None where another process holds it or it does not exist.
+
+    Some network drives know no locks. A file that is made there is taken for locked, and stays for good.
+    """
     try:
         handle = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
     except FileNotFoundError:
@@ -117,10 +122,15 @@ def _lock(path: Path, create: bool = False) -> int | None:
             import fcntl
 
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # It may have been removed between the two steps.
+    except OSError as error:
+        if create and error.errno not in _HELD:
+            return handle
+        os.close(handle)
+        return None
+    try:
         if os.path.samestat(os.fstat(handle), os.stat(path)):
             return handle
     except OSError:
-        pass
+        pass  # it was removed between the two steps
     os.close(handle)
     return None

@@ -258,7 +258,7 @@ class Hello(Message):
     Attributes:
         protocol: version that the client speaks.
         modules: server modules of other libraries to register, such as ``SemiSegTrainerLib.worker.server_train``.
-        polite: lower the process's priority.
+        polite: lower the process's priority: for long work, for on a busy computer it takes many times as long.
         spare_cores: processor cores to leave to others.
     """
 
@@ -266,7 +266,7 @@ class Hello(Message):
     answer: ClassVar[type] = Welcome
     protocol: int = PROTOCOL
     modules: tuple[str, ...] = ()
-    polite: bool = True
+    polite: bool = False
     spare_cores: int = 0
 
 

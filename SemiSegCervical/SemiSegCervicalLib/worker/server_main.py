@@ -120,6 +120,11 @@ class Server:
                 f"The program speaks version {hello.protocol} of the protocol, the worker {protocol.PROTOCOL}",
                 "Restart the program; if that does not help, install SemiSeg again", "starting",
             )  # fmt: skip
+        for name in hello.modules:
+            if not _MODULE.fullmatch(name):
+                raise SemiSegError(
+                    "unknown-module", f"{name!r} is no part of the worker", "Install SemiSeg again", "starting"
+                )
         if hello.polite:
             be_polite()
         limit_threads(hello.spare_cores)
@@ -131,10 +136,6 @@ class Server:
             for message, name in _BASE.items():
                 self.register(message, partial(self._base, name))
             for name in hello.modules:
-                if not _MODULE.fullmatch(name):
-                    raise SemiSegError(
-                        "unknown-module", f"{name!r} is no part of the worker", "Install SemiSeg again", "starting"
-                    )
                 importlib.import_module(name).register(self)
         return self._welcome
 

@@ -1,0 +1,118 @@
+"""Cancel a cine at random moments, and see how long it takes and what is left.
+
+python3 Testing/run.py bench cancel [--seed S] [--cancels K]
+
+The panel is back as soon as the job has ended. Writes Testing/Benchmarks/results/cancel.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from SemiSegCervicalLib.engine.pack import save_pack
+from SemiSegCervicalLib.engine.schema import InputSpec
+from SemiSegCervicalLib.worker.arrays import write_array
+from SemiSegCervicalLib.worker.protocol import Load, Model, Predict, PredictFrames
+from SemiSegCervicalLib.worker.subprocess_transport import local_client
+from TrainingRig import parts
+
+RESULT = Path(__file__).resolve().parent / "results" / "cancel.json"
+LIMIT_SECONDS = 2.0
+FRAME = (600, 800)
+LARGE = (6000, 8000)
+
+
+def main() -> int:
+    """Run the benchmark and write its result; the status is 1 where a cancellation was slow or left something."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cancels", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=RESULT)
+    options = parser.parse_args()
+    moment = random.Random(options.seed)
+    rng = np.random.default_rng(options.seed)
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        model = Model(
+            str(save_pack(place / "tiny", parts.pack(spec=InputSpec(modalities=("us",), size=(160, 256))))), "cpu"
+        )
+        cine = str(write_array(place / "cine.npy", rng.integers(0, 255, (60, *FRAME, 3), dtype=np.uint8)))
+        large = str(write_array(place / "large.npy", rng.integers(0, 255, LARGE, dtype=np.uint8)))
+        temporary = place / "temporary"
+        temporary.mkdir()
+        with local_client(temporary=temporary, log=place / "worker.log") as client:
+            client.wait(client.submit(Load(model)))
+            while len(rows) < options.cancels:
+                kind = moment.choice(("cine", "cine", "large image"))
+                message = Predict(model, (large,)) if kind == "large image" else PredictFrames(model, (cine,), rgb=True)
+                client.wait_until(lambda: client.state == "ready")
+                pid = client.pid
+                job = client.submit(message)
+                wait = moment.uniform(0.0, 2.0)
+                end = time.monotonic() + wait
+                client.wait_until(lambda end=end, job=job: job.ended or time.monotonic() > end)
+                if job.ended:  # done before its moment came: another one
+                    client.release(job)
+                    continue
+                stage = job.progress.stage if job.progress else "queued"
+                began = time.monotonic()
+                client.cancel(job)
+                client.wait_until(lambda job=job: job.ended)
+                seconds = time.monotonic() - began
+                kept = client.pid == pid
+                rows.append({
+                    "job": kind, "stage": stage, "after": round(wait, 3), "seconds": round(seconds, 3),
+                    "state": job.state, "process_kept": kept,
+                    "folder_left": job.folder.exists(), "process_left": not kept and _alive(pid),
+                })  # fmt: skip
+                print(f"{len(rows)} of {options.cancels}: {kind}, {stage}: {seconds:.2f} s", flush=True)
+        left = [path.name for path in temporary.iterdir()]
+    seconds = [row["seconds"] for row in rows]
+    bad = [r for r in rows if r["seconds"] > LIMIT_SECONDS or r["folder_left"] or r["process_left"]]
+    result = {
+        "benchmark": "cancel",
+        "command": f"python3 Testing/run.py bench {' '.join([Path(__file__).stem, *sys.argv[1:]])}",
+        "data": f"random: 60 colour frames of {FRAME[0]} x {FRAME[1]}, one image of {LARGE[0]} x {LARGE[1]}",
+        "networks": "two tiny branches of TrainingRig.parts",
+        "seed": options.seed,
+        "cancels": len(rows),
+        "seconds_median": statistics.median(seconds),
+        "seconds_longest": max(seconds),
+        "processes_replaced": sum(not row["process_kept"] for row in rows),
+        "bad": len(bad),
+        "left_at_the_end": left,
+        "rows": rows,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"median {result['seconds_median']:.2f} s, longest {max(seconds):.2f} s, bad: {len(bad)}")
+    return 1 if bad or left else 0
+
+
+def _alive(pid: int | None) -> bool:
+    try:
+        os.kill(pid or 0, 0)
+    except OSError:
+        return False
+    return pid is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

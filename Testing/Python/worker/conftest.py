@@ -1,0 +1,62 @@
+"""A model that was really trained, and a real worker that tests share, for starting one takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from SemiSegCervicalLib.worker.protocol import Model
+from SemiSegCervicalLib.worker.subprocess_transport import local_client
+
+
+@pytest.fixture(scope="session", autouse=True)
+def surroundings(tmp_path_factory):
+    """One thread in every process, and nobody's own folders."""
+    place = tmp_path_factory.mktemp("surroundings")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("SEMISEG_MODELS", str(place / "models"))
+        patch.setenv("SEMISEG_CACHE", str(place / "cache"))
+        yield place
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A pack of two tiny branches, trained on pictures of blobs."""
+    from SemiSegTrainerLib.learning.run import RunOptions, train_model
+    from SemiSegTrainerLib.learning.training import Settings
+    from TrainingRig import cases, parts
+
+    folder = tmp_path_factory.mktemp("trained")
+    options = RunOptions(
+        method="supervised", settings=Settings(iterations=60, precision="32-true"), device="cpu", size=cases.SIZE,
+        branches=parts.TINY, name="blobs", calibrate="none",
+    )  # fmt: skip
+    summary = train_model(cases.write_dataset(folder / "data"), folder / "out", options)
+    return Path(summary["model"])
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory, trained):
+    """The shared worker: its client, its folder of temporary files, its log, the model."""
+    place = tmp_path_factory.mktemp("shared")
+    (place / "temporary").mkdir()
+    with local_client(temporary=place / "temporary", log=place / "worker.log") as client:
+        yield SimpleNamespace(
+            client=client, temporary=place / "temporary", log=place / "worker.log", pack=trained,
+            model=Model(str(trained), device="cpu", backend="torch"),
+        )  # fmt: skip
+        assert client.state != "off", client.error
+    assert list((place / "temporary").iterdir()) == [], "closing leaves nothing"
+
+
+@pytest.fixture
+def worker(shared):
+    """The shared worker; a test must leave it without jobs, with its model, and working."""
+    yield shared
+    folders = {p.name for p in shared.temporary.rglob("job-*") if p.is_dir()}
+    for name in folders:
+        number = name.removeprefix("job-")
+        assert number in shared.client._jobs, f"the folder of job {number} was left behind"
+        shared.client.release(shared.client._jobs[number])

@@ -1,0 +1,97 @@
+"""Training as a job of the worker: progress, stop, resume, cancel."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from SemiSegCervicalLib.engine.pack import load_pack
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.worker.arrays import write_array
+from SemiSegCervicalLib.worker.job import JobCancelled
+from SemiSegCervicalLib.worker.protocol import Hello, Model, Predict
+from SemiSegCervicalLib.worker.subprocess_transport import local_client
+from SemiSegTrainerLib.worker.protocol import LIBRARIES, SERVER_MODULE, Part, Train, training_hello
+from TrainingRig import cases, parts
+
+pytestmark = pytest.mark.torch
+PATIENCE = 300
+BRANCHES = tuple(Part(name, arguments) for name, arguments in parts.TINY)
+LONG = 80
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    place = tmp_path_factory.mktemp("trainer")
+    hello = Hello(modules=(SERVER_MODULE,))
+    with local_client(libraries=LIBRARIES, hello=hello, temporary=place, log=place / "log" / "worker.log") as client:
+        yield client
+    assert [p.name for p in place.iterdir()] == ["log"]
+
+
+@pytest.fixture(scope="module")
+def datalist(tmp_path_factory):
+    return cases.write_dataset(tmp_path_factory.mktemp("data"))
+
+
+def message(datalist, out, iterations, **more):
+    return Train(
+        str(datalist), str(out), "supervised", iterations=iterations, size=cases.SIZE, branches=BRANCHES,
+        calibrate="none", device="cpu", **more,
+    )  # fmt: skip
+
+
+def weights(path):
+    branches = load_pack(path).branches
+    return {f"{n}.{key}": value for n, branch in enumerate(branches) for key, value in branch.state_dict().items()}
+
+
+def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(client, datalist, tmp_path):
+    seen = []
+    stopped = client.submit(message(datalist, tmp_path / "a", LONG), on_progress=seen.append)
+    client.wait_until(lambda: any(p.stage == "training" and p.done > 2 for p in seen) or stopped.ended, PATIENCE)
+    client.stop(stopped)
+    answer = client.wait(stopped, PATIENCE)
+    assert not answer.finished
+    assert answer.model is None
+    assert 2 < answer.summary["iterations"] < LONG
+    assert [p.values for p in seen if p.stage == "training"][-1]["supervised"] > 0
+    assert [p for p in seen if p.stage == "training"][-1].seconds_left > 0
+    answer = client.wait(client.submit(message(datalist, tmp_path / "a", LONG, resume=True)), PATIENCE)
+    assert answer.finished
+    assert json.loads((tmp_path / "a" / "summary.json").read_text())["iterations"] == LONG
+    whole = client.wait(client.submit(message(datalist, tmp_path / "b", LONG)), PATIENCE)
+    assert parts.same(weights(answer.model), weights(whole.model))
+    # The same process segments with it.
+    job = client.submit(Predict(Model(whole.model), (str(write_array(tmp_path / "image.npy", cases.draw(5)[0])),)))
+    assert client.wait(job, PATIENCE).segments[0].voxels > 0
+
+
+def test_a_cancelled_run_leaves_what_was_saved_and_nothing_half_written(client, datalist, tmp_path):
+    out = tmp_path / "out"
+    job = client.submit(message(datalist, out, 100_000))
+    client.wait_until(lambda: job.ended or (job.progress and job.progress.stage == "training"), PATIENCE)
+    client.cancel(job)
+    with pytest.raises(JobCancelled):
+        client.wait(job, 3)
+    left = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} if out.exists() else set()
+    assert left <= {"checkpoints/last.ckpt"}
+
+
+def test_faults_of_the_data_reach_the_client(client, datalist, tmp_path):
+    for code, faulty in (
+        ("exists", message(datalist, datalist.parent, 2)),
+        ("nothing-to-resume", message(datalist, tmp_path / "none", 2, resume=True)),
+        ("two-budgets", message(datalist, tmp_path / "none", None)),
+    ):
+        with pytest.raises(SemiSegError) as caught:
+            client.wait(client.submit(faulty), PATIENCE)
+        assert caught.value.code == code
+        assert caught.value.remedy
+
+
+def test_training_is_polite_to_the_rest_of_the_computer():
+    hello = training_hello()
+    assert hello.polite
+    assert hello.spare_cores == 1
+    assert hello.modules == (SERVER_MODULE,)
