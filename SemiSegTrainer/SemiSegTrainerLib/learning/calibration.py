@@ -32,7 +32,7 @@ from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.grid import plan_grid
 from SemiSegCervicalLib.engine.preprocess import as_volume, place
 from SemiSegCervicalLib.engine.schema import InputSpec
-from SemiSegCervicalLib.engine.uncertainty import predicted_dice, sharpen, split
+from SemiSegCervicalLib.engine.uncertainty import expected_dice_from_sums, sharpen
 from SemiSegCervicalLib.engine.windows import plan_axis, slide
 from torch import Tensor
 from torch.nn import functional
@@ -197,7 +197,6 @@ def fit_sharpness(voxels: Voxels, temperatures: Sequence[float]) -> float:
         Between 1/8 and 8; 1 where no segment is decided.
     """
     maps = [(s / t).softmax(dim=1) for s, t in zip(voxels.logits, temperatures, strict=True)]
-    _, disagreement = split([p.T[None] for p in maps])
     mean = torch.stack(maps).mean(dim=0)
     every = range(mean.shape[1])
     cases, true = [], []
@@ -209,18 +208,17 @@ def fit_sharpness(voxels: Voxels, temperatures: Sequence[float]) -> float:
         sizes = [(weight[:, None] * m).sum(dim=0).numpy() for m in (drawn, real, drawn & real)]
         asked = np.flatnonzero(sizes[0][1:] + sizes[1][1:]) + 1
         true += (2 * sizes[2] / np.maximum(sizes[0] + sizes[1], 1e-9))[asked].tolist()
-        apart = None if disagreement is None else float((weight * disagreement[0, rows]).sum())
-        cases.append((rows, weight[:, None], drawn, sizes[0], apart, asked))
+        cases.append((rows, weight[:, None], drawn, sizes[0], asked))
     if not true:
         return 1.0
 
     def excess(exponent: float) -> float:
         p = sharpen(mean, exponent, dim=1)
         expected: list[float] = []
-        for rows, weight, drawn, counts, apart, asked in cases:
+        for rows, weight, drawn, counts, asked in cases:
             mass = weight * p[rows]
             own = (mass * drawn).sum(dim=0).numpy()
-            expected += np.nan_to_num(predicted_dice(own, mass.sum(dim=0).numpy(), counts, apart))[asked].tolist()
+            expected += np.nan_to_num(expected_dice_from_sums(own, mass.sum(dim=0).numpy(), counts))[asked].tolist()
         return sum(expected) / len(expected) - sum(true) / len(true)
 
     low, high = -math.log(_LARGEST), math.log(_LARGEST)

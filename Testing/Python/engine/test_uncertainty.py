@@ -7,7 +7,7 @@ import pytest
 import torch
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegCervicalLib.engine.uncertainty import entropy, expected_dice, predicted_dice, sharpen, split
+from SemiSegCervicalLib.engine.uncertainty import entropy, expected_dice, sharpen, split
 from TrainingRig import parts
 
 
@@ -80,15 +80,6 @@ def test_sharpened_probabilities():
     assert torch.allclose(sharpen(warm.softmax(1), 2.0, dim=1), cold.softmax(1), atol=1e-6), "undoes a temperature"
 
 
-def test_predicted_dice_is_the_expected_one_less_the_disagreement():
-    own, mass, counts = np.array([90.0, 8.0]), np.array([91.0, 9.0]), np.array([90, 10])
-    alone = predicted_dice(own, mass, counts, None)
-    assert alone[1] == pytest.approx(2 * 8 / 19)
-    assert predicted_dice(own, mass, counts, 0.0) == pytest.approx(alone)
-    assert predicted_dice(own, mass, counts, 1.0)[1] == pytest.approx(alone[1] * np.exp(-0.3))
-    assert np.isnan(predicted_dice(np.zeros(2), np.zeros(2), np.zeros(2), 0.5)[1])
-
-
 def test_a_pack_says_by_which_sharpness_dice_is_predicted():
     image = Image(np.random.default_rng(0).normal(size=(1, 32, 48)).astype(np.float32))
     pack = parts.pack(1, temperature=3.0)
@@ -105,16 +96,3 @@ def test_a_pack_says_by_which_sharpness_dice_is_predicted():
         if segment.predicted_dice is not None:
             assert segment.predicted_dice == pytest.approx(float(expected[segment.value]), abs=1e-4)
     assert [s.predicted_dice for s in sharp.segments] != [s.predicted_dice for s in dull.segments]
-
-
-def test_disagreement_discounts_only_where_calibration_balances_it():
-    image = Image(np.random.default_rng(0).normal(size=(1, 32, 48)).astype(np.float32))
-    pack = parts.pack(2)
-    plain = Predictor(pack, "cpu", backend="torch").predict(image, probabilities=True)
-    expected = expected_dice(torch.from_numpy(plain.probabilities), torch.from_numpy(plain.labels.astype(np.int64)))
-    fitted = pack.manifest.calibration.model_copy(update={"fitted_on": "held-out cases"})
-    pack.manifest = pack.manifest.model_copy(update={"calibration": fitted})
-    discounted = Predictor(pack, "cpu", backend="torch").predict(image)
-    for alone, less in zip(plain.segments, discounted.segments, strict=True):
-        assert alone.predicted_dice == pytest.approx(float(expected[alone.value]), abs=1e-4)
-        assert less.predicted_dice < alone.predicted_dice
