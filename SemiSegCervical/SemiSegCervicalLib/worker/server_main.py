@@ -79,8 +79,8 @@ class Server:
             kind, body = self._perform(job)
             self.channel.send(kind, job.id, body)
             del body
-            if kind != protocol.RESULT:
-                gc.collect()  # what a failed job held
+            if kind == protocol.FAILURE:
+                gc.collect()  # what it held, out of memory perhaps
             elif isinstance(job.message, Hello):
                 # While nothing is asked yet: the networks' packages take longer than everything before.
                 try:
