@@ -27,11 +27,31 @@ OnProgress = Callable[[int, int], None]
 T = TypeVar("T")
 
 
+# Contrast and brightness of the further views, well within what training shows; no flips or turns, for what lies left
+# or right, near or far from the probe, means something.
+_GLANCES = (
+    (1.2, 0.0),
+    (1 / 1.2, 0.0),
+    (1.0, 0.2),
+    (1.0, -0.2),
+    (1.2, 0.2),
+    (1 / 1.2, -0.2),
+    (1.2, -0.2),
+    (1 / 1.2, 0.2),
+)
+TTA_LIMIT = len(_GLANCES)
+
+
 class Predictor:
     """Keeps a pack on a device and predicts case by case."""
 
     def __init__(
-        self, pack: Pack, device: str = "auto", memory_gib: float = 2.0, backend: str | AdaptiveBackend = "auto"
+        self,
+        pack: Pack,
+        device: str = "auto",
+        memory_gib: float = 2.0,
+        backend: str | AdaptiveBackend = "auto",
+        tta: int = 0,
     ) -> None:
         """Move the branches to the device once.
 
@@ -40,10 +60,18 @@ class Predictor:
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             memory_gib: working memory for a volume, its own arrays (image, labels, uncertainty) excluded.
             backend: ``auto``, ``torch`` or ``openvino``; or one that was opened for this pack.
+            tta: test-time augmentation: how many further views of each image vote, at most `TTA_LIMIT`; each takes as
+                long as the image itself.
+
+        Raises:
+            ValueError: more views than there are.
         """
+        if not 0 <= tta <= TTA_LIMIT:
+            raise ValueError(f"test-time augmentation has 0 to {TTA_LIMIT} views")
         self.pack = pack
         self.backend = open_backend(pack, device, backend) if isinstance(backend, str) else backend
         self.memory_gib = memory_gib
+        self.tta = tta
 
     @property
     def device(self) -> torch.device:
@@ -114,7 +142,11 @@ class Predictor:
         return [replace(result, seconds=seconds) for result in results]
 
     def _fields(self, batch: Tensor) -> Tensor:
-        return vote(self.backend(batch), self.pack.manifest.calibration.temperatures)
+        temperatures = self.pack.manifest.calibration.temperatures
+        logits = list(self.backend(batch))
+        for gain, offset in _GLANCES[: self.tta]:
+            logits += self.backend(batch * gain + offset)
+        return vote(logits, temperatures * (1 + self.tta))
 
     def _within_memory(self, job: Callable[[], T]) -> T:
         """Do a job; where a device's memory does not suffice, again from its start on the CPU."""

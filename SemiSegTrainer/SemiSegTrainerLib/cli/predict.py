@@ -12,7 +12,7 @@ import typer
 from SemiSegCervicalLib.engine.files import PICTURES, ending, read_image, write_atomically, write_map
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import load_pack, read_manifest
-from SemiSegCervicalLib.engine.predict import Prediction, Predictor
+from SemiSegCervicalLib.engine.predict import TTA_LIMIT, Prediction, Predictor
 from SemiSegCervicalLib.errors import SemiSegError, naming
 
 from .cases import Case, gather_cases
@@ -37,6 +37,9 @@ def predict(
     memory: Annotated[
         float, typer.Option(metavar="GIB", min=0.01, help="Working memory for a volume, its own arrays excluded.")
     ] = 2.0,
+    tta: Annotated[
+        int, typer.Option(min=0, max=TTA_LIMIT, help="Further views of each image that vote; each takes as long again.")
+    ] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print events instead of progress bars.")] = False,
 ) -> None:
     """Segment files with a model; results lie on each file's own grid."""
@@ -51,7 +54,7 @@ def predict(
         for done, case in enumerate(cases):
             reporter.progress("predicting", done, len(cases), 0.0, {})
             if case.modalities not in predictors:
-                predictors[case.modalities] = Predictor(model.reading(case.modalities), device, memory, backend)
+                predictors[case.modalities] = Predictor(model.reading(case.modalities), device, memory, backend, tta)
             predictor = predictors[case.modalities]
             image = read_image(case.paths, case.spacing, as_frames)
             with naming(case.paths[0]):

@@ -280,3 +280,19 @@ def test_unknown_device():
     with pytest.raises(SemiSegError) as caught:
         Predictor(parts.pack(), "abacus")
     assert caught.value.code == "unknown-device"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_further_views_vote(count):
+    image = Image(np.random.default_rng(0).normal(size=(1, 32, 48)).astype(np.float32))
+    pack = parts.pack(count)
+    plain, more = (Predictor(pack, "cpu", backend="torch", tta=n).predict(image, probabilities=True) for n in (0, 4))
+    tensor, _ = to_network(image, parts.SPEC)
+    views = [tensor[None], 1.2 * tensor[None], tensor[None] / 1.2, tensor[None] + 0.2, tensor[None] - 0.2]
+    with torch.inference_mode():
+        votes = torch.stack([b(v).logits.softmax(dim=1)[0] for v in views for b in pack.branches])
+    assert np.allclose(more.probabilities, votes.mean(dim=0).numpy(), atol=1e-5)
+    assert not np.allclose(plain.probabilities, more.probabilities, atol=1e-3)
+    assert (more.disagreement is None) == (count == 1), "views of one network are no second network"
+    with pytest.raises(ValueError, match="views"):
+        Predictor(pack, "cpu", backend="torch", tta=99)
