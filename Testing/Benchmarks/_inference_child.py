@@ -82,11 +82,14 @@ def volume(pack_path: str, cache: str, backend: str, side: str, windows: str) ->
         predictor.predict(image, on_progress=on_progress)
     except _Enough:
         whole = False
-    seconds = (times[-1] if not whole else time.perf_counter()) - started
+    # The last time is that of the end, or of a window that was not computed any more.
     counted = len(times) - 1
+    seconds = time.perf_counter() - started
+    # What comes before the first window (mean and spread of the whole image) is shared by all, timed or not.
+    per_window = seconds / counted if whole else (times[0] - started) / total + (times[-1] - times[0]) / counted
     return {
         "side": n, "windows": total, "timed": counted, "whole": whole, "seconds": seconds,
-        "per_window": seconds / counted, "extra_gib": peak() - before if whole else None, "peak_gib": peak(),
+        "per_window": per_window, "extra_gib": peak() - before if whole else None, "peak_gib": peak(),
         "precision": predictor.backend.precision, "backend": predictor.backend.name,
     }  # fmt: skip
 
