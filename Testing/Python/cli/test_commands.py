@@ -217,7 +217,7 @@ def test_interrupt_is_no_defect(tmp_path, datalist):
             break
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=60)
+    _, complaint = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in complaint
     assert complaint.strip().splitlines()[-1] == "semiseg: stopped"
