@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import matplotlib
@@ -44,9 +45,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
             axis.plot(cases, [line] * len(cases), "|", color="0.75", markersize=9)
             axis.plot([low, high], [line, line], color=COLOUR, linewidth=3, solid_capstyle="butt")
             axis.plot(comparison["dice"]["difference"], line, "o", color=COLOUR, markersize=7)
-            seeds = len(comparison["seeds"])
+            seeds = comparison["seeds"]
             axis.annotate(
-                f"{partner['dice']:.3f} to {row['dice']:.3f}, {seeds} seed{'s' * (seeds > 1)}",
+                f"{dice(partner, seeds):.3f} to {dice(row, seeds):.3f}, {len(seeds)} seed{'s' * (len(seeds) > 1)}",
                 (1.01, line), xycoords=("axes fraction", "data"), va="center", fontsize=8,
             )  # fmt: skip
         axis.set_yticks(range(len(group)), [label(results, c) for c in group], fontsize=8)
@@ -63,6 +64,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def dice(row: dict[str, Any], seeds: list[int]) -> float:
+    """Return a row's mean Dice over the seeds that are compared."""
+    return mean(mean(row["cases"][str(seed)].values()) for seed in seeds)
 
 
 def pair(results: dict[str, Any], comparison: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
