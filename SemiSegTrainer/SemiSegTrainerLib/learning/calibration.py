@@ -163,7 +163,7 @@ def held_out_voxels(
 def fit_temperatures(voxels: Voxels) -> tuple[float, ...]:
     """Fit one temperature per branch: each by its own likelihood, then a common factor by that of their mean.
 
-    A voxel of which a set of classes is known counts by the probability of the set (`methods.md` 6.2). Deterministic.
+    A voxel of which a set of classes is known counts by the probability of the set. Deterministic.
 
     Returns:
         K temperatures, each between 1/8 and 8.
