@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -83,7 +84,7 @@ def slide(
     first, rest = axes[0], axes[1:]
     inside = block[1:]
     chosen = [axis.touching(rows) for axis, rows in zip(rest, inside, strict=True)]
-    places = list(_product(chosen))
+    places = list(product(*chosen))
     # The image under one layer of windows is read once, and cut.
     spans = [(axis.starts[c[0]], axis.starts[c[-1]] + axis.size) for axis, c in zip(rest, chosen, strict=True)]
     top, bottom = block[0]
@@ -137,12 +138,3 @@ def _add(
     for share in shares[1:]:
         weight = weight.unsqueeze(-1) * share.to(value.device)
     total[tuple(target)].addcmul_(value[tuple(source)], weight)
-
-
-def _product(chosen: Sequence[Sequence[int]]) -> Iterator[tuple[int, ...]]:
-    if not chosen:
-        yield ()
-        return
-    for i in chosen[0]:
-        for others in _product(chosen[1:]):
-            yield (i, *others)
