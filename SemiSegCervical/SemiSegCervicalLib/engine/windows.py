@@ -38,6 +38,15 @@ class Axis:
         return [i for i, start in enumerate(self.starts) if start < rows[1] and start + self.size > rows[0]]
 
 
+def gaussian(size: int) -> Tensor:
+    """Return the weights of a window along one axis, float64 ``(size,)``, the largest about 1.
+
+    A Gaussian whose standard deviation is an eighth of the side, as in nnU-Net and MONAI.
+    """
+    position = torch.arange(size, dtype=torch.float64) + 0.5 - size / 2
+    return torch.exp(-0.5 * (position / (size / 8)) ** 2)
+
+
 def plan_axis(n: int, size: int, overlap: float) -> Axis:
     """Space windows evenly over n rows so that neighbours overlap by at least `overlap` of their size.
 
@@ -49,9 +58,8 @@ def plan_axis(n: int, size: int, overlap: float) -> Axis:
     step = max(1, int(size * (1 - overlap)))
     count = 1 if n <= size else math.ceil((n - size) / step) + 1
     starts = [round(i * (n - size) / (count - 1)) for i in range(count)] if count > 1 else [-((size - n) // 2)]
-    position = torch.arange(size, dtype=torch.float64) + 0.5 - size / 2
-    # An eighth of the side as in nnU-Net and MONAI; normalising per axis keeps even the corners exact.
-    profile = torch.exp(-0.5 * (position / (size / 8)) ** 2)
+    profile = gaussian(size)
+    # Normalising per axis keeps even the corners exact.
     total = torch.zeros(max(n, size) + size, dtype=torch.float64)
     shift = -min(0, starts[0])
     for start in starts:

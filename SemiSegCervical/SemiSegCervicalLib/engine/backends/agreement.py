@@ -12,6 +12,7 @@ from torch import Tensor
 from ..result import vote
 from ..schema import InputSpec
 from ..uncertainty import entropy
+from ..windows import gaussian
 
 SHARE = 0.999
 TOLERANCE = 0.02
@@ -95,11 +96,10 @@ def window_weights(spec: InputSpec) -> Tensor | None:
     """Return what each voxel of a window counts in the merged image, ``(*size)``; None where there are no windows."""
     if spec.sampling != "windows":
         return None
-    weights = torch.ones(())
+    weights = torch.ones((), dtype=torch.float64)
     for size in spec.size:
-        position = torch.arange(size) + 0.5 - size / 2
-        weights = weights.unsqueeze(-1) * torch.exp(-0.5 * (position / (size / 8)) ** 2)
-    return weights
+        weights = weights.unsqueeze(-1) * gaussian(size)
+    return weights.float()
 
 
 def _share(alike: Tensor, weights: Tensor) -> float:
