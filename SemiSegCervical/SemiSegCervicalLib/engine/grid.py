@@ -110,7 +110,7 @@ class NetworkView:
 
     def read(self, block: Sequence[Range]) -> Tensor:
         """Return float32 ``(M, *block)``; 0, the image's mean, where a block reaches beyond the grid."""
-        inside = [(max(0, a), min(n, b)) for (a, b), n in zip(block, self.grid.shape, strict=True)]
+        inside = within(block, self.grid.shape)
         if any(a >= b for a, b in inside):
             return torch.zeros(len(self.array), *(b - a for a, b in block))
         weights = [
@@ -123,12 +123,22 @@ class NetworkView:
         column = (-1, *(1,) * len(inside))
         mean, deviation = (torch.tensor(v, dtype=torch.float32).view(column) for v in (self.mean, self.deviation))
         tensor = ((tensor - mean) / deviation).clamp_(-self.clip, self.clip)
-        margins = [m for (a, b), (c, d) in zip(reversed(block), reversed(inside), strict=True) for m in (c - a, b - d)]
-        return torch.nn.functional.pad(tensor, margins) if any(margins) else tensor
+        return widened(tensor, inside, block)
 
     def whole(self) -> Tensor:
         """Return the whole image on the network's grid, float32 ``(M, *grid.shape)``."""
         return self.read([(0, n) for n in self.grid.shape])
+
+
+def within(block: Sequence[Range], shape: Sequence[int]) -> list[Range]:
+    """Return the part of a block that lies on a grid; a range of it is empty or turned where nothing does."""
+    return [(max(0, a), min(n, b)) for (a, b), n in zip(block, shape, strict=True)]
+
+
+def widened(part: Tensor, inside: Sequence[Range], block: Sequence[Range]) -> Tensor:
+    """Return a whole block ``(..., *block)`` of which only a part ``(..., *inside)`` is there; the rest is 0."""
+    margins = [m for (a, b), (c, d) in zip(reversed(block), reversed(inside), strict=True) for m in (c - a, b - d)]
+    return torch.nn.functional.pad(part, margins) if any(margins) else part
 
 
 def labels_to_grid(possible: np.ndarray, grid: Grid, nothing: int) -> Tensor:
@@ -169,11 +179,11 @@ def nearest_sets(possible: np.ndarray, shape: Sequence[int], nothing: int) -> Te
         for offset in (o * sign for o in range(1, reach + 1) for sign in (-1, 1)):
             candidate = nearest + offset
             # Its centre lies within the new voxel.
-            within = ((candidate + 0.5 - centres).abs() <= n / m / 2) & (candidate >= 0) & (candidate < n)
-            if not bool(within.any()):
+            covered = ((candidate + 0.5 - centres).abs() <= n / m / 2) & (candidate >= 0) & (candidate < n)
+            if not bool(covered.any()):
                 continue
             other = sets.index_select(axis, candidate.clamp(0, n - 1))
-            column = within.view(*(-1 if a == axis else 1 for a in range(sets.ndim)))
+            column = covered.view(*(-1 if a == axis else 1 for a in range(sets.ndim)))
             result = torch.where((result == nothing) & column, other, result)
         sets = result
     return sets

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from SemiSegCervicalLib.engine.grid import Range
+from SemiSegCervicalLib.engine.grid import Range, widened, within
 from torch import Tensor
 
 from .seeds import mix_seed
@@ -87,12 +87,9 @@ def draw_block(
 
 def cut(case: Tensor, block: Sequence[Range]) -> Tensor:
     """Cut a block out of ``(..., *grid)``; 0 beyond it."""
-    shape = case.shape[case.ndim - len(block) :]
-    inside = [(max(0, a), min(n, b)) for (a, b), n in zip(block, shape, strict=True)]
+    inside = within(block, case.shape[case.ndim - len(block) :])
     where: tuple[Any, ...] = (..., *(slice(*rows) for rows in inside))
-    part = case[where]
-    margins = [m for (a, b), (c, d) in zip(reversed(block), reversed(inside), strict=True) for m in (c - a, b - d)]
-    return torch.nn.functional.pad(part, margins)
+    return widened(case[where], inside, block)
 
 
 def cut_size(size: int) -> int:
