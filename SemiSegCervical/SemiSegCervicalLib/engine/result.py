@@ -11,22 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..figures import SegmentFigures
 from .image import Image
 from .schema import PackManifest
 from .uncertainty import entropy, expected_dice_from_sums, sharpen
-
-
-@dataclass(frozen=True)
-class SegmentFigures:
-    """What is said of one segment of one case; None where it cannot be known."""
-
-    name: str
-    value: int
-    voxels: int
-    size: float | None
-    size_unit: str | None
-    mean_uncertainty: float | None
-    predicted_dice: float | None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from ..figures import SegmentFigures
+
 # Raised whenever a message or event changes: an updated extension may meet a client that still runs.
 PROTOCOL = 1
 
@@ -141,19 +143,6 @@ class ModelCard:
     attribution: str = ""
     card: str = ""
     failure: Failure | None = None
-
-
-@dataclass(frozen=True)
-class SegmentFigures:
-    """One row of the table; None where it cannot be known. `size` in `size_unit` (mm2, mm3)."""
-
-    name: str
-    value: int
-    voxels: int
-    size: float | None
-    size_unit: str | None
-    mean_uncertainty: float | None
-    predicted_dice: float | None
 
 
 @dataclass(frozen=True)

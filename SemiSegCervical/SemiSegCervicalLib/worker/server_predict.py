@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +22,6 @@ from .protocol import (
     Predict,
     PredictFrames,
     Prediction,
-    SegmentFigures,
     Welcome,
 )
 from .server_inputs import Frames, choose_frames, image_of, open_images
@@ -91,7 +89,7 @@ class Predicting:
             files[name] = str(_write_map(job, job.folder / f"{name}.npy", array))
         backend = predictor.backend
         return Prediction(
-            files["labels"], files["uncertainty"], files.get("disagreement"), _figures(result), image.from_rgb,
+            files["labels"], files["uncertainty"], files.get("disagreement"), result.segments, image.from_rgb,
             str(predictor.device), backend.name, backend.precision,
             _notes(self._models.notes(message.model), result.notes), time.perf_counter() - started,
         )  # fmt: skip
@@ -145,12 +143,8 @@ def _send_chunk(job: ServerJob, done: int, results: Sequence[tuple[int, EnginePr
 def _frame_figures(index: int, result: EnginePrediction) -> FrameFigures:
     known = [s.predicted_dice for s in result.segments if s.predicted_dice is not None]
     return FrameFigures(
-        index, float(result.uncertainty.mean()), sum(known) / len(known) if known else None, _figures(result)
+        index, float(result.uncertainty.mean()), sum(known) / len(known) if known else None, result.segments
     )
-
-
-def _figures(result: EnginePrediction) -> tuple[SegmentFigures, ...]:
-    return tuple(SegmentFigures(**asdict(segment)) for segment in result.segments)
 
 
 def _write_map(job: ServerJob, path: Path, array: np.ndarray) -> Path:

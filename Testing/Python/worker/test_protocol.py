@@ -7,6 +7,7 @@ import math
 import os
 
 import pytest
+from SemiSegCervicalLib.figures import SegmentFigures
 from SemiSegCervicalLib.worker import protocol
 from SemiSegCervicalLib.worker.protocol import (
     FrameFigures,
@@ -17,7 +18,6 @@ from SemiSegCervicalLib.worker.protocol import (
     Predict,
     PredictFrames,
     Progress,
-    SegmentFigures,
     Welcome,
 )
 from SemiSegCervicalLib.worker.validation import build, plain
