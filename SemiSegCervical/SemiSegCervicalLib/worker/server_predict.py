@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..engine.predict import Predictor
 from ..engine.result import Prediction as EnginePrediction
 from .arrays import ArrayWriter, write_array
 from .protocol import (
@@ -19,6 +20,7 @@ from .protocol import (
     FramesDone,
     Load,
     Loaded,
+    Model,
     Predict,
     PredictFrames,
     Prediction,
@@ -63,12 +65,8 @@ class Predicting:
         started = time.perf_counter()
         message = _message(job, Load)
         predictor = self._models.get(message.model, (), job)
-        backend = predictor.backend
-        return Loaded(
-            card_of(Path(message.model.pack), predictor.pack.manifest, predictor.pack.card),
-            str(predictor.device), backend.name, backend.precision,
-            _notes(self._models.notes(message.model), backend.notes), time.perf_counter() - started,
-        )  # fmt: skip
+        card = card_of(Path(message.model.pack), predictor.pack.manifest, predictor.pack.card)
+        return Loaded(card, *self._closing(message.model, predictor, predictor.backend.notes, started))
 
     def predict(self, job: ServerJob) -> Prediction:
         """Segment an image or a volume."""
@@ -87,11 +85,9 @@ class Predicting:
         for done, (name, array) in enumerate(maps.items()):
             job.progress(_WRITING, done, len(maps))
             files[name] = str(_write_map(job, job.folder / f"{name}.npy", array))
-        backend = predictor.backend
         return Prediction(
             files["labels"], files["uncertainty"], files.get("disagreement"), result.segments, image.from_rgb,
-            str(predictor.device), backend.name, backend.precision,
-            _notes(self._models.notes(message.model), result.notes), time.perf_counter() - started,
+            *self._closing(message.model, predictor, result.notes, started),
         )  # fmt: skip
 
     def predict_frames(self, job: ServerJob) -> FramesDone:
@@ -120,11 +116,16 @@ class Predicting:
                 break
         if ready:
             _send_chunk(job, done, ready)
+        closing = self._closing(message.model, predictor, notes, started)
+        return FramesDone(done, done == len(indices), message.rgb, *closing)
+
+    def _closing(
+        self, model: Model, predictor: Predictor, notes: Sequence[str], started: float
+    ) -> tuple[str, str, str, tuple[str, ...], float]:
+        """Return how every answer ends: device, backend, precision, what the user should be told, and the seconds."""
         backend = predictor.backend
-        return FramesDone(
-            done, done == len(indices), message.rgb, str(predictor.device), backend.name, backend.precision,
-            _notes(self._models.notes(message.model), notes), time.perf_counter() - started,
-        )  # fmt: skip
+        told = tuple(dict.fromkeys([*self._models.notes(model), *notes]))  # each once, in order
+        return str(predictor.device), backend.name, backend.precision, told, time.perf_counter() - started
 
 
 def _message(job: ServerJob, kind: type[T]) -> T:
@@ -159,8 +160,3 @@ def _write_map(job: ServerJob, path: Path, array: np.ndarray) -> Path:
 
 def _percent(uncertainty: np.ndarray) -> np.ndarray:
     return np.rint(100 * uncertainty).astype(np.uint8)
-
-
-def _notes(*parts: Sequence[str]) -> tuple[str, ...]:
-    """Put notes together, each once, in order."""
-    return tuple(dict.fromkeys(note for part in parts for note in part))
