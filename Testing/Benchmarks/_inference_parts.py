@@ -17,7 +17,8 @@ from SemiSegCervicalLib.engine.pack import Pack, load_pack
 from SemiSegCervicalLib.engine.preprocess import from_network, to_network
 from SemiSegCervicalLib.engine.uncertainty import entropy
 from SemiSegTrainerLib.learning.datalist import read_datalist
-from SemiSegTrainerLib.learning.run import MODEL, RunOptions, train_model
+from SemiSegTrainerLib.learning.preparation import RunOptions
+from SemiSegTrainerLib.learning.run import MODEL, train_model
 from SemiSegTrainerLib.learning.training import Settings
 
 FRAME = (336, 544)

@@ -31,7 +31,8 @@ from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.evaluation import evaluate_model, summarise
-from SemiSegTrainerLib.learning.run import MODEL, RunOptions, train_model
+from SemiSegTrainerLib.learning.preparation import RunOptions
+from SemiSegTrainerLib.learning.run import MODEL, train_model
 from SemiSegTrainerLib.learning.training import Settings, versions
 
 RESULTS = Path(__file__).parent / "results"

@@ -33,7 +33,8 @@ from SemiSegCervicalLib.engine.predict import Prediction, Predictor
 from SemiSegCervicalLib.engine.schema import Calibration
 from SemiSegTrainerLib.learning.datalist import Entry, read_datalist
 from SemiSegTrainerLib.learning.evaluation import compare_labels
-from SemiSegTrainerLib.learning.run import CHECKPOINTS, MODEL, RunOptions, train_model
+from SemiSegTrainerLib.learning.preparation import RunOptions
+from SemiSegTrainerLib.learning.run import CHECKPOINTS, MODEL, train_model
 from SemiSegTrainerLib.learning.targets import possible_classes
 from SemiSegTrainerLib.learning.training import CHECKPOINT, Settings, versions
 from SemiSegTrainerLib.learning.trust import (

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from SemiSegTrainerLib.learning.run import CHECKPOINTS, RunOptions, train_model
+from SemiSegTrainerLib.learning.preparation import RunOptions
+from SemiSegTrainerLib.learning.run import CHECKPOINTS, train_model
 from SemiSegTrainerLib.learning.training import CHECKPOINT, Settings
 
 from .cases import SIZE

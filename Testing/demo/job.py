@@ -11,7 +11,8 @@ from typing import Any
 from SemiSegCervicalLib.engine.device import resolve_device
 from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegTrainerLib.learning.run import MODEL, RunOptions, train_model
+from SemiSegTrainerLib.learning.preparation import RunOptions
+from SemiSegTrainerLib.learning.run import MODEL, train_model
 from SemiSegTrainerLib.learning.training import Settings
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.datalist import write_datalist

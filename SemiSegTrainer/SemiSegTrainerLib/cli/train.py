@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from SemiSegCervicalLib.errors import SemiSegError
 
-from SemiSegTrainerLib.learning.run import HISTORY, SUMMARY, RunOptions, train_model
+from SemiSegTrainerLib.learning.preparation import RunOptions
+from SemiSegTrainerLib.learning.run import HISTORY, SUMMARY, train_model
 from SemiSegTrainerLib.learning.training import Settings
 
 from .reporting import Reporter, clock

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from SemiSegCervicalLib.engine.branch import Branch
@@ -18,12 +18,43 @@ from .data import TrainingData, load_training_data, read_case
 from .datalist import Datalist, Entry, read_datalist
 from .folds import FOLD_SHARE, choose_source, split
 from .method import Method, get_method
-from .planning import DUAL_2D, dual_3d, plan_input
+from .planning import DUAL_2D, Parts, dual_3d, plan_input
 from .seeds import mix_seed
 from .training import Settings, Training
 
-if TYPE_CHECKING:
-    from .run import RunOptions
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the user chooses for a run.
+
+    Attributes:
+        method: name of a recipe.
+        settings: budget, seed and the rest.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        start: pack to start from; None for random weights.
+        size: the network's grid (3D: window) of a new model; None chooses by the images and what is annotated in them.
+        spacing: voxels of a new 3D model in mm (z, y, x); None chooses.
+        branches: architectures of a new model; None chooses.
+        resume: go on with the checkpoint in the output folder.
+        name: of the model.
+        without: names of the method's terms to leave out: what each of them contributes.
+        unlabelled_view: ``weak`` or ``strong``: how students see unlabelled cases; None as the recipe says.
+        calibrate: what the softmax temperatures are fitted on: ``validation`` (list), ``folds`` (two more trainings of
+            a third of the length), ``auto`` (the list where it is annotated, else folds) or ``none``.
+    """
+
+    method: str = "cross_supervision"
+    settings: Settings = field(default_factory=Settings)
+    device: str = "auto"
+    start: Path | None = None
+    size: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+    branches: Parts | None = None
+    resume: bool = False
+    name: str = "model"
+    without: tuple[str, ...] = ()
+    unlabelled_view: str | None = None
+    calibrate: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,48 +19,13 @@ from .data import TrainingData
 from .evaluation import evaluate_model, summarise
 from .folds import FOLD_SHARE, calibrate
 from .packing import build_pack, write_card
-from .planning import Parts
-from .preparation import Prepared, prepare
-from .training import CHECKPOINT, Progress, Settings, TrainingResult, versions
+from .preparation import Prepared, RunOptions, prepare
+from .training import CHECKPOINT, Progress, TrainingResult, versions
 
 MODEL, HISTORY, SUMMARY, CHECKPOINTS = "model.semiseg", "history.csv", "summary.json", "checkpoints"
 
 StageProgress = Callable[[str, int, int, float, dict[str, float]], None]
 ShouldStop = Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What the user chooses for a run.
-
-    Attributes:
-        method: name of a recipe.
-        settings: budget, seed and the rest.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        start: pack to start from; None for random weights.
-        size: the network's grid (3D: window) of a new model; None chooses by the images and what is annotated in them.
-        spacing: voxels of a new 3D model in mm (z, y, x); None chooses.
-        branches: architectures of a new model; None chooses.
-        resume: go on with the checkpoint in the output folder.
-        name: of the model.
-        without: names of the method's terms to leave out: what each of them contributes.
-        unlabelled_view: ``weak`` or ``strong``: how students see unlabelled cases; None as the recipe says.
-        calibrate: what the softmax temperatures are fitted on: ``validation`` (list), ``folds`` (two more trainings of
-            a third of the length), ``auto`` (the list where it is annotated, else folds) or ``none``.
-    """
-
-    method: str = "cross_supervision"
-    settings: Settings = field(default_factory=Settings)
-    device: str = "auto"
-    start: Path | None = None
-    size: tuple[int, ...] | None = None
-    spacing: tuple[float, ...] | None = None
-    branches: Parts | None = None
-    resume: bool = False
-    name: str = "model"
-    without: tuple[str, ...] = ()
-    unlabelled_view: str | None = None
-    calibrate: str = "auto"
 
 
 def train_model(

@@ -39,7 +39,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Train(Message):
-    """Train a model from a datalist; the fields are those of `learning.run.RunOptions` and `Settings`.
+    """Train a model from a datalist; the fields are those of `learning.preparation.RunOptions` and `Settings`.
 
     Progress carries the last values of the loss terms. ``stop`` saves the run where it is; ``cancel`` ends it at once
     and leaves the last checkpoint. Either can be resumed with `resume`.

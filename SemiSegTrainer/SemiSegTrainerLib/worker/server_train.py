@@ -31,7 +31,8 @@ def train(job: ServerJob) -> Trained:
         )  # fmt: skip
     job.progress("starting", 0, 1)
     with job.shielded():
-        from SemiSegTrainerLib.learning.run import RunOptions, train_model
+        from SemiSegTrainerLib.learning.preparation import RunOptions
+        from SemiSegTrainerLib.learning.run import train_model
         from SemiSegTrainerLib.learning.training import Settings
 
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

@@ -20,7 +20,8 @@ from SemiSegTrainerLib.learning.calibration import HeldOut, Voxels, fit_sharpnes
 from SemiSegTrainerLib.learning.data import gather_cases, read_case
 from SemiSegTrainerLib.learning.datalist import Entry, read_datalist
 from SemiSegTrainerLib.learning.folds import _learned, split
-from SemiSegTrainerLib.learning.run import RunOptions, train_model
+from SemiSegTrainerLib.learning.preparation import RunOptions
+from SemiSegTrainerLib.learning.run import train_model
 from SemiSegTrainerLib.learning.targets import Completeness, decided, every_class
 from SemiSegTrainerLib.learning.training import Settings
 from SemiSegTrainerLib.learning.trust import Reliability

@@ -17,7 +17,8 @@ from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.method import get_method
 from SemiSegTrainerLib.learning.patches import cut, cut_size, draw_block, remember
 from SemiSegTrainerLib.learning.planning import WINDOW_CPU, dual_3d, plan_input
-from SemiSegTrainerLib.learning.run import RunOptions, train_model
+from SemiSegTrainerLib.learning.preparation import RunOptions
+from SemiSegTrainerLib.learning.run import train_model
 from SemiSegTrainerLib.learning.targets import every_class, informative
 from SemiSegTrainerLib.learning.training import Settings
 from SemiSegTrainerLib.learning.views import ViewPlan

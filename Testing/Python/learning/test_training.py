@@ -18,7 +18,8 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.learning.checkpoint import load_checkpoint, save_checkpoint
 from SemiSegTrainerLib.learning.history import History
 from SemiSegTrainerLib.learning.method import get_method
-from SemiSegTrainerLib.learning.run import RunOptions, check_output, train_model
+from SemiSegTrainerLib.learning.preparation import RunOptions
+from SemiSegTrainerLib.learning.run import check_output, train_model
 from SemiSegTrainerLib.learning.schedules import Constant, SigmoidRamp, polynomial_decay
 from SemiSegTrainerLib.learning.training import Settings
 from TrainingRig import cases, kill, killable, parts

@@ -24,7 +24,8 @@ def surroundings(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
     """A pack of two tiny branches, trained on pictures of blobs."""
-    from SemiSegTrainerLib.learning.run import RunOptions, train_model
+    from SemiSegTrainerLib.learning.preparation import RunOptions
+    from SemiSegTrainerLib.learning.run import train_model
     from SemiSegTrainerLib.learning.training import Settings
     from TrainingRig import cases, parts
 
