@@ -202,17 +202,25 @@ def interpolation(n: int, m: int, rows: Range) -> tuple[Tensor | None, Range]:
     """
     if n == m:
         return None, rows
+    first, last = reach(n, m, rows)
     scale = n / m
     width = max(1.0, scale)
     centres = (torch.arange(*rows, dtype=torch.float64) + 0.5) * scale - 0.5
-    first = max(0, math.floor(float(centres[0]) - width) + 1)
-    last = min(n, math.ceil(float(centres[-1]) + width))
-    first, last = min(first, n - 1), max(last, 1)
     distance = (torch.arange(first, last, dtype=torch.float64)[None] - centres[:, None]).abs()
     # Beyond the border the edge voxel goes on: a centre out there takes all from it.
     clamped = (torch.arange(first, last, dtype=torch.float64)[None] - centres.clamp(0, n - 1)[:, None]).abs()
     weights = (1 - torch.minimum(distance, clamped) / width).clamp_min(0)
     return (weights / weights.sum(dim=1, keepdim=True)).float(), (first, last)
+
+
+def reach(n: int, m: int, rows: Range) -> Range:
+    """Return the old rows that `interpolation` reads; its arguments."""
+    if n == m:
+        return rows
+    scale = n / m
+    width = max(1.0, scale)
+    first, last = ((row + 0.5) * scale - 0.5 for row in (rows[0], rows[1] - 1))
+    return min(max(0, math.floor(first - width) + 1), n - 1), max(min(n, math.ceil(last + width)), 1)
 
 
 def along(tensor: Tensor, matrix: Tensor | None, axis: int) -> Tensor:

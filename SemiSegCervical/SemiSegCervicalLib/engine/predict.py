@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .backends.ladder import is_out_of_memory
 from .backends.selection import AdaptiveBackend, open_backend
-from .grid import Grid, NetworkView, Range, along, interpolation, plan_grid
+from .grid import Grid, NetworkView, Range, along, interpolation, plan_grid, reach
 from .image import Image
 from .pack import Pack
 from .postprocess import clean
@@ -26,7 +26,10 @@ from .windows import Axis, plan_axis, slide
 OnProgress = Callable[[int, int], None]
 T = TypeVar("T")
 
-
+# Rows of the source that are written at once: enough to fill a matrix product, few enough to be small.
+_ROWS_AT_ONCE = 8
+# Frames of a cine by which a backend's precision is settled.
+_SAMPLE_FRAMES = 8
 # Contrast and brightness of the further views, well within what training shows; no flips or turns, for what lies left
 # or right, near or far from the probe, means something.
 _GLANCES = (
@@ -121,15 +124,11 @@ class Predictor:
     def _spread(self, frames: Sequence[Image]) -> Tensor:
         """Return network input of some frames from the whole length of a cine."""
         chosen = list(frames[:: -(-len(frames) // _SAMPLE_FRAMES)])
-        for frame in chosen:
-            check_fits(frame, self.pack.manifest.input)
         return torch.stack([to_network(frame, self.pack.manifest.input)[0] for frame in chosen])
 
     def _fit(self, images: Sequence[Image], probabilities: bool) -> list[Prediction]:
         started = time.perf_counter()
         images = list(images)  # a sequence may make each image anew whenever it is looked at
-        for image in images:
-            check_fits(image, self.pack.manifest.input)
         placed = [to_network(image, self.pack.manifest.input) for image in images]
         batch = torch.stack([tensor for tensor, _ in placed])
         fields = self._within_memory(lambda: self._fields(batch))
@@ -177,8 +176,7 @@ class Predictor:
         self.backend.prepare(math.prod(len(axis.starts) for axis in axes), lambda: _central(view, axes))
         result = self._result(image, probabilities)
         every = [len(axis.starts) for axis in axes]
-        if len(every) > 1:
-            every[1] = sum(len(axes[1].touching(needed)) for _, needed in blocks)
+        every[1] = sum(len(axes[1].touching(needed)) for _, needed in blocks)
         done, total = 0, int(np.prod(every))
 
         def count(windows: int) -> None:
@@ -188,8 +186,8 @@ class Predictor:
             done += windows
 
         for wanted, needed in blocks:
-            rest = [needed, *((0, n) for n in grid.shape[2:])][: len(axes) - 1]
-            merged = slide(axes, [(0, grid.shape[0]), *rest], view.read, self._fields, self._batch(), count)
+            block = [(0, grid.shape[0]), needed, *((0, n) for n in grid.shape[2:])]
+            merged = slide(axes, block, view.read, self._fields, self._batch(), count)
             writer = _Rows(grid, result, wanted)
             for rows, fields in merged:
                 writer.add(rows, fields)
@@ -206,8 +204,6 @@ class Predictor:
         Returns:
             Ranges of the turned source, and of the network's grid that they need.
         """
-        if len(grid.shape) < 2:
-            return [((0, grid.turned[0]), (0, grid.shape[0]))]
         fields = self.pack.class_count + (len(self.pack.branches) > 1)
         depth, (_, rows, *rest) = self.pack.manifest.input.size[0], grid.shape
         # The accumulator of a layer and the rows that wait for the next, the layer's image, and what resampling makes
@@ -217,7 +213,7 @@ class Predictor:
         wanted = max(1, int(self.memory_gib * 2**30 / per_row))
         count = min(grid.turned[1], -(-rows // wanted))
         edges = [round(i * grid.turned[1] / count) for i in range(count + 1)]
-        return [(r, interpolation(grid.shape[1], grid.turned[1], r)[1]) for r in pairwise(edges)]
+        return [(r, reach(grid.shape[1], grid.turned[1], r)) for r in pairwise(edges)]
 
 
 def _central(view: NetworkView, axes: Sequence[Axis]) -> Tensor:
@@ -228,10 +224,6 @@ def _central(view: NetworkView, axes: Sequence[Axis]) -> Tensor:
     )
 
 
-_ROWS_AT_ONCE = 8
-_SAMPLE_FRAMES = 8
-
-
 class _Rows:
     """Takes finished rows of the network's grid and writes the rows of the source that they decide."""
 
@@ -240,9 +232,12 @@ class _Rows:
         self.written = 0
         self.waiting: Tensor | None = None
         self.first = 0
-        inner = list(zip(grid.shape[1:], grid.turned[1:], strict=True))
-        ranges = [block, *((0, n) for _, n in inner[1:])][: len(inner)]
-        self.matrices = [interpolation(n, m, r)[0] for (n, m), r in zip(inner, ranges, strict=True)]
+        ranges = [block, *((0, n) for n in grid.turned[2:])]
+        self.matrices = [
+            interpolation(n, m, r)[0] for n, m, r in zip(grid.shape[1:], grid.turned[1:], ranges, strict=True)
+        ]
+        n, m = grid.shape[0], grid.turned[0]
+        self.reads = [reach(n, m, (row, row + 1)) for row in range(m)]
 
     def add(self, rows: Range, fields: Tensor) -> None:
         """Add rows ``(K, rows, *rest)``; they follow each other without a gap."""
@@ -255,21 +250,21 @@ class _Rows:
         else:
             self.waiting = torch.cat([self.waiting, fields], dim=1)
         while self.written < m:
-            wanted = (self.written, min(m, self.written + _ROWS_AT_ONCE))
-            while wanted[1] > wanted[0] and interpolation(n, m, wanted)[1][1] > rows[1]:
-                wanted = (wanted[0], wanted[1] - 1)
-            if wanted[0] == wanted[1]:
+            following = self.reads[self.written : self.written + _ROWS_AT_ONCE]
+            ready = sum(last <= rows[1] for _, last in following)
+            if not ready:
                 break
+            wanted = (self.written, self.written + ready)
             matrix, (a, b) = interpolation(n, m, wanted)
             part = along(self.waiting[:, a - self.first : b - self.first], matrix, 1)
             for axis, weights in enumerate(self.matrices, start=2):
                 part = along(part, weights, axis)
             self._write(wanted, part)
         if self.written < m:
-            keep = interpolation(n, m, (self.written, self.written + 1))[1][0]
+            keep = self.reads[self.written][0]
             self.waiting, self.first = self.waiting[:, keep - self.first :].clone(), keep
 
     def _write(self, rows: Range, fields: Tensor) -> None:
         cut = (slice(*rows), slice(*self.block), *(slice(None) for _ in self.grid.shape[2:]))
-        self.result.add(fields, cut[: len(self.grid.shape)], self.grid.turn)
+        self.result.add(fields, cut, self.grid.turn)
         self.written = rows[1]

@@ -16,6 +16,9 @@ from .image import Image
 from .schema import PackManifest
 from .uncertainty import entropy, expected_dice_from_sums, sharpen
 
+# Few enough for the second cache, and for float32 sums.
+_VOXELS_AT_ONCE = 2**16
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -95,10 +98,6 @@ def sums_by_label(labels: np.ndarray, values: np.ndarray, classes: int) -> tuple
             counts[c] += np.count_nonzero(inside)
             sums[c] += np.dot(weights, inside.astype(np.float32))
     return counts, sums
-
-
-# Few enough for the second cache, and for float32 sums.
-_VOXELS_AT_ONCE = 2**16
 
 
 class Result:
