@@ -22,10 +22,11 @@ from torch import Tensor
 
 from .averages import SmoothedLosses, WeightAverage
 from .checkpoint import load_checkpoint, save_checkpoint
-from .data import TrainingData, mix_seed
+from .data import TrainingData
 from .history import History
 from .method import Method
 from .schedules import polynomial_decay
+from .seeds import mix_seed
 from .step import Step
 from .views import ViewPlan
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from SemiSegTrainerLib.learning.augment import Draw, Geometry, Intensity, warp, warp_grid
-from SemiSegTrainerLib.learning.data import TrainingData, draw_cases, mix_seed
+from SemiSegTrainerLib.learning.data import TrainingData, draw_cases
 from SemiSegTrainerLib.learning.method import get_method
+from SemiSegTrainerLib.learning.seeds import mix_seed
 from SemiSegTrainerLib.learning.targets import every_class
 from SemiSegTrainerLib.learning.views import ViewPlan
 from torch.nn.functional import affine_grid
