@@ -18,7 +18,7 @@ from torch import Tensor
 from .datalist import Datalist, Entry
 from .patches import Places, remember
 from .seeds import mix_seed
-from .targets import every_class, informative, possible_classes
+from .targets import decided, every_class, informative, possible_classes
 
 Cases = Sequence[Tensor] | Tensor
 
@@ -93,7 +93,7 @@ def gather_cases(pairs: Sequence[tuple[Tensor, Tensor]], spec: InputSpec, classe
     annotated, undecided, positive = [], [], False
     digest = hashlib.sha256()
     for row, (_, sets) in enumerate(pairs):
-        inside, single = sets != 0, (sets & (sets - 1)) == 0
+        inside, single = sets != 0, decided(sets)
         if bool((informative(sets, classes) & inside).any()):
             annotated.append(row)
         if bool((inside & ~single).any()):

@@ -8,11 +8,14 @@ unlabelled cases are then one thing, and one loss serves them all. Zero in a lab
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from SemiSegCervicalLib.errors import SemiSegError
 from torch import Tensor
+
+Sets = TypeVar("Sets", np.ndarray, Tensor)
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,8 @@ def membership(possible: Tensor, classes: int) -> Tensor:
     return (possible.unsqueeze(1) >> bits) & 1 == 1
 
 
-def decided(possible: Tensor) -> Tensor:
-    """Bool map: exactly one class is possible."""
+def decided(possible: Sets) -> Sets:
+    """Bool map: at most one class is possible: exactly one, or 0, which marks padding."""
     return (possible & (possible - 1)) == 0
 
 

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 from scipy import ndimage, stats
 
+from .targets import decided
+
 BINS = 15
 # The band around the reference boundary in which calibration and error detection are hard, in pixels or voxels.
 BAND_WIDTH = {2: 5.0, 3: 3.0}
@@ -34,7 +36,7 @@ def boundary_band(possible: np.ndarray, width: float, sampling: Sequence[float] 
     Returns:
         bool ``(*spatial)``; nowhere True if only one class is decided.
     """
-    single = (possible != 0) & ((possible & (possible - 1)) == 0)
+    single = (possible != 0) & decided(possible)
     values = [int(v) for v in np.unique(possible[single])]
     band = np.zeros(possible.shape, dtype=bool)
     if len(values) < 2:
@@ -161,7 +163,7 @@ def examine(
         possible: class sets of the reference ``(*spatial)``; undecided voxels do not count.
         band: bool ``(*spatial)``, see `boundary_band`.
     """
-    single = (possible != 0) & ((possible & (possible - 1)) == 0)
+    single = (possible != 0) & decided(possible)
     right = (possible >> labels.astype(possible.dtype)) & 1 == 1
     parts: list[Any] = []
     for kind, values, outcome in ((Reliability, confidence, right), (Detection, uncertainty, ~right)):
