@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+
+from .user_folders import own_folder
 
 ENDING = ".semiseg"
 _HERE = Path(__file__).resolve()
@@ -17,16 +17,7 @@ def user_folder() -> Path:
 
     The environment variable ``SEMISEG_MODELS`` overrides the system's usual place for application data.
     """
-    if chosen := os.environ.get("SEMISEG_MODELS"):
-        return Path(chosen)
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return base / "SemiSeg" / "models"
+    return own_folder("data", "models", "SEMISEG_MODELS")
 
 
 def resource_folder(kind: str) -> Path | None:

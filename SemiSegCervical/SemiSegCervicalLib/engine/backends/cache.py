@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SemiSegError
+from ...user_folders import own_folder
 from ..atomic import write_atomically
 
 BLOB, FACTS = "model.blob", "facts.json"
@@ -26,16 +26,7 @@ _FORGOTTEN_SECONDS = 24 * 3600
 
 def cache_folder() -> Path:
     """Return the folder for compiled models; ``SEMISEG_CACHE`` overrides the system's usual place for caches."""
-    if chosen := os.environ.get("SEMISEG_CACHE"):
-        return Path(chosen)
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "SemiSeg" / "compiled"
+    return own_folder("cache", "compiled", "SEMISEG_CACHE")
 
 
 @dataclass
