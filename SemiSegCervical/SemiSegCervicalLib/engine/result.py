@@ -65,8 +65,9 @@ def vote(logits: list[Tensor], temperatures: tuple[float, ...]) -> Tensor:
         temperatures: of each branch's softmax.
 
     Returns:
-        ``(N, C + 1, *spatial)``: mean probabilities and the mean entropy of the single branches, from which with the
-        entropy of the mean their disagreement follows; ``(N, C, *spatial)`` with one branch, which has none.
+        ``(N, C + 1, *spatial)``: mean probabilities and the mean entropy of the single branches. Their disagreement
+        follows, ``H(mean_k p_k) - mean_k H(p_k)``, the Jensen-Shannon divergence over ``log C``. With one branch, which
+        has none, ``(N, C, *spatial)``.
     """
     maps = [functional.softmax(s.float() / t, dim=1) for s, t in zip(logits, temperatures, strict=True)]
     if len(maps) == 1:

@@ -1,9 +1,8 @@
-"""How sure the branches are together, and how much they disagree."""
+"""How sure a probability map is, and how good the segmentation that it leads to."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -32,50 +31,10 @@ def entropy(probabilities: Tensor, checked: bool = True) -> Tensor:
     return total.div_(math.log(probabilities.shape[1])).clamp_(0.0, 1.0)
 
 
-def split(probabilities: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-    """Total uncertainty of the branches' mean, and the part that is disagreement.
-
-    ``total = H(mean_k p_k)``; ``disagreement = H(mean_k p_k) - mean_k H(p_k)`` is the Jensen-Shannon divergence.
-    Both are divided by ``log C``.
-
-    Args:
-        probabilities: one ``(N, C, *spatial)`` map per branch.
-
-    Returns:
-        Two maps ``(N, *spatial)`` in [0, 1]. Disagreement is None with a single branch, for one vote cannot differ.
-    """
-    if not probabilities:
-        raise ValueError("no branch, no uncertainty")
-    total = entropy(torch.stack([p.float() for p in probabilities]).mean(dim=0))
-    if len(probabilities) == 1:
-        return total, None
-    within = torch.stack([entropy(p) for p in probabilities]).mean(dim=0)
-    return total, (total - within).clamp(0.0, 1.0)
-
-
-def expected_dice(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Dice that the model itself expects of its labels, per class.
+def expected_dice_from_sums(own: np.ndarray, mass: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Dice that the model itself expects of its labels, per class, from sums that can be gathered part by part.
 
     ``E[Dice_c] ~ 2 sum_{v: label=c} p_c(v) / (sum_v p_c(v) + |label=c|)``, the ratio of expectations.
-
-    Args:
-        probabilities: ``(C, *spatial)``.
-        labels: ``(*spatial)`` integers, the labels that the probabilities gave.
-
-    Returns:
-        ``(C,)``; NaN for a class that is neither labelled nor expected anywhere (less than one voxel in sum).
-    """
-    classes = probabilities.shape[0]
-    p = probabilities.double()
-    own = torch.stack([p[c][labels == c].sum() for c in range(classes)])
-    counts = torch.bincount(labels.long().flatten(), minlength=classes)
-    axes = tuple(range(1, p.ndim))
-    dice = expected_dice_from_sums(own.cpu().numpy(), p.sum(axes).cpu().numpy(), counts.cpu().numpy())
-    return torch.from_numpy(dice).to(probabilities)
-
-
-def expected_dice_from_sums(own: np.ndarray, mass: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Compute `expected_dice` from sums over voxels, which can be gathered part by part.
 
     Args:
         own: ``(C,)``: ``sum_{v: label=c} p_c(v)``.
@@ -83,7 +42,7 @@ def expected_dice_from_sums(own: np.ndarray, mass: np.ndarray, counts: np.ndarra
         counts: ``(C,)``: number of voxels with the label.
 
     Returns:
-        ``(C,)``, NaN as in `expected_dice`.
+        ``(C,)``; NaN for a class that is neither labelled nor expected anywhere (less than one voxel in sum).
     """
     size = mass + counts
     return np.where(size < 1.0, np.nan, 2 * own / np.maximum(size, 1e-9))

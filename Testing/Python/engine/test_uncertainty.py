@@ -7,7 +7,8 @@ import pytest
 import torch
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegCervicalLib.engine.uncertainty import entropy, expected_dice, sharpen, split
+from SemiSegCervicalLib.engine.result import Result, vote
+from SemiSegCervicalLib.engine.uncertainty import entropy, expected_dice_from_sums, sharpen
 from TrainingRig import parts
 
 
@@ -16,7 +17,21 @@ def probabilities(classes: int, seed: int = 0, sharpness: float = 3.0) -> torch.
     return (sharpness * torch.randn(2, classes, 5, 7, generator=generator)).softmax(dim=1)
 
 
-@pytest.mark.parametrize("estimate", [entropy, lambda p: split([p]), lambda p: split([p, p])])
+def voted(*maps: torch.Tensor) -> Result:
+    """Let branches vote that give these probabilities; of their first image."""
+    fields = vote([p.clamp_min(1e-30).log() for p in maps], (1.0,) * len(maps))[0]
+    result = Result(tuple(fields.shape[1:]), maps[0].shape[1], len(maps), False)
+    result.add(fields)
+    return result
+
+
+def expected_dice(p: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+    """Return the Dice that probabilities ``(C, *spatial)`` expect of labels."""
+    drawn = [labels == c for c in range(len(p))]
+    own = np.array([float(p[c][mask].double().sum()) for c, mask in enumerate(drawn)])
+    return expected_dice_from_sums(own, p.double().flatten(1).sum(1).numpy(), np.array([int(m.sum()) for m in drawn]))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -26,18 +41,18 @@ def probabilities(classes: int, seed: int = 0, sharpness: float = 3.0) -> torch.
         torch.full((1, 3, 4, 4), torch.nan),
     ],
 )
-def test_what_is_no_probability_is_refused(estimate, wrong):
+def test_what_is_no_probability_is_refused(wrong):
     with pytest.raises(ValueError, match="probabilities"):
-        estimate(wrong)
+        entropy(wrong)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7, 31])
 def test_bounds_hold_for_any_number_of_classes(classes):
     for maps in ([probabilities(classes)], [probabilities(classes, s, 30.0) for s in range(3)]):
-        total, disagreement = split(maps)
-        for u in (total, disagreement):
+        result = voted(*maps)
+        for u in (result.uncertainty, result.disagreement):
             if u is not None:
-                assert 0 <= float(u.min()) <= float(u.max()) <= 1
+                assert 0 <= u.min() <= u.max() <= 1
     even = torch.full((1, classes, 2, 2), 1 / classes)
     assert torch.allclose(entropy(even), torch.ones(1, 2, 2), atol=1e-5)
     assert float(entropy(torch.eye(classes)[:1].view(1, classes, 1, 1))) == 0.0
@@ -45,14 +60,13 @@ def test_bounds_hold_for_any_number_of_classes(classes):
 
 def test_disagreement_is_the_part_that_the_branches_do_not_share():
     p = probabilities(3)
-    assert split([p])[1] is None, "one vote cannot differ"
-    total, disagreement = split([p, p])
-    assert float(disagreement.max()) < 1e-6
-    assert torch.allclose(total, entropy(p), atol=1e-6)
-    sure = torch.eye(2).view(2, 1, 2, 1, 1)
-    total, disagreement = split(list(sure))  # two certain branches that contradict each other
-    assert torch.allclose(total, disagreement)
-    assert float(total) == pytest.approx(1.0)
+    assert voted(p).disagreement is None, "one vote cannot differ"
+    both = voted(p, p)
+    assert both.disagreement.max() < 1e-6
+    assert np.allclose(both.uncertainty, entropy(p)[0], atol=1e-6)
+    contrary = voted(*torch.eye(2).view(2, 1, 2, 1, 1))  # two certain branches that contradict each other
+    assert np.allclose(contrary.uncertainty, contrary.disagreement)
+    assert float(contrary.uncertainty[0, 0]) == pytest.approx(1.0)
 
 
 def test_expected_dice():
@@ -61,7 +75,7 @@ def test_expected_dice():
     p[:2, :2] = torch.tensor([0.2, 0.8]).view(2, 1, 1)
     figures = expected_dice(p, p.argmax(dim=0))
     assert float(figures[1]) == pytest.approx(2 * 8 * 0.8 / (8 * 0.8 + 8))
-    assert figures[2].isnan(), "a class that is nowhere has no Dice"
+    assert np.isnan(figures[2]), "a class that is nowhere has no Dice"
 
 
 def test_temperature_changes_uncertainty_and_not_the_labels_of_one_branch():
