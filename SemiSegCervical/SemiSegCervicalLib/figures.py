@@ -26,3 +26,20 @@ class SegmentFigures:
     size_unit: str | None
     mean_uncertainty: float | None
     predicted_dice: float | None
+
+
+@dataclass(frozen=True)
+class FrameFigures:
+    """What is said of one frame.
+
+    Attributes:
+        index: the frame's number from 0; on the wire within the frames that were sent, in the scene within the source.
+        mean_uncertainty: over its pixels, in [0, 1].
+        predicted_dice: mean over its segments, None without any.
+        segments: the figures of each.
+    """
+
+    index: int
+    mean_uncertainty: float
+    predicted_dice: float | None
+    segments: tuple[SegmentFigures, ...]

@@ -15,9 +15,11 @@ ORIGIN = "SemiSeg.Origin"
 PREDICTION = "prediction"
 
 CONTENT = "SemiSeg.Content"
-"""Node attribute of volumes and sequences that are results, never images to learn from."""
+"""Node attribute of volumes, sequences and tables that are results, never images to learn from."""
 UNCERTAINTY = "uncertainty"
 SEGMENTATION = "segmentation"
+FIGURES = "figures"
+FRAMES = "frames"
 
 COMPUTED = "computed"
 """Attribute of an uncertainty item or volume: "0" while no model has seen the frame, "1" after."""
@@ -26,7 +28,15 @@ CALIBRATED = "SemiSeg.Calibrated"
 """Node attribute of a volume or sequence: the user's word, "yes" or "no", on whether its spacing is in mm."""
 
 SOURCE_ROLE = "SemiSeg.source"
-"""Node reference of a result sequence to the sequence that it was made from."""
+"""Node reference of a result (sequence or table) to what it was made from."""
+SEGMENTATION_ROLE = "SemiSeg.segmentation"
+UNCERTAINTY_ROLE = "SemiSeg.uncertainty"
+FRAMES_ROLE = "SemiSeg.frames"
+"""Node references of a result's table of figures to its other nodes."""
+
+CLASSES = "SemiSeg.Classes"
+RUN = "SemiSeg.Run"
+"""Attributes of a result's table of figures (JSON): the class list; what made it, on what, and how it went."""
 
 
 def segment_tag(segment: Any, name: str) -> str | None:

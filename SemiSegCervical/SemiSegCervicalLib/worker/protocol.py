@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ..figures import SegmentFigures
+from ..figures import FrameFigures, SegmentFigures
 
 # Raised whenever a message or event changes: an updated extension may meet a client that still runs.
 PROTOCOL = 1
@@ -185,16 +185,6 @@ class Prediction:
     precision: str
     notes: tuple[str, ...]
     seconds: float
-
-
-@dataclass(frozen=True)
-class FrameFigures:
-    """One frame: mean uncertainty over its pixels, and the mean predicted Dice of its segments (None without any)."""
-
-    index: int
-    mean_uncertainty: float
-    predicted_dice: float | None
-    segments: tuple[SegmentFigures, ...]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 
 from ..engine.predict import Predictor
 from ..engine.result import Prediction as EnginePrediction
+from ..figures import FrameFigures
 from .arrays import ArrayWriter, write_array
 from .protocol import (
     Cards,
     Describe,
-    FrameFigures,
     FramesChunk,
     FramesDone,
     Load,

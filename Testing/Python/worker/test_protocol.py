@@ -7,10 +7,9 @@ import math
 import os
 
 import pytest
-from SemiSegCervicalLib.figures import SegmentFigures
+from SemiSegCervicalLib.figures import FrameFigures, SegmentFigures
 from SemiSegCervicalLib.worker import protocol
 from SemiSegCervicalLib.worker.protocol import (
-    FrameFigures,
     FramesChunk,
     Hello,
     Load,

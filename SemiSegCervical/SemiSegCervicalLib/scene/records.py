@@ -1,0 +1,434 @@
+"""A result as nodes of the scene, so that a reopened scene, a reloaded module or a script finds it again.
+
+One table node, "NAME figures", stands for the result: its rows are the figures of the segments, its node references
+lead to source, segmentation and uncertainty (for a cine: the sequences), its attributes say what made it. A result of
+frames has a second table, "NAME frames", that grows while they arrive. What was deleted since reads as None.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import vtk
+
+from ..figures import FrameFigures, SegmentFigures
+from . import marks
+from .cine import browser_of
+from .classes import SegmentClass
+from .tables import add_column, column_values, insert_row, new_table, set_row, text_of
+
+Kind = Literal["volume", "area"]
+
+SEGMENT, VOXELS, UNCERTAINTY, DICE = "Segment", "Voxels", "Mean uncertainty (%)", "Predicted Dice"
+SIZES: dict[Kind, str] = {"volume": "Volume (mm3)", "area": "Area (mm2)"}
+FRAME, INDEX_VALUE = "Frame", "Index value"
+_UNITS: dict[Kind, str] = {"volume": "mm3", "area": "mm2"}
+_COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A handle on one result; two of the same table are equal. Each property is None where its node is gone."""
+
+    table: Any
+
+    @property
+    def exists(self) -> bool:
+        """Whether the result is still in its scene."""
+        return self.table.GetScene() is not None
+
+    @property
+    def name(self) -> str:
+        """What the result is called."""
+        return str(self.table.GetName()).removesuffix(" figures")
+
+    @property
+    def source(self) -> Any:
+        """The volume that was segmented; for a cine its image sequence."""
+        return self._node(marks.SOURCE_ROLE)
+
+    @property
+    def segmentation(self) -> Any:
+        """The segmentation; for a cine the segmentation sequence."""
+        return self._node(marks.SEGMENTATION_ROLE)
+
+    @property
+    def uncertainty(self) -> Any:
+        """The percent volume; for a cine the sequence of them; None also where none was asked for."""
+        return self._node(marks.UNCERTAINTY_ROLE)
+
+    @property
+    def frames_table(self) -> Any:
+        """The figures of each frame; None for a single image or volume."""
+        return self._node(marks.FRAMES_ROLE)
+
+    @property
+    def browser(self) -> Any:
+        """What browses the cine; None for volumes and stacks."""
+        sequence = next((node for node in (self.segmentation, self.source) if _is_sequence(node)), None)
+        return browser_of(sequence) if sequence is not None else None
+
+    @property
+    def shown_source(self) -> Any:
+        """What views show of the source: for a cine the volume with the current frame."""
+        return self._shown(self.source)
+
+    @property
+    def shown_segmentation(self) -> Any:
+        """What views show of the segmentation: for a cine that of the current frame."""
+        return self._shown(self.segmentation)
+
+    @property
+    def shown_uncertainty(self) -> Any:
+        """What views show of the uncertainty: for a cine that of the current frame."""
+        return self._shown(self.uncertainty)
+
+    @property
+    def classes(self) -> tuple[SegmentClass, ...]:
+        """The class list of the model."""
+        return tuple(
+            SegmentClass(entry["value"], entry["name"], tuple(entry["color"]), entry["terminology"])
+            for entry in _json(self.table, marks.CLASSES, [])
+        )
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """What made the result, on what, and how it went, as `new_record` and `finish_record` were told."""
+        found: dict[str, Any] = _json(self.table, marks.RUN, {})
+        return found
+
+    def _node(self, role: str) -> Any:
+        return self.table.GetNodeReference(role) if self.exists else None
+
+    def _shown(self, node: Any) -> Any:
+        if not _is_sequence(node):
+            return node
+        browser = browser_of(node)
+        return browser.GetProxyNode(node) if browser is not None else None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The figures of one computed frame.
+
+    Attributes:
+        number: of the frame in the source, from 0.
+        index_value: its index value in the source; for a stack the slice number as text.
+        mean_uncertainty: in percent.
+        predicted_dice: mean over its segments, None without any.
+    """
+
+    number: int
+    index_value: str
+    mean_uncertainty: float
+    predicted_dice: float | None
+
+
+def new_record(
+    scene: Any,
+    name: str,
+    source: Any,
+    segmentation: Any,
+    uncertainty: Any,
+    classes: Sequence[SegmentClass],
+    model: Mapping[str, Any],
+    frames: bool = False,
+) -> Record:
+    """Add a result to the scene, its figures still missing.
+
+    Args:
+        scene: the scene of the nodes.
+        name: what the result is called; made unique.
+        source: volume or image sequence that was segmented.
+        segmentation: segmentation node, or for a cine the sequence of them.
+        uncertainty: percent volume, or for a cine the sequence of them; None without.
+        classes: the class list of the model.
+        model: what can be said beforehand, as JSON can hold it: ``model``, ``fingerprint``, ``asked`` (frames).
+        frames: whether figures of single frames will follow (`add_frames`).
+
+    Returns:
+        The result, not yet complete.
+    """
+    names = {record.name for record in find_records(scene)}
+    unique, count = name, 1
+    while unique in names:
+        unique, count = f"{name}_{count}", count + 1
+    table = new_table(scene, f"{unique} figures", marks.FIGURES)
+    for role, node in (
+        (marks.SOURCE_ROLE, source),
+        (marks.SEGMENTATION_ROLE, segmentation),
+        (marks.UNCERTAINTY_ROLE, uncertainty),
+        (marks.FRAMES_ROLE, new_table(scene, f"{unique} frames", marks.FRAMES) if frames else None),
+    ):
+        table.SetNodeReferenceID(role, node.GetID() if node is not None else None)
+    table.SetAttribute(marks.CLASSES, json.dumps([vars(entry) for entry in classes]))
+    table.SetAttribute(marks.RUN, json.dumps({**model, _COMPLETE: False}))
+    return Record(table)
+
+
+def set_segments(record: Record, figures: Sequence[SegmentFigures], kind: Kind | None) -> None:
+    """Write the table of segments.
+
+    Args:
+        record: the result; nothing happens where its table is gone.
+        figures: one of each segment.
+        kind: what their size is; None where the source is not calibrated, and then the table has no sizes.
+    """
+    if not record.exists:
+        return
+    table = record.table
+    was_modifying = table.StartModify()
+    table.RemoveAllColumns()
+    columns: list[tuple[str, type]] = [(SEGMENT, str), (VOXELS, int)]
+    columns += [(SIZES[kind], float)] if kind is not None else []
+    for title, values in (*columns, (UNCERTAINTY, float), (DICE, float)):
+        add_column(table, title, values)
+    for row, figure in enumerate(figures):
+        insert_row(table, row)
+        set_row(
+            table,
+            row,
+            {
+                SEGMENT: figure.name,
+                VOXELS: figure.voxels,
+                UNCERTAINTY: _percent(figure.mean_uncertainty),
+                DICE: figure.predicted_dice,
+                **({SIZES[kind]: figure.size} if kind is not None else {}),
+            },
+        )
+    table.GetTable().Modified()
+    table.EndModify(was_modifying)
+
+
+def add_frames(record: Record, frames: Iterable[FrameFigures]) -> None:
+    """Add the figures of finished frames; the table tells its observers once.
+
+    Args:
+        record: a result with frames; nothing happens where its table or its source is gone.
+        frames: a few; their ``index`` is the number in the source, from 0. They may come in any order, rows are
+            kept in that of the source; one that is there already is replaced.
+    """
+    table, source = record.frames_table, record.source
+    if table is None or source is None:
+        return
+    was_modifying = table.StartModify()
+    numbers = column_values(table, FRAME)
+    for frame in frames:
+        if table.GetNumberOfColumns() == 0:
+            _add_frame_columns(table, record.classes, frame.segments)
+        row = bisect_left(numbers, frame.index + 1)
+        if row == len(numbers) or numbers[row] != frame.index + 1:
+            insert_row(table, row)
+            numbers.insert(row, frame.index + 1)
+        set_row(table, row, _frame_row(source, frame))
+    table.GetTable().Modified()
+    table.EndModify(was_modifying)
+
+
+def finish_record(record: Record, run: Mapping[str, Any], complete: bool = True) -> None:
+    """Say how the run ended; for frames the table of segments becomes their mean over the frames that show them.
+
+    Args:
+        record: the result; nothing happens where its table is gone.
+        run: what `Record.run` says from now on beside what it said: ``device``, ``backend``, ``precision``,
+            ``seconds``, ``notes``.
+        complete: whether all that was asked for is there.
+    """
+    if not record.exists:
+        return
+    record.table.SetAttribute(marks.RUN, json.dumps({**record.run, **run, _COMPLETE: complete}))
+    if record.frames_table is not None:
+        figures = [frame_segments(record, frame.number) for frame in frames_of(record)]
+        kind: Kind | None = next(
+            (k for k, unit in _UNITS.items() for row in figures for f in row if f.size_unit == unit), None
+        )
+        set_segments(record, [_mean([row[i] for row in figures]) for i in range(len(record.classes))], kind)
+
+
+def find_records(scene: Any) -> list[Record]:
+    """Return the results in a scene, the newest last."""
+    nodes = scene.GetNodesByClass("vtkMRMLTableNode")
+    nodes.UnRegister(None)
+    tables = [nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())]
+    return [Record(table) for table in tables if table.GetAttribute(marks.CONTENT) == marks.FIGURES]
+
+
+def is_complete(record: Record) -> bool:
+    """Return whether the run came to its end and source and segmentation are still there."""
+    return bool(
+        record.exists and record.run.get(_COMPLETE) and record.source is not None and record.segmentation is not None
+    )
+
+
+def segments_of(record: Record) -> list[SegmentFigures]:
+    """Read the table of segments; uncertainty in [0, 1] as it was set."""
+    if not record.exists or record.table.GetNumberOfColumns() == 0:
+        return []
+    table = record.table
+    kind = next((k for k, title in SIZES.items() if table.GetTable().GetColumnByName(title) is not None), None)
+    columns = [column_values(table, title) for title in (SEGMENT, VOXELS, UNCERTAINTY, DICE)]
+    sizes = column_values(table, SIZES[kind]) if kind is not None else [None] * len(columns[0])
+    known = {text_of(entry.name): (entry.name, entry.value) for entry in record.classes}
+    found = []
+    for row, (title, voxels, doubt, dice, size) in enumerate(zip(*columns, sizes, strict=True)):
+        name, value = known.get(title, (title, row + 1))
+        found.append(SegmentFigures(name, value, voxels, *_size(size, kind), _share(doubt), dice))
+    return found
+
+
+def frames_of(record: Record) -> list[Frame]:
+    """Read the figures of the frames that are computed, in the source's order."""
+    table = record.frames_table
+    if table is None or table.GetNumberOfColumns() == 0:
+        return []
+    columns = [column_values(table, title) for title in (FRAME, INDEX_VALUE, UNCERTAINTY, DICE)]
+    return [
+        Frame(number - 1, index_value, math.nan if doubt is None else doubt, dice)
+        for number, index_value, doubt, dice in zip(*columns, strict=True)
+    ]
+
+
+def frame_segments(record: Record, number: int) -> list[SegmentFigures]:
+    """Read the figures of the segments in one frame; none where it is not computed.
+
+    Args:
+        record: a result with frames.
+        number: of the frame in the source, from 0.
+    """
+    table = record.frames_table
+    if table is None or number + 1 not in (numbers := column_values(table, FRAME)):
+        return []
+    row = numbers.index(number + 1)
+    found = []
+    for entry in record.classes:
+        kind = next(
+            (k for k, unit in _UNITS.items() if table.GetTable().GetColumnByName(_title(entry.name, unit))), None
+        )
+        titles = [_title(entry.name, what) for what in ("pixels", "uncertainty, %", "predicted Dice")]
+        voxels, doubt, dice = (column_values(table, title)[row] for title in titles)
+        size = column_values(table, _title(entry.name, _UNITS[kind]))[row] if kind is not None else None
+        found.append(SegmentFigures(entry.name, entry.value, voxels, *_size(size, kind), _share(doubt), dice))
+    return found
+
+
+def remove_record(record: Record) -> None:
+    """Take a result out of the scene with all that belongs to it; never the source, nor what the user drew.
+
+    A segmentation that holds a segment of the user's own is left where it is.
+    """
+    if not record.exists:
+        return
+    scene = record.table.GetScene()
+    gone: list[Any] = [record.shown_uncertainty, record.uncertainty]
+    if not _holds_foreign_segments(record.shown_segmentation):
+        gone += [record.shown_segmentation, record.segmentation]
+    gone += [record.frames_table, record.table]
+    browser = record.browser
+    for node in gone:
+        # Before its proxy goes, or the browser would make another.
+        if browser is not None and _is_sequence(node):
+            browser.RemoveSynchronizedSequenceNode(node.GetID())
+    for node in gone:
+        _remove(scene, node)
+
+
+def _add_frame_columns(table: Any, classes: Sequence[SegmentClass], figures: Sequence[SegmentFigures]) -> None:
+    unit = next((figure.size_unit for figure in figures if figure.size_unit), None)
+    columns: list[tuple[str, type]] = [(FRAME, int), (INDEX_VALUE, str), (UNCERTAINTY, float), (DICE, float)]
+    for entry in classes:
+        columns.append((_title(entry.name, "pixels"), int))
+        columns += [(_title(entry.name, unit), float)] if unit else []
+        columns += [(_title(entry.name, what), float) for what in ("uncertainty, %", "predicted Dice")]
+    for title, values in columns:
+        add_column(table, title, values)
+
+
+def _frame_row(source: Any, frame: FrameFigures) -> dict[str, Any]:
+    index_value = source.GetNthIndexValue(frame.index) if _is_sequence(source) else str(frame.index)
+    row: dict[str, Any] = {
+        FRAME: frame.index + 1,
+        INDEX_VALUE: index_value,
+        UNCERTAINTY: _percent(frame.mean_uncertainty),
+        DICE: frame.predicted_dice,
+    }
+    for figure in frame.segments:
+        row[_title(figure.name, "pixels")] = figure.voxels
+        row[_title(figure.name, "uncertainty, %")] = _percent(figure.mean_uncertainty)
+        row[_title(figure.name, "predicted Dice")] = figure.predicted_dice
+        if figure.size_unit:
+            row[_title(figure.name, figure.size_unit)] = figure.size
+    return row
+
+
+def _mean(figures: Sequence[SegmentFigures]) -> SegmentFigures:
+    """Return the mean of one segment over the frames that show it; uncertainty weighs each pixel alike."""
+    shown = [figure for figure in figures if figure.voxels]
+    if not shown:
+        return replace(figures[0], voxels=0, mean_uncertainty=None, predicted_dice=None)
+    known = [(f.mean_uncertainty, f.voxels) for f in shown if f.mean_uncertainty is not None]
+    sizes = [f.size for f in shown if f.size is not None]
+    dice = [f.predicted_dice for f in shown if f.predicted_dice is not None]
+    return SegmentFigures(
+        shown[0].name,
+        shown[0].value,
+        round(sum(f.voxels for f in shown) / len(shown)),
+        sum(sizes) / len(sizes) if sizes else None,
+        shown[0].size_unit,
+        sum(value * weight for value, weight in known) / sum(weight for _, weight in known) if known else None,
+        sum(dice) / len(dice) if dice else None,
+    )
+
+
+def _title(name: str, what: str) -> str:
+    return f"{text_of(name)} ({what})"
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100
+
+
+def _size(size: float | None, kind: Kind | None) -> tuple[float | None, str | None]:
+    return (size, _UNITS[kind]) if kind is not None else (None, None)
+
+
+def _is_sequence(node: Any) -> bool:
+    return node is not None and bool(node.IsA("vtkMRMLSequenceNode"))
+
+
+def _json(node: Any, attribute: str, default: Any) -> Any:
+    """Read an attribute that a person or another version may have damaged."""
+    try:
+        found = json.loads(node.GetAttribute(attribute) or "null")
+    except ValueError:
+        return default
+    return found if isinstance(found, type(default)) else default
+
+
+def _holds_foreign_segments(segmentation: Any) -> bool:
+    return segmentation is not None and any(
+        marks.segment_tag(segment, marks.ORIGIN) is None for _, segment in marks.segments_of(segmentation)
+    )
+
+
+def _remove(scene: Any, node: Any) -> None:
+    """Remove a node, and its display and storage nodes with it, which would otherwise stay."""
+    if node is None or node.GetScene() is not scene:
+        return
+    helpers = vtk.vtkCollection()
+    if node.IsA("vtkMRMLDisplayableNode"):
+        for i in range(node.GetNumberOfDisplayNodes()):
+            helpers.AddItem(node.GetNthDisplayNode(i))
+    for i in range(node.GetNumberOfStorageNodes()):
+        helpers.AddItem(node.GetNthStorageNode(i))
+    scene.RemoveNode(node)
+    for i in range(helpers.GetNumberOfItems()):
+        scene.RemoveNode(helpers.GetItemAsObject(i))
