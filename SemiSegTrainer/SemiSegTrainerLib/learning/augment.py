@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .step import Mixing
+from .step import Mixing, Pasting
 
 
 @dataclass(frozen=True)
@@ -213,6 +213,28 @@ def cut_mix(draw: Draw, size: tuple[int, ...], share: tuple[float, float] = (0.1
     return Mixing(partner, _boxes(draw, size, *share))
 
 
+def copy_paste(labelled: int, draw: Draw, size: tuple[int, ...], side: float = 2 / 3) -> Pasting:
+    """Draw a box per row: half of the rows are labelled with unlabelled in it, half the other way around.
+
+    Bai et al., Bidirectional copy-paste, CVPR 2023. A labelled image meets two different unlabelled ones, where there
+    are two.
+
+    Args:
+        labelled: number of labelled rows.
+        draw: the source of randomness, with as many rows as there are unlabelled ones.
+        size: the grid.
+        side: of the box, as a share of each side of the grid.
+
+    Returns:
+        Twice as many rows as there are of either kind.
+    """
+    rows = torch.arange(max(labelled, draw.rows), device=draw.device)
+    both = Draw(draw.generator, 2 * len(rows), draw.device)
+    box = _placed(both, size, torch.full((both.rows, len(size)), side, device=draw.device))
+    box[len(rows) :] = ~box[len(rows) :]
+    return Pasting(torch.cat([rows, rows + 1]) % labelled, torch.cat([rows, rows]) % draw.rows, box)
+
+
 def _boxes(draw: Draw, size: tuple[int, ...], low: float, high: float) -> Tensor:
     """Bool ``(N, *size)``: one box per row that covers a share of the grid between `low` and `high`."""
     dims = len(size)
@@ -220,7 +242,12 @@ def _boxes(draw: Draw, size: tuple[int, ...], low: float, high: float) -> Tensor
     # Sides vary in shape and keep the volume.
     stretch = draw.uniform(-0.5, 0.5, dims)
     sides = share[:, None] ** (1 / dims) * torch.exp(stretch - stretch.mean(dim=1, keepdim=True))
-    sides = sides.clamp_max(1.0)
+    return _placed(draw, size, sides.clamp_max(1.0))
+
+
+def _placed(draw: Draw, size: tuple[int, ...], sides: Tensor) -> Tensor:
+    """Bool ``(N, *size)``: one box per row with these sides (shares of the grid's, ``(N, D)``), anywhere within."""
+    dims = len(size)
     start = draw.uniform(0, 1, dims) * (1 - sides)
     box = torch.ones(draw.rows, *size, dtype=torch.bool, device=draw.device)
     for axis, n in enumerate(size):

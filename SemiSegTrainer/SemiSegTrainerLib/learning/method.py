@@ -27,6 +27,10 @@ class Method:
         terms: what is minimised.
         student_views: the views that every branch answers in its one forward pass.
         teacher_views: the views that the branches' weight averages answer; empty for methods without a teacher.
+        teacher_noise: standard deviation of what is added to the images that weight averages answer, two of them at
+            most; images have a standard deviation of 1.
+        monte_carlo: further passes of each weight average, every one with noise of its own and with the network's
+            dropout, if it has any.
         embedding_size: length of the projected image vectors; 0 for methods without image contrast.
         voxel_embedding: length of the projected voxel vectors; 0 for methods without voxel contrast.
         voxel_tap: the decoder's feature map that they are projected from.
@@ -41,6 +45,8 @@ class Method:
     terms: tuple[WeightedTerm, ...]
     student_views: tuple[str, ...] = ("labelled",)
     teacher_views: tuple[str, ...] = ()
+    teacher_noise: float = 0.0
+    monte_carlo: int = 0
     embedding_size: int = 0
     voxel_embedding: int = 0
     voxel_tap: str = "decoder-1"
@@ -84,7 +90,8 @@ class Method:
             name=f"{self.name} without {', '.join(n for n in mine if n in chosen)}",
             terms=terms,
             student_views=tuple(v for v in self.student_views if v in reads),
-            teacher_views=self.teacher_views if "teachers" in reads else (),
+            teacher_views=self.teacher_views if {"teachers", "passes"} & reads else (),
+            monte_carlo=self.monte_carlo if "passes" in reads else 0,
             embedding_size=self.embedding_size if "embedding" in reads else 0,
             voxel_embedding=self.voxel_embedding if "voxels" in reads else 0,
         )
@@ -93,10 +100,10 @@ class Method:
         """Return the method with students that see unlabelled cases in another view: ``weak`` or ``strong``.
 
         Raises:
-            SemiSegError: there is no such view, or the method looks at labelled cases alone.
+            SemiSegError: there is no such view, or the method looks at labelled cases alone, or at both kinds in one.
         """
         mine = [v for v in self.student_views if v != "labelled"]
-        if view not in UNLABELLED_VIEWS or not mine:
+        if view not in UNLABELLED_VIEWS or not mine or "mixed" in mine:
             raise SemiSegError(
                 "unknown-view", f"The students of {self.name} cannot see unlabelled cases in the view {view!r}",
                 f"Choose {' or '.join(UNLABELLED_VIEWS)}, with a method that learns from unlabelled cases", "settings",

@@ -1,4 +1,4 @@
-"""Which voxels of a view may teach: class by class, those that the branches are surest of together."""
+"""Which voxels of a view may teach: those that a teacher, or the branches together, are sure enough of."""
 
 from __future__ import annotations
 
@@ -38,6 +38,35 @@ def class_quantiles(values: Tensor, labels: Tensor, counted: Tensor, classes: in
     limit = (summed < wanted).sum(dim=1)
     edge = (((limit + 1) << _CUT) - 1).to(torch.int32).view(torch.float32)
     return torch.where(summed[:, -1] > 0, edge, 0.0)
+
+
+@dataclass(frozen=True)
+class Certain:
+    """Reliable is what the passes of a teacher agree on: ``u < first + (last - first) r(t)``, in shares of ``ln 2``.
+
+    u = entropy of their mean in nats. With ``ln 2`` for any number of classes, as HiLab's SSL4MIS has it, an even
+    choice between two classes is the most uncertain voxel that may ever teach. Yu et al., UA-MT, MICCAI 2019.
+
+    Attributes:
+        first: share at the start of the run.
+        last: share at its end.
+    """
+
+    first: float = 0.75
+    last: float = 1.0
+
+    def __call__(self, probabilities: Tensor, progress: float) -> Tensor:
+        """Return a bool map ``(N, *spatial)``.
+
+        Args:
+            probabilities: ``(N, C, *spatial)``, detached: the mean of the passes.
+            progress: share of the run that is done.
+
+        Raises:
+            ValueError: they are not probabilities.
+        """
+        share = self.first + SigmoidRamp(self.last - self.first, end=1.0)(progress)
+        return entropy(probabilities) < share * math.log(2.0) / math.log(probabilities.shape[1])
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from SemiSegCervicalLib.engine.postprocess import clean
+from SemiSegCervicalLib.engine.schema import PostProcess
 from torch import Tensor
 from torch.nn import functional
 
-from .reliability import ClassWise
-from .step import PseudoLabel, Step, undecided_weight
+from .reliability import Certain, ClassWise
+from .step import PseudoLabel, Step, View, undecided_weight
 from .targets import project
 
 
@@ -43,22 +46,82 @@ class Peer:
         """Return the peers' mean for the student's view, projected onto what is annotated."""
         opinions = self._opinions(step)
         chosen = [o for k, o in enumerate(opinions) if self.own or k != student] or opinions
-        mean = torch.stack(chosen).mean(dim=0)
-        seen = step.views[self.view]
-        projected = project(mean, seen.possible)
-        weight = undecided_weight(seen)
-        if self.threshold > 0:
-            weight = weight * (projected.amax(dim=1) >= self.threshold)
-        shown = step.views[view]
-        return PseudoLabel(shown.mixed(self._sharpened(projected)), shown.mixed(weight))
+        target = _opinion(step.views[self.view], torch.stack(chosen).mean(dim=0), self.threshold)
+        return _shown(step.views[view], target, self.sharpen)
 
     def _opinions(self, step: Step) -> list[Tensor]:
         if self.averaged:
             return [t[self.view] for t in step.teachers]
         return [step.probabilities(k, self.view).detach() for k in range(len(step.students))]
 
-    def _sharpened(self, p: Tensor) -> Tensor:
-        return hard(p) if self.sharpen == 0.0 else sharpened(p, self.sharpen)
+
+@dataclass(frozen=True)
+class Own:
+    """The branch's own opinion of another view of the same image: what a method of a single network learns from.
+
+    Attributes:
+        view: the view that the branch, or its teacher, looks at; its geometry must be the student view's.
+        averaged: ask the branch's weight average (EMA teacher) instead of its live weights.
+        threshold: voxels whose largest probability is below are ignored; 0 keeps all.
+        certain: keeps the voxels that the teacher's Monte Carlo passes agree on; None keeps all.
+        sharpen: temperature T of ``p^(1/T)``, renormalised; 1 leaves the probabilities soft, 0 takes the argmax.
+        largest: ignore what lies apart from the largest component of its segment; for segments in one piece.
+    """
+
+    view: str = "weak"
+    averaged: bool = True
+    threshold: float = 0.0
+    certain: Certain | None = None
+    sharpen: float = 1.0
+    largest: bool = False
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The weight averages or the view that the branch looks at, and the passes."""
+        return frozenset(("teachers" if self.averaged else self.view, *(("passes",) if self.certain else ())))
+
+    def __call__(self, step: Step, student: int, view: str) -> PseudoLabel:
+        """Return the branch's own opinion for its student view, projected onto what is annotated."""
+        # Two views may follow the same opinion; what lies apart in it is looked for once.
+        target = step.once((self, student), lambda: self._label(step, student))
+        return _shown(step.views[view], target, self.sharpen)
+
+    def _label(self, step: Step, student: int) -> PseudoLabel:
+        seen = step.views[self.view]
+        p = step.teachers[student][self.view] if self.averaged else step.probabilities(student, self.view).detach()
+        target = _opinion(seen, p, self.threshold)
+        weight = target.weight
+        if self.certain is not None:
+            weight = weight * self.certain(_finite(step.passes[student][self.view]), step.progress)
+        if self.largest:
+            weight = weight * _in_one_piece(likeliest(target.probabilities))
+        return PseudoLabel(target.probabilities, weight)
+
+
+def _opinion(seen: View, p: Tensor, threshold: float) -> PseudoLabel:
+    """Project probabilities for a view onto what is annotated; what is decided or not sure enough has no weight."""
+    projected = project(p, seen.possible)
+    weight = undecided_weight(seen)
+    if threshold > 0:
+        weight = weight * (projected.amax(dim=1) >= threshold)
+    return PseudoLabel(projected, weight)
+
+
+def _shown(view: View, target: PseudoLabel, sharpen: float) -> PseudoLabel:
+    """Sharpen a target (0: argmax) and put it where the student's view shows it."""
+    p = hard(target.probabilities) if sharpen == 0.0 else sharpened(target.probabilities, sharpen)
+    return PseudoLabel(view.mixed(p), view.mixed(target.weight))
+
+
+def _finite(p: Tensor) -> Tensor:
+    """Let a NaN teach nobody; it stays in the student's own loss, which stops the run by the term's name."""
+    return torch.nan_to_num(p, nan=1.0 / p.shape[1])
+
+
+def _in_one_piece(labels: Tensor) -> Tensor:
+    """Bool map: background, and of every class in an image ``(N, *spatial)`` its largest component."""
+    rows = [clean(row, PostProcess(largest_component=True)) == row for row in labels.cpu().numpy()]
+    return torch.from_numpy(np.stack(rows)).to(labels.device)
 
 
 @dataclass(frozen=True)
@@ -84,8 +147,7 @@ class Consensus:
         seen = step.views[view]
         opinions = [step.probabilities(k, view).detach() for k in range(len(step.students))]
         mean = project(torch.stack(opinions).mean(dim=0), seen.possible)
-        # A NaN teaches nobody; it stays in the student's own loss, which stops the run by the term's name.
-        mean = torch.nan_to_num(mean, nan=1.0 / step.classes)
+        mean = _finite(mean)
         labels = likeliest(mean)
         reliable = self.reliable(mean, labels, undecided_weight(seen) > 0, step.progress)
         return PseudoLabel(one_hot(labels, step.classes), reliable.to(torch.float32))

@@ -16,6 +16,11 @@ from .targets import decided
 Kept = TypeVar("Kept")
 
 
+def _over(maps: Tensor, mask: Tensor) -> Tensor:
+    """Let a mask ``(N, *spatial)`` act on ``(N, *spatial)`` or ``(N, C, *spatial)``."""
+    return mask if maps.ndim == mask.ndim else mask.unsqueeze(1)
+
+
 @dataclass(frozen=True)
 class Mixing:
     """Row i shows row `partner[i]` wherever `mask[i]` is True.
@@ -30,8 +35,31 @@ class Mixing:
 
     def __call__(self, maps: Tensor) -> Tensor:
         """Mix the rows of ``(N, *spatial)`` or ``(N, C, *spatial)``."""
-        mask = self.mask if maps.ndim == self.mask.ndim else self.mask.unsqueeze(1)
-        return torch.where(mask, maps[self.partner], maps)
+        return torch.where(_over(maps, self.mask), maps[self.partner], maps)
+
+
+@dataclass(frozen=True)
+class Pasting:
+    """Row i shows unlabelled row `unlabelled[i]` wherever `mask[i]` is True, and labelled row `labelled[i]` elsewhere.
+
+    Attributes:
+        labelled: ``(R,)`` row indices of the view ``labelled``.
+        unlabelled: ``(R,)`` row indices of the view ``weak``.
+        mask: bool ``(R, *spatial)``.
+    """
+
+    labelled: Tensor
+    unlabelled: Tensor
+    mask: Tensor
+
+    def paste(self, labelled: Tensor, unlabelled: Tensor) -> Tensor:
+        """Put maps of both views together, ``(N, *spatial)`` or ``(N, C, *spatial)`` each."""
+        return torch.where(_over(labelled, self.mask), unlabelled[self.unlabelled], labelled[self.labelled])
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """Put a map of the unlabelled rows where they show; it is 0, which of a weight means ignore, elsewhere."""
+        shown = maps[self.unlabelled]
+        return torch.where(_over(maps, self.mask), shown, torch.zeros_like(shown))
 
 
 @dataclass
@@ -43,17 +71,17 @@ class View:
         possible: class sets ``(N, *spatial)``, moved with the images' geometry; "every class" outside the source image.
         inside: bool ``(N, *spatial)``: the voxel comes from the source image, not from padding or beyond its border.
         cases: index of each row's case in the training data; equal numbers are the same image.
-        mixing: where parts of the rows were swapped (CutMix), the swap, for targets to follow.
+        mixing: where rows show parts of others (CutMix, copy-paste), which ones, for targets to follow.
     """
 
     images: Tensor
     possible: Tensor
     inside: Tensor
     cases: Tensor
-    mixing: Mixing | None = None
+    mixing: Mixing | Pasting | None = None
 
     def mixed(self, maps: Tensor) -> Tensor:
-        """Put a map of the unmixed rows, ``(N, ..., *spatial)``, through this view's mixing."""
+        """Put a map of the unmixed rows of ``weak``, ``(N, ..., *spatial)``, through this view's mixing."""
         return maps if self.mixing is None else self.mixing(maps)
 
 
@@ -64,10 +92,11 @@ class Step:
     Attributes:
         progress: share of the run that is done, 0 to 1.
         classes: number of classes, background included.
-        views: the views by name, e.g. ``labelled``, ``weak``, ``strong``. Rows of ``weak`` and ``strong`` correspond
-            and share their geometry.
+        views: the views by name; see `views.ViewPlan`. Rows of ``weak``, ``strong`` and ``strong-2`` correspond and
+            share their geometry.
         students: per branch, the output for each view it saw.
         teachers: per branch, detached probabilities ``(N, C, *spatial)`` of its weight average by view.
+        passes: per branch, the mean of its weight average's Monte Carlo passes by view.
         labelled_losses: per branch, the loss on what is annotated, smoothed over the iterations before this one.
     """
 
@@ -76,6 +105,7 @@ class Step:
     views: dict[str, View]
     students: list[dict[str, BranchOutput]] = field(default_factory=list)
     teachers: list[dict[str, Tensor]] = field(default_factory=list)
+    passes: list[dict[str, Tensor]] = field(default_factory=list)
     labelled_losses: tuple[float, ...] = ()
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -124,7 +154,7 @@ class PseudoLabelSource(Protocol):
 
     @property
     def reads(self) -> frozenset[str]:
-        """What the source needs besides the student's own view: views that students answer, or ``teachers``."""
+        """What the source needs besides the student's view: views that students answer, ``teachers``, ``passes``."""
 
     def __call__(self, step: Step, student: int, view: str) -> PseudoLabel:
         """Return the targets of branch `student` for `view`."""
@@ -150,7 +180,7 @@ class LossTerm(Protocol):
 
     @property
     def reads(self) -> frozenset[str]:
-        """What the term needs: views that students answer, ``teachers``, ``embedding``, ``voxels``."""
+        """What the term needs: views that students answer, ``teachers``, ``passes``, ``embedding``, ``voxels``."""
 
     def __call__(self, step: Step) -> TermValue:
         """Return the loss summed over the branches."""

@@ -28,6 +28,7 @@ from .method import Method
 from .schedules import polynomial_decay
 from .seeds import mix_seed
 from .step import Step
+from .teachers import ask
 from .views import ViewPlan
 
 CHECKPOINT = "last.ckpt"
@@ -225,12 +226,11 @@ class Training:
             state.students.append(dict(zip(seen, output.split(counts), strict=True)))
         taught = [v for v in self.method.teacher_views if v in views]
         if taught:
-            counts = [len(views[v].images) for v in taught]
-            batch = torch.cat([views[v].images for v in taught])
-            with torch.no_grad(), self.fabric.autocast():
-                for average in self.averages:
-                    p = average.model(batch, project=False).logits.float().softmax(dim=1).split(counts)
-                    state.teachers.append(dict(zip(taught, p, strict=True)))
+            models = [average.model for average in self.averages]
+            images = {v: views[v].images for v in taught}
+            seed = mix_seed(self.settings.seed, iteration, "teachers")
+            with self.fabric.autocast():
+                state.teachers, state.passes = ask(models, images, self.method, seed)
         return state
 
     # -- the run --

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
-from .augment import STRONG, Draw, Geometry, Intensity, change_intensity, cut_mix, warp, warp_grid
+from .augment import STRONG, Draw, Geometry, Intensity, change_intensity, copy_paste, cut_mix, warp, warp_grid
 from .data import TrainingData, draw_cases
 from .method import Method
 from .patches import cut, draw_block
@@ -19,9 +19,10 @@ from .targets import every_class
 class ViewPlan:
     """How many cases a step draws, and how its views are augmented.
 
-    ``labelled`` shows cases with annotated voxels, ``weak`` and ``strong`` the same cases with undecided voxels in the
-    same geometry. Labelled and weak views differ from the image by geometry and moderate intensities, strong ones by
-    more.
+    ``labelled`` shows cases with annotated voxels, ``weak``, ``strong`` and ``strong-2`` the same cases with undecided
+    voxels in the same geometry. Labelled and weak views differ from the image by geometry and moderate intensities,
+    strong ones by more, each in its own way. ``mixed`` shows labelled and weak images with a box of each other, its
+    annotations are those of both.
 
     Attributes:
         labelled: cases per step with annotations.
@@ -46,27 +47,42 @@ class ViewPlan:
     def build(self, data: TrainingData, classes: int, method: Method, iteration: int, seed: int) -> dict[str, View]:
         """Build the views of an iteration: a function of (seed, iteration) and the data alone."""
         cases = draw_cases(data.annotated, self.labelled, iteration, seed, "labelled")
-        views = {"labelled": self._warped(data, cases, classes, iteration, seed, "labelled")}
-        labelled = views["labelled"]
-        draw = self._draw("labelled-intensity", len(cases), labelled, iteration, seed)
-        labelled.images = change_intensity(labelled.images, draw, self.intensity)
+        known = self._warped(data, cases, classes, iteration, seed, "labelled")
+        draw = self._draw("labelled-intensity", known, iteration, seed)
+        views = {"labelled": replace(known, images=change_intensity(known.images, draw, self.intensity))}
         if not method.uses_unlabelled or not data.open:
             return views
         cases = draw_cases(data.open, self.unlabelled, iteration, seed, "unlabelled")
         base = self._warped(data, cases, classes, iteration, seed, "unlabelled")
-        draw = self._draw("weak", len(cases), base, iteration, seed)
-        views["weak"] = View(change_intensity(base.images, draw, self.weak), base.possible, base.inside, base.cases)
-        if "strong" not in (*method.student_views, *method.teacher_views):
-            return views
-        draw = self._draw("strong", len(cases), base, iteration, seed)
+        draw = self._draw("weak", base, iteration, seed)
+        views["weak"] = replace(base, images=change_intensity(base.images, draw, self.weak))
+        wanted = {*method.student_views, *method.teacher_views}
+        for name in ("strong", "strong-2"):
+            if name in wanted:
+                views[name] = self._strong(base, method.cut_mix, self._draw(name, base, iteration, seed))
+        if "mixed" in wanted:
+            views["mixed"] = self._pasted(known, base, self._draw("mixed", base, iteration, seed))
+        return views
+
+    def _strong(self, base: View, chance: float, draw: Draw) -> View:
         images = change_intensity(base.images, draw, self.strong)
         mixing = None
-        if len(cases) > 1 and float(torch.rand((), generator=draw.generator)) < method.cut_mix:
+        if len(images) > 1 and float(torch.rand((), generator=draw.generator)) < chance:
             mixing = cut_mix(draw, tuple(images.shape[2:]))
         strong = View(images, base.possible, base.inside, base.cases, mixing)
         strong.images, strong.possible, strong.inside = map(strong.mixed, (images, base.possible, base.inside))
-        views["strong"] = strong
-        return views
+        return strong
+
+    def _pasted(self, known: View, base: View, draw: Draw) -> View:
+        pasting = copy_paste(len(known.images), draw, tuple(base.images.shape[2:]))
+        images, possible, inside = (
+            pasting.paste(getattr(known, field), getattr(base, field)) for field in ("images", "possible", "inside")
+        )
+        # After pasting: a box of another brightness would tell what was pasted.
+        images = change_intensity(images, Draw(draw.generator, len(images), draw.device), self.intensity)
+        half = len(images) // 2
+        cases = torch.cat([known.cases[pasting.labelled[:half]], base.cases[pasting.unlabelled[half:]]])
+        return View(images, possible, inside, cases, pasting)
 
     def _warped(
         self, data: TrainingData, cases: list[int], classes: int, iteration: int, seed: int, stream: str
@@ -88,5 +104,6 @@ class ViewPlan:
             grid = grid * torch.tensor(share[::-1], device=grid.device)
         return View(*warp(images, possible, grid, every_class(classes)), rows)
 
-    def _draw(self, stream: str, rows: int, view: View, iteration: int, seed: int) -> Draw:
-        return Draw(torch.Generator().manual_seed(mix_seed(seed, iteration, stream)), rows, view.images.device)
+    def _draw(self, stream: str, view: View, iteration: int, seed: int) -> Draw:
+        generator = torch.Generator().manual_seed(mix_seed(seed, iteration, stream))
+        return Draw(generator, len(view.images), view.images.device)

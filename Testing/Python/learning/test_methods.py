@@ -13,7 +13,12 @@ from SemiSegTrainerLib.learning.method import Method, get_method, method_names
 from SemiSegTrainerLib.learning.schedules import Constant
 from SemiSegTrainerLib.learning.step import Mixing, Step, TermValue, View, WeightedTerm
 from SemiSegTrainerLib.learning.targets import every_class
-from SemiSegTrainerLib.learning.terms.agreement import CosineAgreement, CrossSupervision, RectifiedSupervision
+from SemiSegTrainerLib.learning.terms.agreement import (
+    CosineAgreement,
+    CrossSupervision,
+    RectifiedSupervision,
+    SquaredConsistency,
+)
 from SemiSegTrainerLib.learning.terms.contrast import ImageContrast, PrototypeContrast
 from SemiSegTrainerLib.learning.terms.supervised import Mistakes, Supervised
 from SemiSegTrainerLib.learning.training import NonFiniteLossError
@@ -108,6 +113,7 @@ REACHES = {
     Supervised: network_parameters,
     Mistakes: network_parameters,
     CrossSupervision: network_parameters,
+    SquaredConsistency: network_parameters,
     RectifiedSupervision: loser_parameters,
     CosineAgreement: network_parameters,
     ImageContrast: embedding_parameters,
@@ -194,7 +200,8 @@ def one_item(view, rows):
     for field in ("images", "possible", "inside", "cases"):
         setattr(view, field, getattr(view, field)[:1])
     if view.mixing is not None:
-        view.mixing = Mixing(torch.zeros(1, dtype=torch.int64), view.mixing.mask[:1])
+        rows = {f.name: torch.zeros(1, dtype=torch.int64) for f in dataclasses.fields(view.mixing)}
+        view.mixing = dataclasses.replace(view.mixing, **{**rows, "mask": view.mixing.mask[:1]})
 
 
 def all_one_case(view, rows):
@@ -244,7 +251,7 @@ def test_one_forward_pass_per_branch_and_step(data, name):
     run.step(0)
     expected = {("student", k): 1 for k in range(len(run.branches))}
     if run.method.teacher_views:
-        expected |= {("teacher", k): 1 for k in range(len(run.averages))}
+        expected |= {("teacher", k): 1 + run.method.monte_carlo for k in range(len(run.averages))}
     assert calls == expected
 
 
@@ -351,7 +358,8 @@ def test_students_see_the_view_that_is_chosen(data, name, view):
     back = moved.seeing(next(v for v in method.student_views if v != "labelled"))
     assert back.terms == method.terms
     assert method.seeing(back.student_views[1]) is method
-    for wrong in (lambda: method.seeing("labelled"), lambda: get_method("supervised").seeing("weak")):
+    bare, both = get_method("supervised"), get_method("bcp")
+    for wrong in (lambda: method.seeing("labelled"), lambda: bare.seeing("weak"), lambda: both.seeing("weak")):
         with pytest.raises(SemiSegError) as caught:
             wrong()
         assert caught.value.code == "unknown-view"
@@ -386,11 +394,12 @@ def test_recipe_is_well_formed(name):
     assert method.source
     names = [t.name for t in method.terms]
     assert len(set(names)) == len(names)
-    assert "labelled" in method.student_views
     assert method.ranked_by in names
+    assert next(t.term for t in method.terms if t.name == method.ranked_by).reads & {"labelled", "mixed"}
     offered = {*method.student_views}
-    offered |= {n for n, there in (("teachers", method.teacher_views), ("embedding", method.embedding_size),
-                                   ("voxels", method.voxel_embedding)) if there}  # fmt: skip
+    offered |= {n for n, there in (("teachers", method.teacher_views), ("passes", method.monte_carlo),
+                                   ("embedding", method.embedding_size), ("voxels", method.voxel_embedding))
+                if there}  # fmt: skip
     assert offered == frozenset().union(*(t.term.reads for t in method.terms)), "nothing lacks, nothing is for nobody"
     for weighted in method.terms:
         for progress in (0.0, 0.3, 1.0):

@@ -30,7 +30,8 @@ def identity():
 
 
 def build(data, iteration=0, seed=0, mix=0.0, **plan):
-    method = dataclasses.replace(get_method("cross_supervision"), cut_mix=mix)
+    seen = ("labelled", "strong", "strong-2", "mixed")
+    method = dataclasses.replace(get_method("cross_supervision"), student_views=seen, cut_mix=mix)
     return ViewPlan(**plan).build(data, parts.CLASSES, method, iteration, seed)
 
 
@@ -39,7 +40,9 @@ def build(data, iteration=0, seed=0, mix=0.0, **plan):
 def test_targets_follow_the_geometry(identity, seed, mix):
     geometry = Geometry(rotation=30, scale=1.5, shift=0.2, shear=0.2, flips=(-1, -2), elastic=0.03)
     views = build(identity, 5, seed, mix, geometry=geometry, intensity=QUIET, weak=QUIET, strong=QUIET)
-    assert (views["strong"].mixing is not None) == bool(mix)
+    assert set(views) == {"labelled", "weak", "strong", "strong-2", "mixed"}
+    for name in ("strong", "strong-2"):
+        assert (views[name].mixing is not None) == bool(mix)
     for view in views.values():
         value = view.images[:, 0]
         pure = (value - value.round()).abs() < 1e-4  # interpolated voxels lie between two classes
@@ -61,6 +64,9 @@ def test_weak_and_strong_share_geometry_and_differ_in_looks(identity):
     changed = (weak.images - strong.images).abs().flatten(1).mean(dim=1)
     assert bool((changed > 0.05).any())
     assert not torch.equal(labelled.images, weak.images)
+    second = views["strong-2"]
+    assert torch.equal(second.possible, strong.possible)
+    assert not torch.equal(second.images, strong.images), "two strong streams differ"
     other = build(speckled, 2)
     assert not torch.equal(other["weak"].possible, weak.possible), "every iteration sees something else"
 
@@ -74,6 +80,39 @@ def test_mixed_view_keeps_each_voxel_with_its_source(identity):
     assert torch.equal(view.possible, view.mixed(identity.possible[view.cases]))
     assert bool(view.mixing.mask.any())
     assert not bool(view.mixing.mask.all())
+
+
+def test_pasted_rows_show_a_box_of_each_other(identity):
+    """Every row is a labelled image with a box of 2/3 of each side of an unlabelled one in it, or the reverse."""
+    rows = dataclasses.replace(
+        identity,
+        images=torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, 64, 96).clone(),
+        possible=torch.where(torch.arange(4).view(4, 1, 1) < 2, identity.possible, NOTHING).to(torch.int32),
+        annotated=(0, 1),
+        open=(2, 3),
+    )
+    still = Geometry(rotation=0, scale=1.0, shift=0, shear=0, elastic=0)
+    for iteration, plan in enumerate([{}, {"labelled": 3, "unlabelled": 2}, {"labelled": 1, "unlabelled": 4}]):
+        views = build(rows, iteration, geometry=still, intensity=QUIET, weak=QUIET, **plan)
+        mixed, labelled, weak = views["mixed"], views["labelled"], views["weak"]
+        count = max(len(labelled.images), len(weak.images))
+        assert len(mixed.images) == len(mixed.cases) == 2 * count
+        source = mixed.images[:, 0].round()
+        other = source >= 2  # an unlabelled case
+        for row in range(2 * count):
+            box = other[row] if row < count else ~other[row]
+            sides = torch.tensor([int(box.any(dim=1 - axis).sum()) for axis in (0, 1)])
+            assert int(box.sum()) == int(sides.prod()), "a box"
+            assert (sides / torch.tensor([64, 96]) - 2 / 3).abs().max() < 0.02
+            pair = (labelled.cases[mixed.mixing.labelled[row]], weak.cases[mixed.mixing.unlabelled[row]])
+            assert set(source[row].unique().tolist()) == set(map(float, pair))
+            assert mixed.cases[row] == pair[row >= count]
+        assert bool((mixed.possible[other] == NOTHING).all()), "unlabelled voxels stay undecided"
+        places = torch.meshgrid(torch.arange(64), torch.arange(96), indexing="ij")
+        assert torch.equal(mixed.possible, rows.possible[(source.long(), *places)])
+        told = mixed.mixed(weak.cases.view(-1, 1, 1).expand_as(weak.possible))
+        assert torch.equal(told[other].float(), source[other]), "targets go where their voxels went"
+        assert not told[~other].any(), "and nowhere else"
 
 
 def test_views_are_a_function_of_seed_and_iteration(identity):

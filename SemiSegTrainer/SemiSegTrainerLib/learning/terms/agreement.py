@@ -63,12 +63,13 @@ class CrossSupervision:
         return self.source.reads | {self.view}
 
     def __call__(self, step: Step) -> TermValue:
-        """Return the loss summed over branches; support in voxels of one branch."""
+        """Return the loss summed over branches; support in voxels of the branch that has most."""
         losses, support = [], 0
         for student, outputs in enumerate(step.students):
             target = self.source(step, student, self.view)
-            support = int((target.weight > 0).sum())
-            if not support:
+            count = int((target.weight > 0).sum())
+            support = max(support, count)
+            if not count:
                 losses.append(zero_of(outputs[self.view].logits))
                 continue
             if self.dice:
@@ -76,6 +77,40 @@ class CrossSupervision:
             if self.cross_entropy:
                 log_p = step.log_probabilities(student, self.view)
                 losses.append(self.cross_entropy * soft_cross_entropy(log_p, target))
+        return TermValue(torch.stack(losses).sum(), support)
+
+
+@dataclass(frozen=True)
+class SquaredConsistency:
+    """Every branch follows what `source` says of an unlabelled view: ``sum_v m_v 1/C sum_c (p_c - q_c)^2 / sum_v m_v``.
+
+    The consistency of Tarvainen and Valpola, Mean teachers, NeurIPS 2017, and with certain voxels alone that of UA-MT.
+
+    Attributes:
+        source: where the targets q and their weight m come from.
+        view: the view on which the student answers.
+    """
+
+    source: PseudoLabelSource
+    view: str = "weak"
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The student's view and what the source needs."""
+        return self.source.reads | {self.view}
+
+    def __call__(self, step: Step) -> TermValue:
+        """Return the loss summed over branches; support in voxels of the branch that has most."""
+        losses, support = [], 0
+        for student, outputs in enumerate(step.students):
+            target = self.source(step, student, self.view)
+            count = int((target.weight > 0).sum())
+            support = max(support, count)
+            if not count:
+                losses.append(zero_of(outputs[self.view].logits))
+                continue
+            errors = (step.probabilities(student, self.view) - target.probabilities).square().mean(dim=1)
+            losses.append((target.weight * errors).sum() / target.weight.sum())
         return TermValue(torch.stack(losses).sum(), support)
 
 
