@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 import slicer
-from vtk.util.numpy_support import vtk_to_numpy
+import vtk
 
 from . import marks
 from .cine import browser_of, index_values
 from .classes import SegmentClass
 from .geometry import copy_geometry, copy_transform
 from .overlay import image_data, new_uncertainty_display, percent
+from .pieces import allocated
 from .reading import grid
-from .segmentation import checked_labels, fill_segmentation, oriented_image
+from .segmentation import check_values, checked_shape, fill_segmentation, oriented_image
 
 _LABELMAP = "Binary labelmap"
 
@@ -68,6 +69,7 @@ class CineResult:
         self._segmentation = slicer.vtkMRMLSegmentationNode()
         self._segmentation.SetName(self.segmentations.GetName())
         self._volume = slicer.vtkMRMLScalarVolumeNode()
+        self._empty: Any = None
         if self.uncertainty is not None:
             self._volume.SetName(self.uncertainty.GetName())
 
@@ -85,8 +87,9 @@ class CineResult:
             last = min(first + limit, self.source.GetNumberOfDataNodes())
             for number in range(first, last):
                 item = self.source.GetNthDataNode(number)
-                zeros = np.zeros(grid(item), dtype=np.uint8)
-                self._put_uncertainty(self.source.GetNthIndexValue(number), item, zeros, "0")
+                if self._empty is None or self._empty.GetDimensions() != item.GetImageData().GetDimensions():
+                    self._empty = image_data(np.zeros(grid(item), dtype=np.uint8))
+                self._put_uncertainty(self.source.GetNthIndexValue(number), item, self._empty, "0")
             left = self.source.GetNumberOfDataNodes() - last
             if left:
                 return left
@@ -150,12 +153,11 @@ class CineResult:
         if number < 0:
             raise ValueError(f"the source has no frame {frame.index_value!r}")
         item = self.source.GetNthDataNode(number)
-        labels = checked_labels(frame.labels, grid(item), self.classes)
+        image = oriented_image(item, checked_shape(frame.labels, grid(item)), self.classes)
         if self._segmentation.GetSegmentation().GetNumberOfSegments() == 0:
-            fill_segmentation(self._segmentation, item, labels, self.classes)
+            fill_segmentation(self._segmentation, item, image, self.classes)
         else:
             self._segmentation.SetReferenceImageGeometryParameterFromVolumeNode(item)
-            image = oriented_image(item, labels)
             for _, segment in marks.segments_of(self._segmentation):
                 segment.AddRepresentation(_LABELMAP, image)
         self.segmentations.SetDataNodeAtValue(self._segmentation, frame.index_value)
@@ -164,13 +166,13 @@ class CineResult:
             values = values[None] if values.ndim == 2 else values
             if values.shape != grid(item):
                 raise ValueError(f"uncertainty must have the shape {grid(item)}, not {values.shape}")
-            self._put_uncertainty(frame.index_value, item, values, "1")
+            self._put_uncertainty(frame.index_value, item, image_data(values), "1")
 
-    def _put_uncertainty(self, index_value: str, item: Any, values: np.ndarray, computed: str) -> None:
+    def _put_uncertainty(self, index_value: str, item: Any, image: Any, computed: str) -> None:
         copy_geometry(item, self._volume)
         self._volume.SetAttribute(marks.CONTENT, marks.UNCERTAINTY)
         self._volume.SetAttribute(marks.COMPUTED, computed)
-        self._volume.SetAndObserveImageData(image_data(values))
+        self._volume.SetAndObserveImageData(image)
         self.uncertainty.SetDataNodeAtValue(self._volume, index_value)
 
     def _show(self) -> None:
@@ -220,7 +222,7 @@ class StackResult:
     """
 
     def __init__(self, source: Any, classes: Sequence[SegmentClass], name: str = "", uncertainty: bool = True) -> None:
-        """Make both nodes, empty.
+        """Make both nodes, still without voxels.
 
         Args:
             source: the volume node, slices along its last axis (k).
@@ -230,7 +232,7 @@ class StackResult:
         """
         scene = source.GetScene()
         name = name or source.GetName()
-        shape = grid(source)
+        depth, height, width = grid(source)
         self.source = source
         self.classes = tuple(classes)
         self.segmentation = scene.AddNewNodeByClass(
@@ -239,21 +241,44 @@ class StackResult:
         self.segmentation.CreateDefaultDisplayNodes()
         copy_transform(source, self.segmentation)
         self.segmentation.SetNodeReferenceID(self.segmentation.GetReferenceImageGeometryReferenceRole(), source.GetID())
-        self._labels = fill_segmentation(
-            self.segmentation, source, np.zeros(shape, dtype=np.uint8), classes, crop=False
-        )
+        self._labels_image = slicer.vtkOrientedImageData()
+        self._labels_image.SetDimensions(width, height, depth)
+        copy_geometry(source, self._labels_image)
+        self._labels = allocated(self._labels_image)
         self.uncertainty: Any = None
         if uncertainty:
             self.uncertainty = new_uncertainty_display(scene, f"{name} uncertainty (%)")
             copy_geometry(source, self.uncertainty)
             copy_transform(source, self.uncertainty)
             self.uncertainty.SetAttribute(marks.COMPUTED, "0")
-            self.uncertainty.SetAndObserveImageData(image_data(np.zeros(shape, dtype=np.uint8)))
+            self._doubt_image = vtk.vtkImageData()
+            self._doubt_image.SetDimensions(width, height, depth)
+            self._doubt = allocated(self._doubt_image)
+        self._prepared = 0
         self._computed: set[str] = set()
 
     def prepare(self, limit: int) -> int:
-        """Do nothing: a stack is ready from the start (see `CineResult.prepare`)."""
-        return 0
+        """Empty the next planes, and show the nodes after the last one.
+
+        Args:
+            limit: how many planes at most.
+
+        Returns:
+            How many are left; 0 means that `add_frames` may begin.
+        """
+        depth = len(self._labels)
+        if self._prepared == depth:
+            return 0
+        part = slice(self._prepared, min(self._prepared + limit, depth))
+        self._labels[part] = 0
+        if self.uncertainty is not None:
+            self._doubt[part] = 0
+        self._prepared = part.stop
+        if self._prepared == depth:
+            fill_segmentation(self.segmentation, self.source, self._labels_image, self.classes)
+            if self.uncertainty is not None:
+                self.uncertainty.SetAndObserveImageData(self._doubt_image)
+        return depth - self._prepared
 
     def add_frames(self, frames: Iterable[FrameResult]) -> None:
         """Put finished planes into place.
@@ -262,24 +287,29 @@ class StackResult:
             frames: the finished frames, index values being slice numbers.
 
         Raises:
+            RuntimeError: before `prepare` has come to its end.
             ValueError: a slice number that the volume lacks, or arrays of a wrong size, type or range.
         """
-        depth, height, width = grid(self.source)
-        labels = vtk_to_numpy(self._labels.GetPointData().GetScalars()).reshape(depth, height, width)
+        depth, height, width = self._labels.shape
+        if self._prepared < depth:
+            raise RuntimeError("prepare() must have returned 0 first")
         for frame in frames:
             number = int(frame.index_value)
             if not 0 <= number < depth:
                 raise ValueError(f"the source has no slice {number}")
-            labels[number] = checked_labels(frame.labels, (1, height, width), self.classes)[0]
+            labels = checked_shape(frame.labels, (1, height, width))
+            check_values(labels, self.classes)
+            self._labels[number] = labels[0]
             if self.uncertainty is not None and frame.uncertainty is not None:
-                slicer.util.arrayFromVolume(self.uncertainty)[number] = percent(frame.uncertainty)
+                self._doubt[number] = percent(frame.uncertainty)
             self._computed.add(frame.index_value)
-        self._labels.Modified()
+        self._labels_image.GetPointData().GetScalars().Modified()
+        self._labels_image.Modified()
         if self.uncertainty is not None:
             if len(self._computed) == depth:
                 self.uncertainty.SetAttribute(marks.COMPUTED, "1")
-            self.uncertainty.GetImageData().GetPointData().GetScalars().Modified()
-            self.uncertainty.GetImageData().Modified()
+            self._doubt_image.GetPointData().GetScalars().Modified()
+            self._doubt_image.Modified()
 
     def finish(self) -> None:
         """Do nothing: see `CineResult.finish`."""

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import numpy_to_vtk
 
 from . import marks
 from .geometry import copy_geometry, copy_transform
+from .pieces import Pieces, allocated, slabs, whole
 from .reading import grid
 
 COLORS_NAME = "SemiSeg uncertainty"
@@ -75,14 +75,31 @@ def new_uncertainty_volume(source: Any, uncertainty: np.ndarray, name: str = "")
     Raises:
         ValueError: another size than the source, or values outside the range.
     """
-    values = percent(uncertainty[None] if uncertainty.ndim == 2 else uncertainty)
+    return whole(uncertainty_volume_in_pieces(source, uncertainty, name))
+
+
+def uncertainty_volume_in_pieces(source: Any, uncertainty: np.ndarray, name: str = "") -> Pieces[Any]:
+    """Do what `new_uncertainty_volume` does, in pieces.
+
+    Args:
+        source: see there, as the others.
+        uncertainty: also a memory map.
+        name: of the new node.
+    """
+    values = uncertainty[None] if uncertainty.ndim == 2 else uncertainty
     if values.shape != grid(source):
         raise ValueError(f"uncertainty must have the shape {grid(source)}, not {values.shape}")
+    image = vtk.vtkImageData()
+    image.SetDimensions(*reversed(values.shape))
+    voxels = allocated(image)
+    for slab in slabs(values):
+        np.copyto(voxels[slab], percent(values[slab]))
+        yield
     node = new_uncertainty_display(source.GetScene(), name or f"{source.GetName()} uncertainty (%)")
     copy_geometry(source, node)
     copy_transform(source, node)
     node.SetAttribute(marks.COMPUTED, "1")
-    node.SetAndObserveImageData(image_data(values))
+    node.SetAndObserveImageData(image)
     return node
 
 
@@ -107,10 +124,8 @@ def new_uncertainty_display(scene: Any, name: str) -> Any:
 def image_data(values: np.ndarray) -> Any:
     """Return a uint8 array ``(Z, Y, X)`` as new ``vtkImageData`` with its own memory."""
     image = vtk.vtkImageData()
-    image.SetDimensions(values.shape[2], values.shape[1], values.shape[0])
-    scalars = numpy_to_vtk(np.ascontiguousarray(values).ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
-    scalars.SetName("ImageScalars")
-    image.GetPointData().SetScalars(scalars)
+    image.SetDimensions(*reversed(values.shape))
+    np.copyto(allocated(image), values)
     return image
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import SemiSegError
 from . import marks
 from .classes import SegmentClass
 from .geometry import copy_geometry, copy_transform, ijk_to_ras
+from .pieces import Pieces, allocated, copy_in_pieces, slabs, whole
 from .reading import grid
 
 _LABELMAP = "Binary labelmap"
@@ -52,35 +53,48 @@ def new_segmentation(source: Any, labels: np.ndarray, classes: Sequence[SegmentC
     Raises:
         ValueError: labels of another size or type, or with a value outside the class list.
     """
-    labels = checked_labels(labels, grid(source), classes)
+    return whole(segmentation_in_pieces(source, labels, classes, name))
+
+
+def segmentation_in_pieces(
+    source: Any, labels: np.ndarray, classes: Sequence[SegmentClass], name: str = "", replace: Any = None
+) -> Pieces[Any]:
+    """Do what `new_segmentation` does, in pieces.
+
+    Args:
+        source: see `new_segmentation`, as the others.
+        labels: also a memory map.
+        classes: the class list.
+        name: of a new node.
+        replace: a segmentation node whose segments give way to the result, instead of a new one.
+    """
+    image = yield from oriented_image_in_pieces(source, checked_shape(labels, grid(source)), classes)
     scene = source.GetScene()
-    node = scene.AddNewNodeByClass(
-        "vtkMRMLSegmentationNode", scene.GenerateUniqueName(name or f"{source.GetName()} segmentation")
-    )
+    node = replace
+    if node is None:
+        node = scene.AddNewNodeByClass(
+            "vtkMRMLSegmentationNode", scene.GenerateUniqueName(name or f"{source.GetName()} segmentation")
+        )
+    was_modifying = node.StartModify()
+    node.GetSegmentation().RemoveAllSegments()
     node.CreateDefaultDisplayNodes()
     copy_transform(source, node)
     node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), source.GetID())
-    fill_segmentation(node, source, labels, classes)
+    fill_segmentation(node, source, image, classes)
+    node.EndModify(was_modifying)
     return node
 
 
-def fill_segmentation(
-    node: Any, source: Any, labels: np.ndarray, classes: Sequence[SegmentClass], crop: bool = True
-) -> Any:
-    """Give an empty segmentation node the segments of a label array, all in one shared layer.
+def fill_segmentation(node: Any, source: Any, image: Any, classes: Sequence[SegmentClass]) -> None:
+    """Give an empty segmentation node its segments, all in one shared layer.
 
     Args:
         node: ``vtkMRMLSegmentationNode`` without segments, in a scene or not.
         source: the volume whose geometry the labels have.
-        labels: uint8 ``(Z, Y, X)``, as `checked_labels` returns it.
+        image: the labels, as `oriented_image` makes them.
         classes: the class list.
-        crop: keep the labels' bounding box only.
-
-    Returns:
-        The ``vtkOrientedImageData`` that the segments share.
     """
     node.SetReferenceImageGeometryParameterFromVolumeNode(source)
-    image = oriented_image(source, labels, crop)
     for entry in classes:
         segment = slicer.vtkSegment()
         segment.SetName(entry.name)
@@ -94,53 +108,67 @@ def fill_segmentation(
         )
         segment.AddRepresentation(_LABELMAP, image)
         node.GetSegmentation().AddSegment(segment, f"Segment_{entry.value}")
-    return image
 
 
-def oriented_image(source: Any, labels: np.ndarray, crop: bool = True) -> Any:
-    """Return a label array as an oriented image on the grid of a volume.
+def oriented_image(source: Any, labels: np.ndarray, classes: Sequence[SegmentClass]) -> Any:
+    """Return the bounding box of what is not 0 in a label array as an oriented image on the grid of a volume.
 
     Args:
         source: volume node that gives the geometry.
-        labels: uint8 ``(Z, Y, X)``.
-        crop: keep only the bounding box of what is not 0; an empty array is never cropped.
+        labels: uint8 ``(Z, Y, X)``; where all of it is 0 the image has its size.
+        classes: the class list.
 
     Returns:
         A new ``vtkOrientedImageData``.
+
+    Raises:
+        ValueError: a value outside the class list.
     """
-    box = _bounding_box(labels) if crop else None
-    block = labels if box is None else labels[box]
-    starts = (0, 0, 0) if box is None else tuple(part.start for part in box)
+    return whole(oriented_image_in_pieces(source, labels, classes))
+
+
+def oriented_image_in_pieces(source: Any, labels: np.ndarray, classes: Sequence[SegmentClass]) -> Pieces[Any]:
+    """Do what `oriented_image` does, in pieces."""
+    used = yield from _used_in_pieces(labels, classes)
+    box = tuple(slice(0, size) for size in labels.shape)
+    if used[0].any():
+        box = tuple(slice(int(where[0]), int(where[-1]) + 1) for where in map(np.flatnonzero, used))
     image = slicer.vtkOrientedImageData()
-    extent = [
-        bound
-        for start, size in zip(reversed(starts), reversed(block.shape), strict=True)
-        for bound in (start, start + size - 1)
-    ]
-    image.SetExtent(*extent)
+    image.SetExtent(*(bound for part in reversed(box) for bound in (part.start, part.stop - 1)))
     copy_geometry(source, image)
-    scalars = numpy_to_vtk(np.ascontiguousarray(block).ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
-    scalars.SetName("ImageScalars")
-    image.GetPointData().SetScalars(scalars)
+    yield from copy_in_pieces(labels[box], allocated(image))
     return image
 
 
-def checked_labels(labels: np.ndarray, shape: tuple[int, int, int], classes: Sequence[SegmentClass]) -> np.ndarray:
-    """Return labels as ``(Z, Y, X)`` after making sure that they are what the caller promised.
+def checked_shape(labels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return labels as ``(Z, Y, X)`` after making sure that they are of the size and type that was promised.
 
     Raises:
-        ValueError: another size or type than promised, or a value outside the class list.
+        ValueError: another size or type.
     """
     labels = labels[None] if labels.ndim == 2 else labels
     if labels.dtype != np.uint8 or labels.shape != shape:
         raise ValueError(f"labels must be uint8 {shape}, not {labels.dtype} {labels.shape}")
+    return labels
+
+
+def check_values(labels: np.ndarray, classes: Sequence[SegmentClass], highest: int | None = None) -> None:
+    """Make sure that labels hold no other values than 0 and those of the classes.
+
+    Args:
+        labels: uint8, not empty.
+        classes: the class list.
+        highest: their highest value, where it is known.
+
+    Raises:
+        ValueError: naming the others.
+    """
     allowed = {0, *(entry.value for entry in classes)}
     # The highest value alone settles the usual case much faster than looking at every one.
-    if int(labels.max()) >= len(allowed) or allowed != set(range(len(allowed))):
+    if (int(labels.max()) if highest is None else highest) >= len(allowed) or allowed != set(range(len(allowed))):
         wrong = sorted({int(value) for value in np.unique(labels)} - allowed)
         if wrong:
             raise ValueError(f"label values outside the class list: {wrong}")
-    return labels
 
 
 def segment_mask(segmentation: Any, segment_id: str, volume: Any) -> SegmentMask | None:
@@ -219,15 +247,18 @@ def label_array(segmentation: Any, values: Mapping[str, int], volume: Any) -> np
     return labels
 
 
-def _bounding_box(labels: np.ndarray) -> tuple[slice, slice, slice] | None:
-    """Return the box around all voxels that are not 0, None for an empty array."""
-    box = []
-    for axis in range(3):
-        used = np.flatnonzero(labels.any(axis=tuple(other for other in range(3) if other != axis)))
-        if used.size == 0:
-            return None
-        box.append(slice(int(used[0]), int(used[-1]) + 1))
-    return (box[0], box[1], box[2])
+def _used_in_pieces(labels: np.ndarray, classes: Sequence[SegmentClass]) -> Pieces[tuple[np.ndarray, ...]]:
+    """Return for each axis, bool, which of its positions hold anything but 0; the values are checked on the way."""
+    planes = np.zeros(labels.shape[0], dtype=bool)
+    shadow = np.zeros(labels.shape[1:], dtype=np.uint8)
+    for slab in slabs(labels):
+        part = labels[slab]
+        planes[slab] = part.reshape(len(part), -1).max(axis=1) > 0
+        highest = part.max(axis=0)
+        np.maximum(shadow, highest, out=shadow)
+        check_values(part, classes, int(highest.max()))
+        yield
+    return planes, shadow.max(axis=1) > 0, shadow.max(axis=0) > 0
 
 
 def _lattice_offset(segmentation: Any, image: Any, volume: Any) -> tuple[int, int, int] | None:

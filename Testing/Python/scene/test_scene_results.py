@@ -378,7 +378,9 @@ def test_a_stack_of_frames_is_filled_plane_by_plane(scene):
     volume = scenes.add_volume(voxels, "stack", affine("oblique"))
     before = state(volume)
     result = StackResult(volume, CLASSES)
-    assert result.prepare(1) == 0
+    with pytest.raises(RuntimeError):
+        result.add_frames([frame_result("3", 3)])
+    assert [result.prepare(3), result.prepare(3), result.prepare(3)] == [1, 0, 0]
     result.add_frames([frame_result("3", 3)])
     result.add_frames([frame_result("1", 1)])
     expected = np.zeros((4, 6, 8), np.uint8)
