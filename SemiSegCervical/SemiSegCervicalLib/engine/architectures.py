@@ -242,6 +242,8 @@ ARCHITECTURES: dict[str, Architecture] = {
             "encoder-0": "encoder1",
             "encoder-1": "encoder2",
             "encoder-2": "encoder3",
+            "encoder-3": "encoder4",
+            "encoder-4": "swinViT.layers3.0",
             "bottleneck": "encoder10",
             "decoder-1": "decoder2",
             "decoder-2": "decoder3",

@@ -132,7 +132,7 @@ class Branch(nn.Module):
 
         def hook(tap: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
             def capture(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-                if perturb is not None and tap.startswith("encoder"):
+                if perturb is not None and (tap.startswith("encoder") or tap == "bottleneck"):
                     output = perturb(tap, output)
                 if tap in wanted:
                     captured[tap] = output
@@ -156,7 +156,8 @@ class Branch(nn.Module):
         Args:
             x: ``(N, M, *spatial)``, each side a multiple of `divisor`.
             taps: names of the feature maps to return: ``"encoder-0"``, ..., ``"bottleneck"``, ``"decoder-1"``.
-            perturb: applied to every encoder level's output, ``(tap, features) -> features``.
+            perturb: applied to every encoder level's output, the deepest included, ``(tap, features) -> features``;
+                what comes after, taps and projectors too, sees what it returns.
             project: False spares the projectors where nobody reads what they give.
 
         Returns:

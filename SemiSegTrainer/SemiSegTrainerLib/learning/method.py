@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from SemiSegCervicalLib.errors import SemiSegError
 
+from .perturbation import FeaturePerturbation
 from .step import WeightedTerm
 
 UNLABELLED_VIEWS = ("weak", "strong")
@@ -36,6 +37,7 @@ class Method:
         voxel_tap: the decoder's feature map that they are projected from.
         ranked_by: the term whose loss of each branch, smoothed over iterations, tells the winner from the losers.
         cut_mix: share of the steps in which the strong view is mixed by CutMix.
+        perturbation: in which views the students' features are disturbed, and how; None for nowhere.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Method:
     voxel_tap: str = "decoder-1"
     ranked_by: str = "supervised"
     cut_mix: float = 0.0
+    perturbation: FeaturePerturbation | None = None
 
     @property
     def projectors(self) -> dict[str, Any]:
@@ -70,11 +73,15 @@ class Method:
     def without(self, names: Iterable[str]) -> Method:
         """Return the method without some of its terms, and without the views and projectors that only they read.
 
+        Args:
+            names: of terms; ``perturbation`` leaves the features undisturbed, where the method disturbs them.
+
         Raises:
             SemiSegError: there is no such term, or it is the one that learns from annotations.
         """
         chosen = set(names)
         mine = [t.name for t in self.terms if t.name != self.ranked_by]
+        mine += ["perturbation"] * (self.perturbation is not None)
         wrong = sorted(chosen - set(mine))
         if wrong:
             raise SemiSegError(
@@ -92,12 +99,21 @@ class Method:
             student_views=tuple(v for v in self.student_views if v in reads),
             teacher_views=self.teacher_views if {"teachers", "passes"} & reads else (),
             monte_carlo=self.monte_carlo if "passes" in reads else 0,
+            perturbation=None if "perturbation" in chosen else self._perturbation_of(reads),
             embedding_size=self.embedding_size if "embedding" in reads else 0,
             voxel_embedding=self.voxel_embedding if "voxels" in reads else 0,
         )
 
+    def _perturbation_of(self, views: Collection[str]) -> FeaturePerturbation | None:
+        """What is left of the perturbation where students answer these views alone."""
+        if self.perturbation is None or not set(self.perturbation.views) & set(views):
+            return None
+        return replace(self.perturbation, views=tuple(v for v in self.perturbation.views if v in views))
+
     def seeing(self, view: str) -> Method:
         """Return the method with students that see unlabelled cases in another view: ``weak`` or ``strong``.
+
+        Views that sources of pseudo-labels look at stay, and so does the perturbation of what is left of its views.
 
         Raises:
             SemiSegError: there is no such view, or the method looks at labelled cases alone, or at both kinds in one.
@@ -121,11 +137,14 @@ class Method:
             term: Any = weighted.term
             names = {f.name for f in fields(term)} & {"view", "views"}
             terms.append(replace(weighted, term=replace(term, **{n: moved(getattr(term, n)) for n in names})))
+        reads = frozenset[str]().union(*(t.term.reads for t in terms))
+        views = tuple(v for v in dict.fromkeys((*moved(self.student_views), *self.student_views)) if v in reads)
         return replace(
             self,
             name=f"{self.name} on {view} views",
             terms=tuple(terms),
-            student_views=tuple(dict.fromkeys(moved(self.student_views))),
+            student_views=views,
+            perturbation=self._perturbation_of(views),
         )
 
 

@@ -221,8 +221,10 @@ class Training:
         seen = [v for v in self.method.student_views if v in views]
         counts = [len(views[v].images) for v in seen]
         batch = torch.cat([views[v].images for v in seen])
-        for module in self.modules:
-            output: BranchOutput = module(batch)
+        disturbed = self.method.perturbation
+        for k, module in enumerate(self.modules):
+            perturb = disturbed.at(seen, counts, k, iteration, self.settings.seed) if disturbed else None
+            output: BranchOutput = module(batch, perturb=perturb)
             state.students.append(dict(zip(seen, output.split(counts), strict=True)))
         taught = [v for v in self.method.teacher_views if v in views]
         if taught:
@@ -303,7 +305,7 @@ class Training:
         """Return what must be equal for a checkpoint to be of this run."""
         settings = {k: v for k, v in asdict(self.settings).items() if k not in ("checkpoint_seconds",)}
         return {
-            "method": f"{self.method.name}: {self.method.terms}",
+            "method": f"{self.method.name}: {self.method.terms}, {self.method.perturbation}",
             "fingerprint": self.data.fingerprint,
             "settings": repr(settings),
             "branches": [repr(b) for b in self.branches],

@@ -22,7 +22,7 @@ class ViewPlan:
     ``labelled`` shows cases with annotated voxels, ``weak``, ``strong`` and ``strong-2`` the same cases with undecided
     voxels in the same geometry. Labelled and weak views differ from the image by geometry and moderate intensities,
     strong ones by more, each in its own way. ``mixed`` shows labelled and weak images with a box of each other, its
-    annotations are those of both.
+    annotations are those of both. ``features`` is the weak view again, for students whose features are disturbed.
 
     Attributes:
         labelled: cases per step with annotations.
@@ -57,6 +57,8 @@ class ViewPlan:
         draw = self._draw("weak", base, iteration, seed)
         views["weak"] = replace(base, images=change_intensity(base.images, draw, self.weak))
         wanted = {*method.student_views, *method.teacher_views}
+        if "features" in wanted:
+            views["features"] = views["weak"]
         for name in ("strong", "strong-2"):
             if name in wanted:
                 views[name] = self._strong(base, method.cut_mix, self._draw(name, base, iteration, seed))

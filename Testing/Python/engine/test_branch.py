@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from SemiSegCervicalLib.engine.architectures import ARCHITECTURES, resolve
@@ -104,21 +106,39 @@ def test_projectors_share_the_one_pass_and_are_spared_on_request():
     assert {f"network.{k}" for k in network} == set(branch.state_dict())
 
 
-def test_perturbation_reaches_every_encoder_level_and_no_hook_stays():
+@both_dimensions
+@every_architecture
+def test_perturbation_reaches_every_encoder_level_and_no_hook_stays(name, dims):
     torch.manual_seed(0)
-    branch = Branch("unet", SMALL["unet"], 1, 3).eval()
-    x = torch.randn(1, 1, 16, 16)
+    branch = Branch(name, SMALL[name], 1, 3, dims, embedding_size=8).eval()
+    x = torch.randn(1, 1, *(branch.divisor, 2 * branch.divisor, branch.divisor)[:dims])
     seen = []
 
     def double(tap, features):
         seen.append(tap)
         return 2 * features
 
-    plain = branch(x).logits
-    assert not torch.equal(branch(x, perturb=double).logits, plain)
-    assert seen == ["encoder-0", "encoder-1"]
-    assert torch.equal(branch(x).logits, plain)
+    plain = branch(x, taps=branch.tap_paths)
+    perturbed = branch(x, taps=branch.tap_paths, perturb=double)
+    assert not torch.equal(perturbed.logits, plain.logits)
+    assert not torch.equal(perturbed.embedding, plain.embedding), "the projector sees what the decoder sees"
+    assert sorted(seen) == sorted(t for t in branch.tap_paths if not t.startswith("decoder"))
+    assert torch.equal(perturbed.features["encoder-0"], 2 * plain.features["encoder-0"])
+    strides = [plain.features[t].shape[-1] for t in branch.tap_paths if not t.startswith("decoder")]
+    assert all(a in (b, 2 * b) for a, b in itertools.pairwise(strides)), "no level is left out"
+    assert torch.equal(branch(x).logits, plain.logits)
     assert not any(m._forward_hooks for m in branch.modules())
+
+
+@every_architecture
+def test_every_perturbed_level_matters_to_the_logits(name):
+    torch.manual_seed(0)
+    branch = Branch(name, SMALL[name], 1, 3).eval()
+    x = torch.randn(1, 1, branch.divisor, 2 * branch.divisor)
+    plain = branch(x).logits
+    for level in (t for t in branch.tap_paths if not t.startswith("decoder")):
+        changed = branch(x, perturb=lambda tap, f, level=level: f * (0.5 + f.sigmoid()) if tap == level else f)
+        assert not torch.equal(changed.logits, plain), level
 
 
 @pytest.mark.parametrize(
