@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from SemiSegCervicalLib.engine.branch import Branch
-from SemiSegCervicalLib.engine.schema import Calibration, InputSpec
+from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 from torch import Tensor
 
-from .calibration import HeldOut, Voxels, fit_sharpness, fit_temperatures, held_out_voxels, sampling_of
-from .data import TrainingData, gather_cases, read_case
+from .calibration import HeldOut, sampling_of
+from .data import TrainingData, gather_cases
 from .datalist import Datalist, Entry
 from .seeds import mix_seed
 from .targets import decided, every_class
@@ -22,9 +20,6 @@ WAYS = ("auto", "validation", "folds", "none")
 # Each fold learns for a third of the run: both together then cost two thirds of it.
 FOLD_SHARE = 3
 _ATTEMPTS = 50
-
-# Trains the branches of fold `number` on its data; None where the user stopped it.
-TrainFold = Callable[[int, TrainingData], Sequence[Branch] | None]
 
 
 @dataclass(frozen=True)
@@ -157,88 +152,12 @@ def _by_planes(data: TrainingData, case: int, cases: int) -> tuple[list[Fold], s
     return folds, f"{len(planes)} planes of one volume, {gap} planes from any that were learned from"
 
 
-def calibrate(
-    source: str,
-    branches: Sequence[Branch],
-    modalities: Sequence[Sequence[int]],
-    spec: InputSpec,
-    datalist: Datalist,
-    data: TrainingData,
-    device: torch.device,
-    seed: int,
-    iterations: int,
-    needs_open: bool,
-    train_fold: TrainFold,
-) -> tuple[Calibration, dict[str, Any]] | None:
-    """Fit the temperatures of a finished run.
+def learned(data: TrainingData, fold: Fold, spec: InputSpec, classes: int) -> TrainingData:
+    """Return the cases that a fold learns from, without the annotations that are hidden from it.
 
-    Args:
-        source: from `choose_source`.
-        branches: as trained by the run.
-        modalities: which modalities each branch reads.
-        spec: the model's input.
-        datalist: the run's data.
-        data: the same on the network's grid.
-        device: where to compute.
-        seed: of the run.
-        iterations: what `train_fold` trains for; for the record.
-        needs_open: the method learns from undecided voxels: a fold without any is left out.
-        train_fold: trains one fold.
-
-    Returns:
-        The calibration and figures for the summary; None where the user stopped a fold.
+    Raises:
+        SemiSegError: nothing, or no segment, is annotated in them.
     """
-    classes = len(datalist.classes) + 1
-    voxels: Voxels | None = None
-    about, reason = "", "as asked for"
-    if source == "validation":
-        entries = [e for e in datalist["validation"] if e.label]
-        cases = _read(entries, spec, classes)
-        voxels = held_out_voxels(branches, modalities, spec, classes, cases, device, seed)
-        about = f"{len(entries)} cases of the validation list, on which the measured Dice rests as well"
-        reason = "no voxel of the validation list is annotated"
-    elif source == "folds":
-        rows = (*datalist["training"], *datalist["unlabeled"])
-        folds, words = split(data, rows, seed)
-        about = f"{words}, held out of two trainings of {iterations} iterations with about half of them each"
-        reason = words
-        for number, fold in enumerate(folds, 1):
-            try:
-                part: TrainingData | None = _learned(data, fold, spec, classes)
-            except SemiSegError:  # half of the annotations may hold no segment at all
-                part = None
-            if part is None or (needs_open and not part.open):
-                reason = "no half of the cases is enough to learn from"
-                continue
-            trained = train_fold(number, part)
-            if trained is None:
-                return None
-            cases = _asked(data, fold, rows, spec, classes)
-            found = held_out_voxels(trained, modalities, spec, classes, cases, device, seed)
-            if found is not None:
-                voxels = found if voxels is None else voxels + found
-    if voxels is None:
-        plain = (1.0,) * len(branches)
-        return Calibration(temperatures=plain), {"temperatures": list(plain), "fitted_on": None, "reason": reason}
-    temperatures = fit_temperatures(voxels)
-    sharpness = fit_sharpness(voxels, temperatures)
-    about = f"annotations that were not trained on: {about}"
-    figures = {
-        "temperatures": [round(t, 4) for t in temperatures],
-        "sharpness": round(sharpness, 4),
-        "fitted_on": about,
-        "cases": voxels.cases,
-        "voxels": voxels.logits.shape[1],
-    }
-    return Calibration(temperatures=temperatures, sharpness=sharpness, fitted_on=about), figures
-
-
-def _read(entries: Sequence[Entry], spec: InputSpec, classes: int) -> Iterator[HeldOut]:
-    for entry in entries:
-        yield HeldOut(*read_case(entry, spec, classes), sampling_of(entry, spec))
-
-
-def _learned(data: TrainingData, fold: Fold, spec: InputSpec, classes: int) -> TrainingData:
     pairs = []
     for i in fold.learned:
         possible = data.possible[i]
@@ -248,9 +167,8 @@ def _learned(data: TrainingData, fold: Fold, spec: InputSpec, classes: int) -> T
     return gather_cases(pairs, spec, classes)
 
 
-def _asked(
-    data: TrainingData, fold: Fold, entries: Sequence[Entry], spec: InputSpec, classes: int
-) -> Iterator[HeldOut]:
+def asked(data: TrainingData, fold: Fold, entries: Sequence[Entry], spec: InputSpec, classes: int) -> Iterator[HeldOut]:
+    """Yield the cases that a fold is asked about, with the annotations that it has not learned from."""
     for i in fold.asked:
         possible = data.possible[i]
         if i in fold.only:

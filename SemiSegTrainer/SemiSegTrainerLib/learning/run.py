@@ -17,7 +17,8 @@ from SemiSegCervicalLib.errors import SemiSegError
 
 from .data import TrainingData
 from .evaluation import evaluate_model, summarise
-from .folds import FOLD_SHARE, calibrate
+from .fitting import calibrate
+from .folds import FOLD_SHARE
 from .packing import build_pack, write_card
 from .preparation import Prepared, RunOptions, prepare
 from .training import CHECKPOINT, Progress, TrainingResult, versions
@@ -110,11 +111,7 @@ def _calibrated(
         return trained.branches if trained.iterations == length else None
 
     say("calibrating", 0, 1, 0.0, {})
-    modalities = [range(len(run.spec.modalities))] * len(run.parts)
-    return calibrate(
-        run.source, result.branches, modalities, run.spec, run.datalist, run.data, run.device, run.settings.seed,
-        length, run.method.uses_unlabelled, train_fold,
-    )  # fmt: skip
+    return calibrate(run, result.branches, length, train_fold)
 
 
 def _save(

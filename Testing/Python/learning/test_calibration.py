@@ -19,7 +19,7 @@ from SemiSegTrainerLib.learning import run as run_module
 from SemiSegTrainerLib.learning.calibration import HeldOut, Voxels, fit_sharpness, fit_temperatures, held_out_voxels
 from SemiSegTrainerLib.learning.data import gather_cases, read_case
 from SemiSegTrainerLib.learning.datalist import Entry, read_datalist
-from SemiSegTrainerLib.learning.folds import _learned, split
+from SemiSegTrainerLib.learning.folds import learned, split
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import train_model
 from SemiSegTrainerLib.learning.targets import Completeness, decided, every_class
@@ -273,8 +273,8 @@ def test_planes_of_a_single_volume_are_held_out_with_a_gap():
     assert "planes of one volume" in words
     sides = []
     for fold in folds:
-        learned, asked = _learned(data, fold, spec, 2), next(iter(_asked_sets(data, fold, spec)))
-        rows = [torch.nonzero(decided(p).any(dim=2).any(dim=0)).flatten() for p in (learned.possible[0], asked)]
+        part, asked = learned(data, fold, spec, 2), next(iter(_asked_sets(data, fold, spec)))
+        rows = [torch.nonzero(decided(p).any(dim=2).any(dim=0)).flatten() for p in (part.possible[0], asked)]
         assert int((rows[0][:, None] - rows[1][None]).abs().min()) >= 2
         sides.append(set(rows[1].tolist()))
     assert sides[0] | sides[1] == set(annotated)

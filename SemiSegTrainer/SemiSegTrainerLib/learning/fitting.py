@@ -1,0 +1,83 @@
+"""The calibration of a finished run, by the validation list or by folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from SemiSegCervicalLib.engine.branch import Branch
+from SemiSegCervicalLib.engine.schema import Calibration
+from SemiSegCervicalLib.errors import SemiSegError
+
+from .calibration import HeldOut, Voxels, fit_sharpness, fit_temperatures, held_out_voxels, sampling_of
+from .data import TrainingData, read_case
+from .folds import asked, learned, split
+from .preparation import Prepared
+
+# Trains the branches of fold `number` on its data; None where the user stopped it.
+TrainFold = Callable[[int, TrainingData], Sequence[Branch] | None]
+
+
+def calibrate(
+    run: Prepared, branches: Sequence[Branch], iterations: int, train_fold: TrainFold
+) -> tuple[Calibration, dict[str, Any]] | None:
+    """Fit the temperatures of a finished run.
+
+    Args:
+        run: what was trained.
+        branches: as trained by it.
+        iterations: what `train_fold` trains for; for the record.
+        train_fold: trains one fold.
+
+    Returns:
+        The calibration and figures for the summary; None where the user stopped a fold.
+    """
+    modalities = [range(len(run.spec.modalities))] * len(branches)
+
+    def look(trained: Sequence[Branch], cases: Iterator[HeldOut]) -> Voxels | None:
+        return held_out_voxels(trained, modalities, run.spec, run.classes, cases, run.device, run.settings.seed)
+
+    voxels: Voxels | None = None
+    about, reason = "", "as asked for"
+    if run.source == "validation":
+        voxels = look(branches, _validation(run))
+        about = f"{len(run.validation)} cases of the validation list, on which the measured Dice rests as well"
+        reason = "no voxel of the validation list is annotated"
+    elif run.source == "folds":
+        rows = (*run.datalist["training"], *run.datalist["unlabeled"])
+        folds, words = split(run.data, rows, run.settings.seed)
+        about = f"{words}, held out of two trainings of {iterations} iterations with about half of them each"
+        reason = words
+        for number, fold in enumerate(folds, 1):
+            try:
+                part: TrainingData | None = learned(run.data, fold, run.spec, run.classes)
+            except SemiSegError:  # half of the annotations may hold no segment at all
+                part = None
+            if part is None or (run.method.uses_unlabelled and not part.open):
+                reason = "no half of the cases is enough to learn from"
+                continue
+            trained = train_fold(number, part)
+            if trained is None:
+                return None
+            found = look(trained, asked(run.data, fold, rows, run.spec, run.classes))
+            if found is not None:
+                voxels = found if voxels is None else voxels + found
+    if voxels is None:
+        plain = (1.0,) * len(branches)
+        return Calibration(temperatures=plain), {"temperatures": list(plain), "fitted_on": None, "reason": reason}
+    temperatures = fit_temperatures(voxels)
+    sharpness = fit_sharpness(voxels, temperatures)
+    about = f"annotations that were not trained on: {about}"
+    figures = {
+        "temperatures": [round(t, 4) for t in temperatures],
+        "sharpness": round(sharpness, 4),
+        "fitted_on": about,
+        "cases": voxels.cases,
+        "voxels": voxels.logits.shape[1],
+    }
+    return Calibration(temperatures=temperatures, sharpness=sharpness, fitted_on=about), figures
+
+
+def _validation(run: Prepared) -> Iterator[HeldOut]:
+    for entry in run.validation:
+        yield HeldOut(*read_case(entry, run.spec, run.classes), sampling_of(entry, run.spec))
