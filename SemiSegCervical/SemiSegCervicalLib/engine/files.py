@@ -17,12 +17,12 @@ from .atomic import write_atomically
 from .dicom import is_dicom
 from .formats import PICTURES, VOLUMES, ending, stem
 from .image import Image
-from .maps import is_sequence, write_map
+from .maps import Template, is_sequence, write_map
 from .reading import Stored, read_affine, read_stored
 
 __all__ = [
-    "PICTURES", "VOLUMES", "Spacing", "ending", "is_dicom", "is_sequence", "read_affine", "read_image", "read_labels",
-    "same_axes", "stem", "write_atomically", "write_map",
+    "PICTURES", "VOLUMES", "Spacing", "Template", "ending", "is_dicom", "is_sequence", "read_affine", "read_image",
+    "read_labels", "same_axes", "stem", "write_atomically", "write_map",
 ]  # fmt: skip
 
 Spacing = tuple[float, ...] | None | Literal["file"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,42 @@ _ONE_FILE = {".seg.nrrd": ".nrrd", ".seq.nrrd": ".nrrd", ".nhdr": ".nrrd", ".mhd
 _HEADER_ROOM = 4096
 
 
-def write_map(array: np.ndarray, like: Path, folder: Path, name: str, labels: bool = False) -> Path:
+@dataclass(frozen=True)
+class Template:
+    """What results take over from their source; of a DICOM series it takes reading every file's header.
+
+    Attributes:
+        path: the source, a file or DICOM folder.
+        header: that a result in NRRD carries; None for other kinds.
+        sequence: whether the source's first axis is time.
+    """
+
+    path: Path
+    header: nrrd.Header | None
+    sequence: bool
+
+    @classmethod
+    def of(cls, path: Path) -> Template:
+        """Read it."""
+        if ending(path) in PICTURES and path.is_file():
+            return cls(path, None, False)
+        if dicom.is_dicom(path):
+            layout = dicom.read_layout(path)
+            rows, columns = layout.frames[0].shape
+            slices = 1 if layout.cine else len(layout.frames)
+            return cls(path, nrrd.placed(layout.affine, (columns, rows, slices)), layout.cine)
+        if ending(path) in nrrd.ENDINGS:
+            header = nrrd.read_header(path)
+            return cls(path, header, "frames" in header.roles())
+        return cls(path, None, False)
+
+
+def write_map(array: np.ndarray, like: Path | Template, folder: Path, name: str, labels: bool = False) -> Path:
     """Write a result on the grid of its source, whole or not at all.
 
     Args:
         array: uint8 or float32 ``(Y, X)``, ``(Z, Y, X)`` or ``(frames, Y, X)``; uint8 for pictures.
-        like: the source, a file or DICOM folder, which gives kind and geometry.
+        like: the source, a file or DICOM folder, which gives kind and geometry; or its template, read once for all.
         folder: where to.
         name: file name without ending.
         labels: a label map, which in a sequence Slicer wants to know.
@@ -37,7 +68,8 @@ def write_map(array: np.ndarray, like: Path, folder: Path, name: str, labels: bo
     Raises:
         SemiSegError: the file exists, the source cannot be read any more, or the disk is full.
     """
-    header, frames = _header(like)
+    template = like if isinstance(like, Template) else Template.of(like)
+    like, header, frames = template.path, template.header, template.sequence
     picture = header is None and ending(like) in PICTURES
     plain = _ONE_FILE.get(ending(like), ending(like))
     kind = ".png" if picture else ".seq.nrrd" if frames else ".nrrd" if header is not None else plain
@@ -66,22 +98,7 @@ def write_map(array: np.ndarray, like: Path, folder: Path, name: str, labels: bo
 
 def is_sequence(path: Path) -> bool:
     """Say whether the first axis of what a file or DICOM folder holds is time."""
-    return _header(path)[1]
-
-
-def _header(like: Path) -> tuple[nrrd.Header | None, bool]:
-    """Return the NRRD header that a result carries, None for other kinds, and whether it is a sequence."""
-    if ending(like) in PICTURES and like.is_file():
-        return None, False
-    if dicom.is_dicom(like):
-        layout = dicom.read_layout(like)
-        rows, columns = layout.frames[0].shape
-        slices = 1 if layout.cine else len(layout.frames)
-        return nrrd.placed(layout.affine, (columns, rows, slices)), layout.cine
-    if ending(like) in nrrd.ENDINGS:
-        header = nrrd.read_header(like)
-        return header, "frames" in header.roles()
-    return None, False
+    return Template.of(path).sequence
 
 
 def _write_by_simpleitk(temporary: Path, array: np.ndarray, like: Path) -> None:

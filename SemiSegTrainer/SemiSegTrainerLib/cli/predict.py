@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from SemiSegCervicalLib.engine.files import PICTURES, ending, read_image, write_atomically, write_map
+from SemiSegCervicalLib.engine.files import PICTURES, Template, ending, read_image, write_atomically, write_map
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import load_pack, read_manifest
 from SemiSegCervicalLib.engine.predict import TTA_LIMIT, Prediction, Predictor
@@ -98,9 +98,10 @@ def _write(
     framed = as_frames and len(image.spatial_shape) == 3
     labels = np.stack([r.labels for r in results]) if framed else results[0].labels
     doubt = np.stack([r.uncertainty for r in results]) if framed else results[0].uncertainty
+    source = Template.of(case.paths[0])
     row: dict[str, Any] = {
         "case": case.stem,
-        "labels": write_map(labels, case.paths[0], out, f"{case.stem}_labels", labels=True).name,
+        "labels": write_map(labels, source, out, f"{case.stem}_labels", labels=True).name,
         "seconds": round(sum(r.seconds for r in results), 4),
         "from_rgb": image.from_rgb,
         "mean_uncertainty": float(doubt.mean()),
@@ -119,5 +120,5 @@ def _write(
     if uncertainty:
         # Pictures and cine hold 8 bits (255 = 1.0); volumes keep float.
         coded = np.rint(doubt * 255).astype(np.uint8) if framed or ending(case.paths[0]) in PICTURES else doubt
-        row["uncertainty"] = write_map(coded, case.paths[0], out, f"{case.stem}_uncertainty").name
+        row["uncertainty"] = write_map(coded, source, out, f"{case.stem}_uncertainty").name
     return row
