@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import random
 import shutil
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from SemiSegTrainerLib.learning.evaluation import evaluate_model, summarise
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import MODEL, train_model
 from SemiSegTrainerLib.learning.training import Settings, versions
+from SemiSegTrainerLib.learning.trust import interval
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -304,9 +304,10 @@ def comparisons(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             per_image = {
                 case: mean(mine[s][case][metric] - theirs[s][case][metric] for s in seeds) for case in mine[seeds[0]]
             }
+            bounds = interval(list(per_image.values()), lambda drawn: float(np.mean(drawn)), 10_000)
             entry[metric] = {
                 "difference": round(mean(per_image.values()), 4),
-                "interval_95": interval(list(per_image.values())),
+                "interval_95": [round(bound, 4) for bound in bounds] if bounds else None,
                 "per_image": {case: round(d, 4) for case, d in sorted(per_image.items())},
             }
         compared.append(entry)
@@ -326,13 +327,6 @@ def figures(runs: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[int, dic
                 for c in run["cases"]
             }
     return found
-
-
-def interval(differences: list[float], draws: int = 10_000) -> list[float]:
-    """Return the 95 % bootstrap interval of the mean; images are drawn with replacement."""
-    random.seed(0)
-    means = sorted(mean(random.choices(differences, k=len(differences))) for _ in range(draws))
-    return [round(means[int(draws * q)], 4) for q in (0.025, 0.975)]
 
 
 def peak_memory_gib() -> float:
