@@ -337,6 +337,14 @@ def remove_record(record: Record) -> None:
         _remove(scene, node)
 
 
+def forget_results_of(segmentation: Any) -> None:
+    """Remove what results say of a segmentation whose segments give way to others; the segmentation itself stays."""
+    for record in find_records(segmentation.GetScene()):
+        if record.segmentation is segmentation:
+            record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, None)
+            remove_record(record)
+
+
 def _add_frame_columns(table: Any, classes: Sequence[SegmentClass], figures: Sequence[SegmentFigures]) -> None:
     unit = next((figure.size_unit for figure in figures if figure.size_unit), None)
     columns: list[tuple[str, type]] = [(FRAME, int), (INDEX_VALUE, str), (UNCERTAINTY, float), (DICE, float)]

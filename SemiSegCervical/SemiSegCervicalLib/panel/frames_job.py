@@ -1,0 +1,233 @@
+"""A cine, or a stack whose slices are frames: many small messages to the worker, frames back as they are done."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import slicer
+
+from ..scene import marks
+from ..scene.frames import CineResult, FrameResult, StackResult
+from ..scene.records import add_frames, finish_record, forget_results_of, new_record, remove_record
+from ..scene.segmentation import label_array, segmentation_in_pieces
+from ..scene.source import check_frames
+from ..worker.arrays import take_array
+from ..worker.job import Job
+from ..worker.protocol import FramesChunk, FramesDone, Model, PredictFrames
+from .arrays_out import affine_rows, figures_for, sent_spacing, write_images
+from .cards import classes_of, fingerprint
+from .slices import WAIT
+
+if TYPE_CHECKING:
+    from .segmenting import Segmenting
+
+_PART_BYTES = 64 * 2**20
+"""Of one message's images: so much lies on the disk, twice at most, however long the cine."""
+_AHEAD = 2
+
+
+class FramesJob:
+    """The steps of `Segmenting` for frames; see there.
+
+    The first message holds one frame, the one that is looked at: it is there while the others are still written.
+    """
+
+    def __init__(self, segmenting: Segmenting) -> None:
+        self._on = segmenting
+        self._numbers = segmenting.request.frames or ()
+        self._result: CineResult | StackResult | None = None
+        self._running: dict[Job, Sequence[int]] = {}
+        self._chunks: deque[tuple[Sequence[int], FramesChunk]] = deque()
+        self._answers: list[FramesDone] = []
+        self._started = time.perf_counter()
+        self._done = 0
+
+    def steps(self) -> Iterator[Any]:
+        """Do it.
+
+        Raises:
+            SemiSegError: it failed.
+            JobCancelled: it was cancelled.
+        """
+        on, request = self._on, self._on.request
+        for source in request.images.values():
+            yield from on.checked(check_frames(source))
+        model = yield from on.model()
+        parts = self._parts()
+        yield from self._send(model, parts.popleft())
+        yield from self._make_nodes()
+        while parts or self._running or self._chunks:
+            on.check()
+            if self._chunks:
+                yield from self._take(*self._chunks.popleft())
+            elif parts and len(self._running) < _AHEAD:
+                yield from self._send(model, parts.popleft())
+            elif not self._collect():
+                self._tell()
+                yield WAIT
+        on.set(state="receiving", stage="", done=0, total=0, seconds_left=None)
+        yield
+        self._close(complete=True)
+        yield from self._replace()
+
+    def tidy(self) -> None:
+        """Keep the frames that are finished; without any leave nothing in the scene."""
+        record = self._on.record
+        if self._result is None:
+            return
+        if record is not None and self._done:
+            self._close(complete=False)
+        elif record is not None:
+            remove_record(record)
+            self._on.record = None
+        else:
+            nodes = [getattr(self._result, name, None) for name in ("segmentations", "segmentation", "uncertainty")]
+            for node in nodes:
+                if node is not None:
+                    slicer.mrmlScene.RemoveNode(node)
+
+    # -- to the worker --
+
+    def _parts(self) -> deque[Sequence[int]]:
+        source = self._on.request.source
+        first = source.voxels(self._numbers[0])
+        at_once = max(1, _PART_BYTES // max(1, first.nbytes))
+        rest = self._numbers[1:]
+        cut = [rest[start : start + at_once] for start in range(0, len(rest), at_once)]
+        return deque([self._numbers[:1], *cut])
+
+    def _send(self, model: Model, numbers: Sequence[int]) -> Iterator[Any]:
+        on, request = self._on, self._on.request
+        job = on.prepare()
+        files = []
+        for index, source in request.images.items():
+            path = job.folder / f"image-{index}.npy"
+            yield from on.checked(write_images(path, source, numbers))
+            files.append(str(path))
+        source = request.source
+        message = PredictFrames(
+            model, tuple(files), None, request.modalities, source.rgb, sent_spacing(source), affine_rows(source)
+        )
+        self._running[job] = numbers
+        on.submit(message, job, on_chunk=lambda chunk: self._chunk(numbers, chunk))
+
+    def _chunk(self, numbers: Sequence[int], chunk: FramesChunk) -> None:
+        self._chunks.append((numbers, chunk))
+        self._on.wake()
+
+    def _collect(self) -> bool:
+        """Take the answers of ended messages; return whether there was one.
+
+        Raises:
+            SemiSegError: one failed.
+        """
+        ended = [job for job in self._running if job.ended]
+        for job in ended:
+            del self._running[job]
+            if job.error is not None:
+                raise job.error
+            if job.state == "done":
+                self._answers.append(job.result)
+            self._on.finish(job)
+        return bool(ended)
+
+    # -- into the scene --
+
+    def _make_nodes(self) -> Iterator[Any]:
+        on, request = self._on, self._on.request
+        source, classes = request.source, classes_of(request.card)
+        kind = CineResult if source.kind == "cine" else StackResult
+        print_of_model = yield from on.checked(fingerprint(Path(request.card.path)))
+        self._result = result = kind(source.node, classes, request.name, request.uncertainty)
+        yield
+        on.check()
+        while result.prepare(4):
+            yield
+            on.check()
+        told = {
+            "model": request.card.name, "pack": Path(request.card.path).name, "fingerprint": print_of_model,
+            "asked": len(self._numbers),
+        }  # fmt: skip
+        segmentation = result.segmentations if isinstance(result, CineResult) else result.segmentation
+        on.record = new_record(
+            slicer.mrmlScene, request.name, source.node, segmentation, result.uncertainty, classes, told, frames=True
+        )
+        on.set(record=on.record)
+        yield
+
+    def _take(self, numbers: Sequence[int], chunk: FramesChunk) -> Iterator[Any]:
+        """Put the frames of a chunk into the scene, one with each step."""
+        on, source = self._on, self._on.request.source
+        labels = take_array(chunk.labels)
+        doubt = take_array(chunk.uncertainty) if on.request.uncertainty else None
+        if doubt is None:
+            with suppress(OSError):
+                os.unlink(chunk.uncertainty)
+        assert self._result is not None
+        assert on.record is not None
+        for at, (index, figures) in enumerate(zip(chunk.indices, chunk.frames, strict=True)):
+            number = numbers[index]
+            value = source.node.GetNthIndexValue(number) if source.kind == "cine" else str(number)
+            self._result.add_frames([FrameResult(value, labels[at], None if doubt is None else doubt[at])])
+            segments, _ = figures_for(source, figures.segments)
+            add_frames(on.record, [replace(figures, index=number, segments=tuple(segments))])
+            self._done += 1
+            on.kept = self._done
+            self._tell()
+            yield
+            on.check()
+        on.tell_frames()
+
+    def _tell(self) -> None:
+        on = self._on
+        if not self._done:
+            for job in list(self._running)[:1]:
+                on.tell(job)
+            return
+        passed = time.perf_counter() - self._started
+        left = passed / self._done * (len(self._numbers) - self._done)
+        on.set(
+            state="running", stage="predicting", done=self._done, total=len(self._numbers),
+            seconds_left=left if self._done > 1 else None,
+        )  # fmt: skip
+
+    def _close(self, complete: bool) -> None:
+        on, record = self._on, self._on.record
+        assert self._result is not None
+        assert record is not None
+        self._result.finish()
+        notes = tuple(dict.fromkeys(note for answer in self._answers for note in answer.notes))
+        last = self._answers[-1] if self._answers else None
+        seconds = sum(answer.seconds for answer in self._answers)
+        run: dict[str, Any] = {"seconds": seconds, "notes": list(notes)}
+        if last is not None:
+            run.update(device=last.device, backend=last.backend, precision=last.precision)
+        finish_record(record, run, complete)
+        on.set(notes=notes, seconds=seconds)
+
+    def _replace(self) -> Iterator[Any]:
+        """Let the result take the place of the one that was named, now that it is whole."""
+        on, request, record = self._on, self._on.request, self._on.record
+        assert record is not None
+        if request.replace is None:
+            return
+        if request.source.kind == "cine":
+            if request.replaced is not None:
+                remove_record(request.replaced)
+            return
+        source, classes = request.source.node, classes_of(request.card)
+        made = record.segmentation
+        labels = label_array(made, {f"Segment_{entry.value}": entry.value for entry in classes}, source)
+        yield
+        on.check()
+        yield from on.checked(segmentation_in_pieces(source, labels, classes, replace=request.replace))
+        forget_results_of(request.replace)
+        record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, request.replace.GetID())
+        slicer.mrmlScene.RemoveNode(made)

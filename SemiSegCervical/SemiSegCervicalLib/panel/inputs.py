@@ -1,0 +1,245 @@
+"""The section Input: which image, which of its frames, and whether its pixel size can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+
+from ..errors import SemiSegError
+from ..scene import marks
+from ..scene.source import Source, current_frame
+from .parameters import SHOWN_FRAME, SOME_FRAMES, Parameters
+from .state import PanelState
+from .views import background_volume, shown_slice
+
+_AUTOMATIC, _YES, _NO = range(3)
+_WORDS = {_AUTOMATIC: None, _YES: "yes", _NO: "no"}
+_ROLE = "SemiSeg.modality."
+
+
+class InputSection:
+    """Shows and changes the choices of `Parameters` that concern the image."""
+
+    def __init__(self, ui: Any, on_change: Callable[[], None]) -> None:
+        """Connect the widgets.
+
+        Args:
+            ui: the panel's widgets.
+            on_change: called when something has changed that the parameters do not tell.
+        """
+        self.ui, self._on_change = ui, on_change
+        self._parameters: Parameters | None = None
+        self._modalities: tuple[str, ...] = ()
+        self._selectors: list[Any] = []
+        self._source: Source | None = None
+        self._connections = ((ui.calibratedComboBox, "activated(int)", self._say_calibrated),)
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
+
+    def set_parameters(self, parameters: Parameters | None) -> None:
+        """Take the choices of a scene; None while there are none."""
+        self._parameters = parameters
+        self._modalities = ()  # their selectors are filled anew
+
+    def nodes(self) -> dict[int, Any]:
+        """Return the chosen nodes by the index of the modality."""
+        return dict(enumerate([self.ui.sourceSelector.currentNode(), *(s.currentNode() for s in self._selectors)]))
+
+    def frames(self, source: Source | None) -> tuple[int, ...] | None:
+        """Return the numbers of the wanted frames from 0, the one that is shown first; None for a volume.
+
+        Raises:
+            SemiSegError: there is no such frame.
+        """
+        if source is None or source.kind == "volume" or self._parameters is None:
+            return None
+        chosen, shown = self._parameters, shown_frame(source)
+        if chosen.frames == SHOWN_FRAME:
+            if shown is None:
+                raise SemiSegError(
+                    "no-frame",
+                    "No view shows this image now",
+                    "Show it in a slice view, or choose All frames",
+                    "reading",
+                )
+            return (shown,)
+        numbers = list(range(source.frames))
+        if chosen.frames == SOME_FRAMES:
+            if not 1 <= chosen.first_frame <= chosen.last_frame <= source.frames:
+                raise SemiSegError(
+                    "no-frame", f"The image has the frames 1 to {source.frames}",
+                    "Choose a first frame that is not after the last", "reading",
+                )  # fmt: skip
+            numbers = numbers[chosen.first_frame - 1 : chosen.last_frame : chosen.every]
+        if shown in numbers:
+            numbers.remove(shown)
+            numbers.insert(0, shown)
+        return tuple(numbers)
+
+    def choose_shown(self) -> None:
+        """Choose what the slice views show, if nothing is chosen yet."""
+        if self._parameters is not None and self._parameters.source is None:
+            volume = background_volume()
+            if volume is not None and is_offered(volume):
+                self._parameters.source = volume
+
+    def refresh(self, state: PanelState) -> None:
+        """Show the moment."""
+        ui, source = self.ui, state.source
+        self._offer_modalities(state)
+        self._hide_results()
+        ui.sourceInfoLabel.text = describe(source)
+        ui.sourceInfoLabel.visible = source is not None
+        for widget in (ui.sourceSelector, *self._selectors, ui.slicesAsFramesCheckBox, ui.framesComboBox,
+                       ui.frameRangeHost, ui.calibratedComboBox):  # fmt: skip
+            widget.enabled = not state.busy
+        stackable = source is not None and source.kind != "cine" and (source.kind == "stack" or len(source.size) == 3)
+        ui.slicesAsFramesCheckBox.visible = stackable and (state.card is None or state.card.spatial_dims == 2)
+        framed = source is not None and source.kind != "volume"
+        for widget in (ui.framesLabel, ui.framesComboBox):
+            widget.visible = framed
+        some = framed and self._parameters is not None and self._parameters.frames == SOME_FRAMES
+        ui.frameRangeHost.visible = some
+        if source is not None and framed and _key(source) != _key(self._source):
+            self._fit_range(source)
+        self._source = source
+        for widget in (ui.calibratedLabel, ui.calibratedComboBox):
+            widget.visible = source is not None
+        if source is not None:
+            self._show_calibrated(source)
+
+    def close(self) -> None:
+        """Disconnect the widgets."""
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
+        self._connections = ()
+        self._drop_selectors()
+
+    # -- frames --
+
+    def _fit_range(self, source: Source) -> None:
+        """Offer the whole of a new cine, unless what the scene remembers fits it."""
+        chosen = self._parameters
+        if chosen is not None and not (self._source is None and 1 < chosen.last_frame <= source.frames):
+            chosen.first_frame, chosen.last_frame, chosen.every = 1, source.frames, 1
+
+    # -- calibration --
+
+    def _show_calibrated(self, source: Source) -> None:
+        combo = self.ui.calibratedComboBox
+        flat = len(source.size) == 2
+        self.ui.calibratedLabel.text = "Pixel size:" if flat else "Voxel size:"
+        said = source.node.GetAttribute(marks.CALIBRATED)
+        size = " × ".join(f"{value:.3g}" for value in reversed(source.spacing)) + " mm"
+        if said not in ("yes", "no"):
+            automatic = {
+                "yes": f"{size}, as in the file", "no": "Not known: the file holds no size",
+                "unknown": "1 mm in the file, perhaps not measured",
+            }[source.calibrated]  # fmt: skip
+        else:
+            automatic = "As in the file"
+        texts = [automatic, f"Calibrated: it is {size}", "Not calibrated: count pixels only"]
+        blocked = combo.blockSignals(True)
+        if [combo.itemText(i) for i in range(combo.count)] != texts:
+            combo.clear()
+            combo.addItems(texts)
+        combo.currentIndex = {"yes": _YES, "no": _NO}.get(said, _AUTOMATIC)
+        combo.blockSignals(blocked)
+
+    def _say_calibrated(self, index: int) -> None:
+        if self._source is not None:
+            word = _WORDS[index]
+            if word is None:
+                self._source.node.RemoveAttribute(marks.CALIBRATED)
+            else:
+                self._source.node.SetAttribute(marks.CALIBRATED, word)
+            self._on_change()
+
+    # -- modalities --
+
+    def _offer_modalities(self, state: PanelState) -> None:
+        names = state.card.modalities if state.card is not None else ()
+        if names == self._modalities:
+            return
+        self._modalities = names
+        self._drop_selectors()
+        several = len(names) > 1
+        self.ui.sourceLabel.text = f"{names[0]}:" if several else "Image:"
+        self.ui.sourceSelector.noneDisplay = "Not available" if several else "Choose an image or a cine"
+        self.ui.modalitiesHost.visible = several
+        for name in names[1:]:
+            selector = slicer.qMRMLNodeComboBox()
+            selector.nodeTypes = ["vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"]
+            selector.showChildNodeTypes = False
+            selector.addEnabled = selector.removeEnabled = False
+            selector.noneEnabled = True
+            selector.noneDisplay = "Not available"
+            selector.toolTip = f"The {name} image of the same patient, on the same grid; may be left out."
+            selector.setMRMLScene(slicer.mrmlScene)
+            label = qt.QLabel(f"{name}:")
+            label.textFormat = qt.Qt.PlainText
+            self.ui.modalitiesHost.layout().addRow(label, selector)
+            selector.setCurrentNode(self._node().GetNodeReference(_ROLE + name) if self._node() else None)
+            selector.connect("currentNodeChanged(vtkMRMLNode*)", self._modality_chosen)
+            self._selectors.append(selector)
+
+    def _modality_chosen(self, _node: Any) -> None:
+        for name, selector in zip(self._modalities[1:], self._selectors, strict=True):
+            node = selector.currentNode()
+            if self._node() is not None:
+                self._node().SetNodeReferenceID(_ROLE + name, node.GetID() if node is not None else None)
+        self._on_change()
+
+    def _drop_selectors(self) -> None:
+        for selector in self._selectors:
+            selector.disconnect("currentNodeChanged(vtkMRMLNode*)", self._modality_chosen)
+            selector.setMRMLScene(None)
+            self.ui.modalitiesHost.layout().removeRow(selector)
+        self._selectors = []
+
+    def _node(self) -> Any:
+        return self._parameters.parameterNode if self._parameters is not None else None
+
+    def _hide_results(self) -> None:
+        """Keep what SemiSeg itself made out of the lists of images."""
+        nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        hidden = [node.GetID() for node in nodes if node.GetAttribute(marks.CONTENT) is not None]
+        for selector in (self.ui.sourceSelector, *self._selectors):
+            model = selector.sortFilterProxyModel()
+            if list(model.hiddenNodeIDs) != hidden:
+                model.hiddenNodeIDs = hidden
+
+
+def shown_frame(source: Source) -> int | None:
+    """Return the number of the frame that is looked at; None where none is."""
+    return shown_slice(source.node) if source.kind == "stack" else current_frame(source)
+
+
+def is_offered(node: Any) -> bool:
+    """Return whether a node is one of those that can be chosen as an image."""
+    return node.GetClassName() in ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode") and (
+        node.GetAttribute(marks.CONTENT) is None
+    )
+
+
+def describe(source: Source | None) -> str:
+    """Say in one or two sentences what was chosen."""
+    if source is None:
+        return ""
+    size = " × ".join(str(n) for n in reversed(source.size))
+    if source.kind == "cine":
+        text = f"Cine of {source.frames} frames, {size} pixels."
+    elif source.kind == "stack":
+        text = f"Stack of {source.frames} single images, {size} pixels."
+    else:
+        text = f"Volume of {size} voxels." if len(source.size) == 3 else f"Single image of {size} pixels."
+    if source.rgb:
+        text += " In colour: it is turned into grey for the model."
+    return text
+
+
+def _key(source: Source | None) -> tuple[str, str, int] | None:
+    return None if source is None else (source.node.GetID(), source.kind, source.frames)

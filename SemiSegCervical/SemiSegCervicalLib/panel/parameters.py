@@ -1,0 +1,54 @@
+"""What the panel remembers in the scene: the choices, bound to the widgets of the .ui file by their names."""
+
+# Slicer reads the annotations of this class itself, so they stay what they are: no "from __future__" here.
+import logging
+from typing import Annotated, Any
+
+import slicer
+from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+
+from .request import AUTO, CPU, GPU
+
+ALL_FRAMES, SHOWN_FRAME, SOME_FRAMES = "All frames", "Only the frame that is shown", "Some frames"
+DEVICE_NAMES = {"Automatic": AUTO, "Graphics card": GPU, "Processor": CPU}
+
+
+@parameterNodeWrapper
+class Parameters:
+    """The choices of the panel.
+
+    Attributes:
+        source: the image; of a cine the volume that shows its current frame.
+        slices_as_frames: a volume's slices are single images.
+        frames: which frames of a cine.
+        first_frame, last_frame, every: of "Some frames"; counted from 1.
+        model: name of the model's file.
+        replace: segmentation that the result replaces; None for a new one.
+        uncertainty: also show where the model is unsure.
+        device: what computes.
+    """
+
+    source: slicer.vtkMRMLScalarVolumeNode
+    slices_as_frames: bool = False
+    frames: Annotated[str, Choice([ALL_FRAMES, SHOWN_FRAME, SOME_FRAMES])] = ALL_FRAMES
+    first_frame: int = 1
+    last_frame: int = 1
+    every: int = 1
+    model: str = ""
+    replace: slicer.vtkMRMLSegmentationNode
+    uncertainty: bool = True
+    device: Annotated[str, Choice(list(DEVICE_NAMES))] = "Automatic"
+
+
+def wrap(node: Any) -> Parameters:
+    """Return the choices that a module's node holds.
+
+    A node written by another version may hold what this one cannot read; the choices then begin anew, for otherwise
+    the module would not open with that scene.
+    """
+    try:
+        return Parameters(node)
+    except Exception:
+        logging.info("SemiSeg: the panel's choices in this scene are of another version and were reset")
+        node.UnsetAllParameters()
+        return Parameters(node)

@@ -1,0 +1,124 @@
+"""The sections Output and Apply: where the result goes, what computes it, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import SemiSegError
+from . import segmenting
+from .request import AUTO, CPU, GPU
+from .speed import in_words
+from .state import PanelState
+
+BANNER_STYLE = "background: #fff3cd; color: #533f03; border: 1px solid #e0c36a; border-radius: 3px; padding: 5px;"
+_STAGES = {
+    "": "Preparing",
+    "reading": "Reading the image",
+    "reading the image": "Reading the image",
+    "loading the model": "Loading the model",
+    "predicting": "Segmenting",
+    "writing": "Finishing",
+}
+
+
+class RunSection:
+    """Shows what Apply will do and how it goes."""
+
+    def __init__(self, ui: Any, on_apply: Callable[[], None], on_cancel: Callable[[], None]) -> None:
+        """Connect the button.
+
+        Args:
+            ui: the panel's widgets.
+            on_apply: called when a job is to begin.
+            on_cancel: called when it is to end.
+        """
+        self.ui, self._on_apply, self._on_cancel = ui, on_apply, on_cancel
+        self._busy = False
+        ui.applyButton.connect("clicked()", self._clicked)
+        ui.deviceBanner.styleSheet = BANNER_STYLE
+
+    def refresh(self, state: PanelState) -> None:
+        """Show the moment."""
+        ui, job = self.ui, state.job
+        self._busy = state.busy
+        for widget in (ui.replaceSelector, ui.uncertaintyCheckBox, ui.deviceComboBox):
+            widget.enabled = not state.busy
+        target = ui.replaceSelector.currentNode()
+        ui.replaceWarningLabel.visible = target is not None
+        ui.replaceWarningLabel.text = "Its segments will be replaced." if target is not None else ""
+        banner = device_banner(state, ui.deviceComboBox.currentText)
+        ui.deviceBanner.text, ui.deviceBanner.visible = banner, bool(banner)
+        cancelling = state.busy and job is not None and job.state == segmenting.CANCELLING
+        ui.applyButton.text = "Cancelling..." if cancelling else "Cancel" if state.busy else "Apply"
+        ui.applyButton.enabled = not cancelling and (state.busy or state.fault is None)
+        ui.applyButton.toolTip = (
+            "The computation is being ended; this takes two seconds at most." if cancelling
+            else "End the computation. Frames that are finished stay." if state.busy
+            else "Segment the image." if state.fault is None
+            else _sentence(state.fault)
+        )  # fmt: skip
+        ui.progressBar.visible = state.busy
+        ui.stageLabel.text = stage_text(job) if state.busy and job is not None else _idle_text(state)
+        ui.stageLabel.visible = bool(ui.stageLabel.text)
+        if state.busy and job is not None:
+            known = job.total > 0 and not cancelling
+            ui.progressBar.setRange(0, job.total if known else 0)
+            ui.progressBar.value = job.done if known else 0
+
+    def close(self) -> None:
+        """Disconnect the button."""
+        self.ui.applyButton.disconnect("clicked()", self._clicked)
+
+    def _clicked(self) -> None:
+        if self._busy:
+            self._on_cancel()
+        else:
+            self._on_apply()
+
+
+def device_banner(state: PanelState, chosen: str) -> str:
+    """Say what the user should know of the device before a job begins; empty for nothing."""
+    if state.welcome is None:
+        return ""
+    cards = [device for device in state.welcome.devices if device.name != CPU]
+    working = [device for device in cards if device.works]
+    if chosen == "Graphics card" and not working:
+        why = f": {cards[0].label} does not work ({cards[0].reason})" if cards else " in this computer"
+        return f"There is no graphics card that can be used{why}. Choose Automatic or Processor."
+    if chosen == "Automatic" and not working:
+        why = f" {cards[0].label} cannot be used: {cards[0].reason}." if cards else ""
+        return f"Computing on the processor, for there is no graphics card that can be used.{why} Volumes may take minutes."
+    return ""
+
+
+def stage_text(job: segmenting.Segmenting) -> str:
+    """Say what a job does now, how far it is and how long it will take."""
+    if job.state == segmenting.CANCELLING:
+        return "Cancelling..."
+    if job.state == segmenting.STARTING:
+        return "Starting the computation: the first time takes some seconds longer"
+    if job.state == segmenting.RECEIVING:
+        return "Showing the result"
+    text = _STAGES.get(job.stage, job.stage.capitalize())
+    if job.request.frames is not None and job.stage == "predicting" and job.total:
+        text += f": {job.done} of {job.total} frames"
+    elif job.total > 0:
+        text += f": {100 * job.done // job.total} %"
+    if job.seconds_left is not None:
+        text += f", about {in_words(job.seconds_left)} left"
+    return text
+
+
+def device_of(name: str) -> str:
+    """Return the device that a name in the list means."""
+    return {"Graphics card": GPU, "Processor": CPU}.get(name, AUTO)
+
+
+def _idle_text(state: PanelState) -> str:
+    """Say why Apply cannot be pressed, for a tool tip is seen only by who looks for it."""
+    return _sentence(state.fault) if state.fault is not None else ""
+
+
+def _sentence(error: SemiSegError) -> str:
+    return f"{error.cause}. {error.remedy}."

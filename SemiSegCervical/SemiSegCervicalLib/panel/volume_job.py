@@ -1,0 +1,90 @@
+"""A volume or a single picture: one message to the worker, one segmentation back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import slicer
+
+from ..scene.overlay import uncertainty_volume_in_pieces
+from ..scene.records import finish_record, forget_results_of, new_record, set_segments
+from ..scene.segmentation import segmentation_in_pieces
+from ..worker.arrays import read_array
+from ..worker.protocol import Predict, Prediction
+from .arrays_out import affine_rows, figures_for, sent_spacing, write_images
+from .cards import classes_of, fingerprint
+
+if TYPE_CHECKING:
+    from .segmenting import Segmenting
+
+
+class VolumeJob:
+    """The steps of `Segmenting` for one image; see there."""
+
+    def __init__(self, segmenting: Segmenting) -> None:
+        self._on = segmenting
+        self._nodes: list[Any] = []
+
+    def steps(self) -> Iterator[Any]:
+        """Do it.
+
+        Raises:
+            SemiSegError: it failed.
+            JobCancelled: it was cancelled.
+        """
+        on, request = self._on, self._on.request
+        model = yield from on.model()
+        on.set(stage="reading")
+        job = on.prepare()
+        files = []
+        for index, source in request.images.items():
+            path = job.folder / f"image-{index}.npy"
+            yield from on.checked(write_images(path, source))
+            files.append(str(path))
+        source = request.source
+        message = Predict(
+            model, tuple(files), request.modalities, source.rgb, sent_spacing(source), affine_rows(source)
+        )
+        on.submit(message, job)
+        on.tell(job)
+        print_of_model = yield from on.checked(fingerprint(Path(request.card.path)))
+        yield from on.until_end(job)
+        on.set(state="receiving", stage="", done=0, total=0, seconds_left=None)
+        yield
+        on.check()
+        yield from self._receive(job.result, print_of_model)
+
+    def tidy(self) -> None:
+        """Leave nothing half-made in the scene."""
+        for node in self._nodes:
+            slicer.mrmlScene.RemoveNode(node)
+
+    def _receive(self, answer: Prediction, print_of_model: str) -> Iterator[Any]:
+        on, request = self._on, self._on.request
+        source, classes = request.source, classes_of(request.card)
+        overlay = None
+        if request.uncertainty:
+            doubt = read_array(answer.uncertainty)
+            overlay = yield from on.checked(uncertainty_volume_in_pieces(source.node, doubt))
+            self._nodes.append(overlay)
+            yield
+            on.check()
+        labels = read_array(answer.labels)
+        segmentation = yield from on.checked(
+            segmentation_in_pieces(source.node, labels, classes, replace=request.replace)
+        )
+        # From here on nothing can be cancelled: what is replaced is gone.
+        if request.replace is not None:
+            forget_results_of(segmentation)
+        told = {"model": request.card.name, "pack": Path(request.card.path).name, "fingerprint": print_of_model}
+        record = new_record(slicer.mrmlScene, request.name, source.node, segmentation, overlay, classes, told)
+        figures, kind = figures_for(source, answer.segments)
+        set_segments(record, figures, kind)
+        run = {
+            "device": answer.device, "backend": answer.backend, "precision": answer.precision,
+            "seconds": answer.seconds, "notes": list(answer.notes),
+        }  # fmt: skip
+        finish_record(record, run)
+        on.set(record=record, notes=answer.notes, seconds=answer.seconds)

@@ -1,0 +1,355 @@
+"""The whole panel: puts the sections together, and passes on what one of them must know of another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+
+from ..errors import SemiSegError
+from ..packages import find_lacks
+from ..scene.records import Record, find_records
+from ..scene.source import Source, source_of
+from ..worker.protocol import Load, Model
+from . import segmenting, speed
+from .adding import Adding
+from .inputs import InputSection
+from .models import ModelSection
+from .parameters import DEVICE_NAMES, Parameters, wrap
+from .request import AUTO, CPU, GPU, Request, make_request
+from .run import BANNER_STYLE, RunSection
+from .segmenting import Segmenting
+from .state import PanelState
+
+_ERROR_STYLE = "QFrame#messageFrame { background: #f8d7da; border: 1px solid #d9848d; border-radius: 3px; } QLabel { color: #58151c; }"
+_NOTE_STYLE = "QFrame#messageFrame { background: #e7f1e7; border: 1px solid #9cc19c; border-radius: 3px; } QLabel { color: #1d3b1d; }"
+_WARM_MS = 500
+
+
+def choose_file(title: str, files: str) -> str:
+    """Ask for a file; an empty text means none."""
+    return str(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", files))
+
+
+class Panel:
+    """One panel; `close` it when the module is closed or reloaded."""
+
+    def __init__(self, layout: Any, logic: Any, resource: Callable[[str], str], choose_file: Any = choose_file) -> None:
+        """Build the panel.
+
+        Args:
+            layout: what it is put into.
+            logic: the module's logic: the worker, the jobs, the choices in the scene.
+            resource: returns the path of a resource file.
+            choose_file: asks for a file, with a title and a filter; for tests.
+        """
+        self.logic = logic
+        self.widget = slicer.util.loadUI(resource("UI/SemiSegCervical.ui"))
+        layout.addWidget(self.widget)
+        self.ui = ui = slicer.util.childWidgetVariables(self.widget)
+        self.widget.setMRMLScene(slicer.mrmlScene)
+        self._parameters: Parameters | None = None
+        self._binding: Any = None
+        self._observed: list[tuple[Any, int]] = []
+        self._job: Segmenting | None = None
+        self._adding: Adding | None = None
+        self._record: Record | None = None
+        self._lacks: tuple[str, ...] = ()
+        self._entered = self._refreshing = False
+        self._warmed: tuple[str, str] | None = None
+        self._warm_job: Any = None
+
+        self._later = qt.QTimer()  # one refresh for many events
+        self._later.setSingleShot(True)
+        self._later.setInterval(0)
+        self._later.connect("timeout()", self.refresh)
+        self._warming = qt.QTimer()
+        self._warming.setSingleShot(True)
+        self._warming.setInterval(_WARM_MS)
+        self._warming.connect("timeout()", self._warm)
+
+        self.inputs = InputSection(ui, self.changed)
+        self.models = ModelSection(ui, self.changed, self.add_model, choose_file)
+        self.run = RunSection(ui, self.apply, self.cancel)
+        self.sections = [self.inputs, self.models, self.run]
+        ui.closeMessageButton.connect("clicked()", self.hide_message)
+        self.hide_message()
+        logic.jobs.on_change = self.changed
+        scene = slicer.mrmlScene
+        for event, slot in (
+            (slicer.vtkMRMLScene.StartCloseEvent, self._scene_closes),
+            (slicer.vtkMRMLScene.EndCloseEvent, self._scene_changed),
+            (slicer.vtkMRMLScene.EndImportEvent, self._scene_changed),
+            (slicer.vtkMRMLScene.EndBatchProcessEvent, self._nodes_changed),
+            (slicer.vtkMRMLScene.NodeAddedEvent, self._nodes_changed),
+            (slicer.vtkMRMLScene.NodeRemovedEvent, self._nodes_changed),
+        ):
+            self._observed.append((scene, scene.AddObserver(event, slot)))
+        self._bind()
+
+    # -- life cycle --
+
+    def enter(self) -> None:
+        """The module was opened."""
+        self._entered = True
+        self._bind()
+        self.models.reload()
+        self.inputs.choose_shown()
+        self.refresh()
+
+    def exit(self) -> None:
+        """Another module was opened; what runs goes on."""
+        self._entered = False
+
+    def close(self) -> None:
+        """End everything and let go of the scene."""
+        if self._adding is not None:
+            self._adding.cancel()
+        if self._job is not None:
+            self._job.stop()
+        self.logic.jobs.on_change = None
+        self._later.stop()
+        self._warming.stop()
+        self._unbind()
+        for scene, tag in self._observed:
+            scene.RemoveObserver(tag)
+        self._observed.clear()
+        self.ui.closeMessageButton.disconnect("clicked()", self.hide_message)
+        for section in self.sections:
+            section.close()
+        self._later.disconnect("timeout()", self.refresh)
+        self._warming.disconnect("timeout()", self._warm)
+
+    # -- what is asked for --
+
+    def apply(self) -> None:
+        """Begin a job with the present choices."""
+        self.hide_message()
+        try:
+            request = self._request()
+        except SemiSegError as error:
+            self.show_error(error)
+            return
+        self._job = self.logic.jobs.start(
+            request, on_change=self.changed, on_frames=self._frames_added, on_end=self._job_ended
+        )
+        self._record = None
+        self.refresh()
+
+    def cancel(self) -> None:
+        """End the job."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def add_model(self, path: Path) -> None:
+        """Add a model from a file."""
+        if self._adding is None or not self._adding.active:
+            self.show_note(f"Checking {path.name} ...")
+            self._adding = Adding(self.logic.jobs.client, path, self._added)
+
+    def changed(self) -> None:
+        """Something may have changed: show it with the next turn of the event loop."""
+        if not self._later.isActive():
+            self._later.start()
+
+    # -- messages --
+
+    def show_error(self, error: SemiSegError) -> None:
+        """Show what went wrong and what helps."""
+        self._say(f"{error.cause}. {error.remedy}.", _ERROR_STYLE)
+
+    def show_note(self, text: str) -> None:
+        """Show something that is good to know."""
+        self._say(text, _NOTE_STYLE)
+
+    def hide_message(self) -> None:
+        """Close the message."""
+        self.ui.messageFrame.visible = False
+        self.ui.messageLabel.text = ""
+
+    def _say(self, text: str, style: str) -> None:
+        self.ui.messageLabel.textFormat = qt.Qt.PlainText
+        self.ui.messageLabel.text = text
+        self.ui.messageFrame.styleSheet = style
+        self.ui.messageFrame.visible = True
+
+    # -- showing --
+
+    def refresh(self) -> None:
+        """Show the present state everywhere."""
+        if self._refreshing or self._parameters is None:
+            return
+        self._refreshing = True
+        try:
+            state = self.state()
+            for section in self.sections:
+                section.refresh(state)
+            if self._entered and not state.busy and state.fault is None:
+                self._warming.start()
+        finally:
+            self._refreshing = False
+
+    def state(self) -> PanelState:
+        """Return what is known now."""
+        card = self.models.card
+        source, fault = self._source()
+        frames: int | None = None
+        try:
+            request = self._request()
+            frames = None if request.frames is None else len(request.frames)
+        except SemiSegError as error:
+            fault = fault or error
+        if self._lacks:
+            fault = SemiSegError(
+                "missing-package", "Packages that compute are not installed yet", "Install them at the top of this panel",
+                "panel",
+            )  # fmt: skip
+        elif card is None:
+            fault = SemiSegError(
+                "no-model", "No model is installed", "Add one from a file, or train one with SemiSegTrainer", "panel"
+            )
+        return PanelState(
+            self._lacks, source, frames, card, fault, self._job, self.logic.jobs.welcome, self._shown_record(source)
+        )
+
+    def _source(self) -> tuple[Source | None, SemiSegError | None]:
+        card = self.models.card
+        nodes = [node for node in self.inputs.nodes().values() if node is not None]
+        stack = bool(self._parameters and self._parameters.slices_as_frames) and (
+            card is None or card.spatial_dims == 2
+        )
+        try:
+            return source_of(nodes[0] if nodes else None, stack), None
+        except SemiSegError as error:
+            return None, error
+
+    def _request(self) -> Request:
+        card, chosen = self.models.card, self._parameters
+        if card is None or chosen is None:
+            raise SemiSegError("no-model", "No model is chosen", "Choose a model", "panel")
+        source, fault = self._source()
+        if fault is not None:
+            raise fault
+        device = DEVICE_NAMES[chosen.device]
+        welcome = self.logic.jobs.welcome
+        if device == GPU and welcome is not None and not any(d.works and d.name != CPU for d in welcome.devices):
+            raise SemiSegError(
+                "no-gpu", "There is no graphics card that can be used", "Choose Automatic or Processor", "device"
+            )
+        return make_request(
+            card, self.inputs.nodes(), device, self.inputs.frames(source), chosen.slices_as_frames, chosen.replace,
+            chosen.uncertainty,
+        )  # fmt: skip
+
+    def _shown_record(self, source: Source | None) -> Record | None:
+        """Return the result that runs, or the newest of the chosen image."""
+        if self._job is not None and self._job.record is not None and self._job.record.exists:
+            self._record = self._job.record
+        if self._record is not None and self._record.exists:
+            return self._record
+        found = [r for r in find_records(slicer.mrmlScene) if source is None or r.source is source.node]
+        return found[-1] if found else None
+
+    # -- told by the job --
+
+    def _frames_added(self) -> None:
+        for section in self.sections:
+            if hasattr(section, "frames_added"):
+                section.frames_added()
+
+    def _job_ended(self, job: Segmenting) -> None:
+        self._record = job.record
+        request = job.request
+        if job.state == segmenting.DONE:
+            count = None if request.frames is None else len(request.frames)
+            speed.remember(request.card, request.source, count, request.device, job.seconds)
+            if job.notes:
+                self.show_note(" ".join(f"{note}." for note in job.notes))
+        elif job.state == segmenting.CANCELLED and not job.abandoned and job.record is not None:
+            self.show_note(f"Cancelled: {job.kept} of {len(request.frames or ())} frames are finished and stay.")
+        elif job.error is not None:
+            self.show_error(job.error)
+        self._job = None
+        self.changed()
+
+    def _added(self, name: str, error: SemiSegError | None) -> None:
+        if error is not None:
+            self.show_error(error)
+            return
+        self.models.reload()
+        self.models.choose(name)
+        self.show_note(f'The model was added as "{name}".')
+        self.changed()
+
+    # -- the worker, ready before it is needed --
+
+    def _warm(self) -> None:
+        """Start the worker and load the model, so that Apply begins at once."""
+        card, chosen = self.models.card, self._parameters
+        if card is None or chosen is None or self._lacks or self._job is not None or card.failure is not None:
+            return
+        device = DEVICE_NAMES[chosen.device]
+        wanted = (card.path, device)
+        if wanted == self._warmed or device == GPU:
+            return
+        self._warmed = wanted
+        client = self.logic.jobs.client
+        if self._warm_job is not None:
+            client.cancel(self._warm_job)
+        self._warm_job = client.submit(Load(Model(card.path, device)), on_end=self._warm_ended)
+
+    def _warm_ended(self, job: Any) -> None:
+        if job is self._warm_job:
+            self._warm_job = None
+        self.logic.jobs.client.release(job)
+        self.changed()
+
+    # -- the scene --
+
+    def _bind(self) -> None:
+        """Take the choices of the present scene."""
+        node = self.logic.getParameterNode()
+        if self._parameters is not None and self._parameters.parameterNode is node:
+            return
+        self._unbind()
+        self._parameters = parameters = wrap(node)
+        for name in ("firstFrameSpinBox", "lastFrameSpinBox", "everySpinBox"):
+            getattr(self.ui, name).setRange(1, 1000000)
+        self._binding = parameters.connectGui(self.ui)
+        self._observed.append((node, node.AddObserver("ModifiedEvent", self._nodes_changed)))
+        for section in self.sections:
+            if hasattr(section, "set_parameters"):
+                section.set_parameters(parameters)
+
+    def _unbind(self) -> None:
+        parameters, self._parameters = self._parameters, None
+        if parameters is None:
+            return
+        parameters.disconnectGui(self._binding)
+        self.inputs.set_parameters(None)
+        self.models.set_parameters(None)
+        kept = []
+        for observed, tag in self._observed:
+            if observed is parameters.parameterNode:
+                observed.RemoveObserver(tag)
+            else:
+                kept.append((observed, tag))
+        self._observed = kept
+
+    def _scene_closes(self, *_: Any) -> None:
+        self._record = None
+        self._unbind()
+
+    def _scene_changed(self, *_: Any) -> None:
+        self._record = None
+        self._bind()
+        if self._entered:
+            self.inputs.choose_shown()
+        self.changed()
+
+    def _nodes_changed(self, *_: Any) -> None:
+        self.changed()

@@ -1,0 +1,168 @@
+"""What a person chose to segment: a volume, a cine, or a stack whose slices are frames."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import slicer
+
+from ..errors import SemiSegError
+from . import marks
+from .cine import browser_of, browser_of_proxy, frame_item, source_sequence
+from .geometry import Calibration, array_spacing, calibration, ijk_to_ras
+from .reading import grid, is_color
+
+_STAGE = "reading"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image of the scene as a job needs it; nothing is copied.
+
+    Attributes:
+        node: what holds the voxels: a volume, or for a cine its image sequence.
+        shown: the node in the views: the volume, or the one that shows the cine's current frame (None without).
+        kind: "volume", "cine", or "stack" for a volume whose slices are frames.
+        size: of one image in array order: ``(Z, Y, X)`` of a volume, ``(Y, X)`` of a frame.
+        frames: how many frames; 1 for a volume.
+        rgb: whether its voxels are colours.
+        spacing: voxel size in mm in the order of `size`, whether or not it can be believed.
+        calibrated: whether it can.
+    """
+
+    node: Any
+    shown: Any
+    kind: Literal["volume", "cine", "stack"]
+    size: tuple[int, ...]
+    frames: int
+    rgb: bool
+    spacing: tuple[float, ...]
+    calibrated: Calibration
+
+    @property
+    def first(self) -> Any:
+        """A volume node with the geometry of the image, of the first frame for a cine."""
+        return self.node.GetNthDataNode(0) if self.kind == "cine" else self.node
+
+    @property
+    def affine(self) -> np.ndarray:
+        """IJK-to-RAS matrix, float64 ``(4, 4)``; of the first frame for a cine."""
+        return ijk_to_ras(self.first)
+
+    def voxels(self, number: int = 0) -> np.ndarray:
+        """Return a view of the voxels: of the volume, or of one frame, ``size`` and a last axis for colour.
+
+        Raises:
+            SemiSegError: no such frame.
+        """
+        if self.kind == "cine":
+            return slicer.util.arrayFromVolume(frame_item(self.node, number))[0]
+        voxels = slicer.util.arrayFromVolume(self.node)
+        if self.kind == "stack":
+            return voxels[number]
+        return voxels[0] if len(self.size) == 2 else voxels
+
+
+def source_of(node: Any, slices_as_frames: bool = False) -> Source:
+    """Find out what a person means by a node: choosing the shown volume of a cine means the cine.
+
+    Args:
+        node: a volume, the shown volume of a cine, an image sequence or a sequence browser.
+        slices_as_frames: a volume of several slices is meant as a stack of frames.
+
+    Raises:
+        SemiSegError: nothing that can be segmented.
+    """
+    if node is None:
+        raise SemiSegError("no-input", "No image is chosen", "Choose a volume or a cine", _STAGE)
+    if node.IsA("vtkMRMLSequenceNode") or node.IsA("vtkMRMLSequenceBrowserNode") or browser_of_proxy(node) is not None:
+        sequence = source_sequence(node)
+        browser = browser_of(sequence)
+        first = sequence.GetNthDataNode(0)
+        return _describe(sequence, browser.GetProxyNode(sequence) if browser else None, "cine", first, sequence)
+    if not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise _unfit(node, "is no image")
+    if node.GetAttribute(marks.CONTENT) is not None:
+        raise _unfit(node, "is a result, not an image")
+    stack = slices_as_frames and grid(node)[0] > 1
+    return _describe(node, node, "stack" if stack else "volume", node, None)
+
+
+def current_frame(source: Source) -> int | None:
+    """Return the number of the frame that a cine's browser shows; None where there is none."""
+    browser = browser_of(source.node) if source.kind == "cine" else None
+    master = browser.GetMasterSequenceNode() if browser is not None else None
+    number = browser.GetSelectedItemNumber() if browser is not None else -1
+    if master is None or not 0 <= number < master.GetNumberOfDataNodes():
+        return None
+    found = source.node.GetItemNumberFromIndexValue(master.GetNthIndexValue(number), True)
+    return found if found >= 0 else None
+
+
+def check_frames(source: Source) -> Generator[None, None, None]:
+    """Look at every frame of a cine, one with each step: a damaged one would be found out in the middle of a job.
+
+    Raises:
+        SemiSegError: a frame without an image, or of another size or kind than the first.
+    """
+    if source.kind != "cine":
+        return
+    for number in range(source.frames):
+        item = source.node.GetNthDataNode(number)
+        same = item is not None and item.IsA("vtkMRMLScalarVolumeNode") and item.GetImageData() is not None
+        if not same or grid(item) != (1, *source.size) or is_color(item) != source.rgb:
+            raise SemiSegError(
+                "bad-frame",
+                f'Frame {number + 1} of "{source.node.GetName()}" is damaged or of another size than the first',
+                "Remove it in the module Sequences",
+                _STAGE,
+            )
+        yield
+
+
+def check_together(sources: Sequence[Source]) -> None:
+    """Make sure that the modalities of one case lie on one grid.
+
+    Raises:
+        SemiSegError: they do not.
+    """
+    first = sources[0]
+    for other in sources[1:]:
+        if (other.kind, other.size, other.frames) != (first.kind, first.size, first.frames) or not np.allclose(
+            other.affine, first.affine, atol=1e-3
+        ):
+            raise SemiSegError(
+                "different-grids",
+                f'"{other.node.GetName()}" and "{first.node.GetName()}" lie on different grids',
+                "Bring one onto the other's in the module Resample Scalar/Vector/DWI Volume",
+                _STAGE,
+            )
+        if other.rgb != first.rgb:
+            raise _unfit(other.node, f'is {"" if other.rgb else "not "}in colour, other than "{first.node.GetName()}"')
+
+
+def _describe(node: Any, shown: Any, kind: Any, volume: Any, sequence: Any) -> Source:
+    z, y, x = grid(volume)
+    components = volume.GetImageData().GetNumberOfScalarComponents()
+    if components not in (1, 3, 4):
+        raise _unfit(node, f"has {components} values in each voxel")
+    if kind == "cine" and z > 1:
+        raise _unfit(node, "is a sequence of volumes")
+    flat = kind != "volume" or z == 1
+    return Source(
+        node=node,
+        shown=shown,
+        kind=kind,
+        size=(y, x) if flat else (z, y, x),
+        frames={"cine": sequence.GetNumberOfDataNodes() if sequence else 1, "stack": z}.get(kind, 1),
+        rgb=components > 1,
+        spacing=array_spacing(volume)[1 if flat else 0 :],
+        calibrated=calibration(volume, sequence),
+    )
+
+
+def _unfit(node: Any, why: str) -> SemiSegError:
+    return SemiSegError("unfit-input", f'"{node.GetName()}" {why}', "Choose another volume or a cine", _STAGE)
