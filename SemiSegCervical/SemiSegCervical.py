@@ -144,5 +144,5 @@ class SemiSegCervicalTest(ScriptedLoadableModuleTest):
 
         for test in (selftest.panel_opens, selftest.image_is_segmented_or_lack_is_said):
             self.setUp()
-            test(self)
+            test()
         self.delayDisplay("Test passed")

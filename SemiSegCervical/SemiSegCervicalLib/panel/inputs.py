@@ -15,6 +15,7 @@ from .parameters import SHOWN_FRAME, SOME_FRAMES, Parameters
 from .state import PanelState
 from .views import background_volume, shown_slice
 
+TIMES = " \N{MULTIPLICATION SIGN} "
 _AUTOMATIC, _YES, _NO = range(3)
 _WORDS = {_AUTOMATIC: None, _YES: "yes", _NO: "no"}
 _ROLE = "SemiSeg.modality."
@@ -31,11 +32,11 @@ class InputSection:
             on_change: called when something has changed that the parameters do not tell.
         """
         self.ui, self._on_change = ui, on_change
-        self._parameters: Parameters | None = None
+        self._parameters: Any = None
         self._modalities: tuple[str, ...] = ()
         self._selectors: list[Any] = []
         self._source: Source | None = None
-        self._connections = ((ui.calibratedComboBox, "activated(int)", self._say_calibrated),)
+        self._connections: tuple[Any, ...] = ((ui.calibratedComboBox, "activated(int)", self._say_calibrated),)
         for widget, signal, slot in self._connections:
             widget.connect(signal, slot)
 
@@ -133,7 +134,7 @@ class InputSection:
         flat = len(source.size) == 2
         self.ui.calibratedLabel.text = "Pixel size:" if flat else "Voxel size:"
         said = source.node.GetAttribute(marks.CALIBRATED)
-        size = " × ".join(f"{value:.3g}" for value in reversed(source.spacing)) + " mm"
+        size = TIMES.join(f"{value:.3g}" for value in reversed(source.spacing)) + " mm"
         if said not in ("yes", "no"):
             automatic = {
                 "yes": f"{size}, as in the file", "no": "Not known: the file holds no size",
@@ -229,7 +230,7 @@ def describe(source: Source | None) -> str:
     """Say in one or two sentences what was chosen."""
     if source is None:
         return ""
-    size = " × ".join(str(n) for n in reversed(source.size))
+    size = TIMES.join(str(n) for n in reversed(source.size))
     if source.kind == "cine":
         text = f"Cine of {source.frames} frames, {size} pixels."
     elif source.kind == "stack":

@@ -90,6 +90,11 @@ class Jobs:
             client.on_change = None
             client.dispose()
 
+    def end_worker(self) -> None:
+        """End the process that computes, and what it does; the next job starts another."""
+        if self._client is not None:
+            self._client.close()
+
     def _changed(self) -> None:
         if self.on_change is not None:
             self.on_change()

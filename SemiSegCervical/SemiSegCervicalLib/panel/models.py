@@ -36,9 +36,9 @@ class ModelSection:
             choose_file: asks for a file, with a title and a filter; an empty text means none.
         """
         self.ui, self._on_change, self._on_add, self._choose_file = ui, on_change, on_add, choose_file
-        self._parameters: Parameters | None = None
+        self._parameters: Any = None
         self._cards: dict[str, ModelCard] = {}
-        self._connections = (
+        self._connections: tuple[Any, ...] = (
             (ui.modelComboBox, "activated(int)", self._chosen),
             (ui.addModelButton, "clicked()", self._add),
         )
@@ -81,10 +81,10 @@ class ModelSection:
         ui.modelComboBox.toolTip = (
             "" if self._cards else "No model is installed: add one from a file, or train one with SemiSegTrainer."
         )
-        ui.addModelButton.enabled = not state.lacks and not state.busy
+        ui.addModelButton.enabled = state.complete and not state.busy
         ui.addModelButton.toolTip = (
             "Packages are missing that check a model before it is added: see the top of this panel."
-            if state.lacks
+            if not state.complete
             else "Wait until the segmentation is finished."
             if state.busy
             else "Copies a model into your own folder, so that it stays when the file goes."

@@ -40,15 +40,15 @@ class Parameters:
     device: Annotated[str, Choice(list(DEVICE_NAMES))] = "Automatic"
 
 
-def wrap(node: Any) -> Parameters:
-    """Return the choices that a module's node holds.
+def wrap(node: Any) -> Any:
+    """Return the choices that a module's node holds, `Parameters`.
 
     A node written by another version may hold what this one cannot read; the choices then begin anew, for otherwise
     the module would not open with that scene.
     """
     try:
-        return Parameters(node)
+        return Parameters(node)  # type: ignore[call-arg]
     except Exception:
         logging.info("SemiSeg: the panel's choices in this scene are of another version and were reset")
         node.UnsetAllParameters()
-        return Parameters(node)
+        return Parameters(node)  # type: ignore[call-arg]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import SemiSegError
 from . import segmenting
-from .request import AUTO, CPU, GPU
+from .request import CPU
 from .speed import in_words
 from .state import PanelState
 
@@ -88,7 +88,7 @@ def device_banner(state: PanelState, chosen: str) -> str:
         return f"There is no graphics card that can be used{why}. Choose Automatic or Processor."
     if chosen == "Automatic" and not working:
         why = f" {cards[0].label} cannot be used: {cards[0].reason}." if cards else ""
-        return f"Computing on the processor, for there is no graphics card that can be used.{why} Volumes may take minutes."
+        return f"No graphics card can be used here: the processor computes, and volumes may take minutes.{why}"
     return ""
 
 
@@ -108,11 +108,6 @@ def stage_text(job: segmenting.Segmenting) -> str:
     if job.seconds_left is not None:
         text += f", about {in_words(job.seconds_left)} left"
     return text
-
-
-def device_of(name: str) -> str:
-    """Return the device that a name in the list means."""
-    return {"Graphics card": GPU, "Processor": CPU}.get(name, AUTO)
 
 
 def _idle_text(state: PanelState) -> str:

@@ -44,7 +44,7 @@ def in_words(seconds: float) -> str:
 
 
 def _amount(source: Source, frames: int | None) -> float:
-    """Frames take equal times whatever their size, for the model sees them at its own; a volume's time is its size's."""
+    """Frames take equal times whatever their size, for the model sees them at its own; volumes by their size."""
     return float(frames) if frames is not None else math.prod(source.size) / 1e6
 
 

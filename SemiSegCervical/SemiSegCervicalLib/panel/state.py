@@ -16,7 +16,7 @@ class PanelState:
     """One moment.
 
     Attributes:
-        lacks: packages that are missing, a line each; nothing can be computed while there are any.
+        complete: whether the packages are installed that compute.
         source: the chosen image; None with none, or one that cannot be segmented.
         frames: how many of its frames are wanted; None for a volume.
         card: the chosen model; None with none.
@@ -26,7 +26,7 @@ class PanelState:
         record: the result that is shown.
     """
 
-    lacks: tuple[str, ...] = ()
+    complete: bool = True
     source: Source | None = None
     frames: int | None = None
     card: ModelCard | None = None

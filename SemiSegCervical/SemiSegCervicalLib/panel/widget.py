@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,23 @@ import qt
 import slicer
 
 from ..errors import SemiSegError
-from ..packages import find_lacks
 from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
 from ..worker.protocol import Load, Model
 from . import segmenting, speed
 from .adding import Adding
 from .inputs import InputSection
+from .install import InstallSection
 from .models import ModelSection
-from .parameters import DEVICE_NAMES, Parameters, wrap
-from .request import AUTO, CPU, GPU, Request, make_request
-from .run import BANNER_STYLE, RunSection
+from .parameters import DEVICE_NAMES, wrap
+from .request import CPU, GPU, Request, make_request
+from .run import RunSection
 from .segmenting import Segmenting
 from .state import PanelState
 
-_ERROR_STYLE = "QFrame#messageFrame { background: #f8d7da; border: 1px solid #d9848d; border-radius: 3px; } QLabel { color: #58151c; }"
-_NOTE_STYLE = "QFrame#messageFrame { background: #e7f1e7; border: 1px solid #9cc19c; border-radius: 3px; } QLabel { color: #1d3b1d; }"
+_STYLE = "QFrame#messageFrame {{ background: {}; border: 1px solid {}; border-radius: 3px; }} QLabel {{ color: {}; }}"
+_ERROR_STYLE = _STYLE.format("#f8d7da", "#d9848d", "#58151c")
+_NOTE_STYLE = _STYLE.format("#e7f1e7", "#9cc19c", "#1d3b1d")
 _WARM_MS = 500
 
 
@@ -52,13 +52,12 @@ class Panel:
         layout.addWidget(self.widget)
         self.ui = ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
-        self._parameters: Parameters | None = None
+        self._parameters: Any = None
         self._binding: Any = None
         self._observed: list[tuple[Any, int]] = []
         self._job: Segmenting | None = None
         self._adding: Adding | None = None
         self._record: Record | None = None
-        self._lacks: tuple[str, ...] = ()
         self._entered = self._refreshing = False
         self._warmed: tuple[str, str] | None = None
         self._warm_job: Any = None
@@ -72,10 +71,15 @@ class Panel:
         self._warming.setInterval(_WARM_MS)
         self._warming.connect("timeout()", self._warm)
 
+        installing = slicer.util.loadUI(resource("UI/SemiSegCervicalInstall.ui"))
+        ui.installHost.layout().addWidget(installing)
+        self.install = InstallSection(
+            slicer.util.childWidgetVariables(installing), on_installed=self._installed, on_error=self._install_error
+        )
         self.inputs = InputSection(ui, self.changed)
         self.models = ModelSection(ui, self.changed, self.add_model, choose_file)
         self.run = RunSection(ui, self.apply, self.cancel)
-        self.sections = [self.inputs, self.models, self.run]
+        self.sections: list[Any] = [self.install, self.inputs, self.models, self.run]
         ui.closeMessageButton.connect("clicked()", self.hide_message)
         self.hide_message()
         logic.jobs.on_change = self.changed
@@ -96,6 +100,7 @@ class Panel:
     def enter(self) -> None:
         """The module was opened."""
         self._entered = True
+        self.install.look()
         self._bind()
         self.models.reload()
         self.inputs.choose_shown()
@@ -203,17 +208,22 @@ class Panel:
             frames = None if request.frames is None else len(request.frames)
         except SemiSegError as error:
             fault = fault or error
-        if self._lacks:
-            fault = SemiSegError(
-                "missing-package", "Packages that compute are not installed yet", "Install them at the top of this panel",
-                "panel",
-            )  # fmt: skip
+        if not self.install.complete:
+            remedy = "Install them at the top of this panel"
+            fault = SemiSegError("missing-package", "Packages that compute are not installed yet", remedy, "panel")
         elif card is None:
             fault = SemiSegError(
                 "no-model", "No model is installed", "Add one from a file, or train one with SemiSegTrainer", "panel"
             )
         return PanelState(
-            self._lacks, source, frames, card, fault, self._job, self.logic.jobs.welcome, self._shown_record(source)
+            self.install.complete,
+            source,
+            frames,
+            card,
+            fault,
+            self._job,
+            self.logic.jobs.welcome,
+            self._shown_record(source),
         )
 
     def _source(self) -> tuple[Source | None, SemiSegError | None]:
@@ -276,6 +286,18 @@ class Panel:
         self._job = None
         self.changed()
 
+    def _installed(self) -> None:
+        """New packages are found by a new process only."""
+        self.logic.jobs.end_worker()
+        self._warmed = None
+        self.changed()
+
+    def _install_error(self, error: SemiSegError | None) -> None:
+        if error is None:
+            self.hide_message()
+        else:
+            self.show_error(error)
+
     def _added(self, name: str, error: SemiSegError | None) -> None:
         if error is not None:
             self.show_error(error)
@@ -290,7 +312,13 @@ class Panel:
     def _warm(self) -> None:
         """Start the worker and load the model, so that Apply begins at once."""
         card, chosen = self.models.card, self._parameters
-        if card is None or chosen is None or self._lacks or self._job is not None or card.failure is not None:
+        if (
+            card is None
+            or chosen is None
+            or not self.install.complete
+            or self._job is not None
+            or card.failure is not None
+        ):
             return
         device = DEVICE_NAMES[chosen.device]
         wanted = (card.path, device)
