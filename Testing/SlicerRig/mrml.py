@@ -17,6 +17,7 @@ import types
 from typing import Any
 
 import slicer
+import vtk
 
 _started: dict[str, Any] = {}
 
@@ -43,10 +44,15 @@ def start() -> Any:
         "Sequences": slicer.vtkSlicerSequencesLogic(),
         "Segmentations": slicer.vtkSlicerSegmentationsModuleLogic(),
         "SubjectHierarchy": slicer.vtkSlicerSubjectHierarchyModuleLogic(),
+        "Markups": slicer.vtkSlicerMarkupsLogic(),
+        "Terminologies": slicer.vtkSlicerTerminologiesModuleLogic(),
     }
     for name, logic in logics.items():
         if logic is not colors:
+            quiet = name == "Terminologies"  # the wheel has no terminology files, which it would call an error
+            vtk.vtkObject.SetGlobalWarningDisplay(not quiet)
             logic.SetMRMLScene(scene)
+            vtk.vtkObject.GlobalWarningDisplayOn()
             logic.SetMRMLApplicationLogic(application)
         application.SetModuleLogic(name, logic)  # this is how one logic finds another
 
@@ -68,6 +74,12 @@ def clear() -> Any:
     scene.Clear(0)
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     return scene
+
+
+def application_logic() -> Any:
+    """Return the ``vtkSlicerApplicationLogic`` that joins the module logics."""
+    start()
+    return _started["application"]
 
 
 def process_events() -> None:

@@ -1,0 +1,183 @@
+"""The layout and its views: slice views on the real slice logics, plot views on the real plot nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+import vtk
+from PySide6 import QtCore, QtWidgets
+
+from . import mrml
+from .mrml_widgets import MRMLWidget, Observer
+from .objects import rig_class
+
+
+@rig_class("qMRMLSliceView")
+class SliceView(QtWidgets.QWidget):
+    """What draws one slice."""
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._node: Any = None
+
+    def mrmlSliceNode(self) -> Any:
+        return self._node
+
+    def setMRMLSliceNode(self, node: Any) -> None:
+        self._node = node
+
+    def scheduleRender(self) -> None:
+        self.update()
+
+    def forceRender(self) -> None:
+        self.repaint()
+
+
+@rig_class("qMRMLSliceControllerWidget")
+class SliceController(MRMLWidget):
+    """The bar above a slice view."""
+
+    def __init__(self, parent: QtWidgets.QWidget, logic: Any) -> None:
+        super().__init__(parent)
+        self._logic = logic
+
+    def sliceLogic(self) -> Any:
+        return self._logic
+
+    def mrmlSliceNode(self) -> Any:
+        return self._logic.GetSliceNode()
+
+    def mrmlSliceCompositeNode(self) -> Any:
+        return self._logic.GetSliceCompositeNode()
+
+    def fitSliceToBackground(self) -> None:
+        self._logic.FitSliceToBackground()
+
+    def setSliceVisible(self, visible: bool) -> None:
+        self._logic.GetSliceNode().SetSliceVisible(visible)
+
+    def setSliceOffsetValue(self, offset: float) -> None:
+        self._logic.SetSliceOffset(offset)
+
+
+@rig_class("qMRMLSliceWidget")
+class SliceWidget(MRMLWidget):
+    """A slice view with its controller."""
+
+    def __init__(self, parent: QtWidgets.QWidget, logic: Any) -> None:
+        super().__init__(parent)
+        self._logic = logic
+        self._controller = SliceController(self, logic)
+        self._view = SliceView(self)
+        self._view.setMRMLSliceNode(logic.GetSliceNode())
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.addWidget(self._controller)
+        layout.addWidget(self._view, 1)
+        self.setMRMLScene(slicer.mrmlScene)
+
+    def sliceLogic(self) -> Any:
+        return self._logic
+
+    def mrmlSliceNode(self) -> Any:
+        return self._logic.GetSliceNode()
+
+    def mrmlSliceCompositeNode(self) -> Any:
+        return self._logic.GetSliceCompositeNode()
+
+    def sliceController(self) -> Any:
+        return self._controller
+
+    def sliceView(self) -> Any:
+        return self._view
+
+    def fitSliceToBackground(self) -> None:
+        self._logic.FitSliceToBackground()
+
+    def setSliceOrientation(self, orientation: str) -> None:
+        self._logic.GetSliceNode().SetOrientation(orientation)
+
+    sliceViewName = QtCore.Property(str, lambda self: self._logic.GetSliceNode().GetLayoutName())
+    sliceOrientation = QtCore.Property(
+        str, lambda self: self._logic.GetSliceNode().GetOrientation(), setSliceOrientation
+    )
+
+
+@rig_class("qSlicerLayoutManager")
+class LayoutManager(QtCore.QObject):
+    """The views of the scene's layout node."""
+
+    layoutChanged = QtCore.Signal(int)
+
+    def __init__(self, parent: QtCore.QObject) -> None:
+        super().__init__(parent)
+        self._viewport = QtWidgets.QWidget()
+        scene, application = slicer.mrmlScene, mrml.application_logic()
+        self._logic = slicer.vtkMRMLLayoutLogic()
+        self._logic.SetMRMLScene(scene)
+        self._logics = vtk.vtkCollection()
+        application.SetSliceLogics(self._logics)
+        self._slices: dict[str, SliceWidget] = {}
+        for name in ("Red", "Green", "Yellow"):
+            logic = slicer.vtkMRMLSliceLogic()
+            logic.SetMRMLApplicationLogic(application)
+            logic.SetMRMLScene(scene)
+            logic.AddSliceNode(name)
+            self._logics.AddItem(logic)
+            self._slices[name] = SliceWidget(self._viewport, logic)
+        self._shown = self._arrangement()
+        self._observer = Observer(self)
+        self._observer.watch(self._logic.GetLayoutNode(), vtk.vtkCommand.ModifiedEvent, self._follow)
+
+    def _arrangement(self) -> int:
+        return int(self._logic.GetLayoutNode().GetViewArrangement())
+
+    def _follow(self, *_: Any) -> None:
+        if self._arrangement() != self._shown:
+            self._shown = self._arrangement()
+            self.layoutChanged.emit(self._shown)
+
+    def setLayout(self, arrangement: int) -> None:
+        self._logic.GetLayoutNode().SetViewArrangement(arrangement)
+
+    layout = QtCore.Property(int, _arrangement, setLayout)
+
+    def layoutLogic(self) -> Any:
+        return self._logic
+
+    def mrmlScene(self) -> Any:
+        return slicer.mrmlScene
+
+    def mrmlSliceLogics(self) -> Any:
+        return self._logics
+
+    def sliceViewNames(self) -> list[str]:
+        return list(self._slices)
+
+    def sliceWidget(self, name: str) -> Any:
+        return self._slices.get(name)
+
+    def resetSliceViews(self) -> None:
+        for widget in self._slices.values():
+            widget.fitSliceToBackground()
+
+    def resetThreeDViews(self) -> None:
+        return None
+
+    def threeDWidget(self, which: Any) -> Any:
+        return None
+
+    def tableWidget(self, which: int) -> Any:
+        return None
+
+    def viewport(self, name: str = "") -> Any:
+        return self._viewport
+
+    def _plot_nodes(self) -> list[Any]:
+        collection = slicer.mrmlScene.GetNodesByClass("vtkMRMLPlotViewNode")
+        collection.UnRegister(None)
+        return [collection.GetItemAsObject(i) for i in range(collection.GetNumberOfItems())]
+
+    threeDViewCount = QtCore.Property(int, lambda self: 0)
+    tableViewCount = QtCore.Property(int, lambda self: 0)
+    plotViewCount = QtCore.Property(int, lambda self: len(self._plot_nodes()))
