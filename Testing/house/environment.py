@@ -35,10 +35,10 @@ class Flavour:
 FULL = Flavour(
     suffix="",
     locks=("full.txt", "torch.txt"),
-    download="about 0.7 GB with a CPU build of PyTorch, about 3.6 GB where pip chooses the CUDA build",
-    disk_gb=2.9,
+    download="about 0.8 GB with a CPU build of PyTorch, about 3.7 GB where pip chooses the CUDA build",
+    disk_gb=3.2,
 )
-TORCH_FREE = Flavour(suffix="-torch-free", locks=("torch-free.txt",), download="about 0.4 GB", disk_gb=1.7)
+TORCH_FREE = Flavour(suffix="-torch-free", locks=("torch-free.txt",), download="about 0.5 GB", disk_gb=2.0)
 
 
 @dataclass(frozen=True)
