@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -121,13 +122,14 @@ def load_pack(path: Path) -> Pack:
     return Pack(manifest, branches, card)
 
 
-def save_pack(path: Path, pack: Pack, overwrite: bool = False) -> Path:
+def save_pack(path: Path, pack: Pack, overwrite: bool = False, half: bool = False) -> Path:
     """Write a pack as one zip file, whole or not at all.
 
     Args:
         path: file to write; the ending ``.semiseg`` is added if missing.
         pack: manifest and branches; their projectors are left out.
         overwrite: replace an existing pack.
+        half: store float32 weights as float16, in half the space; they are read as float32 again.
 
     Returns:
         The path written.
@@ -141,6 +143,8 @@ def save_pack(path: Path, pack: Pack, overwrite: bool = False) -> Path:
     files = {MANIFEST: pack.manifest.model_dump_json(indent=1).encode(), CARD: pack.card.encode()}
     for spec, branch in zip(pack.manifest.branches, pack.branches, strict=True):
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in branch.network.state_dict().items()}
+        if half:
+            state = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in state.items()}
         files[spec.file] = save_tensors(state)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:

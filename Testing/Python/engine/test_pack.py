@@ -230,3 +230,18 @@ def test_manifest_parts_must_agree():
 
 def test_manifest_can_be_read_alone(written):
     assert read_manifest(written) == load_pack(written).manifest
+
+
+def test_half_the_size_reads_as_float32_again(tmp_path, written):
+    pack = load_pack(written)
+    half = save_pack(tmp_path / "half", pack, half=True)
+    assert half.stat().st_size < 0.75 * written.stat().st_size
+    again = load_pack(half)
+    for before, after in zip(pack.branches, again.branches, strict=True):
+        for name, weight in after.network.state_dict().items():
+            wanted = before.network.state_dict()[name]
+            assert weight.dtype == wanted.dtype
+            assert torch.allclose(weight.float(), wanted.float(), atol=1e-4, rtol=1e-3)
+    predictions = [Predictor(p, "cpu", backend="torch").predict(image()) for p in (pack, again)]
+    assert np.abs(predictions[0].uncertainty - predictions[1].uncertainty).max() < 0.01
+    assert save_pack(tmp_path / "again", again, half=True).read_bytes() == half.read_bytes()
