@@ -33,9 +33,16 @@ def start() -> Any:
     scene = slicer.vtkMRMLScene()
     application = slicer.vtkSlicerApplicationLogic()
     application.SetMRMLScene(scene)
-    _started.update(scene=scene, application=application, io=_data_io(scene))
+    folder = tempfile.mkdtemp(prefix="semiseg-mrml-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    application.SetHomeDirectory(folder)  # where colour files would lie; there are none
+    application.SetShareDirectory("share")
+    _started.update(scene=scene, application=application, io=_data_io(scene, folder))
 
-    colors = application.GetColorLogic()
+    # The module's logic, which knows legends, in the place of the plain one.
+    colors = slicer.vtkSlicerColorLogic()
+    colors.SetMRMLApplicationLogic(application)
+    application.SetColorLogic(colors)
     colors.SetMRMLScene(scene)
     colors.AddDefaultColorNodes()
     logics = {
@@ -64,6 +71,34 @@ def start() -> Any:
     return scene
 
 
+def application() -> Any:
+    """Return the application logic, which joins the modules' logics."""
+    start()
+    return _started["application"]
+
+
+def slice_logic(name: str) -> Any:
+    """Return the logic of a slice view, with its slice and composite node; made when it is not there yet.
+
+    Like the application's it outlives a cleared scene.
+    """
+    joined = application()
+    if joined.GetSliceLogics() is None:
+        joined.SetSliceLogics(vtk.vtkCollection())  # legends look for their view's logic there
+    logics = joined.GetSliceLogics()
+    for i in range(logics.GetNumberOfItems()):
+        if logics.GetItemAsObject(i).GetSliceNode().GetLayoutName() == name:
+            return logics.GetItemAsObject(i)
+    scene = start()
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
+    logic = slicer.vtkMRMLSliceLogic()
+    logic.SetMRMLApplicationLogic(joined)
+    logic.SetMRMLScene(scene)
+    logic.AddSliceNode(name)
+    logics.AddItem(logic)
+    return logic
+
+
 def clear() -> Any:
     """Empty the scene as *File > Close scene* does; singletons and the default colours stay.
 
@@ -87,10 +122,8 @@ def process_events() -> None:
     slicer.modules.sequences.logic().UpdateAllProxyNodes()
 
 
-def _data_io(scene: Any) -> tuple[Any, Any]:
+def _data_io(scene: Any, folder: str) -> tuple[Any, Any]:
     """Give the scene a cache folder of its own: without one it refuses to read its own ``.mrb`` files."""
-    folder = tempfile.mkdtemp(prefix="semiseg-mrml-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     cache = slicer.vtkCacheManager()
     cache.SetRemoteCacheDirectory(folder)
     manager = slicer.vtkDataIOManager()

@@ -34,6 +34,12 @@ UNCERTAINTY_ROLE = "SemiSeg.uncertainty"
 FRAMES_ROLE = "SemiSeg.frames"
 """Node references of a result's table of figures to its other nodes."""
 
+FOREGROUND_ROLE = "SemiSeg.foreground"
+BACKGROUND_ROLE = "SemiSeg.background"
+"""Node references, followed by a view's name: what it showed before the uncertainty came."""
+LAYERS = "SemiSeg.Layers"
+"""Attribute of a result's table of figures while its uncertainty is shown (JSON): how views and segments looked."""
+
 CLASSES = "SemiSeg.Classes"
 RUN = "SemiSeg.Run"
 """Attributes of a result's table of figures (JSON): the class list; what made it, on what, and how it went."""

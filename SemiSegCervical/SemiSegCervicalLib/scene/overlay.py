@@ -15,8 +15,13 @@ from .reading import grid
 
 COLORS_NAME = "SemiSeg uncertainty"
 LEGEND_TITLE = "Uncertainty (%)"
-_OPAQUE_FROM = 50
-"""Percent of uncertainty from which the overlay is opaque; below it fades out to nothing at 0."""
+DEFAULT_THRESHOLD = 20
+"""Percent below which nothing is drawn: models are a little unsure almost everywhere, which hides where they are."""
+LOWEST_THRESHOLD = 1
+"""At 0 Slicer would paint what is certain too, for a threshold overrules the colours' own transparency."""
+_LEGEND_SIZE = (0.08, 0.3)
+_LEGEND_POSITION = (0.98, 0.5)
+"""Shares of the view: small and at its right edge, where it covers least."""
 
 
 def percent(uncertainty: np.ndarray) -> np.ndarray:
@@ -44,7 +49,8 @@ def uncertainty_colors(scene: Any) -> Any:
     """Return the scene's colour node for uncertainty, made when it is not there yet.
 
     101 colours for 0 to 100 %, from violet over red to yellow, lightness rising evenly (CIELAB), so that
-    equal steps of uncertainty look equal; the certain end is transparent.
+    equal steps of uncertainty look equal. Only the certain end is transparent: of a colour's alpha a slice
+    view knows no more than whether there is any.
     """
     nodes = scene.GetNodesByClass("vtkMRMLColorTableNode")
     nodes.UnRegister(None)
@@ -56,7 +62,7 @@ def uncertainty_colors(scene: Any) -> Any:
     node.SetTypeToUser()
     node.SetNumberOfColors(101)
     for value, (red, green, blue) in enumerate(_perceptual_ramp(101)):
-        node.SetColor(value, f"{value} %", red, green, blue, min(1.0, value / _OPAQUE_FROM))
+        node.SetColor(value, f"{value} %", red, green, blue, float(value > 0))
     node.GetLookupTable().SetRange(0, 100)
     return node
 
@@ -118,6 +124,7 @@ def new_uncertainty_display(scene: Any, name: str) -> Any:
     display.SetWindowLevelMinMax(0, 100)
     display.SetAndObserveColorNodeID(uncertainty_colors(scene).GetID())
     node.SetAndObserveDisplayNodeID(display.GetID())
+    set_threshold(node, DEFAULT_THRESHOLD)
     return node
 
 
@@ -130,16 +137,47 @@ def image_data(values: np.ndarray) -> Any:
 
 
 def add_legend(volume: Any) -> Any:
-    """Show the legend of an uncertainty volume.
+    """Show the legend of an uncertainty volume; one that is there already is left as the user arranged it.
 
     Returns:
-        The legend's display node; None where Slicer makes none (outside its application).
+        The legend's display node.
     """
-    legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(volume)
-    if legend is not None:
+    legend = legend_of(volume)
+    if legend is None:
+        legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(volume)
         legend.SetTitleText(LEGEND_TITLE)
         legend.SetLabelFormat("%.0f")
+        legend.SetSize(*_LEGEND_SIZE)
+        legend.SetPosition(*_LEGEND_POSITION)
+        legend.SetVisibility3D(False)
     return legend
+
+
+def legend_of(volume: Any) -> Any:
+    """Return the display node of a volume's legend, None where it has none."""
+    return slicer.modules.colors.logic().GetColorLegendDisplayNode(volume)
+
+
+def set_threshold(volume: Any, percent: float) -> None:
+    """Leave voxels below a threshold transparent.
+
+    Args:
+        volume: an uncertainty volume.
+        percent: at least `LOWEST_THRESHOLD`.
+    """
+    display = volume.GetDisplayNode()
+    percent = max(percent, LOWEST_THRESHOLD)
+    was_modifying = display.StartModify()
+    display.SetLowerThreshold(percent)
+    display.SetUpperThreshold(100)
+    display.SetApplyThreshold(True)
+    display.EndModify(was_modifying)
+
+
+def threshold_of(volume: Any) -> float:
+    """Return the percent below which an uncertainty volume is transparent."""
+    display = volume.GetDisplayNode()
+    return float(display.GetLowerThreshold()) if display is not None and display.GetApplyThreshold() else 0.0
 
 
 def _perceptual_ramp(count: int) -> np.ndarray:

@@ -1,0 +1,178 @@
+"""Uncertainty over the image in the slice views, and everything as it was once it is taken off again.
+
+While it is shown segments are outlines: their fill would be drawn over it. What was there before is kept in the
+result's own nodes, so that a reopened scene or a reloaded module can take it off as well. What the user changes in
+the meantime stays as the user wants it: only what is still ours is restored.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from . import marks
+from .overlay import add_legend, legend_of
+from .records import Record
+
+DEFAULT_OPACITY = 0.6
+_LINE_WIDTH = 2
+"""Outlines must stand out against the overlay's colours."""
+
+
+def composites(scene: Any) -> list[Any]:
+    """Return the nodes that say what each slice view of the scene shows."""
+    found = scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
+    found.UnRegister(None)
+    return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
+
+
+def views_of(record: Record) -> list[Any]:
+    """Return the composite nodes of the views in which a result's uncertainty is the foreground layer."""
+    volume = record.shown_uncertainty
+    if volume is None:
+        return []
+    return [c for c in composites(volume.GetScene()) if c.GetForegroundVolumeID() == volume.GetID()]
+
+
+def show_uncertainty(record: Record, opacity: float = DEFAULT_OPACITY) -> bool:
+    """Lay the uncertainty over the views that show its source; over all of them where none does.
+
+    Args:
+        record: the result.
+        opacity: of the layer, 0 to 1.
+
+    Returns:
+        Whether there was anything to show.
+    """
+    volume, source = record.shown_uncertainty, record.shown_source
+    if volume is None:
+        return False
+    scene = volume.GetScene()
+    every = composites(scene)
+    views = [c for c in every if source is not None and c.GetBackgroundVolumeID() == source.GetID()]
+    kept: dict[str, Any] = _kept(record)
+    for view in views or every:
+        was_modifying = view.StartModify()
+        if view.GetForegroundVolumeID() != volume.GetID():
+            kept["views"][view.GetLayoutName()] = _remembered(record, view)
+            view.SetForegroundVolumeID(volume.GetID())
+        if not views and source is not None:
+            view.SetBackgroundVolumeID(source.GetID())
+        view.SetCompositing(view.Alpha)
+        view.SetForegroundOpacity(opacity)
+        view.EndModify(was_modifying)
+    kept["segments"] = kept["segments"] or _outline(record.shown_segmentation)
+    record.table.SetAttribute(marks.LAYERS, json.dumps(kept))
+    # Last: a legend appears only where its volume is in the view already.
+    legend = add_legend(volume)
+    if legend is not None:
+        legend.SetVisibility(True)
+    return True
+
+
+def hide_uncertainty(record: Record) -> None:
+    """Take the uncertainty off again, and its legend; views and segments become what they were."""
+    kept = _kept(record)
+    for view in views_of(record):
+        was_modifying = view.StartModify()
+        _restore(record, view, kept["views"].get(view.GetLayoutName(), {}))
+        view.EndModify(was_modifying)
+    tidy(record)
+
+
+def tidy(record: Record) -> None:
+    """Where no view shows the uncertainty any more, take off its legend and fill the segments again.
+
+    So it must also be called when the user has put something else into the views.
+    """
+    if views_of(record):
+        return
+    volume = record.shown_uncertainty
+    legend = legend_of(volume) if volume is not None else None
+    if legend is not None:
+        legend.SetVisibility(False)
+    if not record.exists:
+        return
+    kept = _kept(record)
+    _fill(record.shown_segmentation, kept["segments"])
+    for name in kept["views"]:
+        for role in _roles(name):
+            record.table.SetNodeReferenceID(role, None)
+    record.table.RemoveAttribute(marks.LAYERS)
+
+
+def set_opacity(record: Record, opacity: float) -> None:
+    """Make the layer more or less transparent.
+
+    Args:
+        record: the result.
+        opacity: 0 to 1.
+    """
+    for view in views_of(record):
+        view.SetForegroundOpacity(opacity)
+
+
+def opacity_of(record: Record) -> float:
+    """Return how opaque the layer is now, the default while it is not shown."""
+    views = views_of(record)
+    return float(views[0].GetForegroundOpacity()) if views else DEFAULT_OPACITY
+
+
+def _roles(view_name: str) -> tuple[str, str]:
+    return f"{marks.FOREGROUND_ROLE}.{view_name}", f"{marks.BACKGROUND_ROLE}.{view_name}"
+
+
+def _kept(record: Record) -> dict[str, Any]:
+    """Return what was remembered: by view, and of the segments; empty where it is missing or damaged."""
+    try:
+        found = json.loads(record.table.GetAttribute(marks.LAYERS) or "{}")
+    except ValueError:
+        found = {}
+    if not isinstance(found, dict):
+        found = {}
+    kept = {part: found.get(part) for part in ("views", "segments")}
+    return {part: value if isinstance(value, dict) else {} for part, value in kept.items()}
+
+
+def _remembered(record: Record, view: Any) -> dict[str, Any]:
+    """Remember what a view shows; its volumes as references, which follow them when a scene is loaded."""
+    foreground, background = _roles(view.GetLayoutName())
+    record.table.SetNodeReferenceID(foreground, view.GetForegroundVolumeID())
+    record.table.SetNodeReferenceID(background, view.GetBackgroundVolumeID())
+    return {"opacity": view.GetForegroundOpacity(), "compositing": view.GetCompositing()}
+
+
+def _restore(record: Record, view: Any, before: dict[str, Any]) -> None:
+    foreground, background = (record.table.GetNodeReference(role) for role in _roles(view.GetLayoutName()))
+    source = record.shown_source
+    view.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
+    if source is not None and view.GetBackgroundVolumeID() == source.GetID() and before:
+        view.SetBackgroundVolumeID(background.GetID() if background is not None else None)
+    view.SetForegroundOpacity(before.get("opacity", view.GetForegroundOpacity()))
+    view.SetCompositing(before.get("compositing", view.GetCompositing()))
+
+
+def _outline(segmentation: Any) -> dict[str, Any]:
+    """Show segments as outlines only, and return what they were."""
+    display = segmentation.GetDisplayNode() if segmentation is not None else None
+    if display is None:
+        return {}
+    before = {"fill": bool(display.GetVisibility2DFill()), "width": display.GetSliceIntersectionThickness()}
+    was_modifying = display.StartModify()
+    display.SetVisibility2DFill(False)
+    display.SetVisibility2DOutline(True)
+    display.SetSliceIntersectionThickness(max(before["width"], _LINE_WIDTH))
+    display.EndModify(was_modifying)
+    return before
+
+
+def _fill(segmentation: Any, before: dict[str, Any]) -> None:
+    display = segmentation.GetDisplayNode() if segmentation is not None else None
+    if display is None or not before:
+        return
+    was_modifying = display.StartModify()
+    if not display.GetVisibility2DFill():
+        display.SetVisibility2DFill(bool(before.get("fill", True)))
+    if display.GetSliceIntersectionThickness() == _LINE_WIDTH:
+        display.SetSliceIntersectionThickness(int(before.get("width", 1)))
+    display.EndModify(was_modifying)
