@@ -1,6 +1,6 @@
 """What does learning from unlabelled images gain? Every method with the same networks, augmentation and budget.
 
-    python3 Testing/run.py bench learning --data DIR [--plan final|partial|choices|volumes|ablation|slices]
+    python3 Testing/run.py bench learning --data DIR [--plan final|partial|choices|volumes|ablation|slices|baselines]
         [--seeds 0 1 2] [--iterations N] [--size 96x160] [--spacing MM]
 
 DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`, `DIR/la/datalist.json`). Rows that are already in
@@ -45,6 +45,7 @@ BUDGETS: dict[str, tuple[int, tuple[int, ...], float | None]] = {
 }
 SHARES = {"half-one-lip": 0.5, "half-one-lip-as-background": 0.5, "half-left-out": 0.5, "slices-8": 0.125}
 B_TERMS = ("mistake", "cross", "rectified", "agreement", "prototype")
+BASELINES = ("supervised", "cross_supervision", "mean_teacher", "ua_mt", "cps", "bcp", "unimatch")
 
 # set, datalist, method (with the terms that it does without), changes of the datalist. `choices` never looks at the
 # test images: each fold learns from five of the 25 labelled training images and is measured on the other twenty.
@@ -59,6 +60,7 @@ PLANS = {
         ("la", "datalist.json", "supervised", "slices-8"),
         ("la", "datalist.json", "dual_uncertainty", "slices-8"),
     ],
+    "baselines": [("fugc", "datalist_5.json", method, "full") for method in BASELINES],
     "choices": [
         ("fugc", "datalist.json", method, f"fold-{k}")
         for k in range(5)

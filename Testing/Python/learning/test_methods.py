@@ -12,7 +12,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.learning.method import Method, get_method, method_names
 from SemiSegTrainerLib.learning.schedules import Constant
 from SemiSegTrainerLib.learning.step import Mixing, Step, TermValue, View, WeightedTerm
-from SemiSegTrainerLib.learning.targets import every_class
+from SemiSegTrainerLib.learning.targets import decided, every_class, membership
 from SemiSegTrainerLib.learning.terms.agreement import (
     CosineAgreement,
     CrossSupervision,
@@ -23,6 +23,11 @@ from SemiSegTrainerLib.learning.terms.contrast import ImageContrast, PrototypeCo
 from SemiSegTrainerLib.learning.terms.supervised import Mistakes, Supervised
 from SemiSegTrainerLib.learning.training import NonFiniteLossError
 from TrainingRig import cases, parts
+
+
+def term_of(name, term):
+    return next(t.term for t in get_method(name).terms if t.name == term)
+
 
 NOTHING = every_class(parts.CLASSES)
 TERMS = [(name, term.name) for name in method_names() for term in get_method(name).terms]
@@ -38,10 +43,6 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module", params=["2D", "3D"])
 def either(request, data):
     return data if request.param == "2D" else parts.volumes()
-
-
-def term_of(name, term):
-    return next(t.term for t in get_method(name).terms if t.name == term)
 
 
 def prepare(name, data, iteration=3):
@@ -179,6 +180,25 @@ def test_small_step_against_the_gradient_lowers_the_term(either, name, term):
                 if found[f"{k}.{n}"] is not None:
                     parameter -= 1e-3 * found[f"{k}.{n}"] / length
     assert chosen(run.look(3, 0.7)).loss.item() < before.item()
+
+
+@pytest.mark.parametrize(("name", "term"), [(n, t) for n, t in TERMS if hasattr(term_of(n, t), "source")])
+def test_pseudo_labels_are_detached_and_never_contradict_what_is_annotated(data, name, term):
+    possible = data.possible.clone()
+    possible[:, ::2, : possible.shape[-1] // 2] = NOTHING  # every case is annotated in part
+    possible[:, :, -4:] = NOTHING - 2  # here one class is ruled out
+    rows = tuple(range(len(possible)))
+    _, step = prepare(name, dataclasses.replace(data, possible=possible, annotated=rows, open=rows))
+    chosen = term_of(name, term)
+    seen = step.views[chosen.view]
+    for student in range(len(step.students)):
+        target = chosen.source(step, student, chosen.view)
+        assert not target.probabilities.requires_grad
+        assert not target.weight.requires_grad
+        taught = target.weight > 0
+        assert not (taught & decided(seen.possible)).any()
+        assert not (taught & ~seen.inside).any()
+        assert not (target.probabilities * ~membership(seen.possible, parts.CLASSES) * taught.unsqueeze(1)).any()
 
 
 def without_support(view, rows):
