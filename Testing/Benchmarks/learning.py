@@ -1,7 +1,7 @@
 """What does learning from unlabelled images gain? Every method with the same networks, augmentation and budget.
 
     python3 Testing/run.py bench learning --data DIR [--plan final|partial|choices|volumes|ablation|slices|baselines]
-        [--seeds 0 1 2] [--iterations N] [--size 96x160] [--spacing MM]
+        [--seeds 0 1 2] [--methods NAME ...] [--iterations N] [--size 96x160] [--spacing MM]
 
 DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`, `DIR/la/datalist.json`). Rows that are already in
 results/learning.json at the same budget are skipped, so an interrupted benchmark goes on. Test cases are predicted once
@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
     parser.add_argument("--plan", choices=PLANS, default="final")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", help="of the plan; by default all")
     parser.add_argument("--iterations", type=int, help="of a run; by default the set's own")
     parser.add_argument("--size", help="the networks' grid, rows x columns, or window; by default the set's own")
     parser.add_argument("--spacing", type=float, help="voxels of volumes in mm; by default the set's own")
@@ -97,6 +98,8 @@ def main() -> None:
         parser.error("say where the expanded data sets are: --data DIR, or SEMISEG_DATA")
     for seed in arguments.seeds:
         for name, datalist, method, labels in PLANS[arguments.plan]:
+            if arguments.methods and method not in arguments.methods:
+                continue
             iterations, size, spacing = BUDGETS[name]
             if arguments.size:
                 size = tuple(int(n) for n in arguments.size.split("x"))
