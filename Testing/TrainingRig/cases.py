@@ -57,6 +57,35 @@ def write_dataset(
     return write_datalist(folder, content)
 
 
+def write_modalities(
+    folder: Path,
+    missing: dict[str, int] | None = None,
+    names: tuple[str, ...] = ("flair", "t1post"),
+    **counts: int,
+) -> Path:
+    """Write a data set of two modalities, the second an inverted copy in noise of its own; return its datalist.
+
+    Args:
+        folder: where to.
+        missing: which modality a case lacks, by its id.
+        names: of the modalities.
+        counts: of `write_dataset`.
+    """
+    path = write_dataset(folder, **counts)
+    content = json.loads(path.read_text())
+    content["modality"] = {str(k): name for k, name in enumerate(names)}
+    for entries in (content[key] for key in ("training", "unlabeled", "validation", "test")):
+        for row, entry in enumerate(entries):
+            name = Path(entry["image"]).stem
+            picture = np.asarray(Image.open(folder / entry["image"])).astype(float)
+            second = 230 - 0.8 * picture + np.random.default_rng(row).normal(0, 12, picture.shape)
+            Image.fromarray(second.clip(0, 255).astype(np.uint8)).save(folder / f"{name}_second.png")
+            entry |= {"id": name, "image": [entry["image"], f"{name}_second.png"]}
+            if name in (missing or {}):
+                entry["image"][(missing or {})[name]] = None
+    return write_datalist(folder, content)
+
+
 def write_datalist(folder: Path, content: dict[str, Any]) -> Path:
     """Write a datalist into a folder and return its path."""
     path = folder / "datalist.json"

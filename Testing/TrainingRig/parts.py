@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +63,26 @@ def volumes(size: tuple[int, int, int] = (8, 12, 16), labelled: int = 3, unlabel
     return TrainingData(torch.stack(images), torch.stack(possible), rows[:labelled], rows[labelled:], "volumes")
 
 
+def two_modalities(data: TrainingData) -> TrainingData:
+    """Give every case a second modality: the first one inverted, in noise of its own."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.stack(list(data.images))
+    second = 0.3 * torch.randn(images.shape, generator=generator) - 0.7 * images
+    return dataclasses.replace(data, images=torch.cat([images, second], dim=1))
+
+
 def training(
     method: Method | str, data: TrainingData, folder: Path | None = None, seed: int = 0, **settings: Any
 ) -> Training:
-    """Prepare a run of the tiny branches on the CPU."""
+    """Prepare a run of the tiny branches on the CPU; a method with a branch for each modality gets two modalities."""
     recipe = get_method(method) if isinstance(method, str) else method
+    if recipe.by_modality and data.images[0].shape[0] == 1:
+        data = two_modalities(data)
     chosen = Settings(**{"iterations": 6, "seed": seed, "precision": "32-true", "log_every": 2, **settings})
     return Training(
-        branches(seed, dims=len(data.size), **recipe.projectors), recipe, data, CLASSES, chosen, folder, "cpu"
-    )
+        branches(seed, dims=len(data.size), **recipe.projectors), recipe, data, CLASSES, chosen, folder, "cpu",
+        ((0,), (1,)) if recipe.by_modality else (),
+    )  # fmt: skip
 
 
 def pack(count: int = 2, spec: InputSpec = SPEC, temperature: float = 1.0, **more: Any) -> Pack:

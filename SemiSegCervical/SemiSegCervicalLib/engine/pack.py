@@ -64,7 +64,6 @@ class Pack:
         kept = [k for k, spec in enumerate(specs) if set(spec.modalities) <= place.keys()]
         if not kept:
             raise ValueError(f"no branch reads {present} alone")
-        temperatures = tuple(self.manifest.calibration.temperatures[k] for k in kept)
         manifest = self.manifest.model_copy(
             update={
                 "input": self.manifest.input.model_copy(update={"modalities": tuple(names[i] for i in present)}),
@@ -72,7 +71,9 @@ class Pack:
                     specs[k].model_copy(update={"modalities": tuple(place[m] for m in specs[k].modalities)})
                     for k in kept
                 ),
-                "calibration": self.manifest.calibration.model_copy(update={"temperatures": temperatures}),
+                "calibration": self.manifest.calibration
+                if len(kept) == len(specs)
+                else self.manifest.calibration.of(kept),
             }
         )
         return Pack(manifest, [self.branches[k] for k in kept], self.card)

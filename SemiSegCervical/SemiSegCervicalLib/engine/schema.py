@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -77,16 +78,43 @@ class BranchSpec(Strict):
     modalities: Annotated[tuple[Annotated[int, Field(ge=0, le=7)], ...], Field(min_length=1, max_length=8)]
 
 
+Temperatures = Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, max_length=9)]
+Sharpness = Annotated[float, Field(ge=0.1, le=10)]
+
+
+class SubsetCalibration(Strict):
+    """What suits some of the branches where a case lacks what the others read; see `Calibration`.
+
+    Attributes:
+        branches: their indices, ascending.
+    """
+
+    branches: Annotated[tuple[Annotated[int, Field(ge=0, le=8)], ...], Field(min_length=1, max_length=8)]
+    temperatures: Temperatures
+    sharpness: Sharpness = 1.0
+
+
 class Calibration(Strict):
     """Softmax temperature of each branch and where it was fitted; ``fitted_on`` empty means not calibrated.
 
     Attributes:
         sharpness: exponent of the mean probabilities by which Dice is predicted; see `uncertainty.sharpen`.
+        subsets: the same for those branches that read what a case with missing modalities has.
     """
 
-    temperatures: Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, max_length=9)]
-    sharpness: Annotated[float, Field(ge=0.1, le=10)] = 1.0
+    temperatures: Temperatures
+    sharpness: Sharpness = 1.0
     fitted_on: Text = ""
+    subsets: Annotated[tuple[SubsetCalibration, ...], Field(max_length=254)] = ()
+
+    def of(self, branches: Sequence[int]) -> Calibration:
+        """Return the calibration of some of the branches, ascending: their own where there is one, else their part."""
+        own = next((s for s in self.subsets if s.branches == tuple(branches)), None)
+        return Calibration(
+            temperatures=own.temperatures if own else tuple(self.temperatures[k] for k in branches),
+            sharpness=own.sharpness if own else self.sharpness,
+            fitted_on=self.fitted_on,
+        )
 
 
 class PostProcess(Strict):
@@ -150,6 +178,11 @@ class PackManifest(Strict):
     def _parts_agree(self) -> PackManifest:
         if len(self.calibration.temperatures) != len(self.branches):
             raise ValueError("one temperature per branch")
+        for subset in self.calibration.subsets:
+            if len(subset.temperatures) != len(subset.branches):
+                raise ValueError("one temperature per branch of a subset")
+            if list(subset.branches) != sorted(set(subset.branches)) or subset.branches[-1] >= len(self.branches):
+                raise ValueError("a calibrated subset holds branches that the model does not have, or not in order")
         if len({b.file for b in self.branches}) != len(self.branches):
             raise ValueError("branches must have files of their own")
         if any(m >= len(self.input.modalities) for b in self.branches for m in b.modalities):

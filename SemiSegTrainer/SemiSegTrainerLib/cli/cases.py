@@ -123,6 +123,11 @@ def _require(present: Sequence[int], text: str, manifest: PackManifest) -> None:
     if any(set(branch.modalities) <= set(present) for branch in manifest.branches):
         return
     names = manifest.input.modalities
+    if not present:
+        raise SemiSegError(
+            "missing-modality", f"{text} has none of the model's modalities",
+            f"Give at least one of {_listing(names)}: {_example(names)}", "settings",
+        )  # fmt: skip
     missing = [name for index, name in enumerate(names) if index not in present]
     raise SemiSegError(
         "missing-modality", f"{text} lacks {_listing(missing)}, and every network of the model needs it",
@@ -133,15 +138,18 @@ def _require(present: Sequence[int], text: str, manifest: PackManifest) -> None:
 def _listed(entry: Entry, datalist: Datalist, manifest: PackManifest) -> Case:
     """Turn an entry into a case: by the names of its modalities where the model knows them all, else in their order."""
     names = manifest.input.modalities
-    if not set(datalist.modalities) <= set(names):
+    # A datalist may hold more than the model reads; without any name in common the order has to do.
+    if not set(datalist.modalities) & set(names):
         if len(datalist.modalities) != len(names):
             raise SemiSegError(
                 "wrong-modalities",
                 f"The datalist {datalist.path} has {_listing(datalist.modalities)}, the model reads {_listing(names)}",
                 "Call them alike in both", "reading",
             )  # fmt: skip
-        return Case(entry.stem, entry.images, tuple(range(len(names))), entry.spacing)
-    found = dict(zip((names.index(name) for name in datalist.modalities), entry.images, strict=True))
+        _require(entry.modalities, entry.id, manifest)
+        return Case(entry.stem, entry.images, entry.modalities, entry.spacing)
+    known = [(datalist.modalities[k], image) for k, image in zip(entry.modalities, entry.images, strict=True)]
+    found = {names.index(name): image for name, image in known if name in names}
     present = tuple(sorted(found))
     _require(present, entry.id, manifest)
     return Case(entry.stem, tuple(found[index] for index in present), present, entry.spacing)

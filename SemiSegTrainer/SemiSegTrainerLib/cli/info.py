@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from SemiSegCervicalLib.engine.pack import load_pack
 
+from SemiSegTrainerLib.learning.packing import reading
+
 
 def info(
     pack: Annotated[Path, typer.Argument(help="Model pack (.semiseg).")],
@@ -34,7 +36,8 @@ def info(
     rows = {
         "Input": f"{', '.join(manifest.input.modalities)}; {' x '.join(map(str, manifest.input.size))} voxels",
         "Branches": "\n".join(
-            f"{spec.architecture}, {sum(w.numel() for w in branch.network.parameters()) / 1e6:.2f} M parameters"
+            f"{spec.architecture}{reading(manifest, spec)}, "
+            f"{sum(w.numel() for w in branch.network.parameters()) / 1e6:.2f} M parameters"
             for spec, branch in zip(manifest.branches, loaded.branches, strict=True)
         ),
         "Uncertainty": f"calibrated on {calibration}" if calibration else "not calibrated",

@@ -173,8 +173,8 @@ def change_intensity(images: Tensor, draw: Draw, ranges: Intensity) -> Tensor:
         return torch.where(draw.happens(chance).view(column), changed, images)
 
     if ranges.gamma > 0:
-        low = images.amin(dim=tuple(range(1, images.ndim)), keepdim=True)
-        span = (images.amax(dim=tuple(range(1, images.ndim)), keepdim=True) - low).clamp_min(1e-6)
+        low = images.amin(dim=tuple(range(2, images.ndim)), keepdim=True)
+        span = (images.amax(dim=tuple(range(2, images.ndim)), keepdim=True) - low).clamp_min(1e-6)
         exponent = torch.exp(draw.uniform(-ranges.gamma, ranges.gamma)).view(column)
         curved = ((images - low) / span).clamp(1e-6, 1).pow(exponent)
         # Back to mean and spread of before, so that gamma changes the shape of the histogram alone.
@@ -187,7 +187,7 @@ def change_intensity(images: Tensor, draw: Draw, ranges: Intensity) -> Tensor:
         gain = functional.interpolate(
             field, size=images.shape[2:], mode="bilinear" if dims == 2 else "trilinear", align_corners=True
         )
-        low = images.amin(dim=tuple(range(1, images.ndim)), keepdim=True)
+        low = images.amin(dim=tuple(range(2, images.ndim)), keepdim=True)
         images = choose((images - low) * (1 + gain) + low)
     if ranges.blur > 0:
         images = choose(_blur(images, draw.uniform(0.1, ranges.blur)), ranges.chance * 0.5)

@@ -60,11 +60,13 @@ class HeldOut:
         image: float32 ``(M, *grid)``, on the network's grid.
         possible: int32 class sets ``(*grid)``; voxels that do not count hold the set of every class, padding 0.
         sampling: how many source voxels a voxel of the network's grid is across, per axis.
+        present: the modalities that the case has; None for all.
     """
 
     image: Tensor
     possible: Tensor
     sampling: tuple[float, ...]
+    present: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Voxels:
     """Logits of held-out voxels.
 
     Attributes:
-        logits: float64 ``(K, n, C)``, K branches.
+        logits: float64 ``(K, n, C)``, K branches; NaN where a case lacks what a branch reads.
         possible: int32 class sets ``(n,)``.
         near: bool ``(n,)``: in the band around the reference boundary.
         weight: float64 ``(n,)``: how many voxels of its case each stands for.
@@ -86,6 +88,15 @@ class Voxels:
     weight: Tensor
     case: Tensor
     cases: int
+
+    def of(self, branches: Sequence[int]) -> Voxels | None:
+        """Return what some of the branches say of the voxels that they all can read; None where there is none."""
+        logits = self.logits[list(branches)]
+        known = ~logits.isnan().any(dim=2).any(dim=0)
+        if not bool(known.any()):
+            return None
+        rest = (self.possible[known], self.near[known], self.weight[known], self.case[known], self.cases)
+        return Voxels(logits[:, known], *rest)
 
     def __add__(self, other: Voxels) -> Voxels:
         return Voxels(
@@ -149,7 +160,8 @@ def held_out_voxels(
             sets = case.possible.flatten()[chosen]
             logits = torch.empty(len(branches), len(chosen), classes, dtype=torch.float64)
             row = math.prod(case.possible.shape[1:])
-            for (first, last), part in _logits(branches, modalities, spec, case.image, device):
+            readers = _readers(branches, modalities, classes, case.present)
+            for (first, last), part in _logits(readers, spec, case.image, device):
                 inside = (chosen >= first * row) & (chosen < last * row)
                 picked = part.flatten(2)[:, :, chosen[inside] - first * row]
                 logits[:, inside] = picked.movedim(1, 2).double().cpu()
@@ -265,19 +277,36 @@ def _choose(case: HeldOut, classes: int, seed: int) -> tuple[Tensor, Tensor, Ten
     return tuple(torch.cat(parts)[order] for parts in (indices, close, weights))  # type: ignore[return-value]
 
 
+Reader = Callable[[Tensor], Tensor]
+
+
+def _readers(
+    branches: Sequence[Branch], modalities: Sequence[Sequence[int]], classes: int, present: Sequence[int] | None
+) -> list[Reader]:
+    """Return per branch what turns images into logits: the branch, or NaN where a case lacks what it reads."""
+
+    def silent(batch: Tensor) -> Tensor:
+        return batch.new_full((len(batch), classes, *batch.shape[2:]), torch.nan)
+
+    def reader(branch: Branch, read: Sequence[int]) -> Reader:
+        return lambda batch: branch(batch[:, list(read)]).logits.float()
+
+    return [
+        reader(branch, read) if present is None or set(read) <= set(present) else silent
+        for branch, read in zip(branches, modalities, strict=True)
+    ]
+
+
 def _logits(
-    branches: Sequence[Branch], modalities: Sequence[Sequence[int]], spec: InputSpec, image: Tensor,
-    device: torch.device,
-) -> Iterator[tuple[tuple[int, int], Tensor]]:  # fmt: skip
+    readers: Sequence[Reader], spec: InputSpec, image: Tensor, device: torch.device
+) -> Iterator[tuple[tuple[int, int], Tensor]]:
     """Yield rows of the grid and the branches' logits there, ``(K, C, rows, *rest)``, windows merged."""
 
     def fields(batch: Tensor) -> Tensor:
         batch = batch.to(device)
-        return torch.cat(
-            [b(batch[:, list(read)]).logits.float() for b, read in zip(branches, modalities, strict=True)], dim=1
-        )
+        return torch.cat([reader(batch) for reader in readers], dim=1)
 
-    count = len(branches)
+    count = len(readers)
     if spec.sampling == "fit":
         yield (0, image.shape[1]), fields(image[None])[0].unflatten(0, (count, -1))
         return

@@ -28,13 +28,16 @@ class TrainingData:
     """All cases of a run as tensors on the network's grid.
 
     Attributes:
-        images: float32 ``(M, *grid)`` per case, preprocessed; one tensor where all are of one size.
+        images: float32 ``(M, *grid)`` per case, preprocessed; one tensor where all are of one size. What stands for a
+            modality that a case lacks is no image: `present` tells, and no network looks at it.
         possible: int32 class sets ``(*grid)`` per case; 0 marks padding.
         annotated: indices of the cases with at least one informative voxel.
         open: indices of the cases with at least one undecided voxel.
         fingerprint: SHA-256 over images and targets: names the data without telling them.
         patch: the part of a case that networks see at once, where a case is not shown whole.
         places: where patches may lie, per case; see `patches`.
+        present: bool ``(cases, M)``: the case has the modality; None where every case has all.
+        groups: int64 ``(cases,)``: equal numbers are of one patient or sequence; None where each case is its own.
     """
 
     images: Cases
@@ -44,6 +47,8 @@ class TrainingData:
     fingerprint: str
     patch: tuple[int, ...] | None = None
     places: tuple[Places, ...] = ()
+    present: Tensor | None = None
+    groups: Tensor | None = None
 
     @property
     def device(self) -> torch.device:
@@ -61,7 +66,8 @@ class TrainingData:
         def moved(tensors: Cases) -> Cases:
             return tensors.to(device) if isinstance(tensors, Tensor) else tuple(t.to(device) for t in tensors)
 
-        return replace(self, images=moved(self.images), possible=moved(self.possible))
+        present, groups = (None if t is None else t.to(device) for t in (self.present, self.groups))
+        return replace(self, images=moved(self.images), possible=moved(self.possible), present=present, groups=groups)
 
 
 def load_training_data(datalist: Datalist, spec: InputSpec) -> TrainingData:
@@ -71,21 +77,43 @@ def load_training_data(datalist: Datalist, spec: InputSpec) -> TrainingData:
         SemiSegError: a file is at fault, or nothing is annotated.
     """
     classes = len(datalist.classes) + 1
-    pairs = [read_case(entry, spec, classes) for entry in (*datalist["training"], *datalist["unlabeled"])]
+    entries = (*datalist["training"], *datalist["unlabeled"])
+    pairs = [read_case(entry, spec, classes) for entry in entries]
     if not pairs:
         raise SemiSegError(
             "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
         )
-    return gather_cases(pairs, spec, classes)
+    known = list(dict.fromkeys(e.group for e in entries if e.group is not None))
+    groups = [known.index(e.group) if e.group is not None else len(known) + row for row, e in enumerate(entries)]
+    return gather_cases(
+        pairs, spec, classes, presence([e.modalities for e in entries], len(spec.modalities)),
+        torch.tensor(groups) if known else None,
+    )  # fmt: skip
 
 
-def gather_cases(pairs: Sequence[tuple[Tensor, Tensor]], spec: InputSpec, classes: int) -> TrainingData:
+def presence(modalities: Sequence[Sequence[int]], count: int) -> Tensor | None:
+    """Return which of `count` modalities each case has, bool ``(cases, count)``; None where every case has all."""
+    table = torch.zeros(len(modalities), count, dtype=torch.bool)
+    for row, mine in enumerate(modalities):
+        table[row, list(mine)] = True
+    return None if bool(table.all()) else table
+
+
+def gather_cases(
+    pairs: Sequence[tuple[Tensor, Tensor]],
+    spec: InputSpec,
+    classes: int,
+    present: Tensor | None = None,
+    groups: Tensor | None = None,
+) -> TrainingData:
     """Put cases together.
 
     Args:
         pairs: images and class sets on the network's grid, as of `read_case`.
         spec: the model's input.
         classes: background included.
+        present: which modalities each case has, and
+        groups: of which patient or sequence it is, as `TrainingData` holds them.
 
     Raises:
         SemiSegError: nothing is annotated.
@@ -101,6 +129,8 @@ def gather_cases(pairs: Sequence[tuple[Tensor, Tensor]], spec: InputSpec, classe
         positive = positive or bool((single & (sets > 1)).any())
     for part in (*(image for image, _ in pairs), *(sets for _, sets in pairs)):
         digest.update(part.numpy().data)
+    if present is not None:
+        digest.update(present.numpy().data)
     if not annotated:
         raise SemiSegError(
             "nothing-labelled", "No training case is labelled: nothing is annotated in any of them",
@@ -114,9 +144,9 @@ def gather_cases(pairs: Sequence[tuple[Tensor, Tensor]], spec: InputSpec, classe
     images, possible = zip(*pairs, strict=True)
     about = (tuple(annotated), tuple(undecided), digest.hexdigest()[:16])
     if spec.sampling == "fit":
-        return TrainingData(torch.stack(images), torch.stack(possible), *about)
+        return TrainingData(torch.stack(images), torch.stack(possible), *about, present=present, groups=groups)
     places = tuple(remember(sets, classes, row) for row, sets in enumerate(possible))
-    return TrainingData(images, possible, *about, spec.size, places)
+    return TrainingData(images, possible, *about, spec.size, places, present, groups)
 
 
 def read_case(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tensor]:
@@ -128,11 +158,18 @@ def read_case(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tens
         classes: number of classes, background included.
 
     Returns:
-        float32 ``(M, *grid)`` and int32 class sets ``(*grid)``; 0 marks padding.
+        float32 ``(M, *grid)``, 0 in place of the modalities that the case lacks, and int32 class sets ``(*grid)``; 0
+        marks padding.
 
     Raises:
         SemiSegError: a file is at fault.
     """
+    if entry.present is not None:
+        names = tuple(spec.modalities[k] for k in entry.present)
+        there, sets = read_case(replace(entry, present=None), spec.model_copy(update={"modalities": names}), classes)
+        whole = torch.zeros(len(spec.modalities), *there.shape[1:])
+        whole[list(entry.present)] = there
+        return whole, sets
     image = read_image(entry.images, entry.spacing)
     if entry.label is None:
         sets = np.full(image.spatial_shape, every_class(classes), dtype=np.int32)

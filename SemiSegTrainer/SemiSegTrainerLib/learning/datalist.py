@@ -29,11 +29,12 @@ class Entry:
 
     Attributes:
         id: name of the case, from its entry or its first file.
-        images: one file per modality.
+        images: one file per modality that the case has.
         label: label map, or None.
         spacing: what the entry says of the voxel size.
         completeness: what the zeros of the label map mean.
         group: patient or sequence; a group must not be split across training and evaluation.
+        present: which of the datalist's modalities the images are, ascending; None means all of them.
     """
 
     id: str
@@ -42,6 +43,12 @@ class Entry:
     spacing: Spacing
     completeness: Completeness
     group: str | None
+    present: tuple[int, ...] | None = None
+
+    @property
+    def modalities(self) -> tuple[int, ...]:
+        """Which of the datalist's modalities the images are."""
+        return tuple(range(len(self.images))) if self.present is None else self.present
 
     @property
     def stem(self) -> str:
@@ -94,10 +101,8 @@ def read_datalist(path: Path) -> Datalist:
         classes = _classes(raw)
         modality = raw.get("modality") or {"0": "image"}
         modalities = tuple(str(modality[k]) for k in sorted(modality, key=int))
-        lists = {name: tuple(_entry(e, path.parent, classes) for e in raw.get(name, ())) for name in LISTS}
-        for entry in (e for entries in lists.values() for e in entries):
-            if len(entry.images) != len(modalities):
-                raise ValueError(f"{entry.id} has {len(entry.images)} images for {len(modalities)} modalities")
+        count = len(modalities)
+        lists = {name: tuple(_entry(e, path.parent, classes, count) for e in raw.get(name, ())) for name in LISTS}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise SemiSegError(
@@ -130,8 +135,15 @@ def _classes(raw: dict[str, Any]) -> tuple[SegmentClass, ...]:
     return tuple(classes)
 
 
-def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...]) -> Entry:
-    images = raw["image"] if isinstance(raw["image"], list) else [raw["image"]]
+def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...], modalities: int) -> Entry:
+    listed = raw["image"] if isinstance(raw["image"], list) else [raw["image"]]
+    present = tuple(k for k, file in enumerate(listed) if file is not None)
+    images = [listed[k] for k in present]
+    name = str(raw.get("id") or (stem(Path(images[0])) if images else "an entry"))
+    if len(listed) != modalities:
+        raise ValueError(f"{name} has {len(listed)} images for {modalities} modalities")
+    if not images:
+        raise ValueError(f"{name} has no image in any modality")
     values = {c.name: c.value for c in classes}
 
     def finished(segments: Iterable[int | str]) -> tuple[int, ...]:
@@ -160,12 +172,13 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...])
         spacing = None if raw["spacing"] is None else tuple(map(float, raw["spacing"]))
     group = raw.get("sequence") if raw.get("group") is None else raw["group"]
     return Entry(
-        id=str(raw.get("id") or stem(Path(images[0]))),
+        id=name,
         images=tuple(folder / p for p in images),
         label=folder / raw["label"] if raw.get("label") else None,
         spacing=spacing,
         completeness=completeness,
         group=None if group is None else str(group),
+        present=None if len(present) == modalities else present,
     )
 
 

@@ -90,12 +90,20 @@ def evaluate_model(
     figures = []
     for done, entry in enumerate(usable):
         image = read_image(entry.images, entry.spacing)
-        labels = predictor.predict(image).labels
+        labels = _reading(predictor, entry).predict(image).labels
         classes = predictor.pack.manifest.classes
         figures.append(compare_labels(labels, entry, classes, image.spacing, distances, image.affine))
         if progress:
             progress(done + 1, len(usable))
     return figures
+
+
+def _reading(predictor: Predictor, entry: Entry) -> Predictor:
+    """Return what can predict a case that may lack some of the model's modalities."""
+    if entry.present is None:
+        return predictor
+    pack = predictor.pack.reading(entry.modalities)
+    return Predictor(pack, predictor.device.type, predictor.memory_gib, tta=predictor.tta)
 
 
 def summarise(figures: Sequence[CaseFigures]) -> dict[str, Any]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 from SemiSegCervicalLib.engine.branch import Branch
-from SemiSegCervicalLib.engine.schema import Calibration
+from SemiSegCervicalLib.engine.schema import Calibration, SubsetCalibration
 from SemiSegCervicalLib.errors import SemiSegError
 
 from .calibration import HeldOut, Voxels, fit_sharpness, fit_temperatures, held_out_voxels, sampling_of
 from .data import TrainingData, read_case
 from .folds import asked, learned, split
+from .modalities import Reads
 from .preparation import Prepared
 
 # Trains the branches of fold `number` on its data; None where the user stopped it.
@@ -32,10 +34,9 @@ def calibrate(
     Returns:
         The calibration and figures for the summary; None where the user stopped a fold.
     """
-    modalities = [range(len(run.spec.modalities))] * len(branches)
 
     def look(trained: Sequence[Branch], cases: Iterator[HeldOut]) -> Voxels | None:
-        return held_out_voxels(trained, modalities, run.spec, run.classes, cases, run.device, run.settings.seed)
+        return held_out_voxels(trained, run.reads, run.spec, run.classes, cases, run.device, run.settings.seed)
 
     voxels: Voxels | None = None
     about, reason = "", "as asked for"
@@ -65,19 +66,49 @@ def calibrate(
     if voxels is None:
         plain = (1.0,) * len(branches)
         return Calibration(temperatures=plain), {"temperatures": list(plain), "fitted_on": None, "reason": reason}
-    temperatures = fit_temperatures(voxels)
-    sharpness = fit_sharpness(voxels, temperatures)
-    about = f"annotations that were not trained on: {about}"
+    calibration = _fit_subsets(voxels, run.reads, len(run.spec.modalities))
+    calibration = calibration.model_copy(update={"fitted_on": f"annotations that were not trained on: {about}"})
     figures = {
-        "temperatures": [round(t, 4) for t in temperatures],
-        "sharpness": round(sharpness, 4),
-        "fitted_on": about,
+        "temperatures": [round(t, 4) for t in calibration.temperatures],
+        "sharpness": round(calibration.sharpness, 4),
+        "fitted_on": calibration.fitted_on,
         "cases": voxels.cases,
         "voxels": voxels.logits.shape[1],
     }
-    return Calibration(temperatures=temperatures, sharpness=sharpness, fitted_on=about), figures
+    if calibration.subsets:
+        figures["subsets"] = [s.model_dump() for s in calibration.subsets]
+    return calibration, figures
+
+
+def _fit_subsets(voxels: Voxels, reads: Reads, modalities: int) -> Calibration:
+    """Fit all branches together, and those that are left wherever a case lacks some of the modalities."""
+    every = tuple(range(len(reads)))
+    left = (
+        tuple(k for k in every if set(reads[k]) <= set(present))
+        for number in range(1, modalities)
+        for present in combinations(range(modalities), number)
+    )
+    found = {some: _fit(voxels, some) for some in (every, *left) if some}
+    # Where no held-out case has all modalities, each branch is as sure as it is alone.
+    alone = [found.get((k,)) for k in every]
+    whole = found.pop(every) or (tuple(a[0][0] if a else 1.0 for a in alone), 1.0)
+    subsets = tuple(
+        SubsetCalibration(branches=some, temperatures=fitted[0], sharpness=fitted[1])
+        for some, fitted in found.items()
+        if fitted is not None
+    )
+    return Calibration(temperatures=whole[0], sharpness=whole[1], subsets=subsets)
+
+
+def _fit(voxels: Voxels, branches: tuple[int, ...]) -> tuple[tuple[float, ...], float] | None:
+    """Return temperatures and sharpness of some branches; None where no held-out case has what they read."""
+    known = voxels.of(branches)
+    if known is None:
+        return None
+    temperatures = fit_temperatures(known)
+    return temperatures, fit_sharpness(known, temperatures)
 
 
 def _validation(run: Prepared) -> Iterator[HeldOut]:
     for entry in run.validation:
-        yield HeldOut(*read_case(entry, run.spec, run.classes), sampling_of(entry, run.spec))
+        yield HeldOut(*read_case(entry, run.spec, run.classes), sampling_of(entry, run.spec), entry.present)

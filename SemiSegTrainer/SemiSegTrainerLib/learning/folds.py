@@ -164,7 +164,8 @@ def learned(data: TrainingData, fold: Fold, spec: InputSpec, classes: int) -> Tr
         if i in fold.hidden:
             possible = possible.masked_fill(fold.hidden[i] & (possible != 0), every_class(classes))
         pairs.append((data.images[i], possible))
-    return gather_cases(pairs, spec, classes)
+    present, groups = (None if t is None else t[list(fold.learned)] for t in (data.present, data.groups))
+    return gather_cases(pairs, spec, classes, present, groups)
 
 
 def asked(data: TrainingData, fold: Fold, entries: Sequence[Entry], spec: InputSpec, classes: int) -> Iterator[HeldOut]:
@@ -173,4 +174,4 @@ def asked(data: TrainingData, fold: Fold, entries: Sequence[Entry], spec: InputS
         possible = data.possible[i]
         if i in fold.only:
             possible = possible.masked_fill(~fold.only[i] & (possible != 0), every_class(classes))
-        yield HeldOut(data.images[i], possible, sampling_of(entries[i], spec))
+        yield HeldOut(data.images[i], possible, sampling_of(entries[i], spec), entries[i].present)

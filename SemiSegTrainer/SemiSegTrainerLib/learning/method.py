@@ -10,6 +10,7 @@ from typing import Any
 
 from SemiSegCervicalLib.errors import SemiSegError
 
+from .averages import Best
 from .perturbation import FeaturePerturbation
 from .step import WeightedTerm
 
@@ -38,6 +39,8 @@ class Method:
         ranked_by: the term whose loss of each branch, smoothed over iterations, tells the winner from the losers.
         cut_mix: share of the steps in which the strong view is mixed by CutMix.
         perturbation: in which views the students' features are disturbed, and how; None for nowhere.
+        by_modality: one network for each modality of the data, instead of networks that read all of them.
+        best: the teachers are averages of the branches' best states; None for their moving averages.
     """
 
     name: str
@@ -55,6 +58,8 @@ class Method:
     ranked_by: str = "supervised"
     cut_mix: float = 0.0
     perturbation: FeaturePerturbation | None = None
+    by_modality: bool = False
+    best: Best | None = None
 
     @property
     def projectors(self) -> dict[str, Any]:

@@ -30,15 +30,14 @@ def build_pack(
         summary: of the run, for the provenance.
     """
     spec, classes = run.spec, run.datalist.classes
-    modalities = tuple(range(len(spec.modalities)))
     manifest = PackManifest(
         name=name,
         description=f"{', '.join(c.name for c in classes)} in {', '.join(spec.modalities)}",
         input=spec,
         classes=classes,
         branches=tuple(
-            BranchSpec(file=f"branch-{i}.safetensors", architecture=a, arguments=arguments, modalities=modalities)
-            for i, (a, arguments) in enumerate(run.parts, 1)
+            BranchSpec(file=f"branch-{i}.safetensors", architecture=a, arguments=arguments, modalities=reads)
+            for i, ((a, arguments), reads) in enumerate(zip(run.parts, run.reads, strict=True), 1)
         ),
         calibration=calibration,
         provenance=Provenance(**{k: summary[k] for k in _TOLD}, started_from=summary["started_from"] or ""),
@@ -53,6 +52,14 @@ def _windows(spec: InputSpec) -> str:
     return f"{voxel} a window, {spec.overlap:.0%} overlap"
 
 
+def reading(manifest: PackManifest, branch: BranchSpec) -> str:
+    """Say in brackets what a branch reads, where it is not all that the model may be given."""
+    names = manifest.input.modalities
+    if len(set(branch.modalities)) == len(names):
+        return ""
+    return f" ({', '.join(names[m] for m in branch.modalities)})"
+
+
 def write_card(manifest: PackManifest) -> str:
     """Return the text of a model card."""
     p = manifest.provenance
@@ -65,7 +72,7 @@ def write_card(manifest: PackManifest) -> str:
         f"- Segments: {', '.join(c.name for c in manifest.classes)}",
         f"- Input: {', '.join(manifest.input.modalities)}, {manifest.input.spatial_dims}D, "
         f"{' x '.join(map(str, manifest.input.size))} voxels{_windows(manifest.input)}",
-        f"- Branches: {', '.join(b.architecture for b in manifest.branches)}",
+        f"- Branches: {', '.join(b.architecture + reading(manifest, b) for b in manifest.branches)}",
         f"- Trained with: {p.method}, {p.labelled} labelled and {p.unlabelled} unlabelled cases, "
         f"{p.iterations} iterations, seed {p.seed}",
         f"- Data: named by fingerprint only: {p.data_fingerprint}",

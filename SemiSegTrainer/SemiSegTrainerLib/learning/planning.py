@@ -49,6 +49,37 @@ def dual_3d(size: Sequence[int]) -> Parts:
     return (("unet", {"channels": (32, 48, 96, 128)}), ("residual_unet", {"channels": (16, 32, 64, 128)}))
 
 
+def plan_reads(spec: InputSpec, by_modality: bool, branches: int) -> tuple[tuple[int, ...], ...]:
+    """Return the modalities that each branch looks at: one each, or all of them."""
+    every = tuple(range(len(spec.modalities)))
+    return tuple((k,) for k in every) if by_modality else (every,) * branches
+
+
+def plan_branches(
+    spec: InputSpec, by_modality: bool, chosen: Parts | None
+) -> tuple[list[tuple[str, dict[str, Any]]], tuple[tuple[int, ...], ...]]:
+    """Choose the networks of a new model and what each looks at.
+
+    Args:
+        spec: the model's input.
+        by_modality: one network for each modality, all of the same architecture, since their images differ; else two
+            different networks that look at all.
+        chosen: the user's own architectures; None chooses.
+
+    Raises:
+        SemiSegError: another number of architectures than of modalities.
+    """
+    pair = DUAL_2D if spec.spatial_dims == 2 else dual_3d(spec.size)
+    count = len(spec.modalities)
+    parts = list(chosen or ((pair[0],) * count if by_modality else pair))
+    if by_modality and len(parts) != count:
+        raise SemiSegError(
+            "bad-branches", f"{len(parts)} networks are asked for, and there are {count} modalities",
+            "Give one network for each modality, or none", "settings",
+        )  # fmt: skip
+    return parts, plan_reads(spec, by_modality, len(parts))
+
+
 def plan_input(
     datalist: Datalist, size: tuple[int, ...] | None, spacing: tuple[float, ...] | None, gpu: bool
 ) -> InputSpec:

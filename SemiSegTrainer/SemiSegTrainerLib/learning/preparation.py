@@ -18,7 +18,8 @@ from .data import TrainingData, load_training_data, read_case
 from .datalist import Datalist, Entry, read_datalist
 from .folds import FOLD_SHARE, choose_source, split
 from .method import Method, get_method
-from .planning import DUAL_2D, Parts, dual_3d, plan_input
+from .modalities import Reads
+from .planning import Parts, plan_branches, plan_input, plan_reads
 from .seeds import mix_seed
 from .training import Settings, Training
 
@@ -67,6 +68,7 @@ class Prepared:
         data: its training cases on the network's grid.
         spec: the model's input.
         parts: architecture and arguments of each branch.
+        reads: the modalities that each branch looks at.
         start: the pack to start from, or None.
         source: what calibration rests on; see `folds.choose_source`.
         settings: with the minutes that the training itself may take.
@@ -78,6 +80,7 @@ class Prepared:
     data: TrainingData
     spec: InputSpec
     parts: list[tuple[str, dict[str, Any]]]
+    reads: Reads
     start: Pack | None
     source: str
     settings: Settings
@@ -95,7 +98,7 @@ class Prepared:
 
     def branches(self) -> list[Branch]:
         """Build the networks as they are at the start of the run."""
-        fresh = _build(self.parts, self.spec, self.classes, self.method, self.settings.seed)
+        fresh = _build(self.parts, self.reads, self.spec, self.classes, self.method, self.settings.seed)
         if self.start:
             _adopt(fresh, self.start, self.datalist)
         return fresh
@@ -110,7 +113,9 @@ class Prepared:
         """
         settings = self.settings if iterations is None else replace(self.settings, iterations=iterations, minutes=None)
         cases = self.data if data is None else data
-        return Training(self.branches(), self.method, cases, self.classes, settings, folder, self.device.type)
+        return Training(
+            self.branches(), self.method, cases, self.classes, settings, folder, self.device.type, self.reads
+        )
 
 
 def prepare(datalist_path: Path, options: RunOptions) -> Prepared:
@@ -124,6 +129,7 @@ def prepare(datalist_path: Path, options: RunOptions) -> Prepared:
         method = method.seeing(options.unlabelled_view)
     method = method.without(options.without)
     datalist = read_datalist(datalist_path)
+    _check_modalities(method, datalist)
     source = choose_source(options.calibrate, datalist)
     device = resolve_device(options.device)
     start = load_pack(options.start) if options.start else None
@@ -131,9 +137,15 @@ def prepare(datalist_path: Path, options: RunOptions) -> Prepared:
         _check_start(start.manifest.input, datalist, options)
         spec = start.manifest.input
         parts = [(b.architecture, dict(b.arguments)) for b in start.manifest.branches]
+        reads = tuple(tuple(b.modalities) for b in start.manifest.branches)
     else:
         spec = plan_input(datalist, options.size, options.spacing, gpu=device.type != "cpu")
-        parts = list(options.branches or (DUAL_2D if spec.spatial_dims == 2 else dual_3d(spec.size)))
+        parts, reads = plan_branches(spec, method.by_modality, options.branches)
+    if method.by_modality and reads != plan_reads(spec, True, len(parts)):
+        raise SemiSegError(
+            "wrong-start", f"The method {method.name} trains a network for each modality, the starting model does not",
+            "Choose a starting model that was trained so, or train from scratch", "settings",
+        )  # fmt: skip
     data = load_training_data(datalist, spec)
     if method.uses_unlabelled and not data.open:
         raise SemiSegError(
@@ -145,10 +157,34 @@ def prepare(datalist_path: Path, options: RunOptions) -> Prepared:
     if settings.minutes is not None and source == "folds" and split(data, rows, settings.seed)[0]:
         # The wished time is that of everything: of the run and of two folds.
         settings = replace(settings, minutes=settings.minutes / (1 + 2 / FOLD_SHARE))
-    run = Prepared(method, datalist, data, spec, parts, start, source, settings, device)
+    run = Prepared(method, datalist, data, spec, parts, reads, start, source, settings, device)
     for entry in run.validation:  # a fault found after the training would be found too late
         read_case(entry, spec, run.classes)
     return run
+
+
+def _check_modalities(method: Method, datalist: Datalist) -> None:
+    """Refuse data whose modalities the method cannot use; which network reads which is known before any image is."""
+    names, trained = datalist.modalities, (*datalist["training"], *datalist["unlabeled"])
+    if method.by_modality and len(names) < 2:
+        raise SemiSegError(
+            "one-modality", f"The method {method.name} trains a network for each modality; {names[0]} is the only one",
+            "List the images of all modalities of a case, or use another --method", "reading",
+        )  # fmt: skip
+    incomplete = next((e for e in (*trained, *datalist["validation"]) if e.present is not None), None)
+    if not method.by_modality and incomplete is not None:
+        missing = ", ".join(name for k, name in enumerate(names) if k not in incomplete.modalities)
+        raise SemiSegError(
+            "missing-modality", f"{incomplete.id} lacks {missing}, and the networks of {method.name} read everything",
+            "Add the image, leave the case out, or use a method with a network for each modality (semi_cml)", "reading",
+        )  # fmt: skip
+    learned_from = trained if method.uses_unlabelled else [e for e in trained if e.label is not None]
+    absent = [name for k, name in enumerate(names) if not any(k in e.modalities for e in learned_from)]
+    if absent and learned_from:
+        raise SemiSegError(
+            "absent-modality", f"No case that is learned from has an image of {', '.join(absent)}",
+            "Add such cases, or leave the modality out of the datalist", "reading",
+        )  # fmt: skip
 
 
 def _check_start(spec: InputSpec, datalist: Datalist, options: RunOptions) -> None:
@@ -171,12 +207,12 @@ def _check_start(spec: InputSpec, datalist: Datalist, options: RunOptions) -> No
 
 
 def _build(
-    parts: Sequence[tuple[str, dict[str, Any]]], spec: InputSpec, classes: int, method: Method, seed: int
+    parts: Sequence[tuple[str, dict[str, Any]]], reads: Reads, spec: InputSpec, classes: int, method: Method, seed: int
 ) -> list[Branch]:
     torch.manual_seed(mix_seed(seed, "weights"))
     branches = [
-        Branch(name, arguments, len(spec.modalities), classes, spec.spatial_dims, **method.projectors)
-        for name, arguments in parts
+        Branch(name, arguments, len(mine), classes, spec.spatial_dims, **method.projectors)
+        for (name, arguments), mine in zip(parts, reads, strict=True)
     ]
     for branch in branches:
         if not branch.takes(spec.size):

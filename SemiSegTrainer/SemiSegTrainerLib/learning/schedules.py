@@ -44,6 +44,29 @@ class SigmoidRamp:
         return self.value * math.exp(-5.0 * (1.0 - t) ** 2)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A weight that exists only in one stage of the run, ``start <= progress < end``; outside its term is not computed.
+
+    Attributes:
+        weight: within the stage, a function of the progress of the whole run.
+        start: share of the run at which the stage begins.
+        end: share of the run at which it is over; above 1 it lasts to the end.
+    """
+
+    weight: Schedule
+    start: float = 0.0
+    end: float = 2.0
+
+    def covers(self, progress: float) -> bool:
+        """Say whether the run is in this stage."""
+        return self.start <= progress < self.end
+
+    def __call__(self, progress: float) -> float:
+        """Return the weight, 0 outside the stage."""
+        return self.weight(progress) if self.covers(progress) else 0.0
+
+
 def polynomial_decay(progress: float, power: float = 0.9) -> float:
     """Return the factor of the learning rate: ``(1 - progress)^power``."""
     return (1.0 - min(1.0, progress)) ** power

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -10,10 +10,12 @@ import torch
 from SemiSegCervicalLib.engine.branch import BranchOutput
 from torch import Tensor
 
-from .schedules import Schedule
+from .schedules import Schedule, Stage
 from .targets import decided
 
 Kept = TypeVar("Kept")
+# Indices, or all of them.
+Rows = Tensor | slice
 
 
 def _over(maps: Tensor, mask: Tensor) -> Tensor:
@@ -98,6 +100,10 @@ class Step:
         teachers: per branch, detached probabilities ``(N, C, *spatial)`` of its weight average by view.
         passes: per branch, the mean of its weight average's Monte Carlo passes by view.
         labelled_losses: per branch, the loss on what is annotated, smoothed over the iterations before this one.
+        reads: per branch, the modalities that it looks at; empty where every branch looks at all.
+        present: bool ``(cases, M)``: which modalities the cases have; None where all have all. What a branch says of a
+            row that it cannot read is NaN: a term that does not leave these rows out stops the run by its name.
+        groups: int64 ``(cases,)``: equal numbers are of one patient or sequence; None where each case is its own.
     """
 
     progress: float
@@ -107,12 +113,33 @@ class Step:
     teachers: list[dict[str, Tensor]] = field(default_factory=list)
     passes: list[dict[str, Tensor]] = field(default_factory=list)
     labelled_losses: tuple[float, ...] = ()
+    reads: tuple[tuple[int, ...], ...] = ()
+    present: Tensor | None = None
+    groups: Tensor | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def winner(self) -> int:
         """The branch with the lowest smoothed labelled loss; the first while nothing is known."""
         return min(range(len(self.labelled_losses)), key=self.labelled_losses.__getitem__, default=0)
+
+    def rows(self, view: str, *branches: int) -> Rows:
+        """Return the rows of a view of which every one of `branches` has all modalities that it reads."""
+        return self.once(("rows", view, branches), lambda: self._rows(view, branches))
+
+    def _rows(self, view: str, branches: tuple[int, ...]) -> Rows:
+        if self.present is None or not self.reads:
+            return slice(None)
+        seen = self.views[view]
+        modalities = sorted({m for k in branches for m in self.reads[k]})
+        there = readable(self.present, seen.cases, modalities)
+        if isinstance(seen.mixing, Mixing):
+            there = there & there[seen.mixing.partner]
+        elif seen.mixing is not None:
+            labelled, unlabelled = (self.views[v].cases for v in ("labelled", "weak"))
+            there = readable(self.present, labelled[seen.mixing.labelled], modalities)
+            there = there & readable(self.present, unlabelled[seen.mixing.unlabelled], modalities)
+        return slice(None) if bool(there.all()) else there.nonzero().flatten()
 
     def once(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
         """Return what `make` gives, computed by whoever asks first: terms share it, and one backward pass through it.
@@ -193,6 +220,21 @@ class WeightedTerm:
     name: str
     term: LossTerm
     weight: Schedule
+
+    def active(self, progress: float) -> bool:
+        """Say whether the term is part of the run's stage; outside of it nothing is computed for it."""
+        return not isinstance(self.weight, Stage) or self.weight.covers(progress)
+
+
+def readable(present: Tensor, cases: Tensor, modalities: Sequence[int]) -> Tensor:
+    """Say which rows have all of some modalities: bool ``(N,)``.
+
+    Args:
+        present: bool ``(cases, M)``: which modalities each case has.
+        cases: of each row, ``(N,)``.
+        modalities: indices.
+    """
+    return present[cases][:, list(modalities)].all(dim=1)
 
 
 def zero_of(*tensors: Tensor) -> Tensor:

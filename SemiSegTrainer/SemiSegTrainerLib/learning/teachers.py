@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -10,26 +10,30 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from .method import Method
+from .modalities import answer
+from .step import Step
 
 Answers = list[dict[str, Tensor]]
 
 
 @torch.no_grad()
-def ask(models: Sequence[nn.Module], views: Mapping[str, Tensor], method: Method, seed: int) -> tuple[Answers, Answers]:
+def ask(
+    models: Sequence[nn.Module], step: Step, views: Sequence[str], method: Method, seed: int
+) -> tuple[Answers, Answers]:
     """Let every weight average answer the views, once for the targets and as often again as the method wants.
 
     Args:
         models: the weight averages, in evaluation mode.
-        views: images ``(N, M, *spatial)`` by name.
+        step: with the views.
+        views: the names of those that they answer.
         method: says how noisy the images are and how many Monte Carlo passes there are.
         seed: of the noise.
 
     Returns:
         Per model, float32 probabilities ``(N, C, *spatial)`` by view: of the first pass, and the mean of the others
-        (empty without them).
+        (empty without them); NaN in rows without the modalities that a model reads.
     """
-    counts = [len(images) for images in views.values()]
-    batch = torch.cat(list(views.values()))
+    batch = torch.cat([step.views[v].images for v in views])
     generator = torch.Generator().manual_seed(seed)
 
     def shown() -> Tensor:
@@ -39,24 +43,23 @@ def ask(models: Sequence[nn.Module], views: Mapping[str, Tensor], method: Method
         limit = 2 * method.teacher_noise
         return batch + noise.clamp_(-limit, limit).to(batch)
 
-    def answer(model: nn.Module, images: Tensor) -> Tensor:
-        return model(images, project=False).logits.float().softmax(dim=1)
-
-    def by_view(p: Tensor) -> dict[str, Tensor]:
-        return dict(zip(views, p.split(counts), strict=True))
+    def opinion(branch: int, images: Tensor) -> dict[str, Tensor]:
+        said = answer(models[branch], step, branch, views, images, project=False)
+        return {view: output.logits.float().softmax(dim=1) for view, output in said.items()}
 
     images = shown()
-    first = [by_view(answer(model, images)) for model in models]
+    first = [opinion(k, images) for k in range(len(models))]
     if not method.monte_carlo:
         return first, []
-    totals = [torch.zeros((), device=batch.device) for _ in models]
+    means = [{view: torch.zeros_like(p) for view, p in said.items()} for said in first]
     # Pass by pass, not all in one batch: they take as much time and a fraction of the memory.
     for _ in range(method.monte_carlo):
         images = shown()
         for k, model in enumerate(models):
             with dropping(model):
-                totals[k] = totals[k] + answer(model, images)
-    return first, [by_view(total / method.monte_carlo) for total in totals]
+                for view, p in opinion(k, images).items():
+                    means[k][view] += p / method.monte_carlo
+    return first, means
 
 
 @contextmanager

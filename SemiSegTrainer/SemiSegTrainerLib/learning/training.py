@@ -15,16 +15,17 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricOptimizer
-from SemiSegCervicalLib.engine.branch import Branch, BranchOutput
+from SemiSegCervicalLib.engine.branch import Branch, Perturbation
 from SemiSegCervicalLib.engine.device import resolve_device
 from SemiSegCervicalLib.errors import SemiSegError
 from torch import Tensor
 
-from .averages import SmoothedLosses, WeightAverage
+from .averages import BestAverage, SmoothedLosses, WeightAverage
 from .checkpoint import load_checkpoint, save_checkpoint
 from .data import TrainingData
 from .history import History
 from .method import Method
+from .modalities import Reads, answer
 from .schedules import polynomial_decay
 from .seeds import mix_seed
 from .step import Step
@@ -135,6 +136,7 @@ class Training:
         settings: Settings,
         folder: Path | None = None,
         device: str = "auto",
+        reads: Reads = (),
     ) -> None:
         """Prepare a run.
 
@@ -146,8 +148,9 @@ class Training:
             settings: budget, seed, optimiser, augmentation.
             folder: where checkpoints go; None keeps none.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+            reads: the modalities that each branch looks at; empty where every branch looks at all.
         """
-        self.method, self.classes, self.settings = method, classes, settings
+        self.method, self.classes, self.settings, self.reads = method, classes, settings, reads
         self.checkpoint = folder / CHECKPOINT if folder else None
         self.device = resolve_device(device)
         self.precision = choose_precision(settings.precision, self.device)
@@ -158,6 +161,11 @@ class Training:
         self.averages = [WeightAverage(b, settings.ema_decay) for b in branches]
         for average in self.averages:
             average.model.to(self.device)
+        self.teachers: list[WeightAverage] | list[BestAverage] = self.averages
+        if method.best is not None:
+            self.teachers = [BestAverage(b, method.best) for b in branches]
+            for teacher in self.teachers:
+                teacher.model.to(self.device)
         self.branches = list(branches)
         self.modules = [self.fabric.setup_module(b) for b in branches]
         parameters = [p for b in self.branches for p in b.parameters()]
@@ -188,6 +196,9 @@ class Training:
         total: Tensor | None = None
         labelled: list[float] | None = None
         for weighted in self.method.terms:
+            if not weighted.active(progress):
+                values[weighted.name] = values[f"{weighted.name}_support"] = 0.0
+                continue
             value = weighted.term(state)
             number = float(value.loss.detach())
             if not np.isfinite(number):
@@ -212,27 +223,33 @@ class Training:
             average.update(branch, iteration)
         if labelled is not None:
             self.losses.update(labelled)
+        if self.teachers is not self.averages:
+            for teacher, branch, loss in zip(self.teachers, self.branches, self.losses.values, strict=True):
+                teacher.consider(branch, progress, loss)
         return values
 
     def look(self, iteration: int, progress: float) -> Step:
         """Build the views and let students and teachers answer them, each branch in one forward pass."""
         views = self.plan.build(self.data, self.classes, self.method, iteration, self.settings.seed)
-        state = Step(progress, self.classes, views, labelled_losses=self.losses.values)
+        state = Step(
+            progress, self.classes, views, labelled_losses=self.losses.values,
+            reads=self.reads, present=self.data.present, groups=self.data.groups,
+        )  # fmt: skip
         seen = [v for v in self.method.student_views if v in views]
-        counts = [len(views[v].images) for v in seen]
-        batch = torch.cat([views[v].images for v in seen])
         disturbed = self.method.perturbation
         for k, module in enumerate(self.modules):
-            perturb = disturbed.at(seen, counts, k, iteration, self.settings.seed) if disturbed else None
-            output: BranchOutput = module(batch, perturb=perturb)
-            state.students.append(dict(zip(seen, output.split(counts), strict=True)))
+
+            def perturb(counts: Sequence[int], branch: int = k) -> Perturbation | None:
+                return disturbed.at(seen, counts, branch, iteration, self.settings.seed) if disturbed else None
+
+            state.students.append(answer(module, state, k, seen, perturb=perturb))
         taught = [v for v in self.method.teacher_views if v in views]
-        if taught:
-            models = [average.model for average in self.averages]
-            images = {v: views[v].images for v in taught}
+        needed = (t.term.reads for t in self.method.terms if t.active(progress))
+        if taught and {"teachers", "passes"} & frozenset[str]().union(*needed):
+            models = [teacher.model for teacher in self.teachers]
             seed = mix_seed(self.settings.seed, iteration, "teachers")
             with self.fabric.autocast():
-                state.teachers, state.passes = ask(models, images, self.method, seed)
+                state.teachers, state.passes = ask(models, state, taught, self.method, seed)
         return state
 
     # -- the run --
@@ -308,7 +325,7 @@ class Training:
             "method": f"{self.method.name}: {self.method.terms}, {self.method.perturbation}",
             "fingerprint": self.data.fingerprint,
             "settings": repr(settings),
-            "branches": [repr(b) for b in self.branches],
+            "branches": [repr(b) for b in self.branches] + [str(r) for r in self.reads],
         }
 
     def state(self) -> dict[str, Any]:
@@ -321,6 +338,7 @@ class Training:
             "branches": [b.state_dict() for b in self.branches],
             "averages": [a.model.state_dict() for a in self.averages],
             "optimiser": self.optimiser.state_dict(),
+            "teachers": [t.state() for t in self.teachers if isinstance(t, BestAverage)],
             "losses": self.losses.state(),
             "history": self.history.state(),
             "threads": torch.get_num_threads(),
@@ -353,5 +371,8 @@ class Training:
         for average, weights in zip(self.averages, state["averages"], strict=True):
             average.model.load_state_dict(weights)
         self.optimiser.load_state_dict(state["optimiser"])
+        for teacher, kept in zip(self.teachers, state["teachers"], strict=False):
+            assert isinstance(teacher, BestAverage)
+            teacher.load(kept)
         self.losses.load(state["losses"])
         self.history = History.from_state(state["history"])

@@ -11,6 +11,7 @@ from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegTrainerLib.learning.method import get_method
 from SemiSegTrainerLib.learning.reliability import Certain
 from SemiSegTrainerLib.learning.sources import Own, Peer
+from SemiSegTrainerLib.learning.step import Step, View
 from SemiSegTrainerLib.learning.targets import decided, every_class, membership
 from SemiSegTrainerLib.learning.teachers import ask
 from SemiSegTrainerLib.learning.terms.agreement import CrossSupervision, SquaredConsistency
@@ -147,18 +148,20 @@ def test_passes_have_noise_and_dropout_of_their_own(dims):
     arguments = {"channels": (4, 8, 16), "dropout": 0.4}
     models = [Branch(name, arguments, 1, 3, dims).eval() for name in ("unet", "residual_unet")]
     views = {"weak": torch.randn(3, 1, *(8,) * dims), "strong": torch.randn(2, 1, *(8,) * dims)}
+    nothing = torch.zeros(0)
+    step = Step(0.5, 3, {name: View(images, nothing, nothing, nothing) for name, images in views.items()})
     seen = []
     for model in models:
         model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
     quiet = dataclasses.replace(get_method("ua_mt"), monte_carlo=0, teacher_noise=0.0)
-    first, passes = ask(models, views, quiet, seed=7)
+    first, passes = ask(models, step, list(views), quiet, seed=7)
     assert passes == []
     with torch.no_grad():
         for model, answers in zip(models, first, strict=True):
             for name, images in views.items():
                 assert torch.allclose(answers[name], model(images).logits.softmax(dim=1), atol=1e-5)
     seen.clear()
-    noisy, passes = ask(models, views, get_method("ua_mt"), seed=7)
+    noisy, passes = ask(models, step, list(views), get_method("ua_mt"), seed=7)
     batch = torch.cat(list(views.values()))
     noises = [images - batch for images in seen]
     assert len(noises) == 2 * 9
@@ -173,9 +176,9 @@ def test_passes_have_noise_and_dropout_of_their_own(dims):
             assert torch.allclose(mean[name].sum(dim=1), torch.ones(()), atol=1e-5)
             assert not mean[name].requires_grad
             assert float((mean[name] - answers[name]).abs().max()) > 0.05, "dropout makes passes differ"
-    again, _ = ask(models, views, get_method("ua_mt"), seed=7)
+    again, _ = ask(models, step, list(views), get_method("ua_mt"), seed=7)
     assert all(torch.equal(again[k][name], noisy[k][name]) for k in (0, 1) for name in views)
-    other, _ = ask(models, views, get_method("ua_mt"), seed=8)
+    other, _ = ask(models, step, list(views), get_method("ua_mt"), seed=8)
     assert not torch.equal(other[0]["weak"], noisy[0]["weak"])
 
 

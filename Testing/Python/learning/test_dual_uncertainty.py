@@ -131,7 +131,7 @@ def test_a_run_smooths_what_its_supervised_term_says(tmp_path):
     nothing = dataclasses.replace(data, possible=torch.full_like(data.possible, every_class(parts.CLASSES)))
     blind = parts.training("supervised", nothing)
     blind.step(0)
-    assert blind.losses.weight == 0.0, "a step without any annotation ranks nobody"
+    assert blind.losses.weights == [0.0, 0.0], "a step without any annotation ranks nobody"
 
 
 # -- reliable sets --

@@ -80,18 +80,21 @@ class Supervised:
 
     def __call__(self, step: Step) -> TermValue:
         """Return the loss summed over branches, and of each; support in voxels of one branch."""
-        losses, support = [], 0
+        losses, supports = [], []
         for student in range(len(step.students)):
             parts, support = [], 0
             for name in self.views:
-                possible = step.views[name].possible
-                entropy, count = set_cross_entropy(step.log_probabilities(student, name), possible)
-                dice = set_dice(step.probabilities(student, name), possible)
+                rows = step.rows(name, student)
+                possible = step.views[name].possible[rows]
+                entropy, count = set_cross_entropy(step.log_probabilities(student, name)[rows], possible)
+                dice = set_dice(step.probabilities(student, name)[rows], possible)
                 parts.append((entropy + self.dice * dice) / (1.0 + self.dice))
                 support += count
             losses.append(torch.stack(parts).sum())
+            supports.append(support)
         each = torch.stack(losses)
-        return TermValue(each.sum(), support, each.detach())
+        known = torch.tensor(supports, device=each.device) > 0
+        return TermValue(each.sum(), max(supports), torch.where(known, each.detach(), torch.nan))
 
 
 @dataclass(frozen=True)
