@@ -166,10 +166,10 @@ def read_case(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tens
     """
     if entry.present is not None:
         names = tuple(spec.modalities[k] for k in entry.present)
-        there, sets = read_case(replace(entry, present=None), spec.model_copy(update={"modalities": names}), classes)
+        there, known = read_case(replace(entry, present=None), spec.model_copy(update={"modalities": names}), classes)
         whole = torch.zeros(len(spec.modalities), *there.shape[1:])
         whole[list(entry.present)] = there
-        return whole, sets
+        return whole, known
     image = read_image(entry.images, entry.spacing)
     if entry.label is None:
         sets = np.full(image.spatial_shape, every_class(classes), dtype=np.int32)

@@ -161,11 +161,9 @@ class Training:
         self.averages = [WeightAverage(b, settings.ema_decay) for b in branches]
         for average in self.averages:
             average.model.to(self.device)
-        self.teachers: list[WeightAverage] | list[BestAverage] = self.averages
-        if method.best is not None:
-            self.teachers = [BestAverage(b, method.best) for b in branches]
-            for teacher in self.teachers:
-                teacher.model.to(self.device)
+        self.best = [BestAverage(b, method.best) for b in branches] if method.best is not None else []
+        for best in self.best:
+            best.model.to(self.device)
         self.branches = list(branches)
         self.modules = [self.fabric.setup_module(b) for b in branches]
         parameters = [p for b in self.branches for p in b.parameters()]
@@ -223,9 +221,8 @@ class Training:
             average.update(branch, iteration)
         if labelled is not None:
             self.losses.update(labelled)
-        if self.teachers is not self.averages:
-            for teacher, branch, loss in zip(self.teachers, self.branches, self.losses.values, strict=True):
-                teacher.consider(branch, progress, loss)
+        for best, branch, loss in zip(self.best, self.branches, self.losses.values, strict=False):
+            best.consider(branch, progress, loss)
         return values
 
     def look(self, iteration: int, progress: float) -> Step:
@@ -246,7 +243,7 @@ class Training:
         taught = [v for v in self.method.teacher_views if v in views]
         needed = (t.term.reads for t in self.method.terms if t.active(progress))
         if taught and {"teachers", "passes"} & frozenset[str]().union(*needed):
-            models = [teacher.model for teacher in self.teachers]
+            models = [teacher.model for teacher in (self.best or self.averages)]
             seed = mix_seed(self.settings.seed, iteration, "teachers")
             with self.fabric.autocast():
                 state.teachers, state.passes = ask(models, state, taught, self.method, seed)
@@ -338,7 +335,7 @@ class Training:
             "branches": [b.state_dict() for b in self.branches],
             "averages": [a.model.state_dict() for a in self.averages],
             "optimiser": self.optimiser.state_dict(),
-            "teachers": [t.state() for t in self.teachers if isinstance(t, BestAverage)],
+            "best": [b.state() for b in self.best],
             "losses": self.losses.state(),
             "history": self.history.state(),
             "threads": torch.get_num_threads(),
@@ -371,8 +368,7 @@ class Training:
         for average, weights in zip(self.averages, state["averages"], strict=True):
             average.model.load_state_dict(weights)
         self.optimiser.load_state_dict(state["optimiser"])
-        for teacher, kept in zip(self.teachers, state["teachers"], strict=False):
-            assert isinstance(teacher, BestAverage)
-            teacher.load(kept)
+        for best, kept in zip(self.best, state["best"], strict=True):
+            best.load(kept)
         self.losses.load(state["losses"])
         self.history = History.from_state(state["history"])
