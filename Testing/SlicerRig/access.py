@@ -78,7 +78,7 @@ def attribute(instance: objects.Instance, name: str) -> Any:
     if name == "name" and info.is_object:
         return made.objectName()
     if listed := _method(info, name):
-        return _bound(info, listed, made)
+        return _bound(info, listed, instance)
     if name in info.signals:
         return signals.SignalOfObject(instance, name)
     if name in info.enum_values or name in info.enums:
@@ -215,19 +215,16 @@ def _special(info: api.ClassInfo, name: str) -> Callable[..., Any] | None:
     return next((_specials[base, name] for base in info.lineage if (base, name) in _specials), None)
 
 
-def _bound(info: api.ClassInfo, name: str, made: Any) -> Callable[..., Any]:
+def _bound(info: api.ClassInfo, name: str, instance: objects.Instance | None) -> Callable[..., Any]:
     """Make what ``instance.method`` or ``Class.static_method`` is."""
     signatures = info.methods[name]
-    if made is None:
+    if instance is None:
         signatures = [signature for signature in signatures if signature.static]
 
     def run(*arguments: Any, **keywords: Any) -> Any:
         if keywords:
             raise ValueError("called slot does not support kwargs")
-        if made is not None and isinstance(made, QtCore.QObject):
-            instance = objects.instance_of(made)
-            if instance is not None:
-                objects.live(instance, f"call '{name}'")
+        made = objects.live(instance, f"call '{name}'") if instance is not None else None
         if found := _special(info, name):
             return found(made, *arguments)
         return call(info, name, signatures, _function(info, name, made), arguments)

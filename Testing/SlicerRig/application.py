@@ -13,6 +13,7 @@ slicer-core. Exceptions in slots are printed and counted in `slot_errors`.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import time
@@ -77,6 +78,7 @@ def start() -> Any:
     )
 
     del ctk_module, mrml_widgets, ui_files, views  # imported for the classes they register
+    _make_true_immortal()
     mrml.start()
     for name in ("qt", "ctk"):
         sys.modules[name] = qt_module.Module(name)
@@ -273,6 +275,16 @@ def _environment() -> None:
     """Ask for drawing without a display; only works before Qt and VTK are imported."""
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def _make_true_immortal() -> None:
+    """Give True references that are never used up, as Python 3.12 does by itself.
+
+    In PySide6 6.10 and later every ``emit`` returns True without a reference of its own; some hundred of them would
+    end an older Python.
+    """
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(True)).value += 1 << 40
 
 
 def _translation() -> types.ModuleType:

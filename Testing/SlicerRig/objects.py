@@ -82,7 +82,7 @@ class Instance(metaclass=PythonQtClass):
         return repr(data()) if data else repr(self)
 
     def __del__(self) -> None:
-        if sys.is_finalizing() or not is_alive(self) or self._owned is None:
+        if sys is None or sys.is_finalizing() or not is_alive(self) or self._owned is None:
             return
         if not isinstance(self._qt, QtCore.QObject):
             return
@@ -122,10 +122,14 @@ def live(instance: Instance, purpose: str) -> Any:
         ValueError: it was deleted.
         AttributeError: the base class's ``__init__`` was never called.
     """
-    if not is_alive(instance):
-        text = f"Trying to {purpose} on a destroyed {type(instance).__qt_info__.name} object"
-        raise (ValueError if hasattr(instance, "_qt") else AttributeError)(text)
-    return instance._qt
+    if is_alive(instance):
+        return instance._qt
+    text = f"Trying to {purpose} on a destroyed {type(instance).__qt_info__.name} object"
+    try:
+        object.__getattribute__(instance, "_qt")
+    except AttributeError:
+        raise AttributeError(text) from None
+    raise ValueError(text)
 
 
 def wrap(made: Any) -> Instance:

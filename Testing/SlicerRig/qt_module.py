@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import types
-from collections.abc import Callable
 from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
@@ -150,11 +149,6 @@ def _find_data(made: Any, data: Any, role: int = 256, flags: int | None = None) 
     return int(made.findData(conversion.to_variant(data), role))
 
 
-@special("QTableWidget", "horizontalHeader")
-def _horizontal_header(made: Any) -> Any:
-    return objects.wrap(made.horizontalHeader())
-
-
 @special("QSettings", "value")
 def _settings_value(made: Any, key: str, default: Any = None) -> Any:
     return conversion.from_qt(made.value(str(key), conversion.to_variant(default)))
@@ -221,11 +215,6 @@ def _object_name(made: Any) -> str:
     return str(made.objectName())
 
 
-@special("QAbstractItemView", "selectedIndexes")
-def _selected_indexes(made: Any) -> tuple[Any, ...]:
-    return tuple(objects.wrap(index) for index in made.selectedIndexes())
-
-
 @special("QFormLayout", "addRow")
 def _add_row(made: Any, *arguments: Any) -> None:
     values = [a._qt if isinstance(a, objects.Instance) else str(a) for a in arguments]
@@ -238,8 +227,3 @@ def _add_row(made: Any, *arguments: Any) -> None:
 def all_children(root: QtCore.QObject) -> itertools.chain[QtCore.QObject]:
     """Go through an object and everything below it."""
     return itertools.chain([root], root.findChildren(QtCore.QObject))
-
-
-def make(name: str) -> Callable[..., Any]:
-    """Return a class of the table by name."""
-    return objects.python_class(name)

@@ -22,7 +22,7 @@ def subclass(cls: type, backing: type) -> type:
         for name, value in vars(base).items():
             if isinstance(value, signals.Signal):
                 members.setdefault(name, QtCore.Signal(*value.types))
-            elif callable(value) and name in info.methods and hasattr(backing, name):
+            elif callable(value) and (name in info.methods or name in info.properties) and hasattr(backing, name):
                 members.setdefault(name, _override(name, backing))
     return type(cls.__name__, (backing,), members)
 
