@@ -20,6 +20,7 @@ class Package:
         megabytes: download without what it needs in turn, on the platform where it is largest; 0 for what is never
             downloaded.
         with_slicer: Slicer brings it along, and the application itself uses it: it must not be replaced.
+        title: as people know it, where that differs from the name.
     """
 
     name: str
@@ -28,6 +29,12 @@ class Package:
     purpose: str
     megabytes: int = 0
     with_slicer: bool = False
+    title: str = ""
+
+    @property
+    def label(self) -> str:
+        """What it is called in texts."""
+        return self.title or self.name
 
     @property
     def requirement(self) -> str:
@@ -46,18 +53,18 @@ class Lack:
     def text(self) -> str:
         """One line for the user."""
         if self.installed is None:
-            return f"{self.package.name} {self.package.minimum} or newer"
-        return f"{self.package.name} {self.package.minimum} or newer ({self.installed} is installed)"
+            return f"{self.package.label} {self.package.minimum} or newer"
+        return f"{self.package.label} {self.package.minimum} or newer ({self.installed} is installed)"
 
 
-TORCH = Package("torch", "torch", "2.6", "computes the networks", 200)
-OPENVINO = Package("openvino", "openvino", "2025.0", "makes computing on the processor several times as fast", 85)
+TORCH = Package("torch", "torch", "2.6", "computes the networks", 200, title="PyTorch")
+OPENVINO = Package("openvino", "openvino", "2025.0", "faster without a graphics card", 85, title="OpenVINO")
 # What prediction needs, and so every worker process.
 NEEDED = (
     TORCH,
-    Package("monai", "monai", "1.4", "the networks' building blocks", 2),
-    Package("pydantic", "pydantic", "2.6", "checks models before they are used", 3),
-    Package("safetensors", "safetensors", "0.4.5", "reads weights without running foreign code", 1),
+    Package("monai", "monai", "1.4", "builds the networks", 2, title="MONAI"),
+    Package("pydantic", "pydantic", "2.6", "checks models before use", 3),
+    Package("safetensors", "safetensors", "0.4.5", "reads weights safely", 1),
     Package("numpy", "numpy", "1.26", "arrays", with_slicer=True),
     Package("scipy", "scipy", "1.11", "connected components", with_slicer=True),
     Package("SimpleITK", "SimpleITK", "2.3", "image files", with_slicer=True),

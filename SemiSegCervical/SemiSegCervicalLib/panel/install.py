@@ -54,8 +54,8 @@ class InstallSection:
         ui.installSource.addItems(["From the internet", "From a folder (without internet)"])
         ui.installTorch.addItems(
             [
-                "PyTorch extension: the build for this computer's graphics card",
-                "PyTorch extension: for the processor only (smaller)",
+                "By its extension, for this graphics card",
+                "By its extension, processor only",
                 "Without the extension, by pip",
             ]
         )
@@ -153,9 +153,8 @@ class InstallSection:
         ui.installExtensions.setVisible(wants_extension and _has_extension_manager())
         ui.installOptional.setVisible(self._optional_lacking)
         if self._optional is not None:
-            ui.installOptional.setText(
-                f"Also {self._optional.name} ({self._optional.megabytes} MB): {self._optional.purpose}"
-            )
+            extra = self._optional
+            ui.installOptional.setText(f"Also {extra.label} ({extra.megabytes} MB): {extra.purpose}")
         why_not = self._why_not(choice, wants_extension)
         ui.installButton.setEnabled(not why_not)
         ui.installButton.setToolTip(why_not or "Asks once more before anything is installed")
@@ -182,7 +181,6 @@ class InstallSection:
         self._running = self._last = Installing(choice, self._line, self._ended, self._pip)
         self._ui.installReport.setVisible(False)
         self._ui.installProgress.setVisible(True)
-        self._line("Starting")
         self._show()
         self._running.start()
 

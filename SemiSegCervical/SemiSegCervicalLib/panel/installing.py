@@ -67,7 +67,7 @@ class Choice:
     @property
     def question(self) -> str:
         """What the user is asked before anything happens."""
-        names = ", ".join("PyTorch" if package is TORCH else package.name for package in self.packages)
+        names = ", ".join(package.label for package in self.packages)
         where = f"from {self.folder}" if self.folder else f"from the internet ({self.download})"
         return (
             f"SemiSeg will install {names} {where} into Slicer's own Python. This can take several minutes. "
@@ -117,7 +117,8 @@ class Installing:
         try:
             self._check()
             if self._choice.torch_by_extension:
-                self._note("PyTorch, through the PyTorch extension")
+                self._on_line("Installing PyTorch")
+                self._lines.append(f"> PyTorchUtils installTorch ({self._choice.torch})")
                 torch_by_extension(self._choice.torch, self._line)
             rest = [p for p in self._choice.packages if not (p is TORCH and self._choice.torch_by_extension)]
             if not rest:
@@ -125,7 +126,8 @@ class Installing:
                 return
             self._folder = tempfile.TemporaryDirectory(prefix="semiseg-install-")
             arguments = pip_arguments(rest, self._choice.folder, Path(self._folder.name) / "keep.txt")
-            self._note(f"pip install {' '.join(arguments)}")
+            self._on_line(f"Installing {', '.join(package.label for package in rest)}")
+            self._lines.append(f"> pip install {' '.join(arguments)}")
             self._pip(arguments, self._line, self._pip_ended)
         except SemiSegError as error:
             self._end(error)
@@ -201,9 +203,6 @@ class Installing:
         if not self._over:
             self._over = True
             self._on_end(error)
-
-    def _note(self, line: str) -> None:
-        self._line(f"> {line}")
 
     def _line(self, line: str) -> None:
         self._lines.append(line)
