@@ -70,6 +70,7 @@ def start() -> Any:
         objects,
         packaging_module,
         parameter_nodes,
+        plot_widgets,
         qt_module,
         scripted_modules,
         slicer_app,
@@ -77,7 +78,7 @@ def start() -> Any:
         views,
     )
 
-    del ctk_module, mrml_widgets, ui_files, views  # imported for the classes they register
+    del ctk_module, mrml_widgets, plot_widgets, ui_files, views  # imported for the classes they register
     _make_true_immortal()
     mrml.start()
     for name in ("qt", "ctk"):

@@ -71,18 +71,12 @@ def start() -> Any:
     return scene
 
 
-def application() -> Any:
-    """Return the application logic, which joins the modules' logics."""
-    start()
-    return _started["application"]
-
-
 def slice_logic(name: str) -> Any:
     """Return the logic of a slice view, with its slice and composite node; made when it is not there yet.
 
     Like the application's it outlives a cleared scene.
     """
-    joined = application()
+    joined = application_logic()
     if joined.GetSliceLogics() is None:
         joined.SetSliceLogics(vtk.vtkCollection())  # legends look for their view's logic there
     logics = joined.GetSliceLogics()

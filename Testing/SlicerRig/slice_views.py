@@ -55,7 +55,7 @@ class SliceView:
             name: of the layout's view.
             orientation: Axial, Sagittal or Coronal.
         """
-        self._application = mrml.application()
+        self._application = mrml.application_logic()
         logic = mrml.slice_logic(name)
         logic.GetSliceNode().SetOrientation(orientation)
         self.logic = logic

@@ -112,19 +112,12 @@ class LayoutManager(QtCore.QObject):
     def __init__(self, parent: QtCore.QObject) -> None:
         super().__init__(parent)
         self._viewport = QtWidgets.QWidget()
-        scene, application = slicer.mrmlScene, mrml.application_logic()
         self._logic = slicer.vtkMRMLLayoutLogic()
-        self._logic.SetMRMLScene(scene)
-        self._logics = vtk.vtkCollection()
-        application.SetSliceLogics(self._logics)
-        self._slices: dict[str, SliceWidget] = {}
-        for name in ("Red", "Green", "Yellow"):
-            logic = slicer.vtkMRMLSliceLogic()
-            logic.SetMRMLApplicationLogic(application)
-            logic.SetMRMLScene(scene)
-            logic.AddSliceNode(name)
-            self._logics.AddItem(logic)
-            self._slices[name] = SliceWidget(self._viewport, logic)
+        self._logic.SetMRMLScene(slicer.mrmlScene)
+        self._slices = {
+            name: SliceWidget(self._viewport, mrml.slice_logic(name)) for name in ("Red", "Green", "Yellow")
+        }
+        self._logics = mrml.application_logic().GetSliceLogics()
         self._shown = self._arrangement()
         self._observer = Observer(self)
         self._observer.watch(self._logic.GetLayoutNode(), vtk.vtkCommand.ModifiedEvent, self._follow)

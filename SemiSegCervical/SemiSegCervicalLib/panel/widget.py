@@ -15,11 +15,15 @@ from ..scene.source import Source, source_of
 from ..worker.protocol import Load, Model
 from . import segmenting, speed
 from .adding import Adding
+from .curve import CurveSection
+from .export import ExportSection
 from .inputs import InputSection
 from .install import InstallSection
 from .models import ModelSection
+from .overlay_controls import OverlayControls
 from .parameters import DEVICE_NAMES, wrap
 from .request import CPU, GPU, Request, make_request
+from .results import ResultsSection
 from .run import RunSection
 from .segmenting import Segmenting
 from .state import PanelState
@@ -79,7 +83,18 @@ class Panel:
         self.inputs = InputSection(ui, self.changed)
         self.models = ModelSection(ui, self.changed, self.add_model, choose_file)
         self.run = RunSection(ui, self.apply, self.cancel)
-        self.sections: list[Any] = [self.install, self.inputs, self.models, self.run]
+        results = slicer.util.loadUI(resource("UI/SemiSegCervicalResults.ui"))
+        ui.resultsHost.layout().addWidget(results)
+        found = slicer.util.childWidgetVariables(results)
+        self.results, self.overlay, self.curve = (
+            ResultsSection(found, self._choose),
+            OverlayControls(found),
+            CurveSection(found),
+        )
+        self.export = ExportSection(found, self.show_error, self.show_note)
+        self.sections: list[Any] = [
+            self.install, self.inputs, self.models, self.run, self.results, self.overlay, self.curve, self.export,
+        ]  # fmt: skip
         ui.closeMessageButton.connect("clicked()", self.hide_message)
         self.hide_message()
         logic.jobs.on_change = self.changed
@@ -263,6 +278,11 @@ class Panel:
             return self._record
         found = [r for r in find_records(slicer.mrmlScene) if source is None or r.source is source.node]
         return found[-1] if found else None
+
+    def _choose(self, record: Record) -> None:
+        """The user wants to see another result."""
+        self._record = record
+        self.changed()
 
     # -- told by the job --
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from .classes import SegmentClass, segment_values
 from .geometry import copy_geometry
 from .overlay import image_data
 from .segmentation import label_array
+from .tables import column_values
 
 _VOLUME_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
 
@@ -168,12 +170,64 @@ def _require_items(sequence: Any) -> None:
         )
 
 
+def export_tables(tables: Mapping[str, Any], path: str | Path, overwrite: bool = False) -> list[Path]:
+    """Write table nodes as CSV, each into a file of its own; a missing number is an empty cell.
+
+    Args:
+        tables: what is added to the file's name for each of them: ``{"": segments, "-frames": frames}``.
+        path: file name ending in ``.csv``.
+        overwrite: replace existing files.
+
+    Returns:
+        The files.
+
+    Raises:
+        SemiSegError: another ending, a file exists (then none is written), or one cannot be written.
+    """
+    path = Path(path)
+    files = {table_file(path, addition): table for addition, table in tables.items()}
+    for file in files:
+        _check(file, (".csv",), overwrite)
+
+    def writer(table: Any) -> Callable[[Path], bool]:
+        def write(temporary: Path) -> bool:
+            titles = [table.GetColumnName(i) for i in range(table.GetNumberOfColumns())]
+            # With a byte order mark, without which Excel takes UTF-8 for something else.
+            with open(temporary, "w", encoding="utf-8-sig", newline="") as file:
+                rows = csv.writer(file)
+                rows.writerow(titles)
+                rows.writerows(zip(*(column_values(table, title) for title in titles), strict=True))
+            return True
+
+        return write
+
+    return [_place(file, writer(table)) for file, table in files.items()]
+
+
+def table_file(path: Path, addition: str) -> Path:
+    """Return the file name of one of several tables."""
+    return path.with_name(f"{path.stem}{addition}{path.suffix}")
+
+
 def _write(node: Any, storage: Any, path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
-    """Write a node into a temporary folder beside its target, then move it there.
+    """Write a node to a file.
 
     The storage node is not the user's: a node's own file name and its "saved" state stay as they are.
     """
     path = Path(path)
+    _check(path, suffixes, overwrite)
+
+    def write(temporary: Path) -> bool:
+        storage.SetFileName(str(temporary))
+        if storage.IsA("vtkMRMLSequenceStorageNode") and node.GetScene() is not None:
+            storage.SetScene(node.GetScene())
+        return bool(storage.WriteData(node)) and _is_whole(temporary)
+
+    return _place(path, write)
+
+
+def _check(path: Path, suffixes: tuple[str, ...], overwrite: bool) -> None:
+    """Raise where a file may not be written."""
     if not path.name.lower().endswith(suffixes):
         raise SemiSegError(
             "bad-ending",
@@ -195,6 +249,10 @@ def _write(node: Any, storage: Any, path: str | Path, suffixes: tuple[str, ...],
             "Make it, or choose another",
             "export",
         )
+
+
+def _place(path: Path, write: Callable[[Path], bool]) -> Path:
+    """Let a file be written into a temporary folder beside its target, then move it there."""
     failed = SemiSegError(
         "cannot-write",
         f'"{path}" could not be written',
@@ -206,10 +264,7 @@ def _write(node: Any, storage: Any, path: str | Path, suffixes: tuple[str, ...],
         # A folder of its own, because some writers leave scraps beside their file when the disk is full.
         folder = Path(tempfile.mkdtemp(prefix=".export-", dir=path.parent))
         temporary = folder / path.name
-        storage.SetFileName(str(temporary))
-        if storage.IsA("vtkMRMLSequenceStorageNode") and node.GetScene() is not None:
-            storage.SetScene(node.GetScene())
-        if not storage.WriteData(node) or not _is_whole(temporary):
+        if not write(temporary):
             raise failed
         os.replace(temporary, path)
     except OSError as error:

@@ -17,8 +17,6 @@ COLORS_NAME = "SemiSeg uncertainty"
 LEGEND_TITLE = "Uncertainty (%)"
 DEFAULT_THRESHOLD = 20
 """Percent below which nothing is drawn: models are a little unsure almost everywhere, which hides where they are."""
-LOWEST_THRESHOLD = 1
-"""At 0 Slicer would paint what is certain too, for a threshold overrules the colours' own transparency."""
 _LEGEND_SIZE = (0.08, 0.3)
 _LEGEND_POSITION = (0.98, 0.5)
 """Shares of the view: small and at its right edge, where it covers least."""
@@ -163,10 +161,9 @@ def set_threshold(volume: Any, percent: float) -> None:
 
     Args:
         volume: an uncertainty volume.
-        percent: at least `LOWEST_THRESHOLD`.
+        percent: 0 shows all but what is certain.
     """
     display = volume.GetDisplayNode()
-    percent = max(percent, LOWEST_THRESHOLD)
     was_modifying = display.StartModify()
     display.SetLowerThreshold(percent)
     display.SetUpperThreshold(100)

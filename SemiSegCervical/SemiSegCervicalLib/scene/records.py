@@ -316,6 +316,16 @@ def frame_segments(record: Record, number: int) -> list[SegmentFigures]:
     return found
 
 
+def size_unit(record: Record) -> str | None:
+    """Return the unit of the sizes of a result, mm2 or mm3; None where there are none."""
+    for table in (record.table if record.exists else None, record.frames_table):
+        titles = [table.GetColumnName(i) for i in range(table.GetNumberOfColumns())] if table is not None else []
+        for unit in _UNITS.values():
+            if any(title.endswith(f"({unit})") for title in titles):
+                return unit
+    return None
+
+
 def remove_record(record: Record) -> None:
     """Take a result out of the scene with all that belongs to it; never the source, nor what the user drew.
 

@@ -1,0 +1,223 @@
+"""The section Export: the result into files, never over an existing one without asking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+
+from ..errors import SemiSegError
+from ..scene.export import (
+    export_label_sequence,
+    export_labelmap,
+    export_segmentation_sequence,
+    export_tables,
+    export_volume,
+    export_volume_sequence,
+    table_file,
+)
+from ..scene.records import Record
+from .state import PanelState
+
+_FOLDER_SETTING = "SemiSegCervical/exportFolder"
+_PARTS = ("segmentation", "uncertainty", "table")
+# What a person reads, and the ending; the first is offered first.
+_VOLUME_FORMATS: dict[str, dict[str, str]] = {
+    "segmentation": {
+        "Segmentation with names and colours (.seg.nrrd)": ".seg.nrrd",
+        "Label map (.nii.gz)": ".nii.gz",
+        "Label map (.nrrd)": ".nrrd",
+    },
+    "uncertainty": {"Volume in percent (.nrrd)": ".nrrd", "Volume in percent (.nii.gz)": ".nii.gz"},
+    "table": {"Table (.csv)": ".csv"},
+}
+_CINE_FORMATS: dict[str, dict[str, str]] = {
+    "segmentation": {
+        "Label maps of all frames (.seq.nrrd)": ".seq.nrrd",
+        "Segmentations of all frames (.seq.mrb)": ".seq.mrb",
+    },
+    "uncertainty": {"Frames in percent (.seq.nrrd)": ".seq.nrrd"},
+    "table": {"Tables of segments and frames (.csv)": ".csv"},
+}
+
+
+def choose_target(title: str, proposal: str, files: str) -> str:
+    """Ask for a file to write; an empty text means none."""
+    # Whether a file may be replaced is asked here, once, for whatever name it gets in the end.
+    options = qt.QFileDialog.DontConfirmOverwrite
+    return str(qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, proposal, files, "", options))
+
+
+def confirm_overwrite(files: list[Path]) -> bool:
+    """Ask whether files may be replaced."""
+    names = "\n".join(str(file) for file in files)
+    return bool(slicer.util.confirmYesNoDisplay(f"Replace what is there already?\n\n{names}", "SemiSegCervical"))
+
+
+class ExportSection:
+    """Writes the result that is shown."""
+
+    def __init__(
+        self,
+        ui: Any,
+        on_error: Callable[[SemiSegError], None],
+        on_note: Callable[[str], None],
+        choose: Callable[[str, str, str], str] = choose_target,
+        confirm: Callable[[list[Path]], bool] = confirm_overwrite,
+    ) -> None:
+        """Connect the widgets.
+
+        Args:
+            ui: the results' widgets.
+            on_error: shows what went wrong.
+            on_note: shows what was done.
+            choose: asks for a file, with a title, a proposal and a filter.
+            confirm: asks whether files may be replaced.
+        """
+        self.ui, self._on_error, self._on_note = ui, on_error, on_note
+        self.choose, self.confirm = choose, confirm
+        self._record: Record | None = None
+        self._connections = tuple(
+            (getattr(ui, f"{part}ExportButton"), "clicked()", slot)
+            for part, slot in zip(_PARTS, (self._segmentation, self._uncertainty, self._table), strict=True)
+        )
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
+
+    def refresh(self, state: PanelState) -> None:
+        """Show the moment."""
+        record = self._record = state.record
+        self.ui.exportButton.visible = record is not None
+        if record is None:
+            return
+        for part, formats in _formats(record).items():
+            combo = getattr(self.ui, f"{part}FormatComboBox")
+            if list(formats) != [combo.itemText(i) for i in range(combo.count)]:
+                combo.clear()
+                combo.addItems(list(formats))
+            button, why = getattr(self.ui, f"{part}ExportButton"), _why_not(record, part, state.busy)
+            button.enabled = not why
+            button.toolTip = why or "Choose a file and write it."
+
+    def frames_added(self) -> None:
+        """Nothing changes before the job has ended."""
+
+    def close(self) -> None:
+        """Let go."""
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
+        self._connections = ()
+
+    def _segmentation(self) -> None:
+        self._export("segmentation")
+
+    def _uncertainty(self) -> None:
+        self._export("uncertainty")
+
+    def _table(self) -> None:
+        self._export("table")
+
+    def _export(self, part: str) -> None:
+        record = self._record
+        if record is None:
+            return
+        title = getattr(self.ui, f"{part}FormatComboBox").currentText
+        ending = _formats(record)[part][title]
+        name = f"{_safe(record.name)}-{part}{ending}"
+        filter_ = f"{title.partition(' (')[0]} (*{ending})"
+        chosen = self.choose(f"Save {part}", str(Path(default_folder(record)) / name), filter_)
+        if not chosen:
+            return
+        path = Path(chosen if chosen.lower().endswith(ending) else chosen + ending)
+        written = [table_file(path, addition) for addition in _tables(record)] if part == "table" else [path]
+        there = [file for file in written if file.exists()]
+        if there and not self.confirm(there):
+            return
+        slicer.app.userSettings().setValue(_FOLDER_SETTING, str(path.parent))
+        try:
+            with slicer.util.WaitCursor():
+                files = write(record, part, path, overwrite=bool(there))
+        except SemiSegError as error:
+            self._on_error(error)
+            return
+        self._on_note(f"Saved: {', '.join(str(file) for file in files)}.")
+
+
+def write(record: Record, part: str, path: Path, overwrite: bool = False) -> list[Path]:
+    """Write a part of a result.
+
+    Args:
+        record: the result.
+        part: "segmentation", "uncertainty" or "table".
+        path: the file; its ending chooses the format.
+        overwrite: replace what is there.
+
+    Returns:
+        The files.
+
+    Raises:
+        SemiSegError: it cannot be written, or a part of the result is gone.
+    """
+    if why := _why_not(record, part, busy=False):
+        raise SemiSegError("nothing-to-write", why.rstrip("."), "Press Apply to make it again", "export")
+    if part == "table":
+        return export_tables(_tables(record), path, overwrite)
+    cine = _is_cine(record)
+    if part == "uncertainty":
+        return [(export_volume_sequence if cine else export_volume)(record.uncertainty, path, overwrite)]
+    if not cine:
+        return [export_labelmap(record.segmentation, record.source, record.classes, path, overwrite)]
+    if path.name.lower().endswith(".seq.mrb"):
+        return [export_segmentation_sequence(record.segmentation, path, overwrite)]
+    return [export_label_sequence(record.segmentation, record.source, record.classes, path, overwrite)]
+
+
+def default_folder(record: Record) -> str:
+    """Return where to save: where was saved last, else beside the image, else among the user's documents."""
+    last = slicer.util.settingsValue(_FOLDER_SETTING, "")
+    storage = record.source.GetStorageNode() if record.source is not None else None
+    image = storage.GetFileName() if storage is not None else None
+    documents = qt.QStandardPaths.writableLocation(qt.QStandardPaths.DocumentsLocation)
+    places = [Path(str(last)) if last else None, Path(image).parent if image else None, Path(str(documents))]
+    return str(next((place for place in places if place is not None and place.is_dir()), Path.home()))
+
+
+def _formats(record: Record) -> dict[str, dict[str, str]]:
+    return _CINE_FORMATS if _is_cine(record) else _VOLUME_FORMATS
+
+
+def _is_cine(record: Record) -> bool:
+    return any(
+        node is not None and bool(node.IsA("vtkMRMLSequenceNode")) for node in (record.segmentation, record.source)
+    )
+
+
+def _tables(record: Record) -> dict[str, Any]:
+    tables = {"": record.table}
+    if record.frames_table is not None:
+        tables["-frames"] = record.frames_table
+    return tables
+
+
+def _why_not(record: Record, part: str, busy: bool) -> str:
+    """Say why a part cannot be written now; an empty text where it can."""
+    if busy:
+        return "Wait until the job has ended, or cancel it."
+    if not record.exists:
+        return "The result was deleted."
+    if part == "uncertainty" and record.uncertainty is None:
+        return "This result was made without uncertainty, or it was deleted."
+    if part == "segmentation" and record.segmentation is None:
+        return "The segmentation was deleted."
+    if part == "segmentation" and record.source is None:
+        return "The image was deleted, on whose grid the segmentation is written."
+    return ""
+
+
+def _safe(name: str) -> str:
+    """Return a name that every file system takes."""
+    kept = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name).strip(" .")
+    return kept or "result"

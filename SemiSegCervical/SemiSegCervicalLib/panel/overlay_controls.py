@@ -1,0 +1,106 @@
+"""The controls of the uncertainty overlay: one button to show and hide it, how opaque it is, and from where on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+from ..scene.layers import (
+    composites,
+    hide_uncertainty,
+    opacity_of,
+    set_opacity,
+    show_uncertainty,
+    tidy,
+    views_of,
+)
+from ..scene.overlay import DEFAULT_THRESHOLD, set_threshold, threshold_of
+from ..scene.records import Record
+from .state import PanelState
+from .watching import Watching
+
+_SHOW, _HIDE = "Show uncertainty", "Hide uncertainty"
+_WHAT = "Colours where the result should not be trusted, over the image in the slice views."
+
+
+class OverlayControls:
+    """Shows and hides the uncertainty of the result that is shown; a newer result takes over what was shown."""
+
+    def __init__(self, ui: Any) -> None:
+        """Connect the widgets."""
+        self.ui = ui
+        self._record: Record | None = None
+        self._filling = False
+        self._watching = Watching(self._views_changed)
+        self._connections: tuple[Any, ...] = (
+            (ui.overlayButton, "toggled(bool)", self._toggled),
+            (ui.opacitySlider, "valueChanged(double)", self._opacity_changed),
+            (ui.thresholdSlider, "valueChanged(double)", self._threshold_changed),
+        )
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
+
+    def refresh(self, state: PanelState) -> None:
+        """Show the moment."""
+        before, self._record = self._record, state.record
+        if before is not None and before != self._record and before.exists and views_of(before):
+            hide_uncertainty(before)
+            if self._record is not None:
+                show_uncertainty(self._record, self._chosen_opacity())
+        self._views_changed()
+
+    def frames_added(self) -> None:
+        """More frames are there: the overlay follows by itself."""
+
+    def close(self) -> None:
+        """Let go; what is shown stays shown."""
+        self._watching.close()
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
+        self._connections = ()
+
+    def _views_changed(self) -> None:
+        """Show what the views show, whoever has changed them."""
+        ui, record = self.ui, self._record
+        volume = record.shown_uncertainty if record is not None else None
+        self._watching.watch([*composites(slicer.mrmlScene), volume.GetDisplayNode() if volume is not None else None])
+        if record is not None:
+            tidy(record)
+        shown = record is not None and bool(views_of(record))
+        self._filling = True
+        try:
+            ui.overlayButton.enabled = volume is not None
+            ui.overlayButton.checked = shown
+            ui.overlayButton.text = _HIDE if shown else _SHOW
+            ui.overlayButton.toolTip = (
+                _WHAT if volume is not None else "This result was made without uncertainty, or it was deleted."
+            )
+            for widget in (ui.opacitySlider, ui.opacityLabel, ui.thresholdSlider, ui.thresholdLabel):
+                widget.enabled = shown
+            if record is not None and shown:
+                ui.opacitySlider.value = round(100 * opacity_of(record))
+            ui.thresholdSlider.value = threshold_of(volume) if volume is not None else DEFAULT_THRESHOLD
+        finally:
+            self._filling = False
+
+    def _toggled(self, on: bool) -> None:
+        if self._filling or self._record is None:
+            return
+        if on:
+            show_uncertainty(self._record, self._chosen_opacity())
+        else:
+            hide_uncertainty(self._record)
+        self._views_changed()
+
+    def _opacity_changed(self, _value: float) -> None:
+        if not self._filling and self._record is not None:
+            set_opacity(self._record, self._chosen_opacity())
+
+    def _threshold_changed(self, value: float) -> None:
+        volume = self._record.shown_uncertainty if self._record is not None else None
+        if not self._filling and volume is not None:
+            set_threshold(volume, value)
+
+    def _chosen_opacity(self) -> float:
+        return float(self.ui.opacitySlider.value) / 100

@@ -1,0 +1,363 @@
+"""The section Result: what came out, in numbers, for the image or the frame that is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import qt
+import slicer
+
+from ..figures import SegmentFigures
+from ..scene.navigation import go_to_frame, uncertain_frames, worst_frame
+from ..scene.records import (
+    Frame,
+    Record,
+    find_records,
+    frame_segments,
+    frames_of,
+    is_complete,
+    segments_of,
+    size_unit,
+)
+from .frames import shown_frame, total_frames
+from .state import PanelState
+from .watching import Watching
+
+UNKNOWN = "\N{EN DASH}"
+_SIZES = {"mm3": "Volume (mm\N{SUPERSCRIPT THREE})", "mm2": "Area (mm\N{SUPERSCRIPT TWO})"}
+_DEVICES = {"cpu": "processor", "cuda": "graphics card", "mps": "graphics card"}
+_REDRAW_MS = 50
+
+
+class ResultsSection:
+    """Shows one result of the scene and leads to its frames, to 3D and to the Segment Editor."""
+
+    def __init__(
+        self,
+        ui: Any,
+        on_choose: Callable[[Record], None],
+        correct: Callable[[Any, Any], None] | None = None,
+    ) -> None:
+        """Connect the widgets.
+
+        Args:
+            ui: the results' widgets.
+            on_choose: called with the result that the user wants to see.
+            correct: opens the Segment Editor for a segmentation and its source volume.
+        """
+        self.ui, self._on_choose, self._correct = ui, on_choose, correct or open_segment_editor
+        self._record: Record | None = None
+        self._offered: list[Record] = []
+        self._busy = False
+        self._frames: list[Frame] = []
+        self._watching = Watching(self._show, _REDRAW_MS)
+        self._connections: tuple[Any, ...] = (
+            (ui.resultComboBox, "activated(int)", self._chosen),
+            (ui.previousFrameButton, "clicked()", self._to_previous),
+            (ui.worstFrameButton, "clicked()", self._to_worst),
+            (ui.nextFrameButton, "clicked()", self._to_next),
+            (ui.show3DButton, "toggled(bool)", self._show_3d),
+            (ui.correctButton, "clicked()", self._to_editor),
+        )
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
+        _prepare_table(ui.segmentsTable)
+
+    def refresh(self, state: PanelState) -> None:
+        """Show the moment."""
+        self._busy = state.busy
+        self.set_record(state.record)
+
+    def set_record(self, record: Record | None) -> None:
+        """Show a result of the scene; None shows nothing."""
+        self._record = record if record is not None and record.exists else None
+        record = self._record
+        self.ui.resultButton.visible = record is not None
+        self._watching.watch(
+            [record.table, record.frames_table, record.browser, record.segmentation, *_slice_nodes(record)]
+            if record is not None
+            else ()
+        )
+        self._offer()
+        self.frames_added()
+
+    def frames_added(self) -> None:
+        """Show the frames that have come."""
+        self._frames = frames_of(self._record) if self._record is not None else []
+        self._show()
+
+    def close(self) -> None:
+        """Let go."""
+        self._watching.close()
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
+        self._connections = ()
+
+    # -- which result --
+
+    def _offer(self) -> None:
+        """List the results of the scene, the newest first; one alone needs no list."""
+        combo = self.ui.resultComboBox
+        found = find_records(slicer.mrmlScene)[::-1]
+        names = [record.name for record in found]
+        if names != [combo.itemText(i) for i in range(combo.count)]:
+            combo.clear()
+            combo.addItems(names)
+        self._offered = found
+        combo.setCurrentIndex(found.index(self._record) if self._record in found else -1)
+        self.ui.resultChoiceHost.visible = len(found) > 1
+        self.ui.resultComboBox.enabled = not self._busy
+        self.ui.resultComboBox.toolTip = (
+            "Wait until the job has ended, or cancel it."
+            if self._busy
+            else "Which of the results in the scene is shown here."
+        )
+
+    def _chosen(self, index: int) -> None:
+        if 0 <= index < len(self._offered):
+            self._on_choose(self._offered[index])
+
+    # -- what it says --
+
+    def _show(self) -> None:
+        record = self._record
+        if record is None or not record.exists:
+            return
+        framed = record.frames_table is not None
+        number = shown_frame(record) if framed else None
+        figures = frame_segments(record, number) if number is not None else []
+        self.ui.resultInfoLabel.text = describe(record, len(self._frames), total_frames(record), self._busy)
+        self.ui.framesHost.visible = framed
+        if framed:
+            self.ui.frameLabel.text = describe_frame(number, total_frames(record), self._frames, self._busy)
+            self._enable_navigation(number)
+        else:
+            figures = segments_of(record)
+        fill_table(self.ui.segmentsTable, record, figures)
+        self._enable_actions(record)
+
+    def _enable_navigation(self, number: int | None) -> None:
+        ui = self.ui
+        worst = uncertain_frames(self._frames)
+        none = "No frame is computed yet."
+        targets = {
+            ui.worstFrameButton: (worst_frame(self._frames), "Go to the frame with the highest mean uncertainty."),
+            ui.previousFrameButton: (
+                self._before(worst, number), "Go to the previous one of the tenth of the frames with most uncertainty."
+            ),
+            ui.nextFrameButton: (
+                self._after(worst, number), "Go to the next one of the tenth of the frames with most uncertainty."
+            ),
+        }  # fmt: skip
+        for button, (target, tip) in targets.items():
+            button.enabled = target is not None
+            button.toolTip = tip if target is not None else (none if not worst else "There is no further one.")
+
+    @staticmethod
+    def _before(worst: Sequence[int], number: int | None) -> int | None:
+        return next((n for n in reversed(worst) if number is None or n < number), None)
+
+    @staticmethod
+    def _after(worst: Sequence[int], number: int | None) -> int | None:
+        return next((n for n in worst if number is None or n > number), None)
+
+    def _to_worst(self) -> None:
+        self._go_to(worst_frame(self._frames))
+
+    def _to_previous(self) -> None:
+        self._go_to(self._before(uncertain_frames(self._frames), self._shown()))
+
+    def _to_next(self) -> None:
+        self._go_to(self._after(uncertain_frames(self._frames), self._shown()))
+
+    def _shown(self) -> int | None:
+        return shown_frame(self._record) if self._record is not None else None
+
+    def _go_to(self, number: int | None) -> None:
+        if self._record is not None and number is not None:
+            go_to_frame(self._record, number)
+            self._show()
+
+    # -- what can be done with it --
+
+    def _enable_actions(self, record: Record) -> None:
+        ui, segmentation = self.ui, record.shown_segmentation
+        gone = "The segmentation was deleted."
+        flat = record.frames_table is not None or _is_flat(record.source)
+        ui.show3DButton.visible = not flat
+        ui.show3DButton.enabled = segmentation is not None
+        ui.show3DButton.toolTip = (
+            "Draw the surfaces of the segments in the 3D view; for a large volume this takes seconds."
+            if segmentation is not None
+            else gone
+        )
+        blocked = ui.show3DButton.blockSignals(True)
+        ui.show3DButton.checked = segmentation is not None and has_surfaces(segmentation)
+        ui.show3DButton.blockSignals(blocked)
+        ui.correctButton.enabled = segmentation is not None and not self._busy
+        if segmentation is None:
+            ui.correctButton.toolTip = gone
+        elif self._busy:
+            ui.correctButton.toolTip = "Wait until the job has ended, or cancel it."
+        else:
+            ui.correctButton.toolTip = "Open this segmentation in the Segment Editor, to paint and erase."
+
+    def _show_3d(self, on: bool) -> None:
+        segmentation = self._record.shown_segmentation if self._record is not None else None
+        if segmentation is not None:
+            show_surfaces(segmentation, on)
+
+    def _to_editor(self) -> None:
+        record = self._record
+        if record is None or record.shown_segmentation is None:
+            return
+        if record.browser is not None:
+            # Otherwise a correction would be lost with the next frame.
+            record.browser.SetSaveChanges(record.segmentation, True)
+        self._correct(record.shown_segmentation, record.shown_source)
+
+
+def describe(record: Record, frames: int, total: int, busy: bool = False) -> str:
+    """Say in a line what made a result, and whether all of it is there."""
+    run = record.run
+    parts = [f"Model {run['model']}" if run.get("model") else "Result"]
+    if run.get("device"):
+        parts.append(f"on the {_DEVICES.get(str(run['device']).partition(':')[0], run['device'])}")
+    if run.get("seconds") is not None:
+        parts.append(f"in {run['seconds']:.1f} s")
+    text = " ".join(parts) + "."
+    if record.frames_table is not None:
+        asked = run.get("asked") or total
+        text += f" {frames} of {asked} frames are computed." if not is_complete(record) or frames != total else ""
+        text += f" All {total} frames are computed." if frames == total and is_complete(record) else ""
+    elif not is_complete(record) and not busy:
+        text += " A part of it was deleted."
+    return text
+
+
+def describe_frame(number: int | None, total: int, frames: Sequence[Frame], busy: bool = False) -> str:
+    """Say what is known of the frame that is looked at."""
+    if number is None:
+        return "No view shows this image now."
+    found = next((frame for frame in frames if frame.number == number), None)
+    if found is None:
+        return f"Frame {number + 1} of {total}: not computed{' yet' if busy else ''}."
+    return f"Frame {number + 1} of {total}: mean uncertainty {found.mean_uncertainty:.0f} %."
+
+
+def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures]) -> None:
+    """Show the figures of segments; without any the segments' names stay, with nothing beside them."""
+    unit = size_unit(record)
+    flat = record.frames_table is not None or _is_flat(record.source)
+    headers = ["Segment", "Pixels" if flat else "Voxels", "Uncertainty", "Predicted Dice"]
+    if unit:
+        headers.insert(1, _SIZES[unit])
+    table.setColumnCount(len(headers))
+    table.setHorizontalHeaderLabels(headers)
+    by_value = {figure.value: figure for figure in figures}
+    rows = [(f.value, f.name) for f in figures] or [(entry.value, entry.name) for entry in record.classes]
+    colors = {entry.value: entry.color for entry in record.classes}
+    table.setRowCount(len(rows))
+    for row, (value, name) in enumerate(rows):
+        cells = [name, *_cells(by_value.get(value), unit is not None)]
+        for column, text in enumerate(cells):
+            item = table.item(row, column)
+            if item is None:
+                item = qt.QTableWidgetItem()
+                table.setItem(row, column, item)
+            item.setText(text)
+            if column == 0:
+                item.setIcon(_swatch(colors.get(value)))
+                item.setToolTip(text)
+            else:
+                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+    for column, title in enumerate(headers):
+        table.horizontalHeaderItem(column).setToolTip(_TIPS.get(title, ""))
+    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + 24 * max(1, min(len(rows), 8)) + 4)
+
+
+def _cells(figure: SegmentFigures | None, sized: bool) -> list[str]:
+    """Return the texts beside a segment's name; what is not known is a dash."""
+    if figure is None:
+        return [UNKNOWN] * (4 if sized else 3)
+    size = [UNKNOWN if figure.size is None else _number(figure.size, 1)] if sized else []
+    return [
+        *size,
+        _number(figure.voxels, 0),
+        UNKNOWN if figure.mean_uncertainty is None else f"{100 * figure.mean_uncertainty:.0f} %",
+        UNKNOWN if figure.predicted_dice is None else f"{figure.predicted_dice:.2f}",
+    ]
+
+
+_TIPS = {
+    "Uncertainty": "Mean uncertainty over the segment: 0 % is certain, 100 % is a guess.",
+    "Predicted Dice": "How well the model expects its outline to agree with an expert's: 1.00 is perfect.",
+    "Pixels": "How many pixels the segment has.",
+    "Voxels": "How many voxels the segment has.",
+}
+
+
+def has_surfaces(segmentation: Any) -> bool:
+    """Return whether the surfaces of a segmentation are there and drawn."""
+    display = segmentation.GetDisplayNode()
+    return (
+        segmentation.GetSegmentation().ContainsRepresentation(_SURFACE)
+        and display is not None
+        and bool(display.GetVisibility3D())
+    )
+
+
+def show_surfaces(segmentation: Any, on: bool) -> None:
+    """Draw the surfaces of the segments in 3D, or no longer."""
+    if on:
+        with slicer.util.WaitCursor():
+            segmentation.CreateClosedSurfaceRepresentation()
+        segmentation.GetDisplayNode().SetVisibility3D(True)
+    else:
+        segmentation.RemoveClosedSurfaceRepresentation()
+
+
+_SURFACE = "Closed surface"
+
+
+def open_segment_editor(segmentation: Any, source: Any) -> None:
+    """Show a segmentation with its image in the Segment Editor."""
+    slicer.util.selectModule("SegmentEditor")
+    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    editor.setSegmentationNode(segmentation)
+    if source is not None:
+        editor.setSourceVolumeNode(source)
+
+
+def _prepare_table(table: Any) -> None:
+    header = table.horizontalHeader()
+    table.setColumnCount(4)
+    header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+    table.verticalHeader().setDefaultSectionSize(24)
+
+
+def _swatch(color: Sequence[float] | None) -> Any:
+    pixmap = qt.QPixmap(12, 12)
+    red, green, blue = (round(255 * part) for part in color or (0.5, 0.5, 0.5))
+    pixmap.fill(qt.QColor(red, green, blue))
+    return qt.QIcon(pixmap)
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _is_flat(source: Any) -> bool:
+    image = source.GetImageData() if source is not None and source.IsA("vtkMRMLVolumeNode") else None
+    return image is not None and image.GetDimensions()[2] == 1
+
+
+def _slice_nodes(record: Record) -> list[Any]:
+    """Return the slice views, whose movement changes the frame of a stack."""
+    if record.frames_table is None or record.browser is not None:
+        return []
+    nodes = slicer.mrmlScene.GetNodesByClass("vtkMRMLSliceNode")
+    nodes.UnRegister(None)
+    return [nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())]

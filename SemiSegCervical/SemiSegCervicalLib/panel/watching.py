@@ -1,0 +1,50 @@
+"""Being told when nodes change, at most once for each turn of the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import qt
+import vtk
+
+
+class Watching:
+    """Observes a changing set of nodes, and calls back once however many of them have changed."""
+
+    def __init__(self, on_change: Callable[[], None], milliseconds: int = 0) -> None:
+        """Watch nothing yet.
+
+        Args:
+            on_change: called after a change, never from within it.
+            milliseconds: how long after; more changes meanwhile count as one.
+        """
+        self._on_change = on_change
+        self._tags: dict[Any, int] = {}
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(milliseconds)
+        self._timer.connect("timeout()", self._tell)
+
+    def watch(self, nodes: Iterable[Any]) -> None:
+        """Watch these nodes from now on, and no others; None among them is left out."""
+        wanted = [node for node in nodes if node is not None]
+        for node in list(self._tags):
+            if node not in wanted:
+                node.RemoveObserver(self._tags.pop(node))
+        for node in wanted:
+            if node not in self._tags:
+                self._tags[node] = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._changed)
+
+    def close(self) -> None:
+        """Watch nothing any more, for good."""
+        self.watch(())
+        self._timer.stop()
+        self._timer.disconnect("timeout()", self._tell)
+
+    def _changed(self, *_: Any) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _tell(self) -> None:
+        self._on_change()

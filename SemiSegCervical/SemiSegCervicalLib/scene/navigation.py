@@ -1,0 +1,84 @@
+"""To a frame, and which frames are worth going to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import vtk
+
+from .cine import browser_of
+from .geometry import ijk_to_ras
+from .records import Frame, Record
+
+_PARALLEL = 0.99
+_UNCERTAIN_SHARE = 0.1
+
+
+def go_to_frame(record: Record, number: int) -> bool:
+    """Show one frame of a result in the views: in a cine by its browser, in a stack by moving the slices.
+
+    Args:
+        record: a result with frames.
+        number: of the frame in the source, from 0.
+
+    Returns:
+        Whether there is such a frame.
+    """
+    source = record.source
+    if source is None or number < 0:
+        return False
+    if source.IsA("vtkMRMLSequenceNode"):
+        browser = browser_of(source)
+        if browser is None or number >= source.GetNumberOfDataNodes():
+            return False
+        # By index value: the browser may be led by another sequence than ours.
+        value = source.GetNthIndexValue(number)
+        item = browser.GetMasterSequenceNode().GetItemNumberFromIndexValue(value, True)
+        if item >= 0:
+            browser.SetSelectedItemNumber(item)
+        return bool(item >= 0)
+    columns, rows, slices = source.GetImageData().GetDimensions()
+    if number >= slices:
+        return False
+    matrix = ijk_to_ras(source)
+    middle = matrix @ [(columns - 1) / 2, (rows - 1) / 2, number, 1]
+    across = matrix[:3, 2] / (abs(matrix[:3, 2]) ** 2).sum() ** 0.5
+    nodes = source.GetScene().GetNodesByClass("vtkMRMLSliceNode")
+    nodes.UnRegister(None)
+    for i in range(nodes.GetNumberOfItems()):
+        view = nodes.GetItemAsObject(i)
+        if abs(across @ _normal(view)) > _PARALLEL:
+            view.JumpSliceByOffsetting(*_in_world(source, middle[:3]))
+    return True
+
+
+def worst_frame(frames: Sequence[Frame]) -> int | None:
+    """Return the number of the frame with the highest mean uncertainty, None without any."""
+    known = [frame for frame in frames if math.isfinite(frame.mean_uncertainty)]
+    return max(known, key=lambda frame: frame.mean_uncertainty).number if known else None
+
+
+def uncertain_frames(frames: Sequence[Frame]) -> list[int]:
+    """Return the numbers of the tenth of the frames with the highest mean uncertainty, one at least, in order."""
+    known = sorted(
+        (frame for frame in frames if math.isfinite(frame.mean_uncertainty)), key=lambda frame: -frame.mean_uncertainty
+    )
+    return sorted(frame.number for frame in known[: math.ceil(_UNCERTAIN_SHARE * len(known))])
+
+
+def _normal(view: Any) -> list[float]:
+    to_ras = view.GetSliceToRAS()
+    return [to_ras.GetElement(row, 2) for row in range(3)]
+
+
+def _in_world(volume: Any, point: Sequence[float]) -> tuple[float, float, float]:
+    """Return a point of a volume where its parent transform puts it."""
+    transform = volume.GetParentTransformNode()
+    if transform is None:
+        return (float(point[0]), float(point[1]), float(point[2]))
+    to_world = vtk.vtkGeneralTransform()
+    transform.GetTransformToWorld(to_world)
+    x, y, z = to_world.TransformPoint([float(value) for value in point])
+    return (x, y, z)
