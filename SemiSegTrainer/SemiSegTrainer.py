@@ -44,6 +44,7 @@ class SemiSegTrainerWidget(ScriptedLoadableModuleWidget):
         self.layout.addStretch(1)
         self.ui = slicer.util.childWidgetVariables(page)
         self.ui.trainerCommand.setText(COMMAND)
+        self.ui.trainerCommand.setCursorPosition(0)  # its beginning is shown, not its end
         self.ui.trainerCopy.connect("clicked()", self.copy_command)
         self.ui.trainerSegment.connect("clicked()", self.open_segmenting)
 

@@ -41,7 +41,7 @@ class Recipe:
         classes: name, colour and terminology of each, in the order of their values. Orange and blue stay apart for
             colour-blind eyes and on grey.
         training: the command, with DATA for the folder of the set.
-        test: what the test list is.
+        test: what the cases of the test list are.
         licence: of the weights.
     """
 
@@ -71,7 +71,7 @@ RECIPES = {
         classes=(("Anterior cervical lip", _ORANGE, _CERVIX), ("Posterior cervical lip", _BLUE, _CERVIX)),
         training="semiseg train DATA/datalist.json --method cross_supervision --out RUN --iterations 1200 "
         "--size 160x256 --seed 0 --device cpu",
-        test="the 10 public test images of FUGC",
+        test="public test images of FUGC",
         use="Research on the shape and length of the cervix in transvaginal ultrasound, single images or cine, as a "
         "first outline that somebody corrects.",
         limits="Images from few examinations made this model and measured it: on other machines, patients and views it "
@@ -88,7 +88,7 @@ RECIPES = {
         classes=(("Common carotid artery", _ORANGE, _CAROTID),),
         training="semiseg train DATA/datalist.json --method cross_supervision --out RUN --iterations 800 --seed 0 "
         "--device cpu",
-        test="66 frames of the two test videos",
+        test="frames of two test videos",
         use="Research on the diameter and area of the common carotid artery over the frames of a cine, as a first "
         "outline that somebody corrects.",
         limits="Frames of 11 videos made this model and measured it: on other machines and patients it can be much "
@@ -111,7 +111,7 @@ CARD = """\
 
 ## Measured
 
-On {test}, of which nothing was trained on (PyTorch, float32):
+On {cases} {test}, of which nothing was trained on (PyTorch, float32):
 
 | segment | Dice | HD95 (pixels) | failures |
 |---|---|---|---|
@@ -189,16 +189,16 @@ def ship(recipe: Recipe, run: Path, data: Path, target: Path = TARGET) -> Path:
         path.unlink()
         sys.exit(f"float16 changes the mean Dice from {mean_dice(wanted):.4f} to {dice:.4f}")
 
-    quality = [Quality(metric="Dice", value=round(dice, 4), data=recipe.test, cases=len(figures))]
-    rows = []
+    rows, distances = [], []
     for name in figures[0].segments:
         agreements = [figure.segments[name] for figure in figures]
-        row = nan_mean([a.dice for a in agreements]), nan_mean([a.hd95 for a in agreements])
-        rows.append(f"| {name} | {row[0]:.4f} | {row[1]:.1f} | {sum(a.failed for a in agreements)} |")
-        for metric, value in zip(("Dice", "HD95 (pixels)"), row, strict=True):
-            quality.append(
-                Quality(metric=f"{metric}, {name}", value=round(value, 4), data=recipe.test, cases=len(figures))
-            )
+        distances += [a.hd95 for a in agreements]
+        overlap, distance = nan_mean([a.dice for a in agreements]), nan_mean([a.hd95 for a in agreements])
+        rows.append(f"| {name} | {overlap:.4f} | {distance:.1f} | {sum(a.failed for a in agreements)} |")
+    measured = {"Dice": round(dice, 4), "HD95 (pixels)": round(nan_mean(distances), 1)}
+    quality = tuple(
+        Quality(metric=metric, value=value, data=recipe.test, cases=len(figures)) for metric, value in measured.items()
+    )
     provenance = manifest.provenance
     card = CARD.format(
         title=recipe.title, description=recipe.description, segments=", ".join(name for name, *_ in recipe.classes),
@@ -206,13 +206,13 @@ def ship(recipe: Recipe, run: Path, data: Path, target: Path = TARGET) -> Path:
         parameters=sum(weight.numel() for b in trained.branches for weight in b.network.parameters()) / 1e6,
         size=" x ".join(map(str, manifest.input.size)), training=f"`{recipe.training}`",
         labelled=provenance.labelled, unlabelled=provenance.unlabelled, seed=provenance.seed,
-        fingerprint=provenance.data_fingerprint, fitted=manifest.calibration.fitted_on, test=recipe.test,
-        rows="\n".join(rows), groups=per_video(entries, figures),
+        fingerprint=provenance.data_fingerprint, fitted=manifest.calibration.fitted_on, cases=len(figures),
+        test=recipe.test, rows="\n".join(rows), groups=per_video(entries, figures),
         changed=sum(int((a != b).sum()) for a, b in zip(before, after, strict=True)),
         voxels=sum(a.size for a in before), dice=dice, use=recipe.use, limits=recipe.limits, source=recipe.source,
         licence=recipe.licence,
     )  # fmt: skip
-    done = manifest.model_copy(update={"quality": tuple(quality)})
+    done = manifest.model_copy(update={"quality": quality})
     return save_pack(path, Pack(done, trained.branches, card), overwrite=True, half=True)
 
 

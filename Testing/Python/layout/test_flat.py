@@ -1,7 +1,8 @@
-"""Laid out flat from the CMake lists alone, as in an installed Slicer, both libraries still import."""
+"""Laid out flat from the CMake lists alone, as in an installed Slicer, both modules still work."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from house.flat import lay_out
 from house.lists import SCRIPTS, listed
 from house.trees import LIBRARIES, MODULES, ROOT, Graph
+from SlicerRig import application
 
 GRAPH = Graph.of_repository()
 HEAVY = {"torch", "monai", "lightning_fabric", "safetensors", "openvino", "einops"}
@@ -67,6 +69,37 @@ def test_computing_modules_import(flat):
     done = alone(flat, import_all(COMPUTING) + "print(sys.modules['SemiSegCervicalLib'].__file__)")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.splitlines()[-1]).is_relative_to(flat), "the flat copy was to be imported"
+
+
+MODULE_TESTS = """
+from pathlib import Path
+sys.path.append({testing!r})
+from SlicerRig import application
+application.start()
+ours = sorted(name for name in ("torch", "monai") if name in sys.modules)
+assert ours == [], ours
+for name in {modules!r}:
+    application.open_module(name, Path({flat!r}) / (name + ".py"))
+    getattr(sys.modules[name], name + "Test")().runTest()
+    application.close_module(name)
+assert application.slot_errors() == [], application.slot_errors()
+libraries = [m for n, m in sys.modules.items() if n.startswith({modules!r}) and m.__file__]
+strangers = [m.__file__ for m in libraries if not Path(m.__file__).is_relative_to({flat!r})]
+assert len(libraries) > 20 and strangers == [], strangers
+assert not {heavy!r} & set(sys.modules), "the panels' process must not import what computes"
+print("both pass")
+"""
+
+
+@pytest.mark.torch
+def test_both_modules_open_there_and_pass_their_tests_with_the_real_worker(flat, monkeypatch, tmp_path):
+    if reason := application.why_not():
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    monkeypatch.setenv("SEMISEG_MODELS", str(tmp_path))  # only what ships is there
+    code = MODULE_TESTS.format(testing=str(ROOT / "Testing"), modules=MODULES, flat=str(flat), heavy=HEAVY)
+    done = alone(flat, code)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "both pass" in done.stdout
 
 
 def test_packs_are_found_beside_the_flat_modules(tmp_path, monkeypatch):
