@@ -266,7 +266,8 @@ def _read(info: api.ClassInfo, made: Any, entry: api.Property) -> Any:
     # PySide6 cannot convert properties that are flags; its getters can.
     getter = getattr(type(made), entry.name, None)
     if entry.enum or "::" in entry.type:
-        value = getter(made) if callable(getter) else made.property(entry.name)
+        own = isinstance(getter, QtCore.Property)
+        value = getter(made) if callable(getter) and not own else made.property(entry.name)
     else:
         value = made.property(entry.name)
     return conversion.from_qt(value)

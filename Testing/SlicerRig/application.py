@@ -14,6 +14,7 @@ slicer-core. Exceptions in slots are printed and counted in `slot_errors`.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import sys
 import time
@@ -24,6 +25,16 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+# Files whose classes register themselves when they are imported.
+_WIDGETS = (
+    "ctk_module",
+    "mrml_widgets",
+    "plot_widgets",
+    "sequence_widgets",
+    "table_widgets",
+    "ui_files",
+    "views",
+)
 _modules: dict[str, Any] = {}
 
 
@@ -62,23 +73,10 @@ def start() -> Any:
     import slicer
     import slicer.util  # its own __init__ may not have
 
-    from . import (
-        api,
-        ctk_module,
-        mrml,
-        mrml_widgets,
-        objects,
-        packaging_module,
-        parameter_nodes,
-        plot_widgets,
-        qt_module,
-        scripted_modules,
-        slicer_app,
-        ui_files,
-        views,
-    )
+    from . import api, mrml, objects, packaging_module, parameter_nodes, qt_module, scripted_modules, slicer_app
 
-    del ctk_module, mrml_widgets, plot_widgets, ui_files, views  # imported for the classes they register
+    for name in _WIDGETS:
+        importlib.import_module(f".{name}", __package__)
     _make_true_immortal()
     mrml.start()
     for name in ("qt", "ctk"):

@@ -457,3 +457,28 @@ class RangeWidget(QtWidgets.QWidget):
     singleStep = QtCore.Property(float, lambda self: self._boxes[0].singleStep(), _set_step)
     suffix = QtCore.Property(str, lambda self: self._boxes[0].suffix(), _set_suffix)
     tracking = stored(bool, "tracking", True)
+
+
+@rig_class("ctkCollapsibleGroupBox")
+class CollapsibleGroupBox(QtWidgets.QGroupBox):
+    """A group box that shows or hides what it holds."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.setCheckable(True)
+        self.toggled.connect(self._show_contents)
+
+    def _show_contents(self, shown: bool) -> None:
+        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
+            child.setVisible(shown)
+
+    def setCollapsed(self, collapsed: bool) -> None:
+        self.setChecked(not collapsed)
+
+    collapsed = QtCore.Property(bool, lambda self: not self.isChecked(), setCollapsed)
+    collapsedHeight = stored(int, "collapsedHeight", 14)
+
+
+@rig_class("ctkDoubleRangeSlider")
+class DoubleRangeSlider(RangeWidget):
+    """A range by two handles; drawn as two boxes here."""

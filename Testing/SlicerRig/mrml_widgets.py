@@ -293,3 +293,49 @@ class NodeComboBox(QtWidgets.QWidget):
     renameEnabled = stored(bool, "renameEnabled", False)
     selectNodeUponCreation = stored(bool, "selectNodeUponCreation", True)
     interactionNodeSingletonTag = stored(str, "interactionNodeSingletonTag", "")
+
+
+@rig_class("qMRMLCheckableNodeComboBox")
+class CheckableNodeComboBox(NodeComboBox):
+    """A selector for several nodes."""
+
+    checkedNodesChanged = QtCore.Signal()
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._checked: list[Any] = []
+
+    def refresh(self) -> None:
+        super().refresh()
+        gone = [node for node in getattr(self, "_checked", []) if node not in self._nodes]
+        for node in gone:
+            self.setCheckState(node, 0)
+
+    def checkState(self, node: Any) -> int:
+        return 2 if node in self._checked else 0
+
+    def setCheckState(self, node: Any, state: int) -> None:
+        if (state != 0) != (node in self._checked):
+            if state:
+                self._checked.append(node)
+            else:
+                self._checked.remove(node)
+            self.checkedNodesChanged.emit()
+
+    def check(self, node: Any) -> None:
+        self.setCheckState(node, 2)
+
+    def uncheck(self, node: Any) -> None:
+        self.setCheckState(node, 0)
+
+    def checkedNodes(self) -> list[Any]:
+        return [node for node in self._nodes if node in self._checked]
+
+    def uncheckedNodes(self) -> list[Any]:
+        return [node for node in self._nodes if node not in self._checked]
+
+    def allChecked(self) -> bool:
+        return bool(self._nodes) and not self.uncheckedNodes()
+
+    def noneChecked(self) -> bool:
+        return not self.checkedNodes()

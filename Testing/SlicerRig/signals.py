@@ -165,16 +165,20 @@ def run(function: Any, values: Sequence[Any]) -> Any:
     started = time.perf_counter()
     try:
         return function(*values[: _taken(function)])
-    except Exception:
-        text = traceback.format_exc()
-        record.errors.append(text)
-        print(text, file=sys.stderr)
+    except Exception as error:
+        _note(error)
         return FAILED
     finally:
         _depth -= 1
         seconds = time.perf_counter() - started
         if not _depth and seconds > record.longest.seconds:
             record.longest = LongestCall(seconds, getattr(function, "__qualname__", repr(function)))
+
+
+def _note(error: Exception) -> None:
+    text = "".join(traceback.format_exception(error))
+    record.errors.append(text)
+    print(text, file=sys.stderr)
 
 
 def _taken(function: Any) -> int | None:
@@ -214,7 +218,12 @@ def _remember(
 ) -> None:
     def relay(*values: Any) -> None:
         passed = adapt(made, *values) if adapt else values
-        run(function, [conversion.from_qt(value) for value in passed])
+        try:
+            converted = [conversion.from_qt(value) for value in passed]
+        except LookupError as error:  # must not travel through Qt's own code
+            _note(error)
+        else:
+            run(function, converted)
 
     key = id(made)
     if key not in _connections:

@@ -17,7 +17,18 @@ _NOT_LOADABLE = {"qMRMLPlotView", "qMRMLPlotWidget"}
 
 
 class _Loader(QtUiTools.QUiLoader):
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: Exception | None = None
+
     def createWidget(self, name: str, parent: Any = None, object_name: str = "") -> Any:
+        try:
+            return self._create(name, parent, object_name)
+        except Exception as error:  # must not travel through Qt's own code
+            self.error = self.error or error
+            return None
+
+    def _create(self, name: str, parent: Any, object_name: str) -> Any:
         info = api.find(name)
         if name in ("Line",):
             return super().createWidget(name, parent, object_name)
@@ -52,6 +63,9 @@ def load(text: bytes, parent: Any = None) -> Any:
 
     Returns:
         The PySide6 widget of the form, or None where there is none.
+
+    Raises:
+        NotImplementedError: the rig does not build one of its widgets.
     """
     root = ElementTree.fromstring(text)
     connections = [
@@ -65,7 +79,10 @@ def load(text: bytes, parent: Any = None) -> Any:
     buffer = QtCore.QBuffer()
     buffer.setData(ElementTree.tostring(root))
     buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
-    widget = _Loader().load(buffer)
+    loader = _Loader()
+    widget = loader.load(buffer)
+    if loader.error is not None:
+        raise loader.error
     if widget is None:
         return None
     if parent is not None:

@@ -1,0 +1,255 @@
+"""Widgets of CTK and Slicer on the real scene, dialogs, and slicer.packaging."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+from SlicerRig import application
+
+
+def volume(name: str = "V", kind: str = "vtkMRMLScalarVolumeNode") -> Any:
+    return slicer.mrmlScene.AddNewNodeByClass(kind, name)
+
+
+@pytest.fixture
+def selector() -> Any:
+    made = slicer.qMRMLNodeComboBox()
+    made.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    return made
+
+
+def test_47_a_selector_is_empty_until_it_has_a_scene(selector: Any) -> None:
+    first = volume()
+    assert selector.currentNode() is None
+    assert selector.nodeCount() == 0
+    selector.setMRMLScene(slicer.mrmlScene)
+    assert selector.currentNode() is first
+    assert selector.currentNodeID == first.GetID()
+
+
+def test_47_child_types_can_be_left_out(selector: Any) -> None:
+    volume("labels", "vtkMRMLLabelMapVolumeNode")
+    selector.setMRMLScene(slicer.mrmlScene)
+    assert selector.nodeCount() == 1
+    selector.showChildNodeTypes = False
+    assert selector.nodeCount() == 0
+
+
+def test_a_selector_with_none_stays_on_none(selector: Any) -> None:
+    selector.noneEnabled = True
+    selector.setMRMLScene(slicer.mrmlScene)
+    volume()
+    assert (selector.currentNode(), selector.nodeCount()) == (None, 1)
+
+
+def test_a_selector_by_attribute_and_hidden_ids(selector: Any) -> None:
+    one, two = volume("one"), volume("two")
+    one.SetAttribute("kind", "a")
+    selector.noneEnabled = True
+    selector.setMRMLScene(slicer.mrmlScene)
+    selector.sortFilterProxyModel().hiddenNodeIDs = [one.GetID()]
+    assert selector.nodeCount() == 1
+    later = volume("later")
+    assert selector.nodeCount() == 2
+    selector.sortFilterProxyModel().hiddenNodeIDs = []
+    selector.addAttribute("vtkMRMLScalarVolumeNode", "kind", "a")
+    assert [selector.nodeFromIndex(i) for i in range(selector.nodeCount())] == [one]
+    selector.removeAttribute("vtkMRMLScalarVolumeNode", "kind")
+    assert selector.nodeCount() == 3
+    assert {two, later} < {selector.nodeFromIndex(i) for i in range(3)}
+
+
+def test_a_removed_node_leaves_its_selector(selector: Any) -> None:
+    seen: list[Any] = []
+    selector.connect("currentNodeChanged(vtkMRMLNode*)", seen.append)
+    selector.setMRMLScene(slicer.mrmlScene)
+    one = volume("one")
+    slicer.mrmlScene.RemoveNode(one)
+    assert seen == [one, None]
+
+
+def test_several_nodes_are_checked() -> None:
+    made, changes = slicer.qMRMLCheckableNodeComboBox(), []
+    made.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    made.setMRMLScene(slicer.mrmlScene)
+    made.connect("checkedNodesChanged()", lambda: changes.append(1))
+    one, two = volume("one"), volume("two")
+    made.setCheckState(one, 2)
+    assert (made.checkedNodes(), made.uncheckedNodes(), len(changes)) == ((one,), (two,), 1)
+    slicer.mrmlScene.RemoveNode(one)
+    assert made.noneChecked()
+
+
+def test_48_segments_table() -> None:
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    segmentation.CreateDefaultDisplayNodes()
+    first, second = (segmentation.GetSegmentation().AddEmptySegment("", name) for name in ("lumen", "wall"))
+    table, changes = slicer.qMRMLSegmentsTableView(), []
+    table.connect("selectionChanged(QItemSelection,QItemSelection)", lambda: changes.append(1))
+    table.setSegmentationNode(segmentation)
+    assert (table.segmentCount, table.displayedSegmentIDs()) == (2, (first, second))
+    for given in ([second], (second,)):
+        table.setSelectedSegmentIDs(given)
+        assert table.selectedSegmentIDs() == (second,)
+    assert len(changes) == 1
+    segmentation.GetSegmentation().AddEmptySegment("", "third")
+    assert (table.segmentCount, table.selectedSegmentIDs()) == (3, (second,))
+    table.textFilter = "lum"
+    assert table.displayedSegmentIDs() == (first,)
+    table.setSegmentationNode(None)
+    assert table.selectedSegmentIDs() == ()
+
+
+def test_a_table_view_shows_a_table_node() -> None:
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    slicer.util.updateTableFromArray(node, np.array([[1.5, 10.0], [2.5, 9.0]]), ["a", "b"])
+    view, selections = slicer.qMRMLTableView(), []
+    view.setMRMLScene(slicer.mrmlScene)
+    view.setMRMLTableNode(node)
+    view.setFirstRowLocked(True)
+    view.connect("selectionChanged()", lambda: selections.append(1))
+    assert (view.model().rowCount(), view.model().columnCount()) == (2, 2)
+    view.selectRow(1)
+    assert len(selections) == 1
+    node.AddEmptyRow()
+    assert view.model().rowCount() == 3
+
+
+def test_play_and_seek_follow_the_browser() -> None:
+    from SlicerRig import scenes
+
+    _, browser = scenes.add_cine([np.zeros((4, 5), np.uint8) + i for i in range(3)], "cine")
+    seek, play = slicer.qMRMLSequenceBrowserSeekWidget(), slicer.qMRMLSequenceBrowserPlayWidget()
+    seek.setMRMLSequenceBrowserNode(browser)
+    play.setMRMLSequenceBrowserNode(browser)
+    browser.SetSelectedItemNumber(2)
+    assert (seek.slider().maximum, seek.slider().value) == (2, 2)
+    seek.slider().value = 1
+    assert browser.GetSelectedItemNumber() == 1
+    play.onVcrNext()
+    assert seek.slider().value == 2
+    play.onVcrPlayPause()
+    assert browser.GetPlaybackActive()
+    browser.SetPlaybackActive(False)
+
+
+def test_slice_widgets_have_the_real_logics() -> None:
+    manager = slicer.app.layoutManager()
+    made = slicer.util.addVolumeFromArray(np.zeros((2, 3, 4)))
+    slicer.util.setSliceViewerLayers(background=made, fit=True)
+    composite = manager.sliceWidget("Red").sliceLogic().GetSliceCompositeNode()
+    assert composite.GetBackgroundVolumeID() == made.GetID()
+    assert manager.sliceWidget("Red").mrmlSliceNode().GetLayoutName() == "Red"
+    assert manager.mrmlSliceLogics().GetNumberOfItems() == 3
+    slicer.mrmlScene.Clear(0)
+    assert manager.sliceWidget("Red").sliceLogic().GetSliceCompositeNode().GetScene() is slicer.mrmlScene
+
+
+def test_layout_changes_are_told() -> None:
+    manager, seen = slicer.app.layoutManager(), []
+    old = manager.layout
+    manager.connect("layoutChanged(int)", seen.append)
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    assert (manager.layout, seen) == (3, [3])
+    manager.layout = old
+    manager.disconnect("layoutChanged(int)", seen.append)
+
+
+def test_range_widget_is_clamped() -> None:
+    import ctk
+
+    made, seen = ctk.ctkRangeWidget(), []
+    made.connect("valuesChanged(double,double)", lambda *values: seen.append(values))
+    made.setRange(0, 100)
+    made.setValues(10, 50)
+    made.setMinimumValue(70)
+    assert (made.minimumValue, made.maximumValue) == (50.0, 50.0)
+    assert seen == [(10.0, 50.0), (50.0, 50.0)]
+
+
+def test_collapsible_button() -> None:
+    import ctk
+    import qt
+
+    made, seen = ctk.ctkCollapsibleButton(), []
+    qt.QVBoxLayout(made).addWidget(qt.QLabel("inside"))
+    made.connect("contentsCollapsed(bool)", seen.append)
+    made.collapsed = True
+    assert made.findChild(qt.QLabel).isVisibleTo(made) is False
+    made.collapsed = False
+    assert (seen, made.findChild(qt.QLabel).isVisibleTo(made)) == ([True, False], True)
+
+
+def test_slider_widget() -> None:
+    import ctk
+
+    made, seen = ctk.ctkSliderWidget(), []
+    made.minimum, made.maximum, made.singleStep, made.decimals = 0, 1, 0.01, 2
+    made.connect("valueChanged(double)", seen.append)
+    made.value = 0.25
+    made.value = 7
+    assert (made.value, seen) == (1.0, [0.25, 1.0])
+
+
+def test_a_disabled_button_ignores_click() -> None:
+    import qt
+
+    button, calls = qt.QPushButton(), []
+    button.clicked.connect(calls.append)
+    button.enabled = False
+    button.click()
+    button.toolTip = "why"
+    assert (calls, button.toolTip) == ([], "<p>why</p>")
+
+
+def test_34_dialogs_do_not_block() -> None:
+    import qt
+
+    assert slicer.util.confirmYesNoDisplay("?") is False
+    assert slicer.util.confirmOkCancelDisplay("?") is False
+    for show in (slicer.util.errorDisplay, slicer.util.infoDisplay, slicer.util.warningDisplay):
+        assert show("text") is None
+    application.answer_dialogs(1)
+    assert slicer.util.messageBox("text") == 1024
+    with pytest.raises(RuntimeError, match="waits for a person"):
+        qt.QFileDialog.getOpenFileName(None, "title", "/", "*")
+    application.answer_dialogs("/chosen")
+    assert qt.QFileDialog.getOpenFileName(None, "title", "/", "*") == "/chosen"
+
+
+def test_thumbnails() -> None:
+    import qt
+
+    rgb = np.full((4, 8, 3), (10, 200, 30), np.uint8)
+    picture = qt.QPixmap()
+    assert picture.loadFromData(qt.QByteArray(b"P6\n8 4\n255\n" + rgb.tobytes()))
+    assert (picture.width(), picture.height(), picture.toImage().pixelColor(3, 2).green()) == (8, 4, 200)
+    with pytest.raises(ValueError, match="overload"):
+        qt.QImage(rgb.tobytes(), 8, 4, 24, qt.QImage.Format_RGB888)
+
+
+def test_packaging() -> None:
+    import slicer.packaging
+
+    assert slicer.packaging.pip_check("numpy>=1.20")
+    assert not slicer.packaging.pip_check(["numpy", "no-such-package-anywhere"])
+    assert not slicer.packaging.pip_check("numpy>=999")
+    with pytest.raises(RuntimeError, match="nothing is installed in tests"):
+        slicer.packaging.pip_install("x")
+    asked: list[Any] = []
+    application.on_pip_install(lambda requirements, **keywords: asked.append((requirements, keywords["blocking"])))
+    slicer.util.pip_install(["x", "y"], blocking=False)
+    application.on_pip_install(None)
+    assert asked == [(["x", "y"], False)]
+
+
+def test_aboutToQuit_is_sent() -> None:
+    calls: list[int] = []
+    quits = lambda: calls.append(1)  # noqa: E731
+    slicer.app.connect("aboutToQuit()", quits)
+    application.quit_application()
+    slicer.app.disconnect("aboutToQuit()", quits)
+    assert calls == [1]
