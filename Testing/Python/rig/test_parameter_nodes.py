@@ -50,8 +50,8 @@ def connecting(api: Any) -> list[tuple[str, Any, Any, Any, str]]:
         ("QLineEdit", str, "ü", "ü", "text"),
         ("QTextEdit", str, "ü", "ü", "plainText"),
         ("QLabel", str, "ü", "ü", "text"),
-        ("ctkPathLineEdit", Path, Path("/tmp/ä b"), "/tmp/ä b", "currentPath"),
-        ("ctkDirectoryButton", Path, Path("/tmp"), "/tmp", "directory"),
+        ("ctkPathLineEdit", Path, Path("/data/ä b"), "/data/ä b", "currentPath"),
+        ("ctkDirectoryButton", Path, Path("/data"), "/data", "directory"),
         ("ctkSliderWidget", within(api), 2.5, 2.5, "value"),
     ]
 
