@@ -64,11 +64,17 @@ def volumes(size: tuple[int, int, int] = (8, 12, 16), labelled: int = 3, unlabel
 
 
 def two_modalities(data: TrainingData) -> TrainingData:
-    """Give every case a second modality: the first one inverted, in noise of its own."""
+    """Give every case a second modality, the first one inverted, in noise of its own; move what odd cases show.
+
+    Blobs that lie in the same place in every image would leave nothing to tell the areas of two images by.
+    """
     generator = torch.Generator().manual_seed(1)
-    images = torch.stack(list(data.images))
+    images, possible = torch.stack(list(data.images)), torch.stack(list(data.possible))
     second = 0.3 * torch.randn(images.shape, generator=generator) - 0.7 * images
-    return dataclasses.replace(data, images=torch.cat([images, second], dim=1))
+    images = torch.cat([images, second], dim=1)
+    for maps in (images, possible):
+        maps[1::2] = maps[1::2].roll(maps.shape[-1] // 2, dims=-1)
+    return dataclasses.replace(data, images=images, possible=possible)
 
 
 def training(
@@ -111,7 +117,8 @@ def pack(count: int = 2, spec: InputSpec = SPEC, temperature: float = 1.0, **mor
 def weights(run: Training) -> dict[str, torch.Tensor]:
     """Return everything that a run has learned: the branches' and the averages' states."""
     found = {}
-    for kind, modules in (("branch", run.branches), ("average", [a.model for a in run.averages])):
+    averages = [a.model for a in run.averages]
+    for kind, modules in (("branch", run.branches), ("average", averages), ("best", [b.model for b in run.best])):
         for number, module in enumerate(modules):
             found.update({f"{kind}-{number}.{k}": v.clone() for k, v in module.state_dict().items()})
     return found

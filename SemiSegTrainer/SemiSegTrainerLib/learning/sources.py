@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
 from SemiSegCervicalLib.engine.postprocess import clean
 from SemiSegCervicalLib.engine.schema import PostProcess
+from SemiSegCervicalLib.engine.uncertainty import entropy
 from torch import Tensor
 from torch.nn import functional
 
@@ -168,6 +170,57 @@ class Winner:
         p = step.once((self, view), lambda: project(step.probabilities(step.winner, view).detach(), seen.possible))
         weight = undecided_weight(seen)
         return PseudoLabel(p, weight if student != step.winner else torch.zeros_like(weight))
+
+
+@dataclass(frozen=True)
+class Strongest:
+    """Of the branches that can read a row, the weight average of the strongest says soft labels for it.
+
+    Attributes:
+        learners: ``others``: whom the strongest teaches; ``itself``: the branch whose own average it is.
+        teacher: index of the branch that counts as the strongest, -1 the last; None: the one with the lowest smoothed
+            labelled loss.
+        view: the view that the teachers look at; its geometry must be the student view's.
+        passes: how many passes of the teacher are averaged: the first and the method's Monte Carlo passes, or just 1.
+        certain: a voxel counts by ``1 - H(q) / log C``.
+    """
+
+    learners: Literal["others", "itself"] = "others"
+    teacher: int | None = None
+    view: str = "weak"
+    passes: int = 1
+    certain: bool = False
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The weight averages, and their further passes."""
+        return frozenset(("teachers", *(("passes",) if self.passes > 1 else ())))
+
+    def __call__(self, step: Step, student: int, view: str) -> PseudoLabel:
+        """Return the strongest's probabilities; rows that the student is not to learn from it have no weight."""
+        key = ("strongest", self.teacher, self.view, self.passes)
+        p, taught_by = step.once(key, lambda: self._strongest(step))
+        seen, shown = step.views[self.view], step.views[view]
+        mine = (taught_by == student) if self.learners == "itself" else (taught_by != student) & (taught_by >= 0)
+        weight = undecided_weight(seen) * mine.view(-1, *(1,) * (seen.inside.ndim - 1))
+        if self.certain:
+            weight = weight * (1.0 - entropy(p, checked=False))
+        return PseudoLabel(shown.mixed(p), shown.mixed(weight))
+
+    def _strongest(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Return probabilities ``(N, C, *spatial)``, 0 in rows without a teacher, and each row's teacher, -1: none."""
+        count, seen = len(step.teachers), step.views[self.view]
+        losses = step.labelled_losses or (0.0,) * count
+        order = sorted(range(count), key=losses.__getitem__) if self.teacher is None else [self.teacher % count]
+        p = torch.zeros_like(step.teachers[0][self.view])
+        taught_by = torch.full((len(p),), -1, device=p.device)
+        for k in reversed(order):
+            rows = step.rows(self.view, k)
+            said = step.teachers[k][self.view]
+            if self.passes > 1:
+                said = (said + (self.passes - 1) * step.passes[k][self.view]) / self.passes
+            p[rows], taught_by[rows] = said[rows], k
+        return project(p, seen.possible), taught_by
 
 
 def class_prototypes(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 
@@ -374,6 +375,17 @@ def test_a_model_of_modalities_can_be_trained_on(trained, datalist, tmp_path):
     assert [b.modalities for b in packs[1].manifest.branches] == [(0,), (1,)]
     for one, other in zip(*(p.branches for p in packs), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("method", ["semi_cml", "semi_cml_original"])
+def test_modalities_teach_each_other_where_some_are_missing(datalist, tmp_path, method):
+    summary = train_model(datalist, tmp_path / "run", options(method, iterations=20, calibrate="none"))
+    assert summary["finished"]
+    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
+    for term in ("areas", "agreement", "relearning", "self_relearning"):
+        assert any(float(row[f"{term}_support"]) > 0 for row in rows), term
+    pack = load_pack(summary["model"])
+    assert [b.modalities for b in pack.manifest.branches] == [(0,), (1,)]
 
 
 def test_data_that_a_method_cannot_use(datalist, trained, tmp_path):
