@@ -11,6 +11,7 @@ from SemiSegCervicalLib.worker.arrays import write_array
 from SemiSegCervicalLib.worker.job import JobCancelled
 from SemiSegCervicalLib.worker.protocol import Hello, Model, Predict
 from SemiSegCervicalLib.worker.subprocess_transport import local_client
+from SemiSegTrainerLib.learning.method import method_names
 from SemiSegTrainerLib.worker.protocol import LIBRARIES, SERVER_MODULE, Part, Train, training_hello
 from TrainingRig import cases, parts
 
@@ -34,9 +35,9 @@ def datalist(tmp_path_factory):
     return cases.write_dataset(tmp_path_factory.mktemp("data"))
 
 
-def message(datalist, out, iterations, **more):
+def message(datalist, out, iterations, method="supervised", **more):
     return Train(
-        str(datalist), str(out), "supervised", iterations=iterations, size=cases.SIZE, branches=BRANCHES,
+        str(datalist), str(out), method, iterations=iterations, size=cases.SIZE, branches=BRANCHES,
         calibrate="none", device="cpu", **more,
     )  # fmt: skip
 
@@ -65,6 +66,14 @@ def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(client, datalist, tm
     # The same process segments with it.
     job = client.submit(Predict(Model(whole.model), (str(write_array(tmp_path / "image.npy", cases.draw(5)[0])),)))
     assert client.wait(job, PATIENCE).segments[0].voxels > 0
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_every_method_trains(client, datalist, tmp_path, name):
+    answer = client.wait(client.submit(message(datalist, tmp_path / "run", 2, name)), PATIENCE)
+    assert answer.finished
+    assert answer.summary["method"] == name
+    assert len(load_pack(answer.model).branches) == 2
 
 
 def test_a_cancelled_run_leaves_what_was_saved_and_nothing_half_written(client, datalist, tmp_path):
