@@ -11,7 +11,7 @@ from SemiSegCervicalLib.worker.arrays import write_array
 from SemiSegCervicalLib.worker.job import JobCancelled
 from SemiSegCervicalLib.worker.protocol import Hello, Model, Predict
 from SemiSegCervicalLib.worker.subprocess_transport import local_client
-from SemiSegTrainerLib.learning.method import method_names
+from SemiSegTrainerLib.learning.method import get_method, method_names
 from SemiSegTrainerLib.worker.protocol import LIBRARIES, SERVER_MODULE, Part, Train, training_hello
 from TrainingRig import cases, parts
 
@@ -70,6 +70,8 @@ def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(client, datalist, tm
 
 @pytest.mark.parametrize("name", method_names())
 def test_every_method_trains(client, datalist, tmp_path, name):
+    if get_method(name).by_modality:
+        datalist = cases.write_modalities(tmp_path / "data")
     answer = client.wait(client.submit(message(datalist, tmp_path / "run", 2, name)), PATIENCE)
     assert answer.finished
     assert answer.summary["method"] == name
