@@ -48,7 +48,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axis.set_title(title, loc="left", fontsize=10)
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.tick_params(left=False, labelsize=8)
-    axes[0, 0].legend(fontsize=8, loc="lower right", frameon=False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="upper right", ncols=2, frameon=False)
     axes[-1, 0].set_xlabel(
         f"seconds per step, median; {results['threads']} threads, {results['precision']}", fontsize=9
     )
