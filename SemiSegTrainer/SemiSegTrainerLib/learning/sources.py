@@ -28,14 +28,14 @@ class Peer:
     Attributes:
         view: the view that the peer looks at; its geometry must be the student view's.
         averaged: ask the peer's weight average (EMA teacher) instead of its live weights.
-        threshold: voxels whose largest probability is below are ignored; 0 keeps all.
+        threshold: voxels whose largest probability is below are ignored; 0 keeps all. A pair is of images and volumes.
         sharpen: temperature T of ``p^(1/T)``, renormalised; 1 leaves the probabilities soft, 0 takes the argmax.
         own: ask the branch's own teacher as well and take the mean: the ensemble teaches both.
     """
 
     view: str = "weak"
     averaged: bool = False
-    threshold: float = 0.0
+    threshold: float | tuple[float, float] = 0.0
     sharpen: float = 1.0
     own: bool = False
 
@@ -46,10 +46,14 @@ class Peer:
 
     def __call__(self, step: Step, student: int, view: str) -> PseudoLabel:
         """Return the peers' mean for the student's view, projected onto what is annotated."""
+        return step.once((self, student, view), lambda: self._label(step, student, view))
+
+    def _label(self, step: Step, student: int, view: str) -> PseudoLabel:
         opinions = self._opinions(step)
         chosen = [o for k, o in enumerate(opinions) if self.own or k != student] or opinions
-        target = _opinion(step.views[self.view], torch.stack(chosen).mean(dim=0), self.threshold)
-        return _shown(step.views[view], target, self.sharpen)
+        mean = torch.stack(chosen).mean(dim=0)
+        least = self.threshold[mean.ndim - 4] if isinstance(self.threshold, tuple) else self.threshold
+        return _shown(step.views[view], _opinion(step.views[self.view], mean, least), self.sharpen)
 
     def _opinions(self, step: Step) -> list[Tensor]:
         if self.averaged:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from SemiSegCervicalLib.engine.branch import BranchOutput
 from torch import Tensor
 
 from .schedules import Schedule, Stage
+from .seeds import mix_seed
 from .targets import decided
 
 Kept = TypeVar("Kept")
@@ -104,6 +105,8 @@ class Step:
         present: bool ``(cases, M)``: which modalities the cases have; None where all have all. What a branch says of a
             row that it cannot read is NaN: a term that does not leave these rows out stops the run by its name.
         groups: int64 ``(cases,)``: equal numbers are of one patient or sequence; None where each case is its own.
+        memory: what terms remembered in the iterations before this one; see `Remembering`.
+        seed: of what terms draw.
     """
 
     progress: float
@@ -116,12 +119,18 @@ class Step:
     reads: tuple[tuple[int, ...], ...] = ()
     present: Tensor | None = None
     groups: Tensor | None = None
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
+    seed: int = 0
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def winner(self) -> int:
         """The branch with the lowest smoothed labelled loss; the first while nothing is known."""
         return min(range(len(self.labelled_losses)), key=self.labelled_losses.__getitem__, default=0)
+
+    def generator(self, *names: int | str) -> torch.Generator:
+        """Return a generator on the CPU that depends on step and `names` alone: terms stay functions of a step."""
+        return torch.Generator().manual_seed(mix_seed(self.seed, *names))
 
     def rows(self, view: str, *branches: int) -> Rows:
         """Return the rows of a view of which every one of `branches` has all modalities that it reads."""
@@ -211,6 +220,17 @@ class LossTerm(Protocol):
 
     def __call__(self, step: Step) -> TermValue:
         """Return the loss summed over the branches."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A term that hands something on to later steps, which find it in `Step.memory`.
+
+    The term itself stays a function of its step: the run stores what it is told after the step, and in its checkpoints.
+    """
+
+    def remember(self, step: Step) -> dict[str, Tensor]:
+        """Return detached tensors by name; they replace those of the same name."""
 
 
 @dataclass(frozen=True)

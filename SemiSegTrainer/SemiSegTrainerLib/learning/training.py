@@ -28,7 +28,7 @@ from .method import Method
 from .modalities import Reads, answer
 from .schedules import polynomial_decay
 from .seeds import mix_seed
-from .step import Step
+from .step import Remembering, Step
 from .teachers import ask
 from .views import ViewPlan
 
@@ -173,6 +173,7 @@ class Training:
         )
         self.optimiser = cast(_FabricOptimizer, self.fabric.setup_optimizers(optimiser))
         self.losses = SmoothedLosses(len(self.branches))
+        self.memory: dict[str, Tensor] = {}
         self.iteration = 0
         self.iterations = settings.iterations
         self.seconds = 0.0
@@ -223,14 +224,19 @@ class Training:
             self.losses.update(labelled)
         for best, branch, loss in zip(self.best, self.branches, self.losses.values, strict=False):
             best.consider(branch, progress, loss)
+        for weighted in self.method.terms:
+            if isinstance(weighted.term, Remembering) and weighted.active(progress):
+                # Detached by its source; the copy lets go of the step's maps that it may be a part of.
+                self.memory.update({name: value.clone() for name, value in weighted.term.remember(state).items()})
         return values
 
     def look(self, iteration: int, progress: float) -> Step:
         """Build the views and let students and teachers answer them, each branch in one forward pass."""
         views = self.plan.build(self.data, self.classes, self.method, iteration, self.settings.seed)
         state = Step(
-            progress, self.classes, views, labelled_losses=self.losses.values,
+            progress, self.classes, views, labelled_losses=self.losses.values, memory=dict(self.memory),
             reads=self.reads, present=self.data.present, groups=self.data.groups,
+            seed=mix_seed(self.settings.seed, iteration, "terms"),
         )  # fmt: skip
         seen = [v for v in self.method.student_views if v in views]
         disturbed = self.method.perturbation
@@ -337,6 +343,7 @@ class Training:
             "optimiser": self.optimiser.state_dict(),
             "best": [b.state() for b in self.best],
             "losses": self.losses.state(),
+            "memory": self.memory,
             "history": self.history.state(),
             "threads": torch.get_num_threads(),
             "precision": self.precision,
@@ -371,4 +378,5 @@ class Training:
         for best, kept in zip(self.best, state["best"], strict=True):
             best.load(kept)
         self.losses.load(state["losses"])
+        self.memory = {name: value.to(self.device) for name, value in state["memory"].items()}
         self.history = History.from_state(state["history"])

@@ -11,12 +11,13 @@ import torch
 from SemiSegCervicalLib.engine.branch import BranchOutput
 from SemiSegCervicalLib.engine.uncertainty import entropy
 from SemiSegTrainerLib.learning.averages import SmoothedLosses
+from SemiSegTrainerLib.learning.grids import at_centres
 from SemiSegTrainerLib.learning.reliability import ClassWise, class_quantiles
 from SemiSegTrainerLib.learning.sources import Consensus, Winner, class_prototypes, one_hot
 from SemiSegTrainerLib.learning.step import Step, View
 from SemiSegTrainerLib.learning.targets import every_class, membership
 from SemiSegTrainerLib.learning.terms.agreement import CosineAgreement, CrossSupervision, RectifiedSupervision
-from SemiSegTrainerLib.learning.terms.contrast import PrototypeContrast, at_centres
+from SemiSegTrainerLib.learning.terms.contrast import PrototypeContrast
 from SemiSegTrainerLib.learning.terms.supervised import Mistakes, Supervised
 from torch.nn import functional
 from TrainingRig import cases, parts

@@ -21,6 +21,7 @@ from SemiSegTrainerLib.learning.terms.agreement import (
 )
 from SemiSegTrainerLib.learning.terms.contrast import ImageContrast, PrototypeContrast
 from SemiSegTrainerLib.learning.terms.cross_modal import CrossModalAgreement, MutualAreas, SoftRelearning
+from SemiSegTrainerLib.learning.terms.dense_contrast import PatchContrast, PixelContrast
 from SemiSegTrainerLib.learning.terms.supervised import Mistakes, Supervised
 from SemiSegTrainerLib.learning.training import NonFiniteLossError
 from TrainingRig import cases, parts
@@ -139,6 +140,8 @@ REACHES = {
     PrototypeContrast: voxel_parameters,
     MutualAreas: network_parameters,
     CrossModalAgreement: network_parameters,
+    PixelContrast: voxel_parameters,
+    PatchContrast: voxel_parameters,
 }
 
 
@@ -317,6 +320,7 @@ def test_resumed_run_is_the_uninterrupted_one(tmp_path, either, name):
     assert resumed.iterations == 6
     assert parts.same(parts.weights(whole), parts.weights(second))
     assert second.losses.state() == whole.losses.state()
+    assert parts.same(whole.memory, second.memory)
     assert len(set(whole.losses.values)) == len(whole.branches)
     without_time = [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history.rows]
     assert without_time == [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
@@ -364,9 +368,12 @@ def test_half_precision_runs(data, name):
 def test_any_term_can_be_left_out(data, name):
     method = get_method(name)
     assert method.without(()) is method
-    for left_out in (t.name for t in method.terms if t.name != method.ranked_by):
+    others = [t.name for t in method.terms if t.name != method.ranked_by]
+    for left_out in (*others, *(("perturbation",) if method.perturbation else ())):
         less = method.without([left_out])
         assert less.name == f"{name} without {left_out}"
+        if less.perturbation is not None:
+            assert set(less.perturbation.views) <= set(less.student_views)
         assert [t for t in method.terms if t not in less.terms] == [t for t in method.terms if t.name == left_out]
         run = parts.training(less, data, iterations=1)
         run.run()

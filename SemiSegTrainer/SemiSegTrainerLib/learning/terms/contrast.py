@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..grids import at_centres
 from ..sources import class_prototypes, likeliest, one_hot
 from ..step import PseudoLabelSource, Step, TermValue, undecided_weight, zero_of
 from ..targets import decided, membership
@@ -68,14 +68,6 @@ class ImageContrast:
                 if i != j:
                     total = total + 0.5 * info_nce(anchors, keys, same, self.temperature)
         return TermValue(total, support)
-
-
-def at_centres(maps: Tensor, shape: Sequence[int]) -> Tensor:
-    """Pick from ``(N, ..., *spatial)`` the voxel at the centre of each cell of a coarser grid of `shape`."""
-    fine = maps.shape[-len(shape) :]
-    for axis, (n, m) in enumerate(zip(fine, shape, strict=True), start=maps.ndim - len(shape)):
-        maps = maps.index_select(axis, torch.arange(n // m // 2, n, n // m, device=maps.device))
-    return maps
 
 
 @dataclass(frozen=True)
