@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-SETS = {"fugc": "Cervix, ultrasound", "la": "Left atrium, MRI"}
+SETS = {"fugc": "Cervix, ultrasound", "la": "Left atrium, MRI", "dsb": "Nuclei, fluorescence microscopy"}
 LABELS = {
     "half-one-lip": "half with one lip only",
     "half-one-lip-as-background": "the other lip taken for background",

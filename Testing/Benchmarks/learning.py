@@ -1,6 +1,7 @@
 """What does learning from unlabelled images gain? Every method with the same networks, augmentation and budget.
 
-    python3 Testing/run.py bench learning --data DIR [--plan final|partial|choices|volumes|ablation|slices|baselines]
+    python3 Testing/run.py bench learning --data DIR
+        [--plan final|partial|choices|volumes|ablation|slices|baselines|multiscale|multiscale-ablation]
         [--seeds 0 1 2] [--methods NAME ...] [--iterations N] [--size 96x160] [--spacing MM]
 
 DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`, `DIR/la/datalist.json`). Rows that are already in
@@ -42,9 +43,11 @@ RESULTS = Path(__file__).parent / "results"
 BUDGETS: dict[str, tuple[int, tuple[int, ...], float | None]] = {
     "fugc": (800, (96, 160), None),
     "la": (400, (40, 56, 56), 1.25),
+    "dsb": (250, (128, 128), None),
 }
 SHARES = {"half-one-lip": 0.5, "half-one-lip-as-background": 0.5, "half-left-out": 0.5, "slices-8": 0.125}
 B_TERMS = ("mistake", "cross", "rectified", "agreement", "prototype")
+C_PARTS = ("cross", "pixel", "patch", "perturbation")
 BASELINES = ("supervised", "cross_supervision", "mean_teacher", "ua_mt", "cps", "bcp", "unimatch")
 
 # set, datalist, method (with the terms that it does without), changes of the datalist. `choices` never looks at the
@@ -61,6 +64,15 @@ PLANS = {
         ("la", "datalist.json", "dual_uncertainty", "slices-8"),
     ],
     "baselines": [("fugc", "datalist_5.json", method, "full") for method in BASELINES],
+    "multiscale": [
+        ("dsb", "datalist.json", "supervised", "full"),
+        ("dsb", "datalist.json", "multiscale_contrast", "full"),
+        ("la", "datalist.json", "supervised", "full"),
+        ("la", "datalist.json", "multiscale_contrast", "full"),
+    ],
+    "multiscale-ablation": [
+        ("dsb", "datalist.json", f"multiscale_contrast without {part}", "full") for part in C_PARTS
+    ],
     "choices": [
         ("fugc", "datalist.json", method, f"fold-{k}")
         for k in range(5)

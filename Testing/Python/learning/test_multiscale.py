@@ -224,9 +224,9 @@ def test_half_of_the_anchors_are_the_hardest():
     assert len(hard_and_random(values[:0], 64, torch.Generator())) == 0
 
 
-def pixel_reference(step, student, anchors, temperature):
+def pixel_reference(step, student, temperature):
     """The term voxel by voxel, for banks and anchors that are taken whole."""
-    mine, other = vectors(step, student, "strong"), vectors(step, 1 - student, "weak")
+    mine, other = vectors(step, student, "strong").detach(), vectors(step, 1 - student, "weak")
     coarse = mine.shape[2:]
     target = SURE(step, student, "strong")
     keys = VoxelBank(SURE, size=10_000, fresh=10_000)(step, student, "strong")
@@ -249,7 +249,7 @@ def test_pixel_contrast_is_its_formula(temperature):
     step = make_step((8, 16))
     bank = VoxelBank(SURE, size=10_000, fresh=10_000)
     value = PixelContrast(SURE, bank, anchors=10_000, negatives=10_000, temperature=temperature)(step)
-    expected = [pixel_reference(step, student, None, temperature) for student in (0, 1)]
+    expected = [pixel_reference(step, student, temperature) for student in (0, 1)]
     assert float(value.loss) == pytest.approx(sum(loss for loss, _ in expected), rel=1e-4)
     assert value.support == max(count for _, count in expected)
 
