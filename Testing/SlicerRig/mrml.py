@@ -88,7 +88,11 @@ def slice_logic(name: str) -> Any:
     logic = slicer.vtkMRMLSliceLogic()
     logic.SetMRMLApplicationLogic(joined)
     logic.SetMRMLScene(scene)
-    logic.AddSliceNode(name)
+    node = scene.GetSingletonNode(name, "vtkMRMLSliceNode")
+    if node is None:
+        logic.AddSliceNode(name)
+    else:  # the layout has made it; a second one would stay outside the scene, and nothing would be drawn in it
+        logic.SetSliceNode(node)
     logics.AddItem(logic)
     return logic
 
