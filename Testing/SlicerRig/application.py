@@ -77,7 +77,7 @@ def start() -> Any:
 
     for name in _WIDGETS:
         importlib.import_module(f".{name}", __package__)
-    _make_true_immortal()
+    _make_constants_immortal()
     mrml.start()
     for name in ("qt", "ctk"):
         sys.modules[name] = qt_module.Module(name)
@@ -276,14 +276,15 @@ def _environment() -> None:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
-def _make_true_immortal() -> None:
-    """Give True references that are never used up, as Python 3.12 does by itself.
+def _make_constants_immortal() -> None:
+    """Give None, True and False references that are never used up, as Python 3.12 does by itself.
 
-    In PySide6 6.10 and later every ``emit`` returns True without a reference of its own; some hundred of them would
-    end an older Python.
+    PySide6 6.12 is compiled for interpreters that do: it returns them without taking a reference, and some thousand
+    calls would end an older Python.
     """
     if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(True)).value += 1 << 40
+        for value in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(value)).value += 1 << 40
 
 
 def _translation() -> types.ModuleType:

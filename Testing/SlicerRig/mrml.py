@@ -39,6 +39,8 @@ def start() -> Any:
     application.SetShareDirectory("share")
     _started.update(scene=scene, application=application, io=_data_io(scene, folder))
 
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)  # before the first slice node
+
     # The module's logic, which knows legends, in the place of the plain one.
     colors = slicer.vtkSlicerColorLogic()
     colors.SetMRMLApplicationLogic(application)
@@ -84,7 +86,6 @@ def slice_logic(name: str) -> Any:
         if logics.GetItemAsObject(i).GetSliceNode().GetLayoutName() == name:
             return logics.GetItemAsObject(i)
     scene = start()
-    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
     logic = slicer.vtkMRMLSliceLogic()
     logic.SetMRMLApplicationLogic(joined)
     logic.SetMRMLScene(scene)

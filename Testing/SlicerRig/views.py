@@ -103,6 +103,9 @@ class SliceWidget(MRMLWidget):
     )
 
 
+_ORIENTATIONS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+
+
 @rig_class("qSlicerLayoutManager")
 class LayoutManager(QtCore.QObject):
     """The views of the scene's layout node."""
@@ -114,9 +117,13 @@ class LayoutManager(QtCore.QObject):
         self._viewport = QtWidgets.QWidget()
         self._logic = slicer.vtkMRMLLayoutLogic()
         self._logic.SetMRMLScene(slicer.mrmlScene)
-        self._slices = {
-            name: SliceWidget(self._viewport, mrml.slice_logic(name)) for name in ("Red", "Green", "Yellow")
-        }
+        self._logic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        self._slices = {}
+        for name, orientation in _ORIENTATIONS.items():
+            logic = mrml.slice_logic(name)
+            logic.GetSliceNode().SetOrientation(orientation)
+            logic.GetSliceNode().SetDefaultOrientation(orientation)
+            self._slices[name] = SliceWidget(self._viewport, logic)
         self._logics = mrml.application_logic().GetSliceLogics()
         self._shown = self._arrangement()
         self._observer = Observer(self)

@@ -152,8 +152,8 @@ def test_layout_changes_are_told() -> None:
     manager, seen = slicer.app.layoutManager(), []
     old = manager.layout
     manager.connect("layoutChanged(int)", seen.append)
-    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-    assert (manager.layout, seen) == (3, [3])
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
+    assert (old, manager.layout, seen) == (3, 2, [2])
     manager.layout = old
     manager.disconnect("layoutChanged(int)", seen.append)
 
