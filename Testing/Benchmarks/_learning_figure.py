@@ -11,7 +11,12 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-SETS = {"fugc": "Cervix, ultrasound", "la": "Left atrium, MRI", "dsb": "Nuclei, fluorescence microscopy"}
+SETS = {
+    "fugc": "Cervix, ultrasound",
+    "la": "Left atrium, MRI",
+    "dsb": "Nuclei, fluorescence microscopy",
+    "lgg": "Glioma, MRI of two modalities",
+}
 LABELS = {
     "half-one-lip": "half with one lip only",
     "half-one-lip-as-background": "the other lip taken for background",
@@ -73,11 +78,11 @@ def dice(row: dict[str, Any], seeds: list[int]) -> float:
 
 def pair(results: dict[str, Any], comparison: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a comparison's row and the supervised row that it is compared with."""
-    same = {k: comparison[k] for k in ("set", "datalist", "budget")}
+    same = {**{k: comparison[k] for k in ("set", "datalist", "budget")}, "given": comparison.get("given")}
     mine = {**same, "method": comparison["method"], "labels": comparison["labels"]}
-    theirs = {**same, "method": "supervised", "labels": "full"}
+    theirs = {**same, "method": comparison["against"].partition(",")[0], "labels": "full"}
     row, partner = (
-        next(r for r in results["rows"] if all(r[k] == v for k, v in wanted.items())) for wanted in (mine, theirs)
+        next(r for r in results["rows"] if all(r.get(k) == v for k, v in wanted.items())) for wanted in (mine, theirs)
     )
     return row, partner
 
@@ -86,6 +91,8 @@ def label(results: dict[str, Any], comparison: dict[str, Any]) -> str:
     """Name a comparison by method, labels, and budget."""
     row, _ = pair(results, comparison)
     what = comparison["method"].replace("_", " ")
+    if "given" in comparison:
+        what += f", given {comparison['given']}"
     if comparison["labels"] != "full":
         what += f", {LABELS.get(comparison['labels'], comparison['labels'])}"
     return f"{what}\n{row['labelled']} labelled, {row['unlabelled']} not, {row['budget']}"

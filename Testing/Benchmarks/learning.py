@@ -1,7 +1,7 @@
 """What does learning from unlabelled images gain? Every method with the same networks, augmentation and budget.
 
     python3 Testing/run.py bench learning --data DIR
-        [--plan final|partial|choices|volumes|ablation|slices|baselines|multiscale|multiscale-ablation]
+        [--plan final|partial|choices|volumes|ablation|slices|baselines|multiscale|multiscale-ablation|modalities]
         [--seeds 0 1 2] [--methods NAME ...] [--iterations N] [--size 96x160] [--spacing MM]
 
 DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`, `DIR/la/datalist.json`). Rows that are already in
@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -27,10 +28,10 @@ import numpy as np
 import torch
 from _learning_figure import draw
 from SemiSegCervicalLib.engine.files import write_atomically
-from SemiSegCervicalLib.engine.pack import load_pack
+from SemiSegCervicalLib.engine.pack import Pack, load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegTrainerLib.learning.datalist import read_datalist
-from SemiSegTrainerLib.learning.evaluation import evaluate_model, summarise
+from SemiSegTrainerLib.learning.datalist import Entry, read_datalist
+from SemiSegTrainerLib.learning.evaluation import evaluate_model, nan_mean, summarise
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import MODEL, train_model
 from SemiSegTrainerLib.learning.training import Settings, versions
@@ -40,11 +41,15 @@ RESULTS = Path(__file__).parent / "results"
 
 # Iterations, networks' grid (3D: window) and spacing in mm that a set is trained with unless asked otherwise. The
 # atrium at half its resolution, with half the literature's window of 80 x 112 x 112: what two CPU cores can afford.
-BUDGETS: dict[str, tuple[int, tuple[int, ...], float | None]] = {
+# The gliomas' voxels have no known size: every second one of a slice, every slice.
+BUDGETS: dict[str, tuple[int, tuple[int, ...], float | tuple[float, ...] | None]] = {
     "fugc": (800, (96, 160), None),
     "la": (400, (40, 56, 56), 1.25),
     "dsb": (250, (128, 128), None),
+    "lgg": (400, (16, 64, 64), (1, 2, 2)),
 }
+# Of a set with several modalities those that are used, the stronger one last; each is then given alone, and all.
+MODALITIES = {"lgg": ("t1post", "flair")}
 SHARES = {"half-one-lip": 0.5, "half-one-lip-as-background": 0.5, "half-left-out": 0.5, "slices-8": 0.125}
 B_TERMS = ("mistake", "cross", "rectified", "agreement", "prototype")
 C_PARTS = ("cross", "pixel", "patch", "perturbation")
@@ -72,6 +77,10 @@ PLANS = {
     ],
     "multiscale-ablation": [
         ("dsb", "datalist.json", f"multiscale_contrast without {part}", "full") for part in C_PARTS
+    ],
+    "modalities": [
+        ("lgg", "datalist.json", method, "full")
+        for method in ("supervised_modalities", "semi_cml", "semi_cml_original")
     ],
     "choices": [
         ("fugc", "datalist.json", method, f"fold-{k}")
@@ -123,7 +132,7 @@ def main() -> None:
                 "seed": seed,
                 "iterations": arguments.iterations or iterations,
                 "size": list(size),
-                "spacing": arguments.spacing or spacing,
+                "spacing": list(spacing) if isinstance(spacing, tuple) else arguments.spacing or spacing,
             }
             run_row(arguments.data, key, arguments.device, arguments.keep)
 
@@ -149,7 +158,7 @@ def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None) -> 
             settings=Settings(iterations=key["iterations"], seed=key["seed"]),
             device=device,
             size=tuple(key["size"]),
-            spacing=(key["spacing"],) * 3 if key["spacing"] else None,
+            spacing=spacing_of(key),
             calibrate="none",
         )
         started = time.monotonic()
@@ -160,31 +169,33 @@ def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None) -> 
 
         summary = train_model(listed, Path(folder) / "run", options, say)
         print(file=sys.stderr)
-        entries = read_datalist(listed)["test"]
-        measured = summarise(evaluate_model(Predictor(load_pack(Path(folder) / "run" / MODEL), device), entries))
+        pack = load_pack(Path(folder) / "run" / MODEL)
+        measured = {
+            given: summarise(evaluate_model(Predictor(pack.reading(some), device), [giving(e, some) for e in entries]))
+            for entries in [read_datalist(listed)["test"]]
+            for given, some in given_of(key["set"], pack).items()
+        }
+        took = round(time.monotonic() - started, 1)
         if keep:
             name = "-".join(str(key[k]) for k in ("set", "method", "labels", "seed", "iterations")).replace(" ", "-")
             keep.mkdir(parents=True, exist_ok=True)
             shutil.copy(Path(folder) / "run" / MODEL, keep / f"{name}.semiseg")
-    run = {
+    about = {
         **key,
         "labelled": summary["labelled"],
         "unlabelled": summary["unlabelled"],
-        "dice": measured["dice"],
-        "hd95": measured["hd95"],
-        "assd": measured["assd"],
-        "failures": measured["failures"],
-        "seconds": round(time.monotonic() - started, 1),
+        "seconds": took,
         "seconds_per_step": summary["seconds_per_step"],
         "memory_gib": round(peak_memory_gib(), 2),
         "device": summary["device"],
         "precision": summary["precision"],
         "threads": summary["threads"],
         "data_fingerprint": summary["data_fingerprint"],
-        "cases": measured["cases"],
     }
     results = read_results()  # again: another process may have added rows meanwhile
-    results["runs"].append(run)
+    for given, found in measured.items():
+        figures_of = {k: found[k] for k in ("dice", "hd95", "assd", "failures", "cases")}
+        results["runs"].append({**about, **({"given": given} if given else {}), **figures_of})
     results["rows"] = rows(results["runs"])
     results["comparisons"] = comparisons(results["runs"])
     results["command"] = "python3 Testing/run.py bench learning --data DIR"
@@ -192,7 +203,28 @@ def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None) -> 
     results["versions"] = versions()
     write_atomically(RESULTS / "learning.json", (json.dumps(results, indent=1) + "\n").encode())
     draw(results, RESULTS / "learning.png")
-    print(f"  Dice {run['dice']:.4f}  HD95 {run['hd95']:.1f}  {run['seconds']:.0f} s", flush=True)
+    for given, found in measured.items():
+        print(f"  {given} Dice {found['dice']:.4f}  HD95 {found['hd95'] or np.nan:.1f}  {took:.0f} s", flush=True)
+
+
+def spacing_of(run: dict[str, Any]) -> tuple[float, ...] | None:
+    """Return the voxel of a volume's run, slowest axis first; None for pictures."""
+    spacing = run.get("spacing")
+    return tuple(spacing) if isinstance(spacing, list) else (spacing,) * 3 if spacing else None
+
+
+def given_of(name: str, pack: Pack) -> dict[str, list[int]]:
+    """Return what test cases of a set come with: each modality alone, and all; or just what there is."""
+    names = pack.manifest.input.modalities
+    every = list(range(len(names)))
+    if name not in MODALITIES:
+        return {"": every}
+    return {**{n: [k] for k, n in enumerate(names)}, ", ".join(names): every}
+
+
+def giving(entry: Entry, some: list[int]) -> Entry:
+    """Return a case with some of its images."""
+    return replace(entry, images=tuple(entry.images[k] for k in some))
 
 
 def read_results() -> dict[str, Any]:
@@ -214,7 +246,11 @@ def change_labels(datalist: Path, how: str, folder: Path) -> Path:
         for entry in content.get(name, []):
             for field in ("image", "label"):
                 if field in entry:
-                    entry[field] = str((datalist.parent / entry[field]).resolve())
+                    files = entry[field] if isinstance(entry[field], list) else [entry[field]]
+                    found = [str((datalist.parent / file).resolve()) for file in files]
+                    entry[field] = found if isinstance(entry[field], list) else found[0]
+    if content["name"] in MODALITIES:
+        choose_modalities(content)
     if how.startswith("fold-"):
         first = 5 * int(how.removeprefix("fold-"))
         fold = content["training"][first : first + 5]
@@ -234,6 +270,17 @@ def change_labels(datalist: Path, how: str, folder: Path) -> Path:
     target = folder / "datalist.json"
     target.write_text(json.dumps(content))
     return target
+
+
+def choose_modalities(content: dict[str, Any]) -> None:
+    """Leave the modalities that are used in a datalist, in their order, and count lengths in voxels."""
+    names = list(content["modality"].values())
+    chosen = MODALITIES[content["name"]]
+    content["modality"] = {str(k): name for k, name in enumerate(chosen)}
+    for name in ("training", "unlabeled", "validation", "test"):
+        for entry in content.get(name, []):
+            entry["image"] = [entry["image"][names.index(name)] for name in chosen]
+            entry["spacing"] = [1, 1, 1]
 
 
 def one_lip(entry: dict[str, Any], lip: int, told: bool, folder: Path) -> dict[str, Any]:
@@ -264,7 +311,10 @@ def keep_slices(entry: dict[str, Any], step: int, folder: Path) -> dict[str, Any
 
 def budget_of(run: dict[str, Any]) -> str:
     """Say how long and on which grid a run was trained."""
-    voxel = f" of {run['spacing']:g} mm" if run.get("spacing") else ""
+    spacing = run.get("spacing")
+    voxel = f" of {spacing:g} mm" if spacing else ""
+    if isinstance(spacing, list):
+        voxel = f" of {' x '.join(f'{s:g}' for s in spacing)} voxels"
     return f"{run['iterations']} iterations at {'x'.join(map(str, run['size']))}{voxel}"
 
 
@@ -272,9 +322,10 @@ def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Collect runs that differ by seed only into rows: mean and standard deviation over seeds."""
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for run in runs:
-        groups.setdefault((*(run[k] for k in ("set", "datalist", "method", "labels")), budget_of(run)), []).append(run)
+        what = (*(run[k] for k in ("set", "datalist", "method", "labels")), run.get("given", ""), budget_of(run))
+        groups.setdefault(what, []).append(run)
     table = []
-    for (name, datalist, method, labels, budget), group in groups.items():
+    for (name, datalist, method, labels, given, budget), group in groups.items():
         dices = [r["dice"] for r in group]
         table.append(
             {
@@ -282,6 +333,7 @@ def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "datalist": datalist,
                 "method": method,
                 "labels": labels,
+                **({"given": given} if given else {}),
                 "labelled": group[0]["labelled"],
                 "unlabelled": group[0]["unlabelled"],
                 "smallest_share": SHARES.get(labels, 1.0),
@@ -289,8 +341,9 @@ def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "budget": budget,
                 "dice": round(mean(dices), 4),
                 "dice_sd": round(stdev(dices), 4) if len(dices) > 1 else None,
-                "hd95": round(mean(r["hd95"] for r in group), 2),
-                "assd": round(mean(r["assd"] for r in group), 2),
+                "hd95": mean_of([r["hd95"] for r in group]),
+                "assd": mean_of([r["assd"] for r in group]),
+                "failures": sum(r["failures"] for r in group),
                 "ece": None,
                 "seconds_per_step": round(mean(r["seconds_per_step"] for r in group), 3),
                 "memory_gib": max(r["memory_gib"] for r in group),
@@ -309,18 +362,23 @@ def comparisons(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows(runs):
         # A fold is another set of images; what is left of the labels is the same set with less said.
         labels = row["labels"] if row["labels"].startswith("fold-") else "full"
-        same = {"set": row["set"], "datalist": row["datalist"], "budget": row["budget"]}
+        same = {**{k: row[k] for k in ("set", "datalist", "budget")}, "given": row.get("given", "")}
+        baseline = "supervised_modalities" if row["set"] in MODALITIES else "supervised"
         mine = figures(runs, {**same, "method": row["method"], "labels": row["labels"]})
-        theirs = figures(runs, {**same, "method": "supervised", "labels": labels})
+        theirs = figures(runs, {**same, "method": baseline, "labels": labels})
         seeds = sorted(set(mine) & set(theirs))
-        if not seeds or (row["method"], row["labels"]) == ("supervised", labels):
+        if not seeds or (row["method"], row["labels"]) == (baseline, labels):
             continue
         entry: dict[str, Any] = {k: row[k] for k in ("set", "datalist", "method", "labels", "budget")}
-        entry |= {"against": f"supervised, {labels}", "seeds": seeds}
+        entry |= {"against": f"{baseline}, {labels}", "seeds": seeds}
+        if same["given"]:
+            entry["given"] = same["given"]
         for metric in ("dice", "hd95"):
             per_image = {
                 case: mean(mine[s][case][metric] - theirs[s][case][metric] for s in seeds) for case in mine[seeds[0]]
             }
+            # Where nothing was drawn there is no distance.
+            per_image = {case: d for case, d in per_image.items() if not np.isnan(d)}
             bounds = interval(list(per_image.values()), lambda drawn: float(np.mean(drawn)), 10_000)
             entry[metric] = {
                 "difference": round(mean(per_image.values()), 4),
@@ -335,15 +393,21 @@ def figures(runs: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[int, dic
     """Return Dice and HD95 (mean over the segments that have one) by seed and case of the runs that match."""
     found = {}
     for run in runs:
-        if all((budget_of(run) if k == "budget" else run[k]) == v for k, v in wanted.items()):
+        if all((budget_of(run) if k == "budget" else run.get(k, "")) == v for k, v in wanted.items()):
             found[run["seed"]] = {
                 c["case"]: {
                     "dice": c["dice"],
-                    "hd95": mean(s["hd95"] for s in c["segments"].values() if s["hd95"] is not None),
+                    "hd95": nan_mean([np.nan if s["hd95"] is None else s["hd95"] for s in c["segments"].values()]),
                 }
                 for c in run["cases"]
             }
     return found
+
+
+def mean_of(values: list[float | None]) -> float | None:
+    """Return the mean of the values that are there, to the hundredth."""
+    known = [v for v in values if v is not None]
+    return round(mean(known), 2) if known else None
 
 
 def peak_memory_gib() -> float:
