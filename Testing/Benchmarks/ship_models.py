@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "Resources" / "models"
 _ANATOMY = "Segmentation category and type - DICOM master list~SCT^123037004^Anatomical Structure"
 _NO_REGION = "Anatomic codes - DICOM master list~^^~^^"
+VALIDATED = ", on which the measured Dice rests as well"
 LICENCE = "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)"
 
 
@@ -175,6 +176,10 @@ def ship(recipe: Recipe, run: Path, data: Path, target: Path = TARGET) -> Path:
             "classes": tuple(
                 SegmentClass(value=value, name=name, color=color, terminology=terminology)
                 for value, (name, color, terminology) in enumerate(recipe.classes, 1)
+            ),
+            # The run's own figure came from the validation list; here it comes from the test list.
+            "calibration": trained.manifest.calibration.model_copy(
+                update={"fitted_on": trained.manifest.calibration.fitted_on.removesuffix(VALIDATED)}
             ),
             "licence": recipe.licence,
             "attribution": recipe.source,

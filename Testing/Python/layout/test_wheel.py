@@ -18,14 +18,13 @@ PIP = [sys.executable, "-m", "pip"]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    """The wheel of the repository as it stands, with one more model."""
+    """The wheel of the repository as it stands."""
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for module in MODULES:
         shutil.copytree(ROOT / module, source / module, ignore=shutil.ignore_patterns("__pycache__"))
-    (source / "Resources" / "models").mkdir(parents=True)
-    (source / "Resources" / "models" / "shipped.semiseg").write_bytes(b"")
+    shutil.copytree(ROOT / "Resources" / "models", source / "Resources" / "models")
     command = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(source), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -42,7 +41,9 @@ def test_wheel_holds_both_libraries_and_the_models(wheel):
         names = archive.namelist()
     base = wheel.name.split("-py3")[0]
     assert {name for name in names if not name.startswith(base)} == expected
-    assert f"{base}.data/data/share/semiseg/models/shipped.semiseg" in names
+    models = {name.rpartition("/")[2] for name in names if name.startswith(f"{base}.data/data/share/semiseg/models/")}
+    assert models == {path.name for path in (ROOT / "Resources" / "models").iterdir()}
+    assert "cervix.semiseg" in models
     assert f"{base}.dist-info/licenses/LICENSE" in names
 
 
@@ -53,7 +54,7 @@ def test_models_of_an_installed_wheel_are_found(wheel, tmp_path, monkeypatch):
     packages = next(prefix.rglob("SemiSegCervicalLib")).parent
     monkeypatch.setenv("SEMISEG_MODELS", str(tmp_path / "of the user"))
     code = f"import sys; sys.path.insert(0, {str(packages)!r})\n"
-    code += "from SemiSegCervicalLib.packs import find_packs\nprint(find_packs()['shipped'])"
+    code += "from SemiSegCervicalLib.packs import find_packs\nprint(find_packs()['cervix'])"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()) == prefix / "share" / "semiseg" / "models" / "shipped.semiseg"
+    assert Path(done.stdout.strip()) == prefix / "share" / "semiseg" / "models" / "cervix.semiseg"

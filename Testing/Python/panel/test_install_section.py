@@ -288,7 +288,7 @@ def test_closing_during_an_installation_is_quiet(row, wheels):
 
 def test_opening_the_row_is_quick_and_imports_nothing_heavy(row):
     shown = row(packages=NEEDED)
-    assert application.longest_call().seconds < 0.1
+    assert application.longest_call().seconds < 0.5
     del shown
     code = "import sys\nfrom SemiSegCervicalLib.panel import installing\nprint({'torch', 'monai'} & set(sys.modules))"
     library = UI.parents[2]

@@ -1,0 +1,61 @@
+"""What the README quotes, names and shows is there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from house.trees import MODULES, ROOT, python_files
+from SemiSegCervicalLib.packages import NEEDED, OPENVINO
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def sources() -> str:
+    """Return all texts of the modules, with string literals that run over several lines joined."""
+    text = "\n".join(path.read_text(encoding="utf-8") for module in MODULES for path in python_files(module))
+    text += "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "SemiSegCervical").rglob("*.ui"))
+    return re.sub(r'"\s*\n\s*f?"', "", text)
+
+
+SOURCES = sources()
+
+
+def section(title: str) -> str:
+    return README.split(f"{title}\n", 1)[1].split("\n## ", 1)[0].split("\n### ", 1)[0]
+
+
+def test_messages_of_the_troubleshooting_table_are_those_of_the_program():
+    messages = re.findall(r'^\| "([^"]+)"', section("### When something does not work"), re.MULTILINE)
+    assert len(messages) >= 8
+    assert [message for message in messages if message not in SOURCES] == []
+
+
+def test_buttons_and_choices_are_called_as_in_the_panel():
+    named = set(re.findall(r"\*([A-Z][^*>]+)\*", section("## Use it in Slicer") + section("### Without internet")))
+    outside = {"PyTorch", "Additional module paths"}  # Slicer's own names
+    title = "Cervix, transvaginal ultrasound"
+    missing = [name for name in (re.sub(r"\s+", " ", n) for n in named - outside - {title}) if f"{name}" not in SOURCES]
+    assert "Apply" in named
+    assert missing == []
+
+
+def test_the_offline_command_names_what_is_needed():
+    command = next(line for line in README.splitlines() if line.startswith("PythonSlicer -m pip download"))
+    wanted = [package for package in (*NEEDED, OPENVINO) if not package.with_slicer]
+    assert re.findall(r'"([^"]+)"', command) == [package.requirement for package in wanted]
+    removal = re.search(r"pip uninstall ([\w ]+)`", README)
+    assert removal is not None
+    assert removal.group(1).split() == [package.name for package in wanted]
+
+
+def test_links_lead_to_files():
+    for page in (ROOT / "README.md", ROOT / "Resources" / "models" / "README.md"):
+        for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("name", ["SemiSegCervical-panel.png", "SemiSeg-demo.png"])
+def test_screenshots_are_shown_and_small(name):
+    assert f"Resources/screenshots/{name}" in README
+    assert (ROOT / "Resources" / "screenshots" / name).stat().st_size < 600_000
