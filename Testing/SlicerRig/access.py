@@ -252,7 +252,7 @@ def _function(info: api.ClassInfo, name: str, made: Any) -> Callable[..., Any]:
     found = getattr(place, _KEYWORDS.get(name, name), None)
     if found is None:
         raise NotImplementedError(f"{info.name}.{name} exists in 3D Slicer, but the rig does not build it")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _read(info: api.ClassInfo, made: Any, entry: api.Property) -> Any:

@@ -9,6 +9,11 @@
 
 `start` makes ``qt``, ``ctk`` and ``slicer`` importable, with PySide6 drawing off screen and the real MRML of
 slicer-core. Exceptions in slots are printed and counted in `slot_errors`.
+
+What is exact: names, signatures, properties and signals (by the table in ``api.json``: anything else is refused),
+conversions and errors of PythonQt, object lifetime, the scene. What is approximate: looks, sizes and timing; the
+application's own work after an event (drawing, mostly) is not part of `longest_call`. What the table lists but the
+rig does not build raises NotImplementedError.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import importlib
 import os
 import sys
 import time
+import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +36,7 @@ _WIDGETS = (
     "ctk_module",
     "mrml_widgets",
     "plot_widgets",
+    "segment_editor",
     "sequence_widgets",
     "table_widgets",
     "ui_files",
@@ -52,7 +59,7 @@ def why_not() -> str:
     except ImportError as error:
         return (
             f"PySide6 cannot be loaded ({error}): pip install PySide6-Essentials; on Debian and Ubuntu also "
-            "apt-get install libegl1 libgl1 libxkbcommon0 libdbus-1-3 fontconfig"
+            "apt-get install libegl1 libgl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 fontconfig"
         )
     return ""
 
@@ -92,9 +99,10 @@ def start() -> Any:
     for submodule in (scripted_modules.module(), parameter_nodes.module(), packaging_module.module(), _translation()):
         sys.modules[submodule.__name__] = submodule
         setattr(slicer, submodule.__name__.rpartition(".")[2], submodule)
-    slicer.testingEnabled = True
     _modules["app"] = slicer.app = slicer_app.as_script()
-    objects.wrap(slicer_app.instance()).startupCompleted.emit()
+    sys.excepthook = _counted(sys.excepthook)
+    _load("SegmentEditor", Path(__file__).with_name("modules") / "SegmentEditor.py")
+    slicer.app.startupCompleted.emit()
     return slicer.app
 
 
@@ -111,17 +119,11 @@ def open_module(name: str, path: Path | None = None) -> Any:
     Raises:
         RuntimeError: the widget could not be made.
     """
-    app = start()
+    manager = start().moduleManager()._qt
     import slicer
 
-    from .scripted_modules import ModuleHolder
-
-    manager = app.moduleManager()._qt
     if name not in manager.loaded:
-        holder = ModuleHolder(manager)
-        holder.load(path or REPOSITORY / name / f"{name}.py")
-        manager.loaded[name] = holder
-        manager.moduleLoaded.emit(name)
+        _load(name, path or REPOSITORY / name / f"{name}.py")
     slicer.util.selectModule(name)
     holder = manager.loaded[name].widgetRepresentation()
     holder.show()
@@ -268,6 +270,28 @@ def reset() -> None:
     signals.record.longest = signals.LongestCall()
     qt_module.dialog_answers.clear()
     qt_module.opened_urls.clear()
+
+
+def _load(name: str, path: Path) -> None:
+    from .scripted_modules import ModuleHolder
+
+    manager = _modules["app"].moduleManager()._qt
+    holder = ModuleHolder(manager)
+    holder.load(path)
+    manager.loaded[name] = holder
+    manager.moduleLoaded.emit(name)
+
+
+def _counted(before: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the hook that prints exceptions nobody caught, those in VTK observers among them: they count as well."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+        from . import signals
+
+        signals.record.errors.append("".join(traceback.format_exception(kind, error, trace)))
+        before(kind, error, trace)
+
+    return hook
 
 
 def _environment() -> None:

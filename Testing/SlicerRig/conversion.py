@@ -147,7 +147,7 @@ def _bytes(value: Any, kind: str, loose: bool) -> Any:
         data = QtCore.QByteArray(str(value).encode())
     else:
         raise MismatchError
-    return data if kind == "QByteArray" else data.data().decode()
+    return data if kind == "QByteArray" else bytes(data.data()).decode()
 
 
 def _sequence(value: Any, kind: str, scope: api.ClassInfo, loose: bool) -> list[Any]:

@@ -24,6 +24,11 @@ def stored(kind: Any, name: str, default: Any, changed: Callable[[Any], None] | 
     return QtCore.Property(kind, get, put)
 
 
+def parent_in(arguments: tuple[Any, ...]) -> QtWidgets.QWidget | None:
+    """Return the parent among the arguments of a constructor."""
+    return next((argument for argument in arguments if isinstance(argument, QtWidgets.QWidget)), None)
+
+
 @rig_class("ctkCollapsibleButton")
 class CollapsibleButton(QtWidgets.QAbstractButton):
     """A header that shows or hides what its layout holds."""
@@ -32,7 +37,7 @@ class CollapsibleButton(QtWidgets.QAbstractButton):
     HEADER = 24
 
     def __init__(self, *arguments: Any) -> None:
-        super().__init__(*[argument for argument in arguments if isinstance(argument, QtWidgets.QWidget)])
+        super().__init__(parent_in(arguments))
         self.setText(next((argument for argument in arguments if isinstance(argument, str)), ""))
         self.setCheckable(True)
         self.setChecked(True)
@@ -69,7 +74,8 @@ class CollapsibleButton(QtWidgets.QAbstractButton):
             event.ignore()
 
     def sizeHint(self) -> QtCore.QSize:
-        hint = super().sizeHint() if self.layout() is None else self.layout().totalSizeHint()
+        layout = self.layout()
+        hint = super().sizeHint() if layout is None else layout.totalSizeHint()
         return hint.expandedTo(QtCore.QSize(self.fontMetrics().horizontalAdvance(self.text()) + 32, self.HEADER))
 
     def minimumSizeHint(self) -> QtCore.QSize:
@@ -103,7 +109,7 @@ class DoubleSlider(QtWidgets.QWidget):
     sliderMoved = QtCore.Signal(float)
 
     def __init__(self, *arguments: Any) -> None:
-        super().__init__(*[argument for argument in arguments if isinstance(argument, QtWidgets.QWidget)])
+        super().__init__(parent_in(arguments))
         orientation = next(
             (a for a in arguments if isinstance(a, QtCore.Qt.Orientation)), QtCore.Qt.Orientation.Vertical
         )
@@ -294,7 +300,7 @@ class PathLineEdit(QtWidgets.QWidget):
     validInputChanged = QtCore.Signal(bool)
 
     def __init__(self, *arguments: Any) -> None:
-        super().__init__(*[argument for argument in arguments if isinstance(argument, QtWidgets.QWidget)])
+        super().__init__(parent_in(arguments))
         self._edit = QtWidgets.QLineEdit(self)
         self._browse = QtWidgets.QToolButton(self)
         self._browse.setText("...")
@@ -330,7 +336,7 @@ class DirectoryButton(QtWidgets.QWidget):
     directorySelected = QtCore.Signal(str)
 
     def __init__(self, *arguments: Any) -> None:
-        super().__init__(*[argument for argument in arguments if isinstance(argument, QtWidgets.QWidget)])
+        super().__init__(parent_in(arguments))
         self._button = QtWidgets.QPushButton(self)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -358,7 +364,7 @@ class ColorPickerButton(QtWidgets.QPushButton):
     colorNameChanged = QtCore.Signal(str)
 
     def __init__(self, *arguments: Any) -> None:
-        super().__init__(*[argument for argument in arguments if isinstance(argument, QtWidgets.QWidget)])
+        super().__init__(parent_in(arguments))
         self._color = next((a for a in arguments if isinstance(a, QtGui.QColor)), QtGui.QColor("black"))
 
     def setColor(self, color: QtGui.QColor) -> None:

@@ -140,8 +140,8 @@ def wrap(made: Any) -> Instance:
     for base in type(made).__mro__:
         name = vars(base).get("QT_CLASS", base.__name__)
         if api.find(name):
-            cls = python_class(name)
-            instance = cls.__new__(cls)
+            cls: Any = python_class(name)
+            instance: Instance = cls.__new__(cls)
             bind(instance, made, owned=None)
             return instance
     raise LookupError(f"the rig's table has no class for {type(made).__name__}; see extract_api.py")
@@ -192,7 +192,7 @@ def backing(name: str) -> type | None:
         return _rig_classes[name]
     for module in (QtWidgets, QtGui, QtCore, QtUiTools):
         if (found := getattr(module, name, None)) is not None:
-            return found  # type: ignore[no-any-return]
+            return found
     return None
 
 

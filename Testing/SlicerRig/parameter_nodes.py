@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import types
 import typing
 from collections.abc import Callable
@@ -365,14 +366,19 @@ def _connect_gui(wrapper: Any, fields: dict[str, Parameter], pairs: list[tuple[s
         to_widget = _shower(wrapper, fields[name], widget, binding)
         to_widget()
         tag = wrapper.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_, show=to_widget: show())
-        undo.append(lambda tag=tag: wrapper.parameterNode.RemoveObserver(tag))
+        undo.append(functools.partial(wrapper.parameterNode.RemoveObserver, tag))
         if binding.signal:
             keep = _keeper(wrapper, fields[name], widget, binding)
             signals.connect(widget, binding.signal, keep)
-            undo.append(lambda w=widget, s=binding.signal, f=keep: bool(w) and signals.disconnect(w, s, f))
+            undo.append(functools.partial(_disconnect, widget, binding.signal, keep))
     tag = max(wrapper._connected, default=0) + 1
     wrapper._connected[tag] = undo
     return tag
+
+
+def _disconnect(widget: Any, signal: str, function: Any) -> None:
+    if widget:  # it may have been deleted meanwhile
+        signals.disconnect(widget, signal, function)
 
 
 def _shower(wrapper: Any, parameter: Parameter, widget: Any, binding: _Binding) -> Callable[[], None]:

@@ -121,7 +121,7 @@ def _byte_array(backing: Any, *arguments: Any) -> QtCore.QByteArray:
     if not arguments:
         return QtCore.QByteArray()
     if len(arguments) == 2:
-        return QtCore.QByteArray(int(arguments[0]), str(arguments[1]))
+        return QtCore.QByteArray(str(arguments[1]).encode() * int(arguments[0]))
     (value,) = arguments
     if isinstance(value, objects.Instance):
         return QtCore.QByteArray(value._qt)

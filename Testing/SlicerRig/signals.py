@@ -200,12 +200,12 @@ def _attach(made: Any, signature: str) -> Callable[[Any], Any] | None:
     """Return what connects a function to the PySide6 signal."""
     renamed = getattr(type(made), "SIGNALS", {}).get(signature)
     if renamed:
-        return getattr(made, renamed).connect  # type: ignore[no-any-return]
+        return getattr(made, renamed).connect
     if made.metaObject().indexOfSignal(signature) >= 0:
         return lambda relay: QtCore.QObject.connect(made, QtCore.SIGNAL(signature), relay)
     name = signature.partition("(")[0]
     if isinstance(getattr(type(made), name, None), QtCore.Signal) and hasattr(type(made), "QT_CLASS"):
-        return getattr(made, name).connect  # type: ignore[no-any-return]
+        return getattr(made, name).connect
     return None
 
 

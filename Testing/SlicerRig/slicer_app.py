@@ -103,7 +103,7 @@ class Application(QtWidgets.QApplication):
     def resumeRender(self) -> None:
         self._pauses -= 1
 
-    def processEvents(self, *arguments: Any) -> None:
+    def processEvents(self, *arguments: Any) -> None:  # type: ignore[override]
         QtWidgets.QApplication.processEvents()
         mrml.process_events()
 
@@ -276,7 +276,7 @@ def instance() -> Any:
     made = QtWidgets.QApplication.instance()
     if made is None:
         made = Application()
-        made.build()  # type: ignore[attr-defined]
+        made.build()
     return made
 
 

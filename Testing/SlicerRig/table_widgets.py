@@ -65,8 +65,8 @@ class SegmentsTableView(MRMLWidget):
     def refresh(self) -> None:
         """List the segments anew; those selected stay selected."""
         selected = self.selectedSegmentIDs()
-        segmentation = self._node.GetSegmentation() if self._node is not None else None
-        known = list(segmentation.GetSegmentIDs()) if segmentation is not None else []
+        segmentation: Any = self._node.GetSegmentation() if self._node is not None else None
+        known = segmentation.GetSegmentIDs() if segmentation is not None else ()
         self._ids = [name for name in known if self._offers(segmentation.GetSegment(name), name)]
         blocked = self._table.blockSignals(True)
         self._table.setRowCount(len(self._ids))

@@ -21,9 +21,9 @@ class _Loader(QtUiTools.QUiLoader):
         super().__init__()
         self.error: Exception | None = None
 
-    def createWidget(self, name: str, parent: Any = None, object_name: str = "") -> Any:
+    def createWidget(self, cls: str, parent: Any = None, name: str = "") -> Any:
         try:
-            return self._create(name, parent, object_name)
+            return self._create(cls, parent, name)
         except Exception as error:  # must not travel through Qt's own code
             self.error = self.error or error
             return None

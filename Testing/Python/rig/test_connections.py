@@ -168,6 +168,19 @@ def test_28_an_exception_in_a_slot_stops_nothing(qt: Any, capsys: pytest.Capture
     assert "KeyError: 'slot'" in capsys.readouterr().err
 
 
+def test_28_an_exception_in_an_observer_is_counted_too() -> None:
+    import slicer
+
+    def fail(*_: Any) -> None:
+        raise KeyError("observer")
+
+    tag = slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, fail)
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode")
+    slicer.mrmlScene.RemoveObserver(tag)
+    assert "KeyError: 'observer'" in application.slot_errors().pop()
+    assert application.slot_errors() == []
+
+
 def test_37_a_connection_keeps_its_callable_until_the_sender_goes(qt: Any) -> None:
     class Own:
         def __init__(self) -> None:

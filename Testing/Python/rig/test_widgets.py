@@ -148,6 +148,23 @@ def test_slice_widgets_have_the_real_logics() -> None:
     assert manager.sliceWidget("Red").sliceLogic().GetSliceCompositeNode().GetScene() is slicer.mrmlScene
 
 
+def test_handing_over_to_the_segment_editor() -> None:
+    slicer.util.selectModule("SegmentEditor")
+    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    source = volume()
+    editor.setSegmentationNode(segmentation)
+    editor.setSourceVolumeNode(source)
+    assert slicer.util.selectedModule() == "SegmentEditor"
+    assert (editor.segmentationNode(), editor.sourceVolumeNode()) == (segmentation, source)
+    assert editor.mrmlSegmentEditorNode() is not None
+    slicer.mrmlScene.RemoveNode(segmentation)
+    assert editor.segmentationNode() is None
+    editor.setActiveEffectByName("Nope")
+    assert editor.activeEffect() is None
+    slicer.util.selectModule("Welcome")
+
+
 def test_layout_changes_are_told() -> None:
     manager, seen = slicer.app.layoutManager(), []
     old = manager.layout
