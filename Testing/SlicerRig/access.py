@@ -191,11 +191,9 @@ def _run(what: str, function: Callable[..., Any], arguments: list[Any]) -> Any:
     try:
         return function(*arguments)
     except TypeError as error:
-        if type(function).__module__ != "builtins" and not isinstance(function, type):
-            raise
-        if "called with wrong argument" in str(error) or "not supported" in str(error) or "takes" in str(error):
-            raise NotImplementedError(f"{what} exists in 3D Slicer, but the rig cannot do it: {error}") from error
-        raise
+        if not (isinstance(function, type) or type(function).__name__ == "builtin_function_or_method"):
+            raise  # of the rig's own
+        raise NotImplementedError(f"{what} exists in 3D Slicer, but the rig cannot do it: {error}") from error
 
 
 def _is_method(info: api.ClassInfo, name: str) -> bool:
@@ -262,7 +260,10 @@ def _read(info: api.ClassInfo, made: Any, entry: api.Property) -> Any:
     if not isinstance(made, QtCore.QObject):
         raise NotImplementedError(f"{info.name}.{entry.name} exists in 3D Slicer, but the rig does not build it")
     if made.metaObject().indexOfProperty(entry.name) < 0:
-        raise NotImplementedError(f"{info.name}.{entry.name} exists in 3D Slicer, but the rig does not build it")
+        if entry.name not in _looks(made):
+            raise NotImplementedError(f"{info.name}.{entry.name} exists in 3D Slicer, but the rig does not build it")
+        kept = made.property(entry.name)
+        return _looks(made)[entry.name] if kept is None else conversion.from_qt(kept)
     # PySide6 cannot convert properties that are flags; its getters can.
     getter = getattr(type(made), entry.name, None)
     if entry.enum or "::" in entry.type:
@@ -279,7 +280,8 @@ def _write(info: api.ClassInfo, made: Any, entry: api.Property, value: Any) -> N
     try:
         if entry.enum and not isinstance(value, int):
             raise conversion.MismatchError
-        converted = int(value) if entry.enum else conversion.to_qt(value, entry.type, info, loose=True)
+        kind = entry.type.rstrip("* ")
+        converted = int(value) if entry.enum else conversion.to_qt(value, kind, info, loose=True)
     except conversion.MismatchError:
         raise AttributeError(
             f"Property '{entry.name}' of type '{entry.type}' does not accept an object of type "
@@ -288,10 +290,15 @@ def _write(info: api.ClassInfo, made: Any, entry: api.Property, value: Any) -> N
     setter = _special(info, f"set{entry.name[0].upper()}{entry.name[1:]}")
     if setter is not None:
         setter(made, value)
-    elif made.metaObject().indexOfProperty(entry.name) < 0:
+    elif made.metaObject().indexOfProperty(entry.name) < 0 and entry.name not in _looks(made):
         raise NotImplementedError(f"{info.name}.{entry.name} exists in 3D Slicer, but the rig does not build it")
     else:
         made.setProperty(entry.name, converted)
+
+
+def _looks(made: Any) -> dict[str, Any]:
+    """Return the properties of a rig's class that are only kept, with their defaults: they change what is drawn."""
+    return getattr(type(made), "LOOKS", {})
 
 
 def _class_name(instance: objects.Instance) -> str:

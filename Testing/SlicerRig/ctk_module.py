@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
@@ -32,6 +32,15 @@ def parent_in(arguments: tuple[Any, ...]) -> QtWidgets.QWidget | None:
 @rig_class("ctkCollapsibleButton")
 class CollapsibleButton(QtWidgets.QAbstractButton):
     """A header that shows or hides what its layout holds."""
+
+    LOOKS: ClassVar = {
+        "contentsFrameShape": 0,
+        "contentsFrameShadow": 16,
+        "contentsLineWidth": 1,
+        "contentsMidLineWidth": 0,
+        "buttonTextAlignment": 129,
+        "indicatorAlignment": 129,
+    }
 
     contentsCollapsed = QtCore.Signal(bool)
     HEADER = 24
@@ -100,6 +109,13 @@ class CollapsibleButton(QtWidgets.QAbstractButton):
 @rig_class("ctkDoubleSlider")
 class DoubleSlider(QtWidgets.QWidget):
     """A slider over real numbers."""
+
+    LOOKS: ClassVar = {
+        "tickPosition": 0,
+        "handleToolTip": "",
+        "invertedAppearance": False,
+        "invertedControls": False,
+    }
 
     valueChanged = QtCore.Signal(float)
     valueIsChanging = QtCore.Signal(float)
@@ -187,10 +203,26 @@ class DoubleSlider(QtWidgets.QWidget):
 class DoubleSpinBox(QtWidgets.QDoubleSpinBox):
     """A spin box for real numbers."""
 
+    LOOKS: ClassVar = {
+        "decimalsOption": 0,
+        "setMode": 0,
+        "invertedControls": False,
+        "sizeHintPolicy": 0,
+    }
+
 
 @rig_class("ctkSliderWidget")
 class SliderWidget(QtWidgets.QWidget):
     """A slider and a spin box for one number."""
+
+    LOOKS: ClassVar = {
+        "tickPosition": 0,
+        "popupSlider": False,
+        "synchronizeSiblings": 0,
+        "spinBoxAlignment": 36,
+        "invertedAppearance": False,
+        "invertedControls": False,
+    }
 
     valueChanged = QtCore.Signal(float)
     valueIsChanging = QtCore.Signal(float)
@@ -269,6 +301,12 @@ class SliderWidget(QtWidgets.QWidget):
 class ComboBox(QtWidgets.QComboBox):
     """A combo box with a text for "nothing chosen"."""
 
+    LOOKS: ClassVar = {
+        "forceDefault": False,
+        "elideMode": 1,
+        "scrollWheelEffect": 1,
+    }
+
     defaultText = stored(str, "defaultText", "")
     scrollWheelEnabled = stored(bool, "scrollWheelEnabled", True)
 
@@ -276,6 +314,12 @@ class ComboBox(QtWidgets.QComboBox):
 @rig_class("ctkFittedTextBrowser")
 class FittedTextBrowser(QtWidgets.QTextBrowser):
     """A text browser as high as its text."""
+
+    LOOKS: ClassVar = {
+        "disableMouseScroll": False,
+        "showDetailsText": "Show details...",
+        "hideDetailsText": "Hide details.",
+    }
 
     collapsed = stored(bool, "collapsed", True)
     collapsibleText = stored(str, "collapsibleText", "")
@@ -295,6 +339,12 @@ class FittedTextBrowser(QtWidgets.QTextBrowser):
 @rig_class("ctkPathLineEdit")
 class PathLineEdit(QtWidgets.QWidget):
     """An editor for a file path with a button that opens a chooser."""
+
+    LOOKS: ClassVar = {
+        "options": 0,
+        "sizeAdjustPolicy": 0,
+        "minimumContentsLength": 0,
+    }
 
     currentPathChanged = QtCore.Signal(str)
     validInputChanged = QtCore.Signal(bool)
@@ -332,6 +382,12 @@ class PathLineEdit(QtWidgets.QWidget):
 class DirectoryButton(QtWidgets.QWidget):
     """A button that shows a folder and opens a chooser."""
 
+    LOOKS: ClassVar = {
+        "text": "",
+        "elideMode": 3,
+        "options": 1,
+    }
+
     directoryChanged = QtCore.Signal(str)
     directorySelected = QtCore.Signal(str)
 
@@ -359,6 +415,10 @@ class DirectoryButton(QtWidgets.QWidget):
 @rig_class("ctkColorPickerButton")
 class ColorPickerButton(QtWidgets.QPushButton):
     """A button that shows a colour and opens a chooser."""
+
+    LOOKS: ClassVar = {
+        "dialogOptions": 0,
+    }
 
     colorChanged = QtCore.Signal(QtGui.QColor)
     colorNameChanged = QtCore.Signal(str)
@@ -389,6 +449,15 @@ class MessageBox(QtWidgets.QMessageBox):
 @rig_class("ctkRangeWidget")
 class RangeWidget(QtWidgets.QWidget):
     """Two spin boxes for the ends of a range."""
+
+    LOOKS: ClassVar = {
+        "prefix": "",
+        "tickInterval": 0.0,
+        "autoSpinBoxWidth": True,
+        "spinBoxTextAlignment": 1,
+        "spinBoxAlignment": 132,
+        "symmetricMoves": False,
+    }
 
     valuesChanged = QtCore.Signal(float, float)
     minimumValueChanged = QtCore.Signal(float)
@@ -488,3 +557,10 @@ class CollapsibleGroupBox(QtWidgets.QGroupBox):
 @rig_class("ctkDoubleRangeSlider")
 class DoubleRangeSlider(RangeWidget):
     """A range by two handles; drawn as two boxes here."""
+
+    LOOKS: ClassVar = {
+        "orientation": 1,
+        "tickInterval": 0.0,
+        "tickPosition": 0,
+        "symmetricMoves": False,
+    }

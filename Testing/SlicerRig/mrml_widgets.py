@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import slicer
 import vtk
@@ -117,6 +117,10 @@ def _filtered(kind: Any, name: str) -> Any:
 @rig_class("qMRMLNodeComboBox")
 class NodeComboBox(QtWidgets.QWidget):
     """A selector for one node of the scene."""
+
+    LOOKS: ClassVar = {
+        "sizeAdjustPolicy": 2,
+    }
 
     currentNodeChanged = QtCore.Signal(object)
     current_node_changed_bool = QtCore.Signal(bool)
@@ -284,6 +288,7 @@ class NodeComboBox(QtWidgets.QWidget):
     currentNodeID = QtCore.Property(
         str, lambda self: self._node.GetID() if self._node is not None else "", setCurrentNodeID
     )
+    currentNodeId = currentNodeID
     noneEnabled = stored(bool, "noneEnabled", False, refresh)
     noneDisplay = stored(str, "noneDisplay", "None", refresh)
     baseName = stored(str, "baseName", "")

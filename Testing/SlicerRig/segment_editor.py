@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import slicer
 from PySide6 import QtCore, QtWidgets
@@ -16,6 +16,13 @@ from .objects import rig_class
 class SegmentEditorWidget(MRMLWidget):
     """Keeps segmentation, source volume and current segment; there is nothing to draw with."""
 
+    LOOKS: ClassVar = {
+        "segmentationNodeSelectorVisible": True,
+        "sourceVolumeNodeSelectorVisible": True,
+        "switchToSegmentationsButtonVisible": True,
+        "addRemoveSegmentButtonsVisible": True,
+        "maskingSectionVisible": True,
+    }
     segmentationNodeChanged = QtCore.Signal(object)
     sourceVolumeNodeChanged = QtCore.Signal(object)
     currentSegmentIDChanged = QtCore.Signal(str)
