@@ -46,7 +46,7 @@ BUDGETS: dict[str, tuple[int, tuple[int, ...], float | tuple[float, ...] | None]
     "fugc": (800, (96, 160), None),
     "la": (400, (40, 56, 56), 1.25),
     "dsb": (250, (128, 128), None),
-    "lgg": (400, (16, 64, 64), (1, 2, 2)),
+    "lgg": (300, (16, 64, 64), (1, 2, 2)),
 }
 # Of a set with several modalities those that are used, the stronger one last; each is then given alone, and all.
 MODALITIES = {"lgg": ("t1post", "flair")}
@@ -312,9 +312,11 @@ def keep_slices(entry: dict[str, Any], step: int, folder: Path) -> dict[str, Any
 def budget_of(run: dict[str, Any]) -> str:
     """Say how long and on which grid a run was trained."""
     spacing = run.get("spacing")
-    voxel = f" of {spacing:g} mm" if spacing else ""
+    voxel = ""
     if isinstance(spacing, list):
         voxel = f" of {' x '.join(f'{s:g}' for s in spacing)} voxels"
+    elif spacing:
+        voxel = f" of {spacing:g} mm"
     return f"{run['iterations']} iterations at {'x'.join(map(str, run['size']))}{voxel}"
 
 
