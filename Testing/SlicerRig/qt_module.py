@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import sys
+import threading
 import types
 from typing import Any
 
@@ -98,6 +100,9 @@ def wrapped_tool_tip(text: str) -> str:
 
 @special("QTimer", "singleShot")
 def _single_shot(made: Any, milliseconds: int, function: Any) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        print("QObject::startTimer: Timers can only be used with threads started with QThread", file=sys.stderr)
+        return
     QtCore.QTimer.singleShot(milliseconds, lambda: signals.run(function, ()))
 
 

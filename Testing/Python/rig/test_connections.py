@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import threading
 import weakref
 from typing import Any
 
@@ -223,3 +224,13 @@ def test_46_single_shot(qt: Any) -> None:
     timer.singleShot(0, own.hit)
     application.process_events(0.05)
     assert own.count == 2
+
+
+def test_44_single_shot_from_a_thread_never_fires(qt: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fired: list[int] = []
+    thread = threading.Thread(target=lambda: qt.QTimer.singleShot(0, lambda: fired.append(1)))
+    thread.start()
+    thread.join()
+    application.process_events(0.05)
+    assert fired == []
+    assert "Timers can only be used" in capsys.readouterr().err

@@ -177,3 +177,27 @@ def test_one_modified_event_per_change_and_per_block(api: Any, node: Any) -> Non
         parameters.value = 9
         parameters.value = 10
     assert len(events) == 2
+
+
+def test_values_survive_saving_the_scene(api: Any, node: Any, tmp_path: Path) -> None:
+    kinds = {"number": int, "share": float, "on": bool, "device": Device, "folder": Path, "text": str}
+    kinds["volume"] = slicer.vtkMRMLScalarVolumeNode
+    cls = api.parameterNodeWrapper(type("Parameters", (), {"__annotations__": kinds}))
+    values = {
+        "number": -4,
+        "share": 0.1,
+        "on": True,
+        "device": Device.CPU,
+        "folder": Path("/data/ä b/c"),
+        "text": 'a"<ü>',
+    }
+    first = cls(node)
+    for name, value in values.items():
+        setattr(first, name, value)
+    first.volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "V")
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(0)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    again = cls(slicer.util.getNode("parameters"))
+    assert {name: getattr(again, name) for name in values} == values
+    assert again.volume.GetName() == "V"
