@@ -1,4 +1,4 @@
-"""Draw the modules' icons: python3 Resources/draw_icons.py (needs Pillow). The same version gives the same pixels.
+"""Draw the modules' icons and the samples' thumbnails: python3 Resources/draw_icons.py (needs Pillow and numpy).
 
 Both show a segment in an ultrasound fan. SemiSegCervical: the segment, and where its outline is uncertain.
 SemiSegTrainer: a segment of which only a part is outlined, and the loop that learns from it.
@@ -6,14 +6,17 @@ SemiSegTrainer: a segment of which only a part is outlined, and the loop that le
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import math
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE, FINE = 128, 8  # pixels, and how many times finer it is drawn
+THUMBNAIL = (260, 280)
 
 NIGHT = (24, 42, 68, 255)
 FAN = (176, 194, 212, 255)
@@ -108,6 +111,37 @@ def trainer() -> Drawing:
     return icon
 
 
+def thumbnail(picture: Image.Image, labels: Image.Image | None = None) -> Image.Image:
+    """Return a sample as Slicer's Sample Data module shows it, its segments tinted."""
+    grey = np.asarray(picture.convert("L"), dtype=np.float32)
+    colours = np.repeat(grey[..., None], 3, axis=2)
+    if labels is not None:
+        for value, tint in ((1, AMBER), (2, TEAL)):
+            inside = np.asarray(labels) == value
+            colours[inside] = 0.6 * colours[inside] + 0.4 * np.array(tint[:3])
+    page = Image.new("RGB", THUMBNAIL, NIGHT[:3])
+    small = ImageOps.contain(Image.fromarray(colours.astype(np.uint8)), THUMBNAIL, Image.Resampling.LANCZOS)
+    page.paste(small, ((page.width - small.width) // 2, (page.height - small.height) // 2))
+    return page
+
+
+def sample_thumbnails() -> dict[str, Image.Image]:
+    """Return the thumbnails of the registered samples by file name."""
+    samples = ROOT / "Resources" / "samples"
+    cervix = Image.open(samples / "cervix" / "fugc_l0024.jpg")
+    labels = Image.open(samples / "cervix" / "fugc_l0024_label.png")
+    header, _, data = (samples / "carotid" / "carotid_v08.seq.nrrd").read_bytes().partition(b"\n\n")
+    sizes = next(line for line in header.decode().splitlines() if line.startswith("sizes:"))
+    width, height = (int(size) for size in sizes.split()[1:3])
+    frame = np.frombuffer(gzip.decompress(data), dtype=np.uint8, count=width * height).reshape(height, width)
+    return {
+        "SemiSegCervicalSampleCervix.png": thumbnail(cervix, labels),
+        "SemiSegCervicalSampleCarotid.png": thumbnail(Image.fromarray(frame)),
+    }
+
+
 if __name__ == "__main__":
     for module, icon in (("SemiSegCervical", cervical()), ("SemiSegTrainer", trainer())):
         icon.save(ROOT / module / "Resources" / "Icons" / f"{module}.png")
+    for name, picture in sample_thumbnails().items():
+        picture.save(ROOT / "SemiSegCervical" / "Resources" / "Icons" / name, optimize=True)

@@ -1,6 +1,7 @@
 """SemiSegCervical: segment what is loaded, and see where not to trust it."""
 
 import sys
+from pathlib import Path
 
 import slicer
 from slicer.ScriptedLoadableModule import (
@@ -30,6 +31,17 @@ class SemiSegCervical(ScriptedLoadableModule):
         self.parent.acknowledgementText = (
             "The networks' building blocks come from MONAI, their computation from PyTorch."
         )
+        slicer.app.connect("startupCompleted()", register_samples)
+
+
+def register_samples():
+    """Offer the samples that come along in Slicer's Sample Data module, which is loaded by now."""
+    import SampleData
+    from SemiSegCervicalLib import samples
+
+    icons = Path(slicer.util.modulePath("SemiSegCervical")).parent / "Resources" / "Icons"
+    for source in samples.sources(icons):
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(**source)
 
 
 class SemiSegCervicalWidget(ScriptedLoadableModuleWidget):

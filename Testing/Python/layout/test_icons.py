@@ -17,12 +17,17 @@ def test_icon_has_slicers_size_and_a_clear_corner(module):
         assert icon.getpixel((0, 0))[3] == 0
 
 
-def test_icons_are_what_the_script_draws(tmp_path):
+def script():
     spec = importlib.util.spec_from_file_location("draw_icons", ROOT / "Resources" / "draw_icons.py")
     assert spec is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    for module, icon in (("SemiSegCervical", script.cervical()), ("SemiSegTrainer", script.trainer())):
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_icons_are_what_the_script_draws(tmp_path):
+    drawn_here = script()
+    for module, icon in (("SemiSegCervical", drawn_here.cervical()), ("SemiSegTrainer", drawn_here.trainer())):
         icon.save(tmp_path / "icon.png")
         drawn, kept = (
             np.asarray(Image.open(path), dtype=np.int16)
@@ -30,3 +35,9 @@ def test_icons_are_what_the_script_draws(tmp_path):
         )
         # Another version of the drawing library may round a few edge pixels differently.
         assert np.abs(drawn - kept).mean() < 0.5
+
+
+def test_thumbnails_are_what_the_script_draws():
+    for name, picture in script().sample_thumbnails().items():
+        kept = np.asarray(Image.open(ROOT / "SemiSegCervical" / "Resources" / "Icons" / name), dtype=np.int16)
+        assert np.abs(np.asarray(picture, dtype=np.int16) - kept).mean() < 0.5

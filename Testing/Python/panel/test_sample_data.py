@@ -1,0 +1,92 @@
+"""The samples in Slicer's Sample Data module: registered when Slicer has started, there, and segmented."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+from house.trees import ROOT
+from PIL import Image
+from SemiSegCervicalLib import samples
+from SlicerRig import application
+
+ICONS = ROOT / "SemiSegCervical" / "Resources" / "Icons"
+
+
+# The signature of Slicer 5.10 to 5.13; the module is not among what the headless Slicer has.
+def register_as_slicer_does(
+    category="Custom", sampleName=None, uris=None, fileNames=None, nodeNames=None, customDownloader=None,
+    thumbnailFileName=None, loadFileType=None, loadFiles=None, loadFileProperties=None, checksums=None,
+):  # fmt: skip
+    return None
+
+
+@pytest.fixture
+def registered(monkeypatch) -> list[dict]:
+    import sys
+
+    made: list[dict] = []
+    module = types.ModuleType("SampleData")
+    module.SampleDataLogic = types.SimpleNamespace(
+        registerCustomSampleDataSource=lambda **told: made.append(
+            inspect.signature(register_as_slicer_does).bind(**told).arguments
+        )
+    )
+    monkeypatch.setitem(sys.modules, "SampleData", module)
+    application.open_module("SemiSegCervical")
+    application.start().startupCompleted.emit()
+    yield made
+    application.close_module("SemiSegCervical")
+
+
+def path_of(uri: str) -> Path:
+    return Path(unquote(urlparse(uri).path))
+
+
+def test_both_samples_are_registered_with_file_and_thumbnail(registered):
+    assert [source["sampleName"] for source in registered] == [sample.title for sample in samples.SAMPLES]
+    for source in registered:
+        assert source["category"] == "SemiSeg"
+        assert source["uris"].startswith("file:")
+        assert path_of(source["uris"]).name == source["fileNames"]
+        assert path_of(source["uris"]).is_file()
+        with Image.open(source["thumbnailFileName"]) as picture:
+            assert picture.size == (260, 280)
+    picture, cine = registered
+    assert picture["loadFileProperties"] == {"singleFile": True}
+    assert cine["loadFileType"] == "SequenceFile"
+
+
+def test_without_samples_nothing_is_registered(monkeypatch):
+    monkeypatch.setattr(samples, "resource_folder", lambda kind: None)
+    assert samples.sources(ICONS) == []
+
+
+@pytest.mark.torch
+def test_the_cine_sample_is_segmented_frame_by_frame(registered, monkeypatch, tmp_path):
+    import slicer
+
+    from SemiSegCervical import SemiSegCervicalLogic
+
+    monkeypatch.setenv("SEMISEG_MODELS", str(tmp_path))
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "cine")
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
+    storage.SetFileName(str(path_of(registered[1]["uris"])))
+    assert storage.ReadData(sequence)
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "cine browser")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    logic = SemiSegCervicalLogic()
+    try:
+        record = logic.process(sequence, model="carotid", frames=[0, 7, 19])
+    finally:
+        logic.close()
+    assert record.frames_table.GetNumberOfRows() == 3
+    frame = sequence.GetNthIndexValue(7)
+    assert frame == "571", "the number in the original video"
+    assert (
+        record.segmentation.GetDataNodeAtValue(frame).GetSegmentation().GetNthSegment(0).GetName()
+        == "Common carotid artery"
+    )
