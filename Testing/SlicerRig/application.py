@@ -33,7 +33,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Files whose classes register themselves when they are imported.
 _WIDGETS = (
-    "ctk_module",
+    "ctk_choosers",
+    "ctk_numbers",
+    "ctk_sections",
     "mrml_widgets",
     "plot_widgets",
     "segment_editor",

@@ -8,8 +8,8 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-from .ctk_module import stored
 from .objects import rig_class
+from .widget_parts import stored
 
 
 class Observer:

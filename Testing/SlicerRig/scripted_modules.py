@@ -15,9 +15,9 @@ import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from . import objects, signals
-from .ctk_module import stored
 from .mrml_widgets import MRMLWidget
 from .objects import rig_class
+from .widget_parts import stored
 
 
 class ScriptedLoadableModule:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import slicer
 from PySide6 import QtCore, QtWidgets
 
-from .ctk_module import stored
 from .mrml_widgets import MRMLWidget, Observer, node_argument
 from .objects import rig_class
+from .widget_parts import stored
 
 
 @rig_class("qMRMLSegmentEditorWidget")

@@ -8,9 +8,9 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-from .ctk_module import stored
 from .mrml_widgets import MRMLWidget, Observer
 from .objects import rig_class
+from .widget_parts import stored
 
 
 class _BrowserWidget(MRMLWidget):

@@ -13,9 +13,9 @@ import slicer
 from PySide6 import QtCore, QtWidgets
 
 from . import mrml, objects
-from .ctk_module import stored
 from .objects import rig_class
 from .views import LayoutManager
+from .widget_parts import stored
 
 
 def _folder_property(name: str) -> Any:

@@ -1,0 +1,157 @@
+"""Which widgets show which parameters, and how: the other half of `parameter_nodes`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import vtk
+
+from . import objects, signals
+from .parameter_types import Choice, Parameter, WithinRange
+
+
+@dataclasses.dataclass
+class _Binding:
+    """How a widget shows a parameter: signal, reading, writing, and preparing."""
+
+    signal: str
+    read: Callable[[Any], Any]
+    write: Callable[[Any, Any], None]
+    prepare: Callable[[Any, Parameter], None] = lambda widget, parameter: None
+
+
+def _range(widget: Any, parameter: Parameter) -> None:
+    if within := parameter.validator(WithinRange):
+        widget.minimum, widget.maximum = within.minimum, within.maximum
+
+
+def _choices(widget: Any, parameter: Parameter) -> None:
+    widget.clear()
+    choice = parameter.validator(Choice)
+    widget.addItems([member.name for member in parameter.type] if parameter.is_enum else choice.choices)
+
+
+def _set(name: str) -> Callable[[Any, Any], None]:
+    return lambda widget, value: setattr(widget, name, value)
+
+
+def _text(widget: Any, value: str) -> None:
+    if widget.text != value:
+        widget.text = value
+
+
+_Key = tuple[str, Any]
+_BINDINGS: dict[_Key, _Binding] = {
+    ("QSpinBox", int): _Binding("valueChanged(int)", lambda w: w.value, _set("value"), _range),
+    ("QDoubleSpinBox", float): _Binding("valueChanged(double)", lambda w: w.value, _set("value"), _range),
+    ("ctkDoubleSpinBox", float): _Binding("valueChanged(double)", lambda w: w.value, _set("value"), _range),
+    ("QCheckBox", bool): _Binding("toggled(bool)", lambda w: w.checked, _set("checked")),
+    ("QPushButton", bool): _Binding("toggled(bool)", lambda w: w.checked, _set("checked")),
+    ("QLineEdit", str): _Binding("textChanged(QString)", lambda w: w.text, _text),
+    ("QTextEdit", str): _Binding(
+        "textChanged()",
+        lambda w: w.plainText,
+        lambda w, v: setattr(w, "plainText", v) if w.plainText != v else None,
+    ),
+    ("QLabel", str): _Binding("", lambda w: w.text, _set("text")),
+    ("ctkPathLineEdit", Path): _Binding(
+        "currentPathChanged(QString)", lambda w: Path(w.currentPath), lambda w, v: setattr(w, "currentPath", str(v))
+    ),
+    ("ctkDirectoryButton", Path): _Binding(
+        "directoryChanged(QString)", lambda w: Path(w.directory), lambda w, v: setattr(w, "directory", str(v))
+    ),
+    ("ctkSliderWidget", "bounded float"): _Binding("valueChanged(double)", lambda w: w.value, _set("value"), _range),
+    ("QComboBox", "enum"): _Binding(
+        "currentTextChanged(QString)", lambda w: w.currentText, lambda w, v: setattr(w, "currentText", v.name), _choices
+    ),
+    ("QComboBox", "choice"): _Binding(
+        "currentTextChanged(QString)", lambda w: w.currentText, _set("currentText"), _choices
+    ),
+    ("qMRMLNodeComboBox", "node"): _Binding(
+        "currentNodeChanged(vtkMRMLNode*)", lambda w: w.currentNode(), lambda w, v: w.setCurrentNode(v)
+    ),
+}
+
+
+def _binding(widget: Any, parameter: Parameter) -> _Binding:
+    kind: Any = parameter.type
+    if parameter.is_node:
+        kind = "node"
+    elif parameter.is_enum:
+        kind = "enum"
+    elif parameter.type is str and parameter.validator(Choice):
+        kind = "choice"
+    elif parameter.type is float and parameter.validator(WithinRange) and widget.className() == "ctkSliderWidget":
+        kind = "bounded float"
+    found = _BINDINGS.get((widget.className(), kind))
+    if found is None or (widget.className() == "QPushButton" and not widget.checkable):
+        raise RuntimeError(f"Unable to find connector for {widget.className()} and {parameter.name}: {parameter.type}")
+    return found
+
+
+def named_in(ui: Any) -> list[tuple[str, Any]]:
+    """Return parameter name and widget for every widget with a SlicerParameterName."""
+    pairs = []
+    for widget in vars(ui).values():
+        if isinstance(widget, objects.Instance) and (name := widget.property("SlicerParameterName")):
+            pairs.append((name, widget))
+    return pairs
+
+
+def connect_gui(wrapper: Any, fields: dict[str, Parameter], pairs: list[tuple[str, Any]]) -> int:
+    """Let widgets show parameters and change them.
+
+    Returns:
+        A tag for ``disconnectGui``.
+
+    Raises:
+        ValueError: there is no parameter of that name.
+        RuntimeError: this widget is not known to show this type.
+    """
+    unknown = [name for name, _ in pairs if name not in fields]
+    if unknown:
+        raise ValueError(f"Cannot find parameter named {unknown[0]}")
+    bindings = [(name, widget, _binding(widget, fields[name])) for name, widget in pairs]
+    undo: list[Callable[[], Any]] = []
+    for name, widget, binding in bindings:
+        binding.prepare(widget, fields[name])
+        to_widget = _shower(wrapper, fields[name], widget, binding)
+        to_widget()
+        tag = wrapper.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_, show=to_widget: show())
+        undo.append(functools.partial(wrapper.parameterNode.RemoveObserver, tag))
+        if binding.signal:
+            keep = _keeper(wrapper, fields[name], widget, binding)
+            signals.connect(widget, binding.signal, keep)
+            undo.append(functools.partial(_disconnect, widget, binding.signal, keep))
+    tag = max(wrapper._connected, default=0) + 1
+    wrapper._connected[tag] = undo
+    return tag
+
+
+def _disconnect(widget: Any, signal: str, function: Any) -> None:
+    if widget:  # it may have been deleted meanwhile
+        signals.disconnect(widget, signal, function)
+
+
+def _shower(wrapper: Any, parameter: Parameter, widget: Any, binding: _Binding) -> Callable[[], None]:
+    def show() -> None:
+        value = getattr(wrapper, parameter.name)
+        if bool(widget) and binding.read(widget) != value:
+            binding.write(widget, value)
+
+    return show
+
+
+def _keeper(wrapper: Any, parameter: Parameter, widget: Any, binding: _Binding) -> Callable[..., None]:
+    def keep() -> None:
+        value = binding.read(widget)
+        if parameter.is_enum:
+            value = parameter.type[value] if value else parameter.default
+        if getattr(wrapper, parameter.name) != value:
+            setattr(wrapper, parameter.name, value)
+
+    return keep
