@@ -63,11 +63,13 @@ class SemiSegCervicalWidget(ScriptedLoadableModuleWidget):
 
     def enter(self):
         """The module is shown."""
-        self.panel.enter()
+        if self.panel is not None:
+            self.panel.enter()
 
     def exit(self):
         """Another module is shown."""
-        self.panel.exit()
+        if self.panel is not None:
+            self.panel.exit()
 
     def cleanup(self):
         """End everything: the module is reloaded, or Slicer ends."""

@@ -1,4 +1,4 @@
-"""What holds for every test: which need PyTorch, and what is left out where it is not installed."""
+"""What holds for every test: which need PyTorch, what is left out where it is not installed, and a trained model."""
 
 from __future__ import annotations
 
@@ -28,10 +28,26 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack of two tiny branches, trained on pictures of blobs."""
+    from SemiSegTrainerLib.learning.run import RunOptions, train_model
+    from SemiSegTrainerLib.learning.training import Settings
+    from TrainingRig import cases, parts
+
+    folder = tmp_path_factory.mktemp("trained")
+    options = RunOptions(
+        method="supervised", settings=Settings(iterations=60, precision="32-true"), device="cpu", size=cases.SIZE,
+        branches=parts.TINY, name="blobs", calibrate="none",
+    )  # fmt: skip
+    summary = train_model(cases.write_dataset(folder / "data"), folder / "out", options)
+    return Path(summary["model"])
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of the computing layers, and in a torch-free run leave out everything so marked."""
     for item in items:
-        if TORCH_FOLDERS & set(item.path.relative_to(HERE).parts):
+        if TORCH_FOLDERS & set(item.path.relative_to(HERE).parts) or "trained" in getattr(item, "fixturenames", ()):
             item.add_marker("torch")
     if WITHOUT_TORCH:
         items[:] = [item for item in items if item.get_closest_marker("torch") is None]

@@ -1,12 +1,16 @@
 """A worker that speaks the protocol and misbehaves as it is told; standard library only, nothing of ours is imported.
 
-python scripted.py START PRIVATE_FOLDER
+python scripted.py START PRIVATE_FOLDER [PREDICT]
 
-START is how the process begins. After that each ``describe`` job's first pack names how it is done.
+START is how the process begins. After that each ``describe`` job's first pack names how it is done, and PREDICT how
+``predict`` and ``predict-frames`` are: as those, ``hold`` for one that begins and never ends, ``well`` for a result in
+which everything is class 1 with an uncertainty of 7 percent. With ``first-`` before it only the first is done so, with
+``later-`` all but the first; the others are done well.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -21,7 +25,10 @@ WELCOME = {
     "python": "3", "versions": {}, "threads": 1,
     "devices": [{"name": "cpu", "label": "scripted", "works": True}],
 }  # fmt: skip
-CARDS = {"models": [{"path": "here"}]}
+CARDS: dict[str, object] = {"models": [{"path": "here"}]}
+LOADED = {
+    "model": {"path": "here"}, "device": "cpu", "backend": "scripted", "precision": "none", "notes": [], "seconds": 0.1,
+}  # fmt: skip
 STUBBORN = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)\n"
 
 
@@ -57,8 +64,11 @@ def start(how: str, folder: Path) -> None:
     say("ready", protocol=999 if how == "newer" else PROTOCOL, pid=os.getpid(), group=os.getpgrp())
 
 
-def perform(how: str, job: str, folder: Path) -> None:
-    """Do a job; what returns has answered."""
+def perform(how: str, job: str, folder: Path, answer: dict[str, object] = CARDS) -> None:
+    """Do a job; what returns has answered, or never will."""
+    if how == "hold":
+        say("progress", job, stage="predicting", done=3, total=10, seconds_left=4.0, values={})
+        return
     if how == "hang":  # a cancellation is not heard
         forever()
     if how == "frozen":
@@ -100,10 +110,54 @@ def perform(how: str, job: str, folder: Path) -> None:
         say("failure", job, code=how, stage="writing", cause="It is full", remedy="Free some space")
         return
     say("progress", job, stage="reading", done=1, total=2, seconds_left=None, values={})
-    say("result", job, **CARDS)
+    say("result", job, **answer)
 
 
-def main(how: str, folder: Path) -> None:
+def predict(kind: str, how: str, job: str, folder: Path, body: dict) -> None:
+    """Do a prediction as it is told, well if it is told nothing."""
+    shape = shape_of(Path(body["images"][0]), body["rgb"])
+    if how not in ("", "well", "hold"):
+        perform(how, job, folder)
+        return
+    place = Path(body["images"][0]).parent
+    files = {name: write(place / f"{name}.npy", shape, value) for name, value in (("labels", 1), ("uncertainty", 7))}
+    about = {"from_rgb": body["rgb"], "device": "cpu", "backend": "scripted", "precision": "none", "notes": []}
+    answer: dict[str, object] = {**about, "seconds": 0.1}
+    voxels = shape[-1] * shape[-2] * (shape[0] if kind == "predict" and len(shape) == 3 else 1)
+    figure = {
+        "name": "bright", "value": 1, "voxels": voxels, "size": None, "size_unit": None, "mean_uncertainty": 0.07,
+        "predicted_dice": 0.9,
+    }  # fmt: skip
+    if kind == "predict":
+        answer.update(files, disagreement=None, segments=[figure])
+    elif how != "hold":
+        frames = [
+            {"index": i, "mean_uncertainty": 0.07, "predicted_dice": 0.9, "segments": [figure]} for i in range(shape[0])
+        ]
+        say("chunk", job, indices=list(range(shape[0])), frames=frames, **files)
+        answer.update(frames=shape[0], complete=True)
+    perform(how, job, folder, answer)
+
+
+def shape_of(image: Path, rgb: bool) -> tuple[int, ...]:
+    """Read the shape of a .npy file, without its colours."""
+    data = image.open("rb").read(4096)
+    shape = ast.literal_eval(data[10 : 10 + int.from_bytes(data[8:10], "little")].decode())["shape"]
+    return shape[:-1] if rgb else shape
+
+
+def write(path: Path, shape: tuple[int, ...], value: int) -> str:
+    """Write a .npy file of one value."""
+    header = repr({"descr": "|u1", "fortran_order": False, "shape": shape}).encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    count = 1
+    for size in shape:
+        count *= size
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes([value]) * count)
+    return str(path)
+
+
+def main(how: str, folder: Path, prediction: str = "") -> None:
     os.setsid()
     start(how, folder)
     for line in sys.stdin.buffer:
@@ -121,10 +175,17 @@ def main(how: str, folder: Path) -> None:
                 say("result", job, **WELCOME)
         elif kind == "describe":
             say("started", job)
-            perform(body["packs"][0], job, folder)
+            perform(body["packs"][0] if body["packs"] else "", job, folder)
+        elif kind in ("predict", "predict-frames"):
+            say("started", job)
+            turn, fault = prediction[:6], prediction[6:]
+            now, prediction = {"first-": (fault, ""), "later-": ("", fault)}.get(turn, (prediction, prediction))
+            predict(kind, now, job, folder, body)
+        elif kind == "load":
+            say("result", job, **LOADED)
         elif kind == "cancel":
             say("cancelled", job)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

@@ -107,8 +107,9 @@ class InstallSection:
 
     def refresh(self, state: Any) -> None:
         """Follow the panel: while it computes (`state.busy`) nothing is installed under it."""
-        self._busy = bool(state.busy)
-        self._show()
+        if bool(state.busy) != self._busy:
+            self._busy = bool(state.busy)
+            self._show()
 
     def close(self) -> None:
         """Disconnect; an installation under way ends by itself."""

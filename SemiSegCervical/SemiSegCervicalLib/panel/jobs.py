@@ -96,6 +96,8 @@ class Jobs:
             self._client.close()
 
     def _changed(self) -> None:
+        for job in self._running:
+            job.wake()
         if self.on_change is not None:
             self.on_change()
 

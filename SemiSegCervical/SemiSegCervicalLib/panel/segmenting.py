@@ -10,6 +10,7 @@ import slicer
 import vtk
 
 from ..errors import SemiSegError
+from ..scene.cine import browser_of
 from ..scene.records import Record
 from ..worker.client import Client
 from ..worker.job import SENT, WAITING, Job, JobCancelled
@@ -294,7 +295,7 @@ class Segmenting:
 
     def _needs(self, node: Any) -> bool:
         for source in self.request.images.values():
-            if node in (source.node, source.shown):
+            if node in (source.node, source.shown) or (source.kind == "cine" and node is browser_of(source.node)):
                 return True
         record = self.record
         return record is not None and record.exists and node in (record.table, record.segmentation, record.uncertainty)

@@ -25,7 +25,8 @@ def remember(card: ModelCard, source: Source, frames: int | None, device: str, s
     """
     amount = _amount(source, frames)
     if amount > 0 and seconds > 0:
-        qt.QSettings().setValue(_key(card, source, device), seconds / amount)
+        settings = qt.QSettings()
+        settings.setValue(_key(card, source, device), seconds / amount)
 
 
 def expected_seconds(card: ModelCard, source: Source, frames: int | None, device: str) -> float | None:

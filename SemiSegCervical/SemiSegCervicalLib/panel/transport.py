@@ -68,15 +68,16 @@ class QtTransport:
         )
 
     def _running(self) -> bool:
-        return self._process is not None and self._process.state() != qt.QProcess.NotRunning
+        # An object that Qt has destroyed counts as false.
+        return bool(self._process) and self._process.state() != qt.QProcess.NotRunning
 
     def _read_output(self) -> None:
-        data = self._process.readAllStandardOutput().data()
+        data = self._process.readAllStandardOutput().data() if self._process else b""
         if data and self._listener is not None:
             self._listener.output(data)
 
     def _read_errors(self) -> None:
-        data = self._process.readAllStandardError().data()
+        data = self._process.readAllStandardError().data() if self._process else b""
         if data and self._listener is not None:
             self._listener.errors(data)
 
@@ -101,7 +102,7 @@ class QtTransport:
 
     def _let_go(self) -> None:
         process, self._process = self._process, None
-        if process is not None:
+        if process:
             for signal, slot in self._connections():
                 process.disconnect(signal, slot)
 

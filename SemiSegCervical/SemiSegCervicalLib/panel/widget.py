@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import qt
 import slicer
 
 from ..errors import SemiSegError
+from ..packages import NEEDED, Package
 from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
 from ..worker.protocol import Load, Model
@@ -32,6 +33,7 @@ _STYLE = "QFrame#messageFrame {{ background: {}; border: 1px solid {}; border-ra
 _ERROR_STYLE = _STYLE.format("#f8d7da", "#d9848d", "#58151c")
 _NOTE_STYLE = _STYLE.format("#e7f1e7", "#9cc19c", "#1d3b1d")
 _WARM_MS = 500
+_PROGRESS_MS = 100
 
 
 def choose_file(title: str, files: str) -> str:
@@ -42,14 +44,22 @@ def choose_file(title: str, files: str) -> str:
 class Panel:
     """One panel; `close` it when the module is closed or reloaded."""
 
-    def __init__(self, layout: Any, logic: Any, resource: Callable[[str], str], choose_file: Any = choose_file) -> None:
+    def __init__(
+        self,
+        layout: Any,
+        logic: Any,
+        resource: Callable[[str], str],
+        choose_file: Callable[[str, str], str] = choose_file,
+        packages: Sequence[Package] = NEEDED,
+    ) -> None:
         """Build the panel.
 
         Args:
             layout: what it is put into.
             logic: the module's logic: the worker, the jobs, the choices in the scene.
             resource: returns the path of a resource file.
-            choose_file: asks for a file, with a title and a filter; for tests.
+            choose_file: asks for a file, with a title and a filter.
+            packages: what the worker needs.
         """
         self.logic = logic
         self.widget = slicer.util.loadUI(resource("UI/SemiSegCervical.ui"))
@@ -62,6 +72,7 @@ class Panel:
         self._job: Segmenting | None = None
         self._adding: Adding | None = None
         self._record: Record | None = None
+        self._source_shown: Any = None
         self._entered = self._refreshing = False
         self._warmed: tuple[str, str] | None = None
         self._warm_job: Any = None
@@ -70,6 +81,10 @@ class Panel:
         self._later.setSingleShot(True)
         self._later.setInterval(0)
         self._later.connect("timeout()", self.refresh)
+        self._progress = qt.QTimer()
+        self._progress.setSingleShot(True)
+        self._progress.setInterval(_PROGRESS_MS)
+        self._progress.connect("timeout()", self._show_progress)
         self._warming = qt.QTimer()
         self._warming.setSingleShot(True)
         self._warming.setInterval(_WARM_MS)
@@ -78,7 +93,10 @@ class Panel:
         installing = slicer.util.loadUI(resource("UI/SemiSegCervicalInstall.ui"))
         ui.installHost.layout().addWidget(installing)
         self.install = InstallSection(
-            slicer.util.childWidgetVariables(installing), on_installed=self._installed, on_error=self._install_error
+            slicer.util.childWidgetVariables(installing),
+            on_installed=self._installed,
+            on_error=self._install_error,
+            packages=packages,
         )
         self.inputs = InputSection(ui, self.changed)
         self.models = ModelSection(ui, self.changed, self.add_model, choose_file)
@@ -132,8 +150,8 @@ class Panel:
         if self._job is not None:
             self._job.stop()
         self.logic.jobs.on_change = None
-        self._later.stop()
-        self._warming.stop()
+        for timer in (self._later, self._progress, self._warming):
+            timer.stop()
         self._unbind()
         for scene, tag in self._observed:
             scene.RemoveObserver(tag)
@@ -142,6 +160,7 @@ class Panel:
         for section in self.sections:
             section.close()
         self._later.disconnect("timeout()", self.refresh)
+        self._progress.disconnect("timeout()", self._show_progress)
         self._warming.disconnect("timeout()", self._warm)
 
     # -- what is asked for --
@@ -155,7 +174,7 @@ class Panel:
             self.show_error(error)
             return
         self._job = self.logic.jobs.start(
-            request, on_change=self.changed, on_frames=self._frames_added, on_end=self._job_ended
+            request, on_change=self._progressed, on_frames=self._frames_added, on_end=self._job_ended
         )
         self._record = None
         self.refresh()
@@ -176,11 +195,20 @@ class Panel:
         if not self._later.isActive():
             self._later.start()
 
+    def _progressed(self) -> None:
+        """A job tells how it is: that concerns one section, and many times a second."""
+        if not self._progress.isActive():
+            self._progress.start()
+
+    def _show_progress(self) -> None:
+        if self._parameters is not None:
+            self.run.refresh(self.state())
+
     # -- messages --
 
-    def show_error(self, error: SemiSegError) -> None:
+    def show_error(self, error: SemiSegError, more: str = "") -> None:
         """Show what went wrong and what helps."""
-        self._say(f"{error.cause}. {error.remedy}.", _ERROR_STYLE)
+        self._say(f"{error.cause}. {error.remedy}. {more}".rstrip(), _ERROR_STYLE)
 
     def show_note(self, text: str) -> None:
         """Show something that is good to know."""
@@ -201,8 +229,12 @@ class Panel:
 
     def refresh(self) -> None:
         """Show the present state everywhere."""
-        if self._refreshing or self._parameters is None:
+        if self._refreshing:
             return
+        if self._parameters is None:
+            self._bind()
+            if self._entered:
+                self.inputs.choose_shown()
         self._refreshing = True
         try:
             state = self.state()
@@ -271,7 +303,9 @@ class Panel:
         )  # fmt: skip
 
     def _shown_record(self, source: Source | None) -> Record | None:
-        """Return the result that runs, or the newest of the chosen image."""
+        """Return the result that runs, the one that was chosen, or the newest of the chosen image."""
+        if source is not None and source.node is not self._source_shown:
+            self._source_shown, self._record = source.node, None
         if self._job is not None and self._job.record is not None and self._job.record.exists:
             self._record = self._job.record
         if self._record is not None and self._record.exists:
@@ -292,19 +326,22 @@ class Panel:
                 section.frames_added()
 
     def _job_ended(self, job: Segmenting) -> None:
-        self._record = job.record
+        self._job, self._record = None, job.record
+        self.changed()
         request = job.request
         if job.state == segmenting.DONE:
             count = None if request.frames is None else len(request.frames)
             speed.remember(request.card, request.source, count, request.device, job.seconds)
             if job.notes:
                 self.show_note(" ".join(f"{note}." for note in job.notes))
-        elif job.state == segmenting.CANCELLED and not job.abandoned and job.record is not None:
-            self.show_note(f"Cancelled: {job.kept} of {len(request.frames or ())} frames are finished and stay.")
-        elif job.error is not None:
-            self.show_error(job.error)
-        self._job = None
-        self.changed()
+        elif not job.abandoned:
+            kept = ""
+            if job.record is not None:
+                kept = f"{job.kept} of {len(request.frames or ())} frames are finished and stay."
+            if job.error is not None:
+                self.show_error(job.error, kept)
+            elif kept:
+                self.show_note(f"Cancelled: {kept}")
 
     def _installed(self) -> None:
         """New packages are found by a new process only."""
@@ -389,14 +426,14 @@ class Panel:
         self._observed = kept
 
     def _scene_closes(self, *_: Any) -> None:
-        self._record = None
+        self._record = self._source_shown = None
         self._unbind()
 
     def _scene_changed(self, *_: Any) -> None:
         self._record = None
-        self._bind()
-        if self._entered:
-            self.inputs.choose_shown()
+        # Not now: while a scene is read, its choices come before the nodes that they name, and before the selectors
+        # know these.
+        self._unbind()
         self.changed()
 
     def _nodes_changed(self, *_: Any) -> None:

@@ -1,3 +1,183 @@
-"""The panels, clicked in the headless Slicer."""
+"""The panel in the rig, with a real worker or a scripted one, and images to segment."""
 
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import WorkerRig.scripted
+from SlicerRig import application
 from SlicerRig.fixtures import app, clean  # noqa: F401
+from WorkerRig.processes import alive, until
+
+SCRIPT = Path(WorkerRig.scripted.__file__)
+SECONDS = 180.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One thread in every process, and nobody's own folders."""
+    place = tmp_path_factory.mktemp("surroundings")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("SEMISEG_MODELS", str(place / "models"))
+        patch.setenv("XDG_DATA_HOME", str(place / "data"))
+        yield place
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder of models, empty, in an installation that ships none."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv("SEMISEG_MODELS", str(folder))
+    monkeypatch.setattr("SemiSegCervicalLib.packs.resource_folder", lambda kind: None)
+    return folder
+
+
+@pytest.fixture
+def blobs(models: Path, trained: Path) -> Path:
+    """The trained model, installed."""
+    return Path(shutil.copy(trained, models / "blobs.semiseg"))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: a folder to look at, or a temporary one."""
+    return Path(os.environ.get("SEMISEG_SCREENSHOTS") or tmp_path / "screenshots")
+
+
+@dataclass
+class Opened:
+    """The opened module.
+
+    Attributes:
+        widget: what Slicer makes of the module.
+        panel: `SemiSegCervicalLib.panel.widget.Panel`.
+        temporary: where the worker's private folder is made.
+        pids: of the workers that were there.
+    """
+
+    widget: Any
+    panel: Any
+    temporary: Path
+    pids: set[int]
+    how: dict[str, str] | None = None
+
+    @property
+    def ui(self) -> Any:
+        return self.panel.ui
+
+    def choose(self, node: Any) -> None:
+        """Choose an image."""
+        self.ui.sourceSelector.setCurrentNode(node)
+        application.process_events(0.05)
+
+    def apply(self) -> Any:
+        """Press Apply and return the job."""
+        application.process_events(0.05)
+        assert self.ui.applyButton.enabled, self.ui.applyButton.toolTip
+        application.click(self.ui.applyButton)
+        job = self.panel.state().job
+        assert job is not None, self.ui.messageLabel.text
+        return job
+
+    def run(self, node: Any = None) -> Any:
+        """Segment an image and return the job, which has ended."""
+        if node is not None:
+            self.choose(node)
+        job = self.apply()
+        self.until(lambda: job.ended)
+        application.process_events(0.1)
+        return job
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        """Let the event loop turn until something holds."""
+        assert application.wait_until(condition, SECONDS), "it did not come true in time"
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
+    """Open the module, with a scripted worker or the real one; afterwards nothing may be left of either."""
+    from SemiSegCervicalLib.panel.jobs import Jobs
+
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    made: list[Opened] = []
+
+    def make(how: str | dict[str, str] = "", prediction: str = "", **options: Any) -> Opened:
+        """Open it.
+
+        Args:
+            how: a scripted worker begins; empty for the real worker. Or ``start`` and ``prediction``, to change.
+            prediction: how a scripted worker predicts.
+            options: of `worker.client.Client`.
+        """
+        widget = application.open_module("SemiSegCervical")
+        opened = Opened(widget, widget.panel, temporary, set())
+        if how:
+            told = how if isinstance(how, dict) else {"start": how, "prediction": prediction}
+            line = [sys.executable, "-I", "-S", str(SCRIPT)]
+
+            def command(folder: Path) -> list[str]:
+                prediction = told["prediction"]
+                if prediction.startswith("first-"):  # the next process is another one, and need not fail again
+                    told["prediction"] = ""
+                return [*line, told["start"], str(folder), prediction]
+
+            options["command"] = command
+        jobs = Jobs(temporary=temporary, log=tmp_path / "worker.log", **options)
+        jobs.on_change = widget.logic.jobs.on_change
+        widget.logic.jobs.close()
+        widget.logic.jobs = jobs
+        made.append(opened)
+        return opened
+
+    yield make
+    if made:
+        client = made[-1].widget.logic.jobs.client
+        if client.pid:
+            made[-1].pids.add(client.pid)
+        application.close_module("SemiSegCervical")
+        assert list(temporary.iterdir()) == [], "closing leaves no file"
+        assert until(lambda: not any(alive(pid) for pid in made[-1].pids)), "closing leaves no process"
+
+
+@pytest.fixture
+def picture() -> Callable[..., Any]:
+    """Add a picture of blobs to the scene."""
+
+    def make(seed: int = 3, name: str = "Picture", spacing: tuple[float, float] = (0.25, 0.5)) -> Any:
+        import slicer
+        from TrainingRig import cases
+
+        values, _ = cases.draw(seed)
+        volume = slicer.util.addVolumeFromArray(values[None], name=name)
+        volume.SetSpacing(*spacing, 1.0)
+        return volume
+
+    return make
+
+
+@pytest.fixture
+def cine() -> Callable[..., Any]:
+    """Add a cine of blobs to the scene; returns sequence, browser, and the volume that shows it."""
+
+    def make(frames: int = 6, rgb: bool = True, name: str = "Cine") -> tuple[Any, Any, Any]:
+        from SlicerRig import scenes
+        from TrainingRig import cases
+
+        drawn = [cases.draw(seed)[0] for seed in range(frames)]
+        values = [np.repeat(frame[..., None], 3, axis=-1) for frame in drawn] if rgb else drawn
+        sequence, browser = scenes.add_cine(values, name, np.diag([-0.25, -0.5, 1.0, 1.0]))
+        application.process_events()
+        return sequence, browser, browser.GetProxyNode(sequence)
+
+    return make

@@ -1,8 +1,7 @@
-"""A model that was really trained, and a real worker that tests share, for starting one takes seconds."""
+"""A real worker that tests share, for starting one takes seconds."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,23 +18,6 @@ def surroundings(tmp_path_factory):
         patch.setenv("SEMISEG_MODELS", str(place / "models"))
         patch.setenv("SEMISEG_CACHE", str(place / "cache"))
         yield place
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> Path:
-    """A pack of two tiny branches, trained on pictures of blobs."""
-    from SemiSegTrainerLib.learning.preparation import RunOptions
-    from SemiSegTrainerLib.learning.run import train_model
-    from SemiSegTrainerLib.learning.training import Settings
-    from TrainingRig import cases, parts
-
-    folder = tmp_path_factory.mktemp("trained")
-    options = RunOptions(
-        method="supervised", settings=Settings(iterations=60, precision="32-true"), device="cpu", size=cases.SIZE,
-        branches=parts.TINY, name="blobs", calibrate="none",
-    )  # fmt: skip
-    summary = train_model(cases.write_dataset(folder / "data"), folder / "out", options)
-    return Path(summary["model"])
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,125 @@
+"""A worker that misbehaves, a full disk: one readable message, nothing half-made in the scene, the panel goes on."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from SemiSegCervicalLib.worker.process import Limits
+from SlicerRig import application
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the scripted worker uses POSIX signals")
+IMPATIENT = {"stall": Limits(stall=1.0), "frozen": Limits(silence=1.5), "": Limits(start=1.5)}
+
+
+@pytest.mark.parametrize(
+    ("start", "prediction", "said"),
+    [
+        ("good", "SIGKILL", "The system ended the process that computes, most likely because memory ran out. Close"),
+        ("good", "SIGSEGV", "ended by signal 11. Try again"),
+        ("good", "exit", "ended with code 5. Try again"),
+        ("good", "half", "ended by itself. Try again"),
+        ("good", "garbage", "gave an answer that cannot be read. Restart the program"),
+        ("good", "nonsense", "gave an answer that cannot be read. Restart the program"),
+        ("good", "device-error", "It broke. Use another."),
+        ("good", "disk-full", "It is full. Free some space."),
+        ("exit", "", "ended with code 3 while it started. Look into the log"),
+        ("newer", "", "speaks version 999"),
+        ("no-torch", "", "No torch. Install it."),
+        ("mute", "", "did not answer any more and was ended. Try again"),
+        ("good", "frozen", "did not answer any more and was ended. Try again"),
+        ("good", "stall", "stood still and was ended. Try again"),
+    ],
+)
+def test_one_message_and_the_panel_goes_on(
+    opened: Callable[..., Any], blobs: Any, picture: Any, start: str, prediction: str, said: str
+) -> None:
+    import slicer
+
+    how = {"start": start, "prediction": f"first-{prediction}" if prediction else ""}
+    limits = IMPATIENT.get(prediction) if start in ("good", "mute") else None
+    module = opened(how, limits=limits)
+    module.choose(picture())
+    nodes = slicer.mrmlScene.GetNumberOfNodes()
+    job = module.run()
+    assert job.state == "failed"
+    assert said in module.ui.messageLabel.text
+    assert module.ui.messageFrame.isVisible()
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+    how["start"] = "good"
+    again = module.run()
+    assert again.state == "done", again.error
+    assert not module.ui.messageFrame.isVisible()
+    assert again.record.segmentation.GetSegmentation().GetNumberOfSegments() == 2
+
+
+@pytest.mark.parametrize("fault", ["SIGKILL", "device-error"])
+def test_frames_that_were_finished_stay(opened: Callable[..., Any], blobs: Any, cine: Any, fault: str) -> None:
+    from SemiSegCervicalLib.scene.records import frames_of, is_complete
+
+    module = opened("good", f"later-{fault}")
+    _, browser, shown = cine()
+    browser.SetSelectedItemNumber(2)
+    module.choose(shown)
+    job = module.run()
+    assert job.state == "failed"
+    assert "1 of 6 frames are finished and stay." in module.ui.messageLabel.text
+    assert [frame.number for frame in frames_of(job.record)] == [2], "the one that was shown came first"
+    assert not is_complete(job.record)
+
+
+def test_without_a_finished_frame_nothing_stays(opened: Callable[..., Any], blobs: Any, cine: Any) -> None:
+    import slicer
+
+    module = opened("good", "SIGKILL")
+    _, browser, shown = cine()
+    module.choose(shown)
+    nodes = node_names()
+    job = module.run()
+    assert (job.state, job.record) == ("failed", None)
+    assert node_names() - nodes <= {"SemiSeg uncertainty"}, "the colours of all uncertainties may stay"
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 1
+    assert len(browser_sequences(browser)) == 1
+
+
+def test_a_full_disk_while_the_image_is_written(
+    opened: Callable[..., Any], blobs: Any, picture: Any, small_files: None
+) -> None:
+    import slicer
+
+    module = opened("good")
+    module.choose(slicer.util.addVolumeFromArray(np.zeros((1, 2000, 2000), dtype=np.uint8), name="Large"))
+    application.click(module.ui.applyButton)
+    module.until(lambda: module.ui.messageFrame.isVisible())
+    assert "has no room for more. Free some space" in module.ui.messageLabel.text
+    assert module.run(picture()).state == "done"
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """A disk on which no file may become larger than a megabyte."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def node_names() -> set[str]:
+    import slicer
+
+    application.process_events()
+    nodes = slicer.mrmlScene.GetNodes()
+    return {nodes.GetItemAsObject(i).GetName() or "" for i in range(nodes.GetNumberOfItems())}
+
+
+def browser_sequences(browser: Any) -> list[Any]:
+    from SemiSegCervicalLib.scene.cine import sequences_of
+
+    return sequences_of(browser)

@@ -1,0 +1,280 @@
+"""What a run of the panel, or of a script, leaves in the scene; with the real worker and a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from SlicerRig import application, scenes
+from TrainingRig import cases
+
+OBLIQUE = np.array(
+    [[-0.48, 0.1, 0.35, 12.0], [0.12, -0.24, 1.9, -30.0], [0.05, 0.06, -2.2, 44.5], [0.0, 0.0, 0.0, 1.0]]
+)
+"""Oblique, flipped and anisotropic: left-handed, with spacings of about 0.50, 0.27 and 2.9 mm."""
+
+
+@pytest.fixture(scope="module")
+def logic() -> Iterator[Any]:
+    """The module's logic without its panel, and its worker, which takes seconds to start."""
+    from SlicerRig.scripted_modules import import_file
+
+    made = import_file(application.REPOSITORY / "SemiSegCervical" / "SemiSegCervical.py").SemiSegCervicalLogic()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def script(logic: Any, blobs: Path) -> Any:
+    """The same, with the trained model."""
+    return logic
+
+
+def stack(depth: int = 4, seed: int = 0) -> np.ndarray:
+    """Return slices of blobs, ``(Z, Y, X)``."""
+    return np.stack([cases.draw(seed + z)[0] for z in range(depth)])
+
+
+def labels_in(segmentation: Any, volume: Any) -> np.ndarray:
+    """Read a result back on the grid of a volume, ``(Z, Y, X)``."""
+    from SemiSegCervicalLib.scene.segmentation import label_array
+
+    count = segmentation.GetSegmentation().GetNumberOfSegments()
+    return label_array(segmentation, {f"Segment_{value}": value for value in range(1, count + 1)}, volume)
+
+
+def expected(pack: Path, frames: np.ndarray, rgb: bool = False) -> SimpleNamespace:
+    """Segment frames with the engine itself."""
+    from SemiSegCervicalLib.engine.image import Image, grey_from_rgb
+    from SemiSegCervicalLib.engine.pack import load_pack
+    from SemiSegCervicalLib.engine.predict import Predictor
+
+    predictor = Predictor(load_pack(pack), "cpu", backend="auto")
+    images = [Image((grey_from_rgb(f) if rgb else f.astype(np.float32))[None], None, np.eye(4), rgb) for f in frames]
+    found = [predictor.predict(image) for image in images]
+    doubt = [np.rint(100 * f.uncertainty).astype(np.uint8) for f in found]
+    return SimpleNamespace(labels=np.stack([f.labels for f in found]), uncertainty=np.stack(doubt))
+
+
+def test_an_oblique_flipped_stack_comes_back_on_its_own_grid(script: Any, blobs: Path) -> None:
+    values = stack()
+    volume = scenes.add_volume(values, "Oblique", OBLIQUE)
+    record = script.process(volume, slicesAsFrames=True, device="cpu")
+    wanted = expected(blobs, values)
+    assert np.array_equal(labels_in(record.segmentation, volume), wanted.labels)
+    assert np.array_equal(application_array(record.uncertainty), wanted.uncertainty)
+    assert np.array_equal(matrix(record.uncertainty), matrix(volume))
+    assert {1, 2} <= set(np.unique(wanted.labels)), "the model finds both"
+    assert record.source is volume
+    assert [f.number for f in frames_of(record)] == [0, 1, 2, 3]
+
+
+def test_a_colour_cine_comes_back_and_its_browser_is_as_before(script: Any, blobs: Path, cine: Any) -> None:
+    sequence, browser, shown = cine(5)
+    browser.SetSelectedItemNumber(3)
+    application.process_events()
+    before = application_array(shown).copy()
+    order: list[int] = []
+    record = script.process(shown, device="cpu", onProgress=lambda job: order.append(job.kept))
+    frames = np.stack([application_array(sequence.GetNthDataNode(i))[0] for i in range(5)])
+    wanted = expected(blobs, frames, rgb=True)
+    assert order == sorted(order), "frames arrive one after another"
+    assert browser.GetSelectedItemNumber() == 3
+    assert np.array_equal(application_array(shown), before)
+    assert sequence.GetNumberOfDataNodes() == 5
+    for number in range(5):
+        value = sequence.GetNthIndexValue(number)
+        item = sequence.GetNthDataNode(number)
+        segmentation = record.segmentation.GetDataNodeAtValue(value, True)
+        doubt = record.uncertainty.GetDataNodeAtValue(value, True)
+        assert np.array_equal(labels_in(segmentation, item)[0], wanted.labels[number])
+        assert np.array_equal(application_array(doubt)[0], wanted.uncertainty[number])
+        assert np.array_equal(matrix(doubt), matrix(item))
+    assert np.array_equal(application_array(record.shown_uncertainty)[0], wanted.uncertainty[3])
+    assert record.run["complete"] is True
+
+
+def test_a_volume_of_a_3d_model_comes_back_on_its_own_grid(script: Any, models: Path) -> None:
+    from SemiSegCervicalLib.engine.image import Image
+    from SemiSegCervicalLib.engine.pack import load_pack, save_pack
+    from SemiSegCervicalLib.engine.predict import Predictor
+    from SemiSegCervicalLib.engine.schema import InputSpec
+    from TrainingRig import parts
+
+    spec = InputSpec(modalities=("CT",), spatial_dims=3, sampling="windows", size=(16, 16, 16), spacing=(2.0, 0.6, 0.6))
+    pack = save_pack(models / "solid.semiseg", parts.pack(spec=spec))
+    values = np.random.default_rng(0).normal(0, 300, (9, 24, 20)).astype(np.int16)
+    volume = scenes.add_volume(values, "CT", OBLIQUE)
+    record = script.process(volume, model="solid", device="cpu")
+    spacing = tuple(reversed(volume.GetSpacing()))
+    image = Image(values.astype(np.float32)[None], spacing, matrix(volume))
+    found = Predictor(load_pack(pack), "cpu").predict(image)
+    assert np.array_equal(labels_in(record.segmentation, volume), found.labels)
+    assert len(np.unique(found.labels)) > 1, "or nothing was compared"
+    assert np.array_equal(application_array(record.uncertainty), np.rint(100 * found.uncertainty).astype(np.uint8))
+    assert np.array_equal(matrix(record.uncertainty), matrix(volume))
+
+
+def test_frames_that_were_asked_for_and_no_others(script: Any, cine: Any) -> None:
+    sequence, _, shown = cine(6)
+    record = script.process(sequence, frames=range(1, 6, 2), device="cpu", uncertainty=False)
+    assert [f.number for f in frames_of(record)] == [1, 3, 5]
+    assert record.segmentation.GetNumberOfDataNodes() == 3
+    assert record.uncertainty is None
+    again = script.process(shown, frames=[4], device="cpu")
+    assert [f.number for f in frames_of(again)] == [4]
+    assert again != record
+
+
+def test_names_colours_and_terminology_are_the_models(script: Any, models: Path, picture: Any) -> None:
+    from SemiSegCervicalLib.engine.pack import save_pack
+    from SemiSegCervicalLib.engine.schema import SegmentClass
+    from TrainingRig import parts
+
+    entry = (
+        "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure"
+        "~SCT^71252005^Cervix uteri~^^~Anatomic codes - DICOM master list~^^~^^"
+    )
+    classes = (
+        SegmentClass(value=1, name="cervix", color=(0.8, 0.2, 0.1), terminology=entry),
+        SegmentClass(value=2, name="rest", color=(0.0, 0.5, 1.0)),
+    )
+    save_pack(models / "coded.semiseg", parts.pack(classes=classes))
+    segments = script.process(picture(), model="coded", device="cpu").segmentation.GetSegmentation()
+    first, second = segments.GetNthSegment(0), segments.GetNthSegment(1)
+    assert (first.GetName(), second.GetName()) == ("cervix", "rest")
+    assert np.allclose(first.GetColor(), (0.8, 0.2, 0.1))
+    assert "SCT^71252005^Cervix uteri" in first.GetTerminology()
+
+
+def test_nothing_of_the_user_is_touched_unless_asked(script: Any, picture: Any, labels_of_the_user: Any) -> None:
+    volume = picture()
+    mine, before = labels_of_the_user(volume)
+    record = script.process(volume, device="cpu")
+    assert record.segmentation is not mine
+    assert np.array_equal(labels_in(mine, volume), before)
+    replaced = script.process(volume, device="cpu", replace=mine)
+    assert replaced.segmentation is mine
+    assert mine.GetName() == "Mine"
+    assert np.array_equal(labels_in(mine, volume), labels_in(record.segmentation, volume))
+
+
+def test_a_result_replaced_by_the_next_takes_its_figures_along(script: Any, picture: Any) -> None:
+    import slicer
+    from SemiSegCervicalLib.scene.records import find_records
+
+    volume = picture()
+    first = script.process(volume, device="cpu")
+    count = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
+    second = script.process(volume, device="cpu", replace=first.segmentation)
+    assert find_records(slicer.mrmlScene) == [second]
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == count
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+
+
+def test_a_stack_and_a_cine_can_be_replaced_too(script: Any, cine: Any) -> None:
+    import slicer
+    from SemiSegCervicalLib.scene.records import find_records
+
+    volume = scenes.add_volume(stack(3), "Stack")
+    first = script.process(volume, slicesAsFrames=True, device="cpu")
+    second = script.process(volume, slicesAsFrames=True, device="cpu", replace=first.segmentation)
+    assert find_records(slicer.mrmlScene) == [second]
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+    assert labels_in(second.segmentation, volume).any()
+    _, browser, shown = cine(3)
+    old = script.process(shown, device="cpu")
+    new = script.process(shown, device="cpu", replace=old.shown_segmentation)
+    assert find_records(slicer.mrmlScene) == [second, new]
+    assert len(browser_sequences(browser)) == 3, "image, segmentation, uncertainty"
+
+
+def test_areas_only_where_the_pixel_size_is_believed(script: Any, picture: Any, cine: Any) -> None:
+    from SemiSegCervicalLib.scene import marks
+    from SemiSegCervicalLib.scene.records import segments_of
+
+    volume = picture()
+    assert [f.size_unit for f in segments_of(script.process(volume, device="cpu"))] == ["mm2", "mm2"]
+    volume.SetAttribute(marks.CALIBRATED, "no")
+    figures = segments_of(script.process(volume, device="cpu"))
+    assert [(f.size, f.size_unit) for f in figures] == [(None, None)] * 2
+    assert all(f.voxels for f in figures)
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_started(script: Any, picture: Any, cine: Any) -> None:
+    import slicer
+    from SemiSegCervicalLib.errors import SemiSegError
+
+    volume = scenes.add_volume(stack(3), "Stack")
+    labelmap = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Labels")
+    empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
+    _, _, shown = cine(2)
+    drawn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    for code, arguments in {
+        "no-input": (None,),
+        "wrong-dimensions": (volume,),
+        "unfit-input": (labelmap,),
+        "empty-volume": (empty,),
+        "missing-file": (volume, "nowhere"),
+        "no-frame": (shown, None, "cpu", [7]),
+        "cannot-replace": (shown, None, "cpu", None, False, drawn),
+        "wrong-modalities": ([picture(), picture(4)],),
+    }.items():
+        with pytest.raises(SemiSegError) as caught:
+            script.process(*arguments)
+        assert caught.value.code == code
+    assert not script.jobs._running, "no job was started"
+    with pytest.raises(ValueError, match="device"):
+        script.process(picture(), device="tpu")
+
+
+def test_a_damaged_frame_is_named(script: Any, cine: Any) -> None:
+    import slicer
+    from SemiSegCervicalLib.errors import SemiSegError
+
+    sequence, _, shown = cine(4)
+    sequence.SetDataNodeAtValue(slicer.vtkMRMLVectorVolumeNode(), sequence.GetNthIndexValue(2))
+    nodes = slicer.mrmlScene.GetNumberOfNodes()
+    with pytest.raises(SemiSegError, match="Frame 3"):
+        script.process(shown, device="cpu")
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+
+
+@pytest.fixture
+def labels_of_the_user() -> Callable[[Any], tuple[Any, np.ndarray]]:
+    def draw(volume: Any) -> tuple[Any, np.ndarray]:
+        from SemiSegCervicalLib.scene.classes import SegmentClass
+
+        drawn = np.zeros((1, *cases.SIZE), dtype=np.uint8)
+        drawn[0, 3:9, 4:30] = 1
+        return scenes.add_segmentation(volume, drawn, [SegmentClass(1, "mine", (1, 0, 0))], name="Mine"), drawn
+
+    return draw
+
+
+def application_array(volume: Any) -> np.ndarray:
+    import slicer
+
+    return slicer.util.arrayFromVolume(volume)
+
+
+def matrix(volume: Any) -> np.ndarray:
+    from SemiSegCervicalLib.scene.geometry import ijk_to_ras
+
+    return ijk_to_ras(volume)
+
+
+def frames_of(record: Any) -> Any:
+    from SemiSegCervicalLib.scene.records import frames_of
+
+    return frames_of(record)
+
+
+def browser_sequences(browser: Any) -> list[Any]:
+    from SemiSegCervicalLib.scene.cine import sequences_of
+
+    return sequences_of(browser)

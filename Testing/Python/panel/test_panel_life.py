@@ -1,0 +1,298 @@
+"""The panel's life: scenes come and go, modules are reloaded, nodes are deleted, and the application ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from SlicerRig import application
+
+
+def begin(module: Any, node: Any) -> Any:
+    """Start a job that does not end by itself."""
+    module.choose(node)
+    job = module.apply()
+    module.until(lambda: job.kept or job.stage == "predicting")
+    return job
+
+
+def usable(module: Any, node: Any) -> bool:
+    """Tell whether another image can be segmented, by a worker that does its work."""
+    module.how["prediction"] = ""
+    module.widget.logic.jobs.end_worker()
+    return module.run(node).state == "done"
+
+
+@pytest.fixture
+def held(opened: Callable[..., Any], blobs: Any) -> Any:
+    """The module, with a worker that never ends a prediction, or with ``later`` only the first."""
+
+    def make(prediction: str = "hold") -> Any:
+        how = {"start": "good", "prediction": prediction}
+        module = opened(how)
+        module.how = how
+        return module
+
+    return make
+
+
+def test_the_scene_is_closed_while_a_volume_is_segmented(held: Any, picture: Any) -> None:
+    import slicer
+
+    module = held()
+    job = begin(module, picture())
+    slicer.mrmlScene.Clear(0)
+    module.until(lambda: job.ended)
+    assert job.state == "cancelled"
+    assert job.record is None
+    assert usable(module, picture())
+
+
+def test_the_scene_is_closed_while_frames_arrive(held: Any, picture: Any, cine: Any) -> None:
+    import slicer
+    from SemiSegCervicalLib.scene.records import find_records
+
+    module = held("later-hold")
+    job = begin(module, cine()[2])
+    slicer.mrmlScene.Clear(0)
+    module.until(lambda: job.ended)
+    assert find_records(slicer.mrmlScene) == []
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 0
+    assert not module.ui.messageFrame.isVisible()
+    assert usable(module, picture())
+
+
+@pytest.mark.parametrize("gone", ["sequence", "browser", "shown", "result"])
+def test_what_a_job_needs_is_deleted_while_frames_arrive(held: Any, picture: Any, cine: Any, gone: str) -> None:
+    import slicer
+
+    module = held("later-hold")
+    sequence, browser, shown = cine()
+    job = begin(module, shown)
+    nodes = {"sequence": sequence, "browser": browser, "shown": shown, "result": job.record.segmentation}
+    slicer.mrmlScene.RemoveNode(nodes[gone])
+    module.until(lambda: job.ended)
+    assert job.state == "cancelled"
+    assert usable(module, picture())
+
+
+def test_a_volume_is_deleted_while_it_is_segmented(held: Any, picture: Any) -> None:
+    import slicer
+
+    module = held()
+    volume = picture()
+    job = begin(module, volume)
+    slicer.mrmlScene.RemoveNode(volume)
+    module.until(lambda: job.ended)
+    assert (job.state, job.record) == ("cancelled", None)
+    assert usable(module, picture())
+
+
+def test_another_node_may_be_deleted(held: Any, picture: Any) -> None:
+    import slicer
+
+    module = held()
+    other = picture(name="Other")
+    job = begin(module, picture())
+    slicer.mrmlScene.RemoveNode(other)
+    application.process_events(0.1)
+    assert job.state == "running"
+    job.cancel()
+    module.until(lambda: job.ended)
+
+
+def test_the_module_is_reloaded_while_it_works(held: Any, cine: Any) -> None:
+    import slicer
+    from SemiSegCervicalLib.scene.records import find_records, frames_of
+
+    module = held("later-hold")
+    job = begin(module, cine()[2])
+    client = module.widget.logic.jobs.client
+    module.pids.add(client.pid)
+    module.widget = application.reload_module("SemiSegCervical")
+    assert job.ended
+    assert client.state == "off"
+    again = module.widget.panel
+    again.enter()
+    assert again is not module.panel
+    assert again.ui.applyButton.enabled, again.ui.applyButton.toolTip
+    assert again.ui.modelComboBox.currentText == "blobs"
+    (record,) = find_records(slicer.mrmlScene)
+    assert len(frames_of(record)) == 1, "what was finished stays"
+    assert again.state().record.table is record.table
+
+
+def test_the_application_ends_while_it_works(held: Any, picture: Any) -> None:
+    module = held()
+    begin(module, picture())
+    module.pids.add(module.widget.logic.jobs.client.pid)
+    application.quit_application()
+    assert module.widget.logic.jobs.welcome is None
+
+
+def test_a_saved_scene_brings_choices_and_results_back(
+    opened: Callable[..., Any], blobs: Any, cine: Any, tmp_path: Path
+) -> None:
+    import slicer
+    from SemiSegCervicalLib.scene import marks
+    from SemiSegCervicalLib.scene.records import frames_of, is_complete
+
+    module = opened("good")
+    sequence, _, shown = cine(4)
+    module.choose(shown)
+    module.ui.framesComboBox.currentText = "Some frames"
+    module.ui.firstFrameSpinBox.value = 2
+    module.ui.calibratedComboBox.currentIndex = 2
+    module.ui.calibratedComboBox.activated(2)
+    module.ui.deviceComboBox.currentText = "Processor"
+    module.run()
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(0)
+    application.process_events(0.1)
+    assert module.panel.state().record is None
+    assert module.ui.sourceSelector.currentNode() is None
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    application.process_events(0.2)
+    state = module.panel.state()
+    assert state.source.node.GetName() == sequence.GetName()
+    assert state.source.node.GetAttribute(marks.CALIBRATED) == "no"
+    assert (module.ui.framesComboBox.currentText, module.ui.firstFrameSpinBox.value) == ("Some frames", 2)
+    assert module.ui.deviceComboBox.currentText == "Processor"
+    assert is_complete(state.record)
+    assert [frame.number for frame in frames_of(state.record)] == [1, 2, 3]
+
+
+def test_a_scene_of_another_version_opens(opened: Callable[..., Any], blobs: Any) -> None:
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "SemiSegCervical")
+    node.SetSingletonTag("SemiSegCervical")
+    node.SetAttribute("ModuleName", "SemiSegCervical")
+    node.SetParameter("first_frame", "abc")
+    node.SetParameter("device", "Abacus")
+    module = opened("good")
+    assert module.ui.firstFrameSpinBox.value == 1
+    assert module.ui.deviceComboBox.currentText == "Automatic"
+
+
+def test_leaving_the_module_does_not_end_its_work(held: Any, picture: Any) -> None:
+    module = held()
+    job = begin(module, picture())
+    application.leave_module("SemiSegCervical")
+    application.process_events(0.2)
+    assert job.state == "running"
+    assert application.open_module("SemiSegCervical") is module.widget
+    assert module.ui.applyButton.text == "Cancel"
+
+
+def test_a_cine_is_meant_when_the_volume_that_shows_it_is_chosen(
+    opened: Callable[..., Any], blobs: Any, cine: Any
+) -> None:
+    module = opened("good")
+    sequence, browser, shown = cine(4)
+    module.choose(shown)
+    assert module.panel.state().source.node is sequence
+    browser.SetSelectedItemNumber(2)
+    module.ui.framesComboBox.currentText = "Only the frame that is shown"
+    job = module.run()
+    assert job.request.frames == (2,)
+    assert job.kept == 1
+    module.ui.framesComboBox.currentText = "All frames"
+    assert module.run().request.frames == (2, 0, 1, 3), "the one that is shown comes first"
+
+
+def test_results_are_not_offered_as_images(opened: Callable[..., Any], blobs: Any, picture: Any) -> None:
+    module = opened("good")
+    module.run(picture())
+    application.process_events(0.1)
+    assert module.ui.sourceSelector.nodeCount() == 1
+
+
+def test_the_modules_own_test_passes(opened: Callable[..., Any], blobs: Any) -> None:
+    import slicer
+
+    opened()
+    slicer.modules.SemiSegCervicalInstance.runTest()
+
+
+def test_the_modules_own_test_passes_without_a_model(opened: Callable[..., Any], models: Any) -> None:
+    import slicer
+
+    opened()
+    slicer.modules.SemiSegCervicalInstance.runTest()
+
+
+OPENING = textwrap.dedent(
+    """
+    import json, sys, time
+    from pathlib import Path
+    from SlicerRig import application
+    application.start()
+    import slicer
+
+    def seconds(name, path):
+        began = time.process_time()
+        application.open_module(name, path)
+        return time.process_time() - began
+
+    empty = Path(sys.argv[1]) / "Empty" / "Empty.py"
+    seconds("Empty", empty)
+    print(json.dumps({"seconds": seconds("SemiSegCervical", Path(sys.argv[2])), "modules": sorted(sys.modules)}))
+    application.close_module("SemiSegCervical")
+    """
+)
+EMPTY = textwrap.dedent(
+    """
+    from slicer.ScriptedLoadableModule import *
+
+    class Empty(ScriptedLoadableModule):
+        pass
+
+    class EmptyWidget(ScriptedLoadableModuleWidget):
+        pass
+    """
+)
+
+
+def test_opening_is_quick_and_imports_nothing_heavy(tmp_path: Path, models: Any) -> None:
+    (tmp_path / "Empty").mkdir()
+    (tmp_path / "Empty" / "Empty.py").write_text(EMPTY)
+    source = application.REPOSITORY / "SemiSegCervical" / "SemiSegCervical.py"
+    paths = [str(application.REPOSITORY / part) for part in ("Testing", "SemiSegCervical", "SemiSegTrainer")]
+    told = subprocess.run(
+        [sys.executable, "-c", OPENING, str(tmp_path), str(source)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = json.loads(told.stdout.strip().splitlines()[-1])
+    heavy = {"torch", "monai", "openvino", "pydantic", "scipy", "SimpleITK"}
+    assert heavy.isdisjoint(found["modules"])
+    assert found["seconds"] < 1.0, "mostly the rig's own time; in Slicer it is measured by the benchmark"
+
+
+def test_no_callback_holds_the_main_thread_while_a_job_runs(opened: Callable[..., Any], blobs: Any, cine: Any) -> None:
+    module = opened("good")
+    module.choose(cine(40)[2])
+    application.process_events(0.2)
+    application.reset()
+    module.run()
+    assert application.longest_call().cpu < 0.1, application.longest_call()
+
+
+def test_a_large_volume_is_taken_in_pieces(opened: Callable[..., Any], blobs: Any) -> None:
+    import slicer
+
+    module = opened("good")
+    volume = slicer.util.addVolumeFromArray(np.zeros((1, 5000, 5000), dtype=np.int16), name="Large")
+    module.choose(volume)
+    application.process_events(0.2)
+    application.reset()
+    assert module.run().state == "done"
+    assert application.longest_call().cpu < 0.1, application.longest_call()

@@ -1,0 +1,161 @@
+"""Models in the panel: what is listed and said of them, what is refused, and adding one."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from SlicerRig import application
+
+
+def rewritten(pack: Path, target: Path, **changes: Any) -> Path:
+    """Copy a pack with other fields in its description."""
+    with zipfile.ZipFile(pack) as archive, zipfile.ZipFile(target, "w") as copy:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name == "model.json":
+                data = json.dumps({**json.loads(data), **changes}).encode()
+            copy.writestr(name, data)
+    return target
+
+
+def test_the_list_says_what_the_worker_says(trained: Path, tmp_path: Path) -> None:
+    from SemiSegCervicalLib.panel.cards import read_card
+    from SemiSegCervicalLib.worker.server_models import describe
+
+    assert read_card(trained) == describe(trained)
+    folder = tmp_path / "unpacked.semiseg"
+    with zipfile.ZipFile(trained) as archive:
+        archive.extractall(folder)
+    assert read_card(folder) == describe(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"format_version": 2}, "newer version"),
+        ({"classes": []}, "colours"),
+        ({"classes": [{"value": 2, "name": "a", "color": [0, 0, 0]}]}, "numbered"),
+        ({"classes": [{"value": 1, "name": "a", "color": [0, 0, 7]}]}, "colours"),
+        ({"classes": [{"value": 1, "name": 5, "color": [0, 0, 0]}]}, "name"),
+        ({"input": {}}, "not a usable model"),
+        ({"branches": None}, "not a usable model"),
+        ({"name": ["a"]}, "not of the type"),
+    ],
+)
+def test_a_damaged_description_is_refused(trained: Path, tmp_path: Path, changes: dict[str, Any], cause: str) -> None:
+    from SemiSegCervicalLib.panel.cards import failure_of, read_card
+
+    error = failure_of(read_card(rewritten(trained, tmp_path / "damaged.semiseg", **changes)))
+    assert error is not None
+    assert cause in error.cause
+    assert error.remedy
+
+
+def test_what_is_no_pack_at_all_is_refused(tmp_path: Path) -> None:
+    from SemiSegCervicalLib.panel.cards import read_card
+
+    (tmp_path / "text.semiseg").write_text("no zip")
+    with zipfile.ZipFile(tmp_path / "empty.semiseg", "w"):
+        pass
+    with zipfile.ZipFile(tmp_path / "list.semiseg", "w") as archive:
+        archive.writestr("model.json", "[1]")
+    for name in ("text", "empty", "list", "nowhere"):
+        assert read_card(tmp_path / f"{name}.semiseg").failure is not None
+
+
+def test_texts_of_strangers_stay_texts(
+    opened: Callable[..., Any], models: Path, trained: Path, picture: Any, pictures: Path
+) -> None:
+    names = [{"value": 1, "name": "<b>bold</b>\x1b[31m", "color": [1, 0, 0], "terminology": ""}]
+    rewritten(trained, models / "strange.semiseg", description="<img src='x'>", licence="<u>mine</u>", classes=names)
+    module = opened("good")
+    module.choose(picture())
+    application.screenshot(module.widget.parent, pictures / "strange-model.png")
+    said = module.ui.modelInfoLabel.text
+    for text in ("&lt;img src=", "&lt;b&gt;bold&lt;/b&gt;[31m", "&lt;u&gt;mine"):
+        assert text in said
+    assert "\x1b" not in said
+
+
+def test_a_damaged_model_is_listed_and_cannot_be_used(
+    opened: Callable[..., Any], models: Path, trained: Path, picture: Any
+) -> None:
+    (models / "alpha.semiseg").write_text("no zip")
+    (models / "blobs.semiseg").write_bytes(trained.read_bytes())
+    module = opened("good")
+    module.choose(picture())
+    combo = module.ui.modelComboBox
+    assert [combo.itemText(i) for i in range(combo.count)] == ["alpha (damaged)", "blobs"]
+    assert combo.currentText == "blobs", "the first that works"
+    combo.setCurrentIndex(0)
+    combo.activated(0)
+    application.process_events(0.05)
+    assert not module.ui.applyButton.enabled
+    assert "not a usable model" in module.ui.applyButton.toolTip
+
+
+def test_a_model_is_added_beside_one_of_the_same_name(
+    opened: Callable[..., Any], blobs: Path, trained: Path, tmp_path: Path, picture: Any
+) -> None:
+    before = blobs.read_bytes()
+    module = opened()
+    other = rewritten(trained, tmp_path / "blobs.semiseg", description="Another one")
+    module.panel.add_model(other)
+    module.until(lambda: not module.panel._adding.active)
+    application.process_events(0.1)
+    assert 'added as "blobs-2"' in module.ui.messageLabel.text
+    assert "Another one" in module.ui.modelInfoLabel.text
+    assert blobs.read_bytes() == before
+    assert (blobs.parent / "blobs-2.semiseg").read_bytes() == other.read_bytes()
+    assert sorted(os.listdir(blobs.parent)) == ["blobs-2.semiseg", "blobs.semiseg"]
+    # With the same worker: what it refuses is not added.
+    damaged = rewritten(trained, tmp_path / "unsound.semiseg", calibration={"temperatures": [1.0]})
+    for path, said in ((damaged, "not a usable model"), (tmp_path / "notes.txt", "no file of a model")):
+        module.panel.add_model(path)
+        module.until(lambda: not module.panel._adding.active)
+        assert said in module.ui.messageLabel.text
+    assert sorted(os.listdir(blobs.parent)) == ["blobs-2.semiseg", "blobs.semiseg"]
+    assert module.run(picture()).state == "done"
+
+
+def test_the_button_asks_for_a_file(opened: Callable[..., Any], blobs: Path, tmp_path: Path) -> None:
+    module = opened("good")
+    application.answer_dialogs(str(tmp_path / "nothing.semiseg"))
+    application.click(module.ui.addModelButton)
+    module.until(lambda: module.ui.messageFrame.isVisible() and "no file of a model" in module.ui.messageLabel.text)
+
+
+def test_each_modality_has_a_selector_and_one_suffices(
+    opened: Callable[..., Any], models: Path, picture: Any, trained: Path, pictures: Path
+) -> None:
+    with zipfile.ZipFile(trained) as archive:
+        description = json.loads(archive.read("model.json"))
+    description["input"]["modalities"] = ["FLAIR", "T1 post"]
+    description["branches"][1]["modalities"] = [1]
+    rewritten(trained, models / "both.semiseg", **description)
+    module = opened("good")
+    flair, post = picture(name="A"), picture(name="B")
+    module.choose(flair)
+    application.screenshot(module.widget.parent, pictures / "modalities.png")
+    assert module.ui.sourceLabel.text == "FLAIR:"
+    (second,) = module.panel.inputs._selectors
+    assert module.run().request.modalities == (0,)
+    second.setCurrentNode(post)
+    assert module.run().request.modalities == ()
+    module.choose(None)
+    job = module.run()
+    assert job.request.modalities == (1,)
+    assert job.record.source is post
+    second.setCurrentNode(None)
+    application.process_events(0.05)
+    assert not module.ui.applyButton.enabled
+    module.choose(flair)
+    second.setCurrentNode(picture(name="C", spacing=(0.3, 0.3)))
+    application.process_events(0.05)
+    assert "different grids" in module.ui.applyButton.toolTip

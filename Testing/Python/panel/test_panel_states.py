@@ -1,0 +1,362 @@
+"""What each control of the panel says in each state: a table, and every cell of it is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from SlicerRig import application
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one control must be; None where it does not matter, texts by a part of them."""
+
+    enabled: bool | None = None
+    visible: bool | None = None
+    text: str | None = None
+    tip: str | None = None
+
+
+on = Cell(enabled=True, visible=True)
+off = Cell(enabled=False, visible=True)
+hidden = Cell(visible=False)
+
+
+def shows(text: str) -> Cell:
+    return Cell(visible=True, text=text)
+
+
+def apply_off(why: str) -> Cell:
+    return Cell(False, True, "Apply", why)
+
+
+CHOICES = ("sourceSelector", "modelComboBox", "replaceSelector", "uncertaintyCheckBox", "deviceComboBox")
+FREE = dict.fromkeys(CHOICES, on)
+LOCKED = dict.fromkeys((*CHOICES, "addModelButton"), off)
+IDLE = {"progressBar": hidden}
+WORKING = {**LOCKED, "progressBar": Cell(visible=True), "messageFrame": hidden}
+
+TABLE: dict[str, dict[str, Cell]] = {
+    "nothing installed": {
+        **IDLE,
+        "installBox": Cell(visible=True),
+        "applyButton": apply_off("not installed yet"),
+        "addModelButton": Cell(False, True, "Add from file", "Packages are missing"),
+        "stageLabel": shows("Install them at the top"),
+        "messageFrame": hidden,
+        "modelInfoLabel": shows("Segments:"),
+    },
+    "no model": {
+        **IDLE,
+        "installBox": hidden,
+        "applyButton": apply_off("No model is installed"),
+        "modelComboBox": Cell(False, True, "", "No model is installed"),
+        "addModelButton": Cell(True, True, "Add from file", "Copies a model"),
+        "modelInfoLabel": shows("No model is installed yet"),
+        "stageLabel": shows("No model is installed"),
+        "messageFrame": hidden,
+    },
+    "no input": {
+        **IDLE,
+        **FREE,
+        "applyButton": apply_off("No image is chosen"),
+        "sourceInfoLabel": hidden,
+        "slicesAsFramesCheckBox": hidden,
+        "framesComboBox": hidden,
+        "calibratedComboBox": hidden,
+        "modelInfoLabel": shows("known after an image is chosen"),
+        "stageLabel": shows("Choose a volume or a cine"),
+        "messageFrame": hidden,
+    },
+    "a volume, but a model for images": {
+        **IDLE,
+        **FREE,
+        "applyButton": apply_off("segments single images"),
+        "sourceInfoLabel": shows("Volume of 8 × 7 × 5 voxels"),  # noqa: RUF001
+        "slicesAsFramesCheckBox": on,
+        "framesComboBox": hidden,
+        "calibratedLabel": shows("Voxel size"),
+        "stageLabel": shows("Treat slices as frames"),
+    },
+    "a volume as a stack": {
+        **IDLE,
+        **FREE,
+        "applyButton": Cell(True, True, "Apply", "Segment the image"),
+        "sourceInfoLabel": shows("Stack of 5 single images"),
+        "slicesAsFramesCheckBox": on,
+        "framesComboBox": on,
+        "frameRangeHost": hidden,
+        "stageLabel": hidden,
+    },
+    "ready": {
+        **IDLE,
+        **FREE,
+        "applyButton": Cell(True, True, "Apply", "Segment the image"),
+        "sourceInfoLabel": shows("Single image of 48 × 32 pixels"),  # noqa: RUF001
+        "slicesAsFramesCheckBox": hidden,
+        "framesComboBox": hidden,
+        "calibratedComboBox": Cell(True, True, "0.25"),
+        "replaceWarningLabel": hidden,
+        "stageLabel": hidden,
+        "messageFrame": hidden,
+        "modelInfoLabel": shows("known after the first run"),
+    },
+    "ready, a cine": {
+        **IDLE,
+        **FREE,
+        "applyButton": Cell(True, True, "Apply", "Segment the image"),
+        "sourceInfoLabel": shows("Cine of 6 frames"),
+        "slicesAsFramesCheckBox": hidden,
+        "framesComboBox": Cell(True, True, "All frames"),
+        "frameRangeHost": hidden,
+    },
+    "some frames of a cine": {
+        **FREE,
+        "applyButton": Cell(True, True, "Apply"),
+        "framesComboBox": Cell(True, True, "Some frames"),
+        "frameRangeHost": on,
+    },
+    "no such frames": {
+        **FREE,
+        "applyButton": apply_off("frames 1 to 6"),
+        "frameRangeHost": on,
+        "stageLabel": shows("frames 1 to 6"),
+    },
+    "replacing": {
+        **FREE,
+        "applyButton": Cell(True, True, "Apply"),
+        "replaceWarningLabel": shows("will be replaced"),
+    },
+    "starting": {
+        **WORKING,
+        "applyButton": Cell(True, True, "Cancel", "End the computation"),
+        "stageLabel": shows("Starting the computation"),
+    },
+    "running": {
+        **WORKING,
+        "applyButton": Cell(True, True, "Cancel", "End the computation"),
+        "stageLabel": shows("Segmenting: 30 %, about 4 s left"),
+    },
+    "frames arrive": {
+        **WORKING,
+        "applyButton": Cell(True, True, "Cancel", "Frames that are finished stay"),
+        "framesComboBox": off,
+        "stageLabel": shows("Segmenting: 1 of 6 frames"),
+    },
+    "cancelling": {
+        **WORKING,
+        "applyButton": Cell(False, True, "Cancelling", "two seconds at most"),
+        "stageLabel": shows("Cancelling"),
+    },
+    "cancelled": {**IDLE, **FREE, "applyButton": Cell(True, True, "Apply"), "stageLabel": hidden},
+    "cancelled with frames": {
+        **IDLE,
+        **FREE,
+        "applyButton": Cell(True, True, "Apply"),
+        "messageLabel": shows("1 of 6 frames are finished and stay"),
+        "closeMessageButton": on,
+    },
+    "receiving": {
+        **WORKING,
+        "applyButton": Cell(True, True, "Cancel"),
+        "stageLabel": shows("Showing the result"),
+    },
+    "done": {
+        **IDLE,
+        **FREE,
+        "applyButton": Cell(True, True, "Apply", "Segment the image"),
+        "modelInfoLabel": shows("as measured here"),
+        "stageLabel": hidden,
+    },
+    "failed": {
+        **IDLE,
+        **FREE,
+        "applyButton": Cell(True, True, "Apply", "Segment the image"),
+        "messageLabel": shows("It broke. Use another."),
+        "closeMessageButton": on,
+        "stageLabel": hidden,
+    },
+    "message closed": {**IDLE, **FREE, "applyButton": Cell(True, True, "Apply"), "messageFrame": hidden},
+    "source deleted": {**IDLE, **FREE, "applyButton": apply_off("No image is chosen"), "messageFrame": hidden},
+    "scene closed": {**IDLE, **FREE, "applyButton": apply_off("No image is chosen"), "messageFrame": hidden},
+}
+_seen: set[str] = set()
+
+
+def look(opened: Any, state: str, pictures: Any) -> None:
+    """Hold the panel against a row of the table, and save what it looks like."""
+    _seen.add(state)
+    application.screenshot(opened.widget.parent, pictures / f"{state.replace(' ', '-').replace(',', '')}.png")
+    wrong = []
+    for name, cell in TABLE[state].items():
+        widget = getattr(opened.ui, name, None) or opened.panel.widget.findChild("QWidget", name)
+        if cell.enabled is not None and widget.enabled != cell.enabled:
+            wrong.append(f"{name} is {'enabled' if widget.enabled else 'disabled'}")
+        if cell.visible is not None and widget.isVisible() != cell.visible:
+            wrong.append(f"{name} is {'visible' if widget.isVisible() else 'hidden'}")
+        if cell.text is not None and cell.text not in (text := said(widget)):
+            wrong.append(f"{name} says {text!r}, not {cell.text!r}")
+        if cell.tip is not None and cell.tip not in widget.toolTip:
+            wrong.append(f"{name}'s tool tip is {widget.toolTip!r}, not {cell.tip!r}")
+    assert not wrong, f"{state}: " + "; ".join(wrong)
+
+
+def said(widget: Any) -> str:
+    return widget.currentText if widget.inherits("QComboBox") else getattr(widget, "text", "")
+
+
+def test_nothing_installed(opened: Callable[..., Any], blobs: Any, pictures: Any) -> None:
+    from SemiSegCervicalLib.packages import Package
+    from SemiSegCervicalLib.panel.widget import Panel
+
+    module = opened()
+    missing = Package("semiseg-not-there", "semiseg_not_there", "1", "shows what is missing", 3)
+    module.panel.close()
+    module.panel.widget.visible = False
+    widget = module.widget
+    widget.panel = module.panel = Panel(widget.layout, widget.logic, widget.resourcePath, packages=[missing])
+    module.panel.enter()
+    application.process_events(0.05)
+    look(module, "nothing installed", pictures)
+
+
+def test_no_model_and_no_input(opened: Callable[..., Any], models: Any, trained: Any, pictures: Any) -> None:
+    module = opened()
+    look(module, "no model", pictures)
+    (models / "blobs.semiseg").write_bytes(trained.read_bytes())
+    module.panel.models.reload()
+    application.process_events(0.05)
+    module.panel.refresh()
+    look(module, "no input", pictures)
+
+
+def test_images(
+    opened: Callable[..., Any], blobs: Any, picture: Any, cine: Any, pictures: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slicer
+
+    module = opened("good")
+    volume = slicer.util.addVolumeFromArray(np.zeros((5, 7, 8), dtype=np.int16), name="Volume")
+    module.choose(volume)
+    look(module, "a volume, but a model for images", pictures)
+    application.click(module.ui.slicesAsFramesCheckBox)
+    application.process_events(0.05)
+    look(module, "a volume as a stack", pictures)
+    module.choose(picture())
+    look(module, "ready", pictures)
+    _, _, shown = cine()
+    module.choose(shown)
+    look(module, "ready, a cine", pictures)
+    module.ui.framesComboBox.currentText = "Some frames"
+    application.process_events(0.05)
+    look(module, "some frames of a cine", pictures)
+    module.ui.lastFrameSpinBox.value = 9
+    application.process_events(0.05)
+    look(module, "no such frames", pictures)
+    module.choose(picture(name="Another"))
+    drawn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    module.ui.replaceSelector.setCurrentNode(drawn)
+    application.process_events(0.05)
+    look(module, "replacing", pictures)
+
+
+def test_running_and_cancelling(opened: Callable[..., Any], blobs: Any, picture: Any, pictures: Any) -> None:
+    module = opened("good", "hold")
+    module.choose(picture())
+    job = module.apply()
+    module.until(lambda: job.stage == "predicting")
+    application.process_events(0.1)
+    look(module, "running", pictures)
+    application.click(module.ui.applyButton)
+    module.until(lambda: job.ended)
+    application.process_events(0.1)
+    look(module, "cancelled", pictures)
+
+
+def test_starting_and_a_cancel_that_takes_its_time(
+    opened: Callable[..., Any], blobs: Any, picture: Any, pictures: Any
+) -> None:
+    module = opened("mute")
+    module.choose(picture())
+    job = module.apply()
+    application.process_events(0.2)
+    look(module, "starting", pictures)
+    application.click(module.ui.applyButton)
+    module.until(lambda: job.ended)
+
+
+def test_cancelling_a_worker_that_does_not_listen(
+    opened: Callable[..., Any], blobs: Any, picture: Any, pictures: Any
+) -> None:
+    module = opened("good", "hang")
+    module.choose(picture())
+    job = module.apply()
+    module.until(lambda: job.state == "running")
+    application.click(module.ui.applyButton)
+    application.process_events(0.1)
+    look(module, "cancelling", pictures)
+    module.until(lambda: job.ended)
+
+
+def test_frames_arrive(opened: Callable[..., Any], blobs: Any, cine: Any, pictures: Any) -> None:
+    module = opened("good", "later-hold")
+    _, _, shown = cine()
+    module.choose(shown)
+    job = module.apply()
+    module.until(lambda: job.kept == 1)
+    application.process_events(0.2)
+    look(module, "frames arrive", pictures)
+    application.click(module.ui.applyButton)
+    module.until(lambda: job.ended)
+    application.process_events(0.1)
+    look(module, "cancelled with frames", pictures)
+
+
+def test_receiving(opened: Callable[..., Any], blobs: Any, pictures: Any) -> None:
+    import slicer
+
+    module = opened("good", "well")
+    # Large, or it would be over before anybody looks.
+    module.choose(slicer.util.addVolumeFromArray(np.zeros((1, 6000, 6000), dtype=np.uint8), name="Large"))
+    job = module.apply()
+    module.until(lambda: job.state == "receiving")
+    module.panel.refresh()
+    look(module, "receiving", pictures)
+    module.until(lambda: job.ended)
+
+
+def test_done_and_the_source_deleted(opened: Callable[..., Any], blobs: Any, picture: Any, pictures: Any) -> None:
+    import slicer
+
+    module = opened()
+    volume = picture()
+    module.run(volume)
+    look(module, "done", pictures)
+    slicer.mrmlScene.RemoveNode(volume)
+    application.process_events(0.1)
+    look(module, "source deleted", pictures)
+
+
+def test_failed_and_its_message_closed(opened: Callable[..., Any], blobs: Any, picture: Any, pictures: Any) -> None:
+    module = opened("good", "device-error")
+    module.run(picture())
+    look(module, "failed", pictures)
+    application.click(module.ui.closeMessageButton)
+    look(module, "message closed", pictures)
+
+
+def test_scene_closed(opened: Callable[..., Any], blobs: Any, picture: Any, pictures: Any) -> None:
+    import slicer
+
+    module = opened("good", "hold")
+    module.choose(picture())
+    job = module.apply()
+    module.until(lambda: job.state == "running")
+    slicer.mrmlScene.Clear(0)
+    module.until(lambda: job.ended)
+    application.process_events(0.1)
+    look(module, "scene closed", pictures)
