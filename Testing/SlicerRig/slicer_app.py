@@ -41,6 +41,7 @@ class Application(QtWidgets.QApplication):
         super().__init__(["Slicer"])
         self.setApplicationName("Slicer-tmp")
         self.setOrganizationName("slicer.org")
+        self.setApplicationVersion("5.13.0")
         self._folder = tempfile.mkdtemp(prefix="semiseg-rig-")
         atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.Format.IniFormat)
