@@ -48,6 +48,13 @@ def modal(kind: str) -> Any:
     return dialog_answers.pop(0)
 
 
+@special("QGuiApplication", "setOverrideCursor")
+def _set_override_cursor(made: Any, cursor: Any) -> None:
+    """Take a shape as well, as PythonQt does, and return nothing, as Qt 5 does."""
+    shown = QtGui.QCursor(QtCore.Qt.CursorShape(cursor)) if isinstance(cursor, int) else cursor._qt
+    QtGui.QGuiApplication.setOverrideCursor(shown)
+
+
 @special("QObject", "connect")
 def _connect(made: Any, *arguments: Any) -> bool:
     if made is None or isinstance(arguments[0], objects.Instance):

@@ -51,7 +51,7 @@ class ResultsSection:
         self._offered: list[Record] = []
         self._busy = False
         self._frames: list[Frame] = []
-        self._watching = Watching(self._show, _REDRAW_MS)
+        self._watching = Watching(self.frames_added, _REDRAW_MS)
         self._connections: tuple[Any, ...] = (
             (ui.resultComboBox, "activated(int)", self._chosen),
             (ui.previousFrameButton, "clicked()", self._to_previous),
@@ -266,12 +266,15 @@ def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures]) ->
             if item is None:
                 item = qt.QTableWidgetItem()
                 table.setItem(row, column, item)
+                if column:
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             item.setText(text)
             if column == 0:
-                item.setIcon(_swatch(colors.get(value)))
                 item.setToolTip(text)
-            else:
-                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                color = _hex(colors.get(value, (0.5, 0.5, 0.5)))
+                if item.data(qt.Qt.UserRole) != color:  # an icon takes longer than all else
+                    item.setData(qt.Qt.UserRole, color)
+                    item.setIcon(_swatch(color))
     for column, title in enumerate(headers):
         table.horizontalHeaderItem(column).setToolTip(_TIPS.get(title, ""))
     table.setFixedHeight(table.horizontalHeader().sizeHint.height() + 24 * max(1, min(len(rows), 8)) + 4)
@@ -338,10 +341,13 @@ def _prepare_table(table: Any) -> None:
     table.verticalHeader().setDefaultSectionSize(24)
 
 
-def _swatch(color: Sequence[float] | None) -> Any:
+def _hex(color: Sequence[float]) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in color)
+
+
+def _swatch(color: str) -> Any:
     pixmap = qt.QPixmap(12, 12)
-    red, green, blue = (round(255 * part) for part in color or (0.5, 0.5, 0.5))
-    pixmap.fill(qt.QColor(red, green, blue))
+    pixmap.fill(qt.QColor(color))
     return qt.QIcon(pixmap)
 
 

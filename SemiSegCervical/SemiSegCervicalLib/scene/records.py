@@ -20,7 +20,7 @@ from ..figures import FrameFigures, SegmentFigures
 from . import marks
 from .cine import browser_of
 from .classes import SegmentClass
-from .tables import add_column, column_values, insert_row, new_table, set_row, text_of
+from .tables import add_column, cell, column_values, insert_row, new_table, set_row, text_of
 
 Kind = Literal["volume", "area"]
 
@@ -242,8 +242,7 @@ def finish_record(record: Record, run: Mapping[str, Any], complete: bool = True)
     if not record.exists:
         return
     record.table.SetAttribute(marks.RUN, json.dumps({**record.run, **run, _COMPLETE: complete}))
-    if record.frames_table is not None:
-        figures = [frame_segments(record, frame.number) for frame in frames_of(record)]
+    if figures := [frame_segments(record, frame.number) for frame in frames_of(record)]:
         kind: Kind | None = next(
             (k for k, unit in _UNITS.items() for row in figures for f in row if f.size_unit == unit), None
         )
@@ -303,16 +302,12 @@ def frame_segments(record: Record, number: int) -> list[SegmentFigures]:
     table = record.frames_table
     if table is None or number + 1 not in (numbers := column_values(table, FRAME)):
         return []
-    row = numbers.index(number + 1)
+    row, unit = numbers.index(number + 1), size_unit(record)
     found = []
     for entry in record.classes:
-        kind = next(
-            (k for k, unit in _UNITS.items() if table.GetTable().GetColumnByName(_title(entry.name, unit))), None
-        )
-        titles = [_title(entry.name, what) for what in ("pixels", "uncertainty, %", "predicted Dice")]
-        voxels, doubt, dice = (column_values(table, title)[row] for title in titles)
-        size = column_values(table, _title(entry.name, _UNITS[kind]))[row] if kind is not None else None
-        found.append(SegmentFigures(entry.name, entry.value, voxels, *_size(size, kind), _share(doubt), dice))
+        titles = [_title(entry.name, what) for what in ("pixels", "uncertainty, %", "predicted Dice", unit)]
+        voxels, doubt, dice, size = (cell(table, row, title) for title in titles)
+        found.append(SegmentFigures(entry.name, entry.value, voxels, size, unit, _share(doubt), dice))
     return found
 
 
@@ -402,7 +397,7 @@ def _mean(figures: Sequence[SegmentFigures]) -> SegmentFigures:
     )
 
 
-def _title(name: str, what: str) -> str:
+def _title(name: str, what: str | None) -> str:
     return f"{text_of(name)} ({what})"
 
 

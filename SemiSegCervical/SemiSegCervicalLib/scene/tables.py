@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 
 from . import marks
 
@@ -66,7 +67,20 @@ def column_values(table: Any, title: str) -> list[Any]:
         return []
     if isinstance(column, vtk.vtkStringArray):
         return [column.GetValue(i) for i in range(column.GetNumberOfTuples())]
+    numbers: list[Any] = vtk_to_numpy(column).tolist()
     if isinstance(column, (vtk.vtkDoubleArray, vtk.vtkFloatArray)):
-        numbers = [column.GetTuple1(i) for i in range(column.GetNumberOfTuples())]
         return [None if math.isnan(number) else number for number in numbers]
-    return [int(column.GetTuple1(i)) for i in range(column.GetNumberOfTuples())]
+    return numbers
+
+
+def cell(table: Any, row: int, title: str) -> Any:
+    """Read one cell; None for a missing number, and where there is no such column."""
+    column = table.GetTable().GetColumnByName(title)
+    if column is None:
+        return None
+    if isinstance(column, vtk.vtkStringArray):
+        return column.GetValue(row)
+    number = column.GetTuple1(row)
+    if isinstance(column, (vtk.vtkDoubleArray, vtk.vtkFloatArray)):
+        return None if math.isnan(number) else number
+    return int(number)

@@ -1,0 +1,448 @@
+"""The section Result: each state by each control, and what its buttons do."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+from SemiSegCervicalLib.scene.layers import views_of
+from SemiSegCervicalLib.scene.marks import COMPUTED
+from SemiSegCervicalLib.scene.records import Record, find_records, remove_record
+from SlicerRig import application, mrml, scenes
+from SlicerRig.records import CLASSES, cine_record, more_frames, stack_record, volume_record
+
+
+@pytest.fixture
+def panel() -> Iterator[Any]:
+    widget = application.open_module("SemiSegCervical")
+    widget.enter()
+    yield widget.panel
+    application.close_module("SemiSegCervical")
+
+
+@pytest.fixture
+def ui(panel) -> Any:
+    return panel.results.ui
+
+
+def settle() -> None:
+    application.process_events(0.15)
+
+
+def show_in_views(volume: Any) -> None:
+    for name in slicer.app.layoutManager().sliceViewNames():
+        logic = slicer.app.layoutManager().sliceWidget(name).sliceLogic()
+        logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
+        logic.FitSliceToAll()
+
+
+def headers(table: Any) -> list[str]:
+    return [table.horizontalHeaderItem(i).text() for i in range(table.columnCount)]
+
+
+def rows(table: Any) -> list[list[str]]:
+    return [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
+
+
+def browse(record: Record, number: int) -> None:
+    record.browser.SetSelectedItemNumber(number)
+    settle()
+
+
+UNKNOWN = "\N{EN DASH}"
+ALL = dict.fromkeys(range(20), 0.1)
+
+
+def nothing() -> None:
+    return None
+
+
+def volume() -> Record:
+    return volume_record()
+
+
+def uncalibrated() -> Record:
+    return volume_record(unit=None)
+
+
+def picture() -> Record:
+    return volume_record((1, 30, 40), unit="mm2")
+
+
+def without_uncertainty() -> Record:
+    return volume_record(doubt=None)
+
+
+def segmentation_deleted() -> Record:
+    record = volume_record()
+    slicer.mrmlScene.RemoveNode(record.segmentation)
+    return record
+
+
+def uncertainty_deleted() -> Record:
+    record = volume_record()
+    slicer.mrmlScene.RemoveNode(record.uncertainty)
+    return record
+
+
+def source_deleted() -> Record:
+    record = volume_record()
+    slicer.mrmlScene.RemoveNode(record.source)
+    return record
+
+
+def whole_cine() -> Record:
+    return cine_record(ALL)[0]
+
+
+def half_a_cine() -> Record:
+    return cine_record({1: 0.1, 2: 0.3, 3: 0.2})[0]
+
+
+def empty_cine() -> Record:
+    return cine_record({})[0]
+
+
+def uncalibrated_cine() -> Record:
+    return cine_record(ALL, unit=None)[0]
+
+
+VOLUME = ["Segment", "Volume (mm³)", "Voxels", "Uncertainty", "Predicted Dice"]
+AREA = ["Segment", "Area (mm²)", "Pixels", "Uncertainty", "Predicted Dice"]
+PIXELS = ["Segment", "Pixels", "Uncertainty", "Predicted Dice"]
+VOXELS = ["Segment", "Voxels", "Uncertainty", "Predicted Dice"]
+DELETED, NO_DOUBT = "The segmentation was deleted.", "without uncertainty, or it was deleted"
+# state: headers, 3D, correct, overlay, export of segmentation, uncertainty and table, frames: label, worst, before,
+# after. For a button: None where it is not there, True where it can be clicked, else what its tool tip says.
+STATES: dict[Callable[[], Record | None], list[Any]] = {
+    volume: [VOLUME, True, True, True, True, True, True, None, None, None, None],
+    uncalibrated: [VOXELS, True, True, True, True, True, True, None, None, None, None],
+    picture: [AREA, None, True, True, True, True, True, None, None, None, None],
+    without_uncertainty: [VOLUME, True, True, NO_DOUBT, True, NO_DOUBT, True, None, None, None, None],
+    segmentation_deleted: [VOLUME, DELETED, DELETED, True, DELETED, True, True, None, None, None, None],
+    uncertainty_deleted: [VOLUME, True, True, NO_DOUBT, True, NO_DOUBT, True, None, None, None, None],
+    source_deleted: [VOLUME, True, True, True, "The image was deleted", True, True, None, None, None, None],
+    whole_cine: [AREA, None, True, True, True, True, True, "Frame 1 of 20: mean uncertainty 10 %.", True,
+                 "There is no further one.", True],
+    half_a_cine: [AREA, None, True, True, True, True, True, "Frame 1 of 20: not computed.", True,
+                  "There is no further one.", True],
+    empty_cine: [PIXELS, None, True, True, True, True, True, "Frame 1 of 20: not computed.",
+                 "No frame is computed yet.", "No frame is computed yet.", "No frame is computed yet."],
+    uncalibrated_cine: [PIXELS, None, True, True, True, True, True, "Frame 1 of 20: mean uncertainty 10 %.", True,
+                        "There is no further one.", True],
+}  # fmt: skip
+
+
+def says(button: Any) -> Any:
+    """None where a button is not there, True where it can be clicked, else why it cannot."""
+    if not button.isVisibleTo(button.window()):
+        return None
+    return True if button.enabled else button.toolTip
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_every_control_in_every_state(panel, ui, state, tmp_path):
+    state()
+    ui.exportButton.collapsed = False
+    settle()
+    application.screenshot(panel.widget, tmp_path / f"{state.__name__}.png")
+    titles, surfaces, correct, overlay, *export, label, worst, before, after = STATES[state]
+    assert headers(ui.segmentsTable) == titles
+    assert [row[0] for row in rows(ui.segmentsTable)] == [c.name for c in CLASSES]
+    framed = label is not None
+    assert ui.framesHost.isVisibleTo(panel.widget) is framed
+    assert ui.curveHost.isVisibleTo(panel.widget) is framed
+    if framed:
+        assert ui.frameLabel.text == label
+    buttons = {
+        ui.show3DButton: surfaces,
+        ui.correctButton: correct,
+        ui.overlayButton: overlay,
+        ui.segmentationExportButton: export[0],
+        ui.uncertaintyExportButton: export[1],
+        ui.tableExportButton: export[2],
+        ui.worstFrameButton: worst,
+        ui.previousFrameButton: before,
+        ui.nextFrameButton: after,
+    }
+    for button, expected in buttons.items():
+        found = says(button)
+        if isinstance(expected, str):
+            assert isinstance(found, str), button.name
+            assert expected in found, button.name
+        else:
+            assert found is expected, button.name
+    for slider in (ui.opacitySlider, ui.thresholdSlider):
+        assert slider.suffix == " %"
+        assert not slider.enabled  # nothing is shown yet
+    assert not ui.resultChoiceHost.isVisibleTo(panel.widget)
+
+
+def test_without_a_result_there_is_no_section(panel, ui):
+    settle()
+    assert not ui.resultButton.isVisibleTo(panel.widget)
+    assert not ui.exportButton.isVisibleTo(panel.widget)
+    record = volume_record()
+    settle()
+    assert ui.resultButton.isVisibleTo(panel.widget)
+    remove_record(record)
+    settle()
+    assert not ui.resultButton.isVisibleTo(panel.widget)
+
+
+@pytest.mark.parametrize("state", [volume, half_a_cine], ids=lambda state: state.__name__)
+def test_while_a_job_runs_nothing_can_be_corrected_or_saved(panel, ui, state):
+    record = state()
+    ui.exportButton.collapsed = False
+    settle()
+    running = replace(panel.state(), job=types.SimpleNamespace(ended=False), record=record)
+    for section in (panel.results, panel.overlay, panel.curve, panel.export):
+        section.refresh(running)
+    for button in (ui.correctButton, ui.segmentationExportButton, ui.uncertaintyExportButton, ui.tableExportButton):
+        assert "Wait until the job has ended" in says(button)
+    assert ui.overlayButton.enabled
+    if state is half_a_cine:
+        assert ui.frameLabel.text == "Frame 1 of 20: not computed yet."
+        assert ui.worstFrameButton.enabled
+
+
+def test_the_figures_of_a_volume(panel, ui):
+    volume_record()
+    settle()
+    assert rows(ui.segmentsTable) == [
+        ["anterior lip", "1\u202f200.5", "12\u202f345", "12 %", "0.93"],
+        ["posterior lip", "20.0", "80", "31 %", UNKNOWN],
+    ]
+    assert ui.resultInfoLabel.text == "Model cervix on the processor in 2.3 s."
+
+
+def test_the_figures_follow_the_frame_that_is_looked_at(panel, ui):
+    record, result = cine_record({1: 0.1, 2: 0.3})
+    settle()
+    assert ui.resultInfoLabel.text == "Model cervix on the processor in 2.3 s. 2 of 20 frames are computed."
+    browse(record, 2)
+    assert rows(ui.segmentsTable) == [
+        ["anterior lip", "6.0", "21", "60 %", "0.60"],
+        ["posterior lip", "7.0", "22", "60 %", "0.60"],
+    ]
+    browse(record, 1)
+    assert [row[2] for row in rows(ui.segmentsTable)] == ["11", "12"]
+    browse(record, 7)
+    assert headers(ui.segmentsTable) == AREA  # what is known of the others does not jump away
+    assert rows(ui.segmentsTable) == [["anterior lip", *[UNKNOWN] * 4], ["posterior lip", *[UNKNOWN] * 4]]
+    assert ui.frameLabel.text == "Frame 8 of 20: not computed."
+    more_frames(record, result, {7: 0.25})
+    settle()
+    assert ui.frameLabel.text == "Frame 8 of 20: mean uncertainty 25 %."
+    assert record.shown_uncertainty.GetAttribute(COMPUTED) == "1"
+
+
+def test_the_buttons_go_through_the_most_uncertain_frames_of_a_cine(panel, ui):
+    doubts = {i: 0.05 + 0.001 * i for i in range(40)} | {7: 0.9, 20: 0.5, 21: 0.6, 33: 0.7}
+    record, _ = cine_record(doubts, 40)
+    settle()
+    selected = record.browser.GetSelectedItemNumber
+    application.click(ui.worstFrameButton)
+    assert selected() == 7
+    settle()
+    visited = []
+    for _ in range(5):
+        application.click(ui.nextFrameButton)
+        settle()
+        visited.append(selected())
+    assert visited == [20, 21, 33, 33, 33]
+    assert not ui.nextFrameButton.enabled
+    application.click(ui.previousFrameButton)
+    settle()
+    assert selected() == 21
+    assert ui.frameLabel.text == "Frame 22 of 40: mean uncertainty 60 %."
+
+
+def test_the_buttons_move_the_slices_of_a_stack(panel, ui):
+    record = stack_record([0.1, 0.2, 0.8, 0.1, 0.3, 0.1])
+    show_in_views(record.source)
+    settle()
+    application.click(ui.worstFrameButton)
+    settle()
+    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 %."
+    assert [row[2] for row in rows(ui.segmentsTable)] == ["21", "22"]
+    red = slicer.app.layoutManager().sliceWidget("Red").sliceLogic()
+    assert red.GetSliceOffset() == pytest.approx(4.0)  # slices are 2 mm apart
+    red.SetSliceOffset(8.0)
+    settle()
+    assert ui.frameLabel.text == "Frame 5 of 6: mean uncertainty 30 %."
+
+
+def test_surfaces_are_made_only_when_they_are_asked_for(panel, ui):
+    record = volume_record()
+    settle()
+    content = record.segmentation.GetSegmentation()
+    assert not content.ContainsRepresentation("Closed surface")
+    application.click(ui.show3DButton)
+    assert content.ContainsRepresentation("Closed surface")
+    assert record.segmentation.GetDisplayNode().GetVisibility3D()
+    settle()
+    assert ui.show3DButton.checked
+    application.click(ui.show3DButton)
+    settle()
+    assert not content.ContainsRepresentation("Closed surface")
+    assert not ui.show3DButton.checked
+
+
+@pytest.fixture
+def editor(monkeypatch) -> Any:
+    """Where the Segment Editor would be, which needs the application: it remembers what it was given."""
+    given = types.SimpleNamespace(module=None, segmentation=None, source=None)
+    stand_in = types.SimpleNamespace(
+        setSegmentationNode=lambda node: setattr(given, "segmentation", node),
+        setSourceVolumeNode=lambda node: setattr(given, "source", node),
+    )
+    module = types.SimpleNamespace(
+        widgetRepresentation=lambda: types.SimpleNamespace(self=lambda: types.SimpleNamespace(editor=stand_in))
+    )
+    monkeypatch.setattr(slicer.modules, "segmenteditor", module, raising=False)
+    monkeypatch.setattr(slicer.util, "selectModule", lambda name: setattr(given, "module", name))
+    return given
+
+
+def test_correcting_opens_the_segment_editor_with_image_and_result(panel, ui, editor):
+    record = volume_record()
+    settle()
+    application.click(ui.correctButton)
+    assert (editor.module, editor.segmentation, editor.source) == ("SegmentEditor", record.segmentation, record.source)
+
+
+def test_a_corrected_frame_of_a_cine_is_not_lost(panel, ui, editor):
+    record, _ = cine_record({1: 0.1, 2: 0.3})
+    settle()
+    browse(record, 1)
+    application.click(ui.correctButton)
+    assert editor.segmentation is record.shown_segmentation
+    assert editor.source is record.shown_source
+    image = editor.segmentation.GetSegmentation().GetSegment("Segment_1").GetRepresentation("Binary labelmap")
+    image.GetPointData().GetScalars().Fill(1)
+    editor.segmentation.GetSegmentation().Modified()
+    editor.segmentation.Modified()
+    for number in (2, 5, 1):
+        browse(record, number)
+    item = record.segmentation.GetDataNodeAtValue("0.04")
+    image = item.GetSegmentation().GetSegment("Segment_1").GetRepresentation("Binary labelmap")
+    assert image.GetScalarRange() == (1.0, 1.0)
+    assert record.segmentation.GetNumberOfDataNodes() == 2  # browsing has made up no frame
+
+
+def test_one_of_several_results_is_chosen(panel, ui):
+    first = volume_record(name="first")
+    second = volume_record(name="second", unit=None)
+    settle()
+    assert ui.resultChoiceHost.isVisibleTo(panel.widget)
+    assert [ui.resultComboBox.itemText(i) for i in range(ui.resultComboBox.count)] == ["second", "first"]
+    assert ui.resultComboBox.currentText == "second"
+    assert headers(ui.segmentsTable) == VOXELS
+    ui.resultComboBox.activated.emit(1)
+    settle()
+    assert ui.resultComboBox.currentText == "first"
+    assert headers(ui.segmentsTable) == VOLUME
+    remove_record(first)
+    settle()
+    assert headers(ui.segmentsTable) == VOXELS
+    assert not ui.resultChoiceHost.isVisibleTo(panel.widget)
+    remove_record(second)
+
+
+def test_the_overlay_follows_the_result_that_is_chosen(panel, ui):
+    first = volume_record(name="first")
+    show_in_views(first.source)
+    settle()
+    application.click(ui.overlayButton)
+    assert len(views_of(first)) == 3
+    second = volume_record(source=first.source, name="second")
+    settle()
+    assert ui.resultComboBox.currentText == "second"
+    assert views_of(first) == []
+    assert len(views_of(second)) == 3
+    assert ui.overlayButton.checked
+    ui.resultComboBox.activated.emit(1)
+    settle()
+    assert (len(views_of(first)), len(views_of(second))) == (3, 0)
+
+
+@pytest.mark.parametrize("kind", ["volume", "cine", "half a cine"])
+def test_a_reopened_scene_shows_its_result_again(panel, ui, tmp_path, kind):
+    {"volume": volume_record, "cine": lambda: cine_record(ALL), "half a cine": half_a_cine}[kind]()
+    settle()
+    before = (rows(ui.segmentsTable), ui.resultInfoLabel.text, ui.frameLabel.text)
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.mrmlScene.WriteToMRB(path)
+    slicer.mrmlScene.Clear(0)
+    settle()
+    assert not ui.resultButton.isVisibleTo(panel.widget)
+    assert slicer.mrmlScene.ReadFromMRB(path)
+    settle()
+    mrml.process_events()
+    settle()
+    assert (rows(ui.segmentsTable), ui.resultInfoLabel.text, ui.frameLabel.text) == before
+    plots = slicer.mrmlScene.GetNodesByClass("vtkMRMLPlotViewNode")
+    plots.UnRegister(None)
+    assert plots.GetNumberOfItems() == (kind != "volume")
+
+
+@pytest.mark.parametrize("part", ["table", "frames_table", "segmentation", "uncertainty", "source", "browser", "all"])
+def test_what_is_deleted_while_it_is_shown_does_no_harm(panel, ui, part):
+    record, _ = cine_record(ALL)
+    settle()
+    application.click(ui.overlayButton)
+    settle()
+    if part == "all":
+        slicer.mrmlScene.Clear(0)
+    else:
+        slicer.mrmlScene.RemoveNode(getattr(record, part))
+    settle()
+    for button in (ui.worstFrameButton, ui.nextFrameButton, ui.overlayButton, ui.overlayButton):
+        application.click(button)
+    settle()
+    assert ui.resultButton.isVisibleTo(panel.widget) is (part not in ("table", "all"))
+    assert not application.slot_errors()
+
+
+def test_closing_the_module_leaves_only_results(ui, panel):
+    before = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
+    record, _ = cine_record(ALL)
+    settle()
+    application.click(ui.worstFrameButton)
+    application.close_module("SemiSegCervical")
+    left = [n for n in slicer.util.getNodesByClass("vtkMRMLNode") if n.GetID() not in before and n.IsA("vtkMRMLPlot*")]
+    assert left == []
+    assert not [n for n in slicer.util.getNodesByClass("vtkMRMLPlotViewNode")]
+    assert not record.table.HasObserver("ModifiedEvent") or find_records(slicer.mrmlScene) == [record]
+    application.open_module("SemiSegCervical")
+
+
+def test_stepping_through_a_cine_is_quick(panel, ui):
+    """Generous, as a test on a busy computer must be; the benchmark measures."""
+    record, _ = cine_record({i: 0.001 * i for i in range(100)}, 100, (20, 30))
+    settle()
+    longest = []
+    for start in (0, 30, 60):
+        application.reset()
+        for number in range(start, start + 30, 3):
+            record.browser.SetSelectedItemNumber(number)
+            application.process_events(0.02)
+        longest.append(application.longest_call())
+    assert min(call.seconds for call in longest) < 0.1, longest
+
+
+def test_a_volume_of_many_nodes_and_no_slices_is_survived(panel, ui):
+    """A result whose image lost its voxels."""
+    record = volume_record()
+    record.source.SetAndObserveImageData(None)
+    settle()
+    assert headers(ui.segmentsTable) == VOLUME
+    scenes.add_volume(np.zeros((2, 3, 4), np.uint8), "other")
+    settle()
+    assert not application.slot_errors()
