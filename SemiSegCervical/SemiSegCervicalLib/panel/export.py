@@ -19,7 +19,7 @@ from ..scene.export import (
     export_volume_sequence,
     table_file,
 )
-from ..scene.records import Record
+from ..scene.records import Record, frames_of
 from .state import PanelState
 
 _FOLDER_SETTING = "SemiSegCervical/exportFolder"
@@ -27,7 +27,7 @@ _PARTS = ("segmentation", "uncertainty", "table")
 # What a person reads, and the ending; the first is offered first.
 _VOLUME_FORMATS: dict[str, dict[str, str]] = {
     "segmentation": {
-        "Segmentation with names and colours (.seg.nrrd)": ".seg.nrrd",
+        "Segmentation (.seg.nrrd)": ".seg.nrrd",
         "Label map (.nii.gz)": ".nii.gz",
         "Label map (.nrrd)": ".nrrd",
     },
@@ -208,6 +208,8 @@ def _why_not(record: Record, part: str, busy: bool) -> str:
         return "Wait until the job has ended, or cancel it."
     if not record.exists:
         return "The result was deleted."
+    if record.frames_table is not None and not frames_of(record):
+        return "No frame is computed yet."
     if part == "uncertainty" and record.uncertainty is None:
         return "This result was made without uncertainty, or it was deleted."
     if part == "segmentation" and record.segmentation is None:

@@ -116,6 +116,7 @@ VOLUME = ["Segment", "Volume (mm³)", "Voxels", "Uncertainty", "Predicted Dice"]
 AREA = ["Segment", "Area (mm²)", "Pixels", "Uncertainty", "Predicted Dice"]
 PIXELS = ["Segment", "Pixels", "Uncertainty", "Predicted Dice"]
 VOXELS = ["Segment", "Voxels", "Uncertainty", "Predicted Dice"]
+NO_FRAME = "No frame is computed yet."
 DELETED, NO_DOUBT = "The segmentation was deleted.", "without uncertainty, or it was deleted"
 # state: headers, 3D, correct, overlay, export of segmentation, uncertainty and table, frames: label, worst, before,
 # after. For a button: None where it is not there, True where it can be clicked, else what its tool tip says.
@@ -131,8 +132,8 @@ STATES: dict[Callable[[], Record | None], list[Any]] = {
                  "There is no further one.", True],
     half_a_cine: [AREA, None, True, True, True, True, True, "Frame 1 of 20: not computed.", True,
                   "There is no further one.", True],
-    empty_cine: [PIXELS, None, True, True, True, True, True, "Frame 1 of 20: not computed.",
-                 "No frame is computed yet.", "No frame is computed yet.", "No frame is computed yet."],
+    empty_cine: [PIXELS, None, True, True, NO_FRAME, NO_FRAME, NO_FRAME, "Frame 1 of 20: not computed.",
+                 NO_FRAME, NO_FRAME, NO_FRAME],
     uncalibrated_cine: [PIXELS, None, True, True, True, True, True, "Frame 1 of 20: mean uncertainty 10 %.", True,
                         "There is no further one.", True],
 }  # fmt: skip

@@ -1,0 +1,158 @@
+"""Overlay and curve: seen in a slice view and in the panel, and moved by clicks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+from SemiSegCervicalLib.scene.layers import views_of
+from SemiSegCervicalLib.scene.overlay import legend_of, threshold_of
+from SlicerRig import application
+from SlicerRig.records import cine_record, more_frames, volume_record
+
+
+@pytest.fixture
+def panel() -> Iterator[Any]:
+    widget = application.open_module("SemiSegCervical")
+    yield widget.panel
+    application.close_module("SemiSegCervical")
+
+
+@pytest.fixture
+def ui(panel) -> Any:
+    return panel.results.ui
+
+
+def settle() -> None:
+    application.process_events(0.15)
+
+
+@pytest.fixture
+def red(panel) -> Iterator[Any]:
+    from SlicerRig import slice_views
+
+    reason = slice_views.available()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    view = slice_views.SliceView("Red")
+    yield view
+    view.close()
+
+
+def test_one_button_shows_and_hides_what_is_uncertain(panel, ui, red, tmp_path):
+    record = volume_record()
+    red.show(record.source)
+    settle()
+    before = red.draw(tmp_path / "before.png")
+    assert ui.overlayButton.text == "Show uncertainty"
+    application.click(ui.overlayButton)
+    settle()
+    assert ui.overlayButton.text == "Hide uncertainty"
+    assert ui.opacitySlider.enabled
+    red.fit()
+    shown = red.draw(tmp_path / "shown.png")
+    row, column = red.pixel_of(record.source, 3, 3, 3)
+    assert before[row, column].tolist() == [90, 90, 90]
+    assert np.ptp(shown[row, column].astype(int)) > 60  # coloured
+    ui.thresholdSlider.value = 70  # all of it is 60 % uncertain
+    assert threshold_of(record.uncertainty) == 70
+    assert red.draw()[row, column].tolist() == [90, 90, 90]
+    ui.thresholdSlider.value = 0
+    ui.opacitySlider.value = 100
+    opaque = red.draw(tmp_path / "opaque.png")[row, column].astype(int)
+    assert np.ptp(opaque) > np.ptp(shown[row, column].astype(int))
+    application.click(ui.overlayButton)
+    np.testing.assert_array_equal(red.draw(), before)
+    assert not legend_of(record.uncertainty).GetVisibility()
+
+
+def test_the_button_follows_what_is_done_elsewhere(panel, ui, red):
+    record = volume_record()
+    red.show(record.source)
+    settle()
+    application.click(ui.overlayButton)
+    for view in views_of(record):
+        view.SetForegroundOpacity(0.25)
+    settle()
+    assert ui.opacitySlider.value == 25
+    for view in views_of(record):
+        view.SetForegroundVolumeID(None)
+    settle()
+    assert not ui.overlayButton.checked
+    assert ui.overlayButton.text == "Show uncertainty"
+    assert record.segmentation.GetDisplayNode().GetVisibility2DFill()
+    assert not legend_of(record.uncertainty).GetVisibility()
+
+
+def plot(panel: Any) -> Any:
+    """The Qt widget that draws the curve."""
+    return panel.curve._plot.plotView()._qt
+
+
+def click_at(view: Any, x: float, y: float) -> None:
+    from PySide6 import QtCore
+    from PySide6.QtTest import QTest
+
+    QTest.mouseClick(view, QtCore.Qt.MouseButton.LeftButton, pos=view.place(x, y).toPoint())
+    settle()
+
+
+def test_a_click_on_the_curve_goes_to_the_frame_and_only_a_new_one_counts(panel, ui, tmp_path):
+    record, _ = cine_record({0: 0.1, 4: 0.3, 9: 0.2, 15: 0.4})
+    settle()
+    application.screenshot(panel.widget, tmp_path / "curve.png")
+    selected = record.browser.GetSelectedItemNumber
+    click_at(plot(panel), 10, 20)
+    assert selected() == 9
+    click_at(plot(panel), 16, 40)
+    assert selected() == 15
+    record.browser.SetSelectedItemNumber(2)
+    settle()
+    click_at(plot(panel), 12, 2)  # beside the curve: Slicer tells the old selection once more
+    assert selected() == 2
+    click_at(plot(panel), 5, 30)
+    assert selected() == 4
+
+
+def test_the_line_marks_the_frame_that_is_looked_at(panel, ui):
+    record, _ = cine_record({0: 0.1, 4: 0.3})
+    settle()
+    for number in (0, 7, 19):
+        record.browser.SetSelectedItemNumber(number)
+        settle()
+        chart = panel.curve._nodes["chart"]
+        marker = chart.GetNthPlotSeriesNode(1)
+        assert [x for x, _ in plot(panel).points(marker)] == [number + 1] * 2
+
+
+def test_the_axis_is_that_of_the_whole_cine_while_frames_come(panel, ui):
+    record, result = cine_record({0: 0.02})
+    settle()
+    chart = panel.curve._nodes["chart"]
+    assert tuple(chart.GetXAxisRange()) == (1.0, 20.0)
+    assert tuple(chart.GetYAxisRange()) == (0.0, 5.0)
+    more_frames(record, result, {3: 0.37, 2: 0.1})
+    panel._frames_added()
+    assert tuple(chart.GetXAxisRange()) == (1.0, 20.0)
+    assert tuple(chart.GetYAxisRange()) == (0.0, 40.0)
+    series = chart.GetNthPlotSeriesNode(0)
+    assert plot(panel).points(series) == [(1.0, 2.0), (3.0, 10.0), (4.0, 37.0)]
+
+
+def test_the_curves_nodes_are_neither_listed_nor_saved_and_go_with_the_panel(panel, ui, tmp_path):
+    cine_record({0: 0.1})
+    settle()
+    nodes = list(panel.curve._nodes.values())
+    assert len(nodes) == 5
+    assert all(node.GetHideFromEditors() and not node.GetSaveWithScene() for node in nodes)
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    slicer.mrmlScene.Commit()
+    assert "PlotView" not in (tmp_path / "scene.mrml").read_text()
+    panel.close()
+    assert all(node.GetScene() is None for node in nodes)

@@ -1,0 +1,207 @@
+"""The section Export: every format is written and read again, and nothing is replaced without asking."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+from SemiSegCervicalLib.scene.export import export_tables
+from SlicerRig import application
+from SlicerRig.records import cine_record, labels_of, volume_record
+
+SHAPE = (6, 30, 40)
+
+
+class Asked:
+    """Answers in the place of a person, and remembers what was asked."""
+
+    def __init__(self, section: Any) -> None:
+        self.target, self.replace = "", False
+        self.proposals: list[str] = []
+        self.filters: list[str] = []
+        self.files: list[list[Path]] = []
+        section.choose, section.confirm = self._choose, self._confirm
+
+    def _choose(self, title: str, proposal: str, files: str) -> str:
+        self.proposals.append(proposal)
+        self.filters.append(files)
+        return self.target
+
+    def _confirm(self, files: list[Path]) -> bool:
+        self.files.append(files)
+        return self.replace
+
+
+@pytest.fixture
+def panel() -> Iterator[Any]:
+    widget = application.open_module("SemiSegCervical")
+    yield widget.panel
+    application.close_module("SemiSegCervical")
+
+
+@pytest.fixture
+def ui(panel) -> Any:
+    return panel.results.ui
+
+
+@pytest.fixture
+def asked(panel) -> Asked:
+    return Asked(panel.export)
+
+
+def save(ui: Any, part: str, ending: str = "") -> None:
+    combo = getattr(ui, f"{part}FormatComboBox")
+    choices = [combo.itemText(i) for i in range(combo.count)]
+    combo.setCurrentIndex(next(i for i, text in enumerate(choices) if f"({ending}" in text))
+    application.click(getattr(ui, f"{part}ExportButton"))
+
+
+def array(path: Path) -> np.ndarray:
+    node = slicer.vtkMRMLScalarVolumeNode()
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+    storage.SetFileName(str(path))
+    assert storage.ReadData(node)
+    return slicer.util.arrayFromVolume(node)
+
+
+@pytest.mark.parametrize("ending", [".seg.nrrd", ".nrrd", ".nii.gz"])
+def test_the_segmentation_of_a_volume(panel, ui, asked, tmp_path, ending):
+    volume_record(SHAPE)
+    application.process_events(0.1)
+    asked.target = str(tmp_path / f"result{ending}")
+    save(ui, "segmentation", ending)
+    assert asked.filters[0].endswith(f"(*{ending})")
+    path = tmp_path / f"result{ending}"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert str(path) in ui_message(panel)
+    if ending == ".seg.nrrd":
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        storage = slicer.vtkMRMLSegmentationStorageNode()
+        storage.SetFileName(str(path))
+        assert storage.ReadData(node)
+        content = node.GetSegmentation()
+        assert [content.GetNthSegment(i).GetName() for i in range(2)] == ["anterior lip", "posterior lip"]
+    else:
+        found = array(path)
+        assert sorted(np.bincount(found.ravel())) == sorted(np.bincount(labels_of(SHAPE).ravel()))
+
+
+def ui_message(panel: Any) -> str:
+    return str(panel.ui.messageLabel.text)
+
+
+def test_uncertainty_and_table_of_a_volume(panel, ui, asked, tmp_path):
+    volume_record(SHAPE)
+    application.process_events(0.1)
+    asked.target = str(tmp_path / "doubt.nii.gz")
+    save(ui, "uncertainty", ".nii.gz")
+    np.testing.assert_array_equal(array(tmp_path / "doubt.nii.gz"), np.full(SHAPE, 60))
+    asked.target = str(tmp_path / "numbers.csv")
+    save(ui, "table", ".csv")
+    with open(tmp_path / "numbers.csv", encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["Segment", "Voxels", "Volume (mm3)", "Mean uncertainty (%)", "Predicted Dice"],
+        ["anterior lip", "12345", "1200.5", "12.0", "0.934"],
+        ["posterior lip", "80", "20.0", "31.0", ""],
+    ]
+
+
+def test_every_file_of_a_cine(panel, ui, asked, tmp_path):
+    record, _ = cine_record({1: 0.1, 2: 0.3}, 5)
+    application.process_events(0.1)
+    for part, ending in (
+        ("segmentation", ".seq.nrrd"),
+        ("segmentation", ".seq.mrb"),
+        ("uncertainty", ".seq.nrrd"),
+        ("table", ".csv"),
+    ):
+        asked.target = str(tmp_path / f"{part}{ending}")
+        save(ui, part, ending)
+        assert (tmp_path / f"{part}{ending}").is_file(), ui_message(panel)
+    storage = slicer.vtkMRMLVolumeSequenceStorageNode()
+    storage.SetFileName(str(tmp_path / "segmentation.seq.nrrd"))
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode")
+    assert storage.ReadData(sequence)
+    assert sequence.GetNumberOfDataNodes() == 5
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(sequence.GetNthDataNode(2))[0], labels_of((30, 40)))
+    assert not slicer.util.arrayFromVolume(sequence.GetNthDataNode(0)).any()
+    with open(tmp_path / "table-frames.csv", encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["Frame"] for row in rows] == ["2", "3"]
+    assert [row["Index value"] for row in rows] == ["0.04", "0.08"]
+    assert float(rows[1]["anterior lip (mm2)"]) == 6.0
+    assert record.exists
+
+
+def test_an_existing_file_is_replaced_only_when_that_was_confirmed(panel, ui, asked, tmp_path):
+    cine_record({1: 0.1}, 3)
+    application.process_events(0.1)
+    target = tmp_path / "numbers.csv"
+    (tmp_path / "numbers-frames.csv").write_text("mine")
+    asked.target = str(target)
+    save(ui, "table", ".csv")
+    assert asked.files == [[tmp_path / "numbers-frames.csv"]]
+    assert (tmp_path / "numbers-frames.csv").read_text() == "mine"
+    assert not target.exists()  # neither of the two
+    asked.replace = True
+    save(ui, "table", ".csv")
+    assert "Frame" in (tmp_path / "numbers-frames.csv").read_text(encoding="utf-8-sig")
+    assert target.exists()
+
+
+def test_a_name_without_its_ending_gets_one_before_it_is_asked_about(panel, ui, asked, tmp_path):
+    volume_record(SHAPE)
+    application.process_events(0.1)
+    (tmp_path / "mine.nii.gz").write_text("mine")
+    asked.target = str(tmp_path / "mine")
+    save(ui, "segmentation", ".nii.gz")
+    assert asked.files == [[tmp_path / "mine.nii.gz"]]
+    assert (tmp_path / "mine.nii.gz").read_text() == "mine"
+
+
+def test_closing_the_chooser_writes_nothing(panel, ui, asked, tmp_path):
+    volume_record(SHAPE)
+    application.process_events(0.1)
+    save(ui, "segmentation", ".nrrd")
+    assert asked.files == []
+    assert ui_message(panel) == ""
+
+
+def test_names_and_folder_are_proposed(panel, ui, asked, tmp_path):
+    volume_record(SHAPE, name="CT: head/neck")
+    application.process_events(0.1)
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    asked.target = str(folder / "x.nrrd")
+    save(ui, "segmentation", ".nrrd")
+    asked.target = ""
+    save(ui, "uncertainty", ".nrrd")
+    assert asked.proposals[-1] == str(folder / "CT_ head_neck-uncertainty.nrrd")
+
+
+def test_what_cannot_be_written_is_said(panel, ui, asked, tmp_path):
+    volume_record(SHAPE)
+    application.process_events(0.1)
+    asked.target = str(tmp_path / "missing" / "x.nrrd")
+    save(ui, "segmentation", ".nrrd")
+    assert "does not exist" in ui_message(panel)
+    assert panel.ui.messageFrame.isVisibleTo(panel.widget)
+
+
+def test_a_table_that_cannot_be_written_leaves_the_old_one(scene_table, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("old")
+    with pytest.raises(Exception, match="exists already"):
+        export_tables({"": scene_table}, path)
+    assert path.read_text() == "old"
+
+
+@pytest.fixture
+def scene_table() -> Any:
+    return volume_record(SHAPE).table
