@@ -11,25 +11,43 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from demo.samples import read_samples
 from PIL import Image
 from SlicerRig import application
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "Resources" / "screenshots"
+SAMPLES = ROOT / "Resources" / "samples"
 PATIENCE = 300
-VIEW, GAP = (760, 620), 12
+VIEW, GAP = (760, 800), 12
 
 
-def load_sample(name: str) -> object:
-    """Add a sample image to the scene, with its pixel size unknown as in the file."""
+def load_image() -> Any:
+    """Add the sample image of the cervix to the scene and return its volume."""
     import slicer
-    from demo.samples import read_samples
 
-    samples = read_samples(ROOT / "Resources" / "samples" / "cervix")
-    volume = slicer.util.addVolumeFromArray(samples.image(name)[None], name=name)
+    name = "fugc_l0024"
+    volume = slicer.util.addVolumeFromArray(read_samples(SAMPLES / "cervix").image(name)[None], name=name)
     volume.SetIJKToRASDirections(-1, 0, 0, 0, -1, 0, 0, 0, 1)  # as Slicer reads pictures
+    volume.CreateDefaultDisplayNodes()
+    return volume
+
+
+def load_cine() -> Any:
+    """Add the sample cine of the carotid artery to the scene and return the volume that shows it."""
+    import slicer
+
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "carotid_v08")
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
+    storage.SetFileName(str(SAMPLES / "carotid" / "carotid_v08.seq.nrrd"))
+    storage.ReadData(sequence)
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "carotid_v08 browser")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    volume = browser.GetProxyNode(sequence)
     volume.CreateDefaultDisplayNodes()
     return volume
 
@@ -53,39 +71,53 @@ def beside(left: Path, right: Path, target: Path) -> None:
         path.unlink()
 
 
-def main() -> None:
-    if reason := application.why_not():
-        sys.exit(reason)
-    application.start()
+def take(volume: Any, model: str, target: Path) -> None:
+    """Segment an image in the panel, show its uncertainty, and write panel and slice view as one picture."""
     from SlicerRig import slice_views
 
-    if reason := slice_views.available():
-        sys.exit(reason)
-    TARGET.mkdir(exist_ok=True)
-    volume = load_sample("fugc_l0024")
     module = application.open_module("SemiSegCervical")
+    panel = module.panel
     view = slice_views.SliceView("Red")
     view.show(volume, size=VIEW)
     view.draw()  # a view that exists follows what is shown in it, as the application's do
-    panel = module.panel
     panel.ui.sourceSelector.setCurrentNode(volume)
+    panel.models.choose(model)
     application.process_events(0.5)
     if not application.wait_until(lambda: panel.ui.applyButton.isEnabled(), PATIENCE):
         sys.exit(f"Apply stays disabled: {panel.ui.applyButton.toolTip}")
     application.click(panel.ui.applyButton)
     if not application.wait_until(lambda: not panel.state().busy and panel.state().record is not None, PATIENCE):
         sys.exit(f"no result: {panel.ui.messageLabel.text}")
+    worst = module.parent.findChild("QPushButton", "worstFrameButton")
+    if worst.isVisible():
+        application.click(worst)
     application.click(module.parent.findChild("QPushButton", "overlayButton"))
     application.process_events(1.0)
-    picture, page = TARGET / "view.png", TARGET / "panel.png"
+    picture, page = target.with_name("view.png"), target.with_name("page.png")
     view.draw(picture)
     application.screenshot(module.parent, page)
-    beside(page, picture, TARGET / "SemiSegCervical-panel.png")
+    beside(page, picture, target)
+    view.close()
     errors = application.slot_errors()
     application.close_module("SemiSegCervical")
     if errors:
         sys.exit("\n".join(errors))
-    print(f"Written: {TARGET / 'SemiSegCervical-panel.png'}")
+    print(f"Written: {target}")
+
+
+def main() -> None:
+    if reason := application.why_not():
+        sys.exit(reason)
+    application.start()
+    import slicer
+    from SlicerRig import slice_views
+
+    if reason := slice_views.available():
+        sys.exit(reason)
+    TARGET.mkdir(exist_ok=True)
+    take(load_image(), "cervix", TARGET / "SemiSegCervical-panel.png")
+    slicer.mrmlScene.Clear(0)
+    take(load_cine(), "carotid", TARGET / "SemiSegCervical-cine.png")
 
 
 if __name__ == "__main__":
