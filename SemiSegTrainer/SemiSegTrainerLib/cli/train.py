@@ -20,7 +20,10 @@ def train(
     out: Annotated[Path, typer.Option(help="New folder for model, history and summary.")],
     method: Annotated[str, typer.Option(help="Name of the training method.")] = "cross_supervision",
     without: Annotated[
-        list[str] | None, typer.Option(help="Leave out a term of the method, to see what it contributes; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Leave out a term of the method, or its perturbation, to see what it contributes; repeatable."
+        ),
     ] = None,
     unlabelled_view: Annotated[
         str | None, typer.Option(help="How students see unlabelled cases: weak or strong.")

@@ -13,6 +13,8 @@ from ..terms.supervised import Supervised
 # What the other network is sure of in the undisturbed view, as hard labels: of images surer than of volumes.
 PEER = Peer(threshold=(0.95, 0.75), sharpen=0.0)
 
+# Both networks look at one strong view, since a second one would cost a third more; their features are disturbed apart.
+# As in system B the ramp ends with the run, which is E = 40 of the definition at 6 000 iterations.
 METHOD = Method(
     name="multiscale_contrast",
     title="Cross-supervision with contrast of voxels and patches (C)",
