@@ -50,7 +50,7 @@ class InstallSection:
         self._running: Installing | None = None
         self._last: Installing | None = None
         self._busy = False
-        self._offered = False
+        self._offered = self._suggested = False
         ui.installSource.addItems(["From the internet", "From a folder (without internet)"])
         ui.installTorch.addItems(
             [
@@ -106,10 +106,19 @@ class InstallSection:
         return self._lacks
 
     def refresh(self, state: Any) -> None:
-        """Follow the panel: while it computes (`state.busy`) nothing is installed under it."""
+        """Follow the panel: while it computes (`state.busy`) nothing is installed under it.
+
+        Where the worker (`state.welcome`) has found no graphics card that works, what makes the processor faster is
+        suggested, in one folded line.
+        """
         if bool(state.busy) != self._busy:
             self._busy = bool(state.busy)
             self._show()
+        if state.welcome is not None and not self._suggested:
+            self._suggested = True
+            if not any(d.works and d.name != "cpu" for d in state.welcome.devices) and self.can_offer:
+                self.offer()
+                self._ui.installBox.collapsed = True
 
     def close(self) -> None:
         """Disconnect; an installation under way ends by itself."""
@@ -134,6 +143,8 @@ class InstallSection:
         ui = self._ui
         self._optional_lacking = bool(self._optional and find_lacks([self._optional]))
         ui.installBox.setVisible(bool(self._lacks) or self._offered or self.running)
+        extra = self._optional.label if self._optional is not None else ""
+        ui.installBox.text = "Install what is missing" if self._lacks else f"Could be faster: install {extra}"
         choice = self._choice()
         online, torch = choice.folder is None, TORCH in choice.packages
         ui.installIntro.setText(
@@ -154,8 +165,9 @@ class InstallSection:
         ui.installExtensions.setVisible(wants_extension and _has_extension_manager())
         ui.installOptional.setVisible(self._optional_lacking)
         if self._optional is not None:
-            extra = self._optional
-            ui.installOptional.setText(f"Also {extra.label} ({extra.megabytes} MB): {extra.purpose}")
+            also = "Also " if self._lacks else ""
+            size = f"{self._optional.megabytes} MB"
+            ui.installOptional.setText(f"{also}{extra} ({size}): {self._optional.purpose}")
         why_not = self._why_not(choice, wants_extension)
         ui.installButton.setEnabled(not why_not)
         ui.installButton.setToolTip(why_not or "Asks once more before anything is installed")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from SemiSegCervicalLib.packages import NEEDED, Lack, Package
+from SemiSegCervicalLib.worker.protocol import Device
 from SlicerRig import application
 
 TINY = Package("semiseg-tiny", "semiseg_tiny", "1.0", "computes a little", 12)
@@ -204,10 +205,10 @@ def test_the_command_that_fills_a_folder_can_be_copied(row):
 
 def test_while_the_panel_computes_nothing_is_installed(row):
     shown = row()
-    shown.section.refresh(types.SimpleNamespace(busy=True))
+    shown.section.refresh(types.SimpleNamespace(busy=True, welcome=None))
     assert not shown.ui.installButton.isEnabled()
     assert "segmentation" in shown.ui.installButton.toolTip
-    shown.section.refresh(types.SimpleNamespace(busy=False))
+    shown.section.refresh(types.SimpleNamespace(busy=False, welcome=None))
     assert shown.ui.installButton.isEnabled()
 
 
@@ -226,6 +227,23 @@ def test_the_optional_package_can_be_offered_alone(row):
     application.process_events()
     assert not shown.ui.installButton.isEnabled()
     assert "Nothing is chosen" in shown.ui.installButton.toolTip
+
+
+@pytest.mark.parametrize(("card_works", "suggested"), [(False, True), (True, False)])
+def test_without_a_graphics_card_the_optional_package_is_suggested_in_one_line(row, card_works, suggested):
+    devices = (Device("cuda", "a card", card_works), Device("cpu", "a processor", True))
+    state = types.SimpleNamespace(busy=False, welcome=types.SimpleNamespace(devices=devices))
+    shown = row(packages=[], optional=EXTRA)
+    shown.section.refresh(state)
+    application.process_events()
+    assert shown.ui.installBox.isVisible() is suggested
+    if suggested:
+        shown.look("suggested")
+        assert shown.ui.installBox.collapsed
+        assert shown.ui.installBox.text == "Could be faster: install semiseg-extra"
+        shown.ui.installBox.collapsed = False
+        shown.section.refresh(state)
+        assert not shown.ui.installBox.collapsed, "it is suggested once, and stays as the user left it"
 
 
 def test_torch_without_its_extension_is_offered_by_pip_and_the_extension_explained(row, monkeypatch):
