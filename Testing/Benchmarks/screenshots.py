@@ -91,7 +91,8 @@ def take(volume: Any, model: str, target: Path) -> None:
     worst = module.parent.findChild("QPushButton", "worstFrameButton")
     if worst.isVisible():
         application.click(worst)
-    application.click(module.parent.findChild("QPushButton", "overlayButton"))
+    if not module.parent.findChild("QPushButton", "overlayButton").checked:
+        sys.exit("the uncertainty is not shown")
     application.process_events(1.0)
     picture, page = target.with_name("view.png"), target.with_name("page.png")
     view.draw(picture)

@@ -16,7 +16,7 @@ from ..scene.layers import (
     views_of,
 )
 from ..scene.overlay import DEFAULT_THRESHOLD, set_threshold, threshold_of
-from ..scene.records import Record
+from ..scene.records import Record, find_records
 from .state import PanelState
 from .watching import Watching
 
@@ -31,6 +31,7 @@ class OverlayControls:
         """Connect the widgets."""
         self.ui = ui
         self._record: Record | None = None
+        self._arrived: Record | None = None
         self._filling = False
         self._watching = Watching(self._views_changed)
         self._connections: tuple[Any, ...] = (
@@ -47,8 +48,18 @@ class OverlayControls:
         if before is not None and before != self._record and before.exists and views_of(before):
             hide_uncertainty(before)
             if self._record is not None:
-                show_uncertainty(self._record, self._chosen_opacity())
+                self._show(self._record)
         self._views_changed()
+
+    def arrived(self, record: Record) -> None:
+        """Show where a result is unsure that a job has made, in the views that show its image: that was asked for.
+
+        Once: when the user has hidden it meanwhile, further frames do not bring it back.
+        """
+        if record != self._arrived and record.exists:
+            self._arrived = record
+            self._show(record, everywhere=False)
+            self._views_changed()
 
     def frames_added(self) -> None:
         """More frames are there: the overlay follows by itself."""
@@ -88,10 +99,17 @@ class OverlayControls:
         if self._filling or self._record is None:
             return
         if on:
-            show_uncertainty(self._record, self._chosen_opacity())
+            self._show(self._record)
         else:
             hide_uncertainty(self._record)
         self._views_changed()
+
+    def _show(self, record: Record, everywhere: bool = True) -> None:
+        """Show one, and no other: else that one would be taken for what the views showed before."""
+        for other in find_records(slicer.mrmlScene):
+            if other != record and views_of(other):
+                hide_uncertainty(other)
+        show_uncertainty(record, self._chosen_opacity(), everywhere)
 
     def _opacity_changed(self, _value: float) -> None:
         if not self._filling and self._record is not None:

@@ -324,9 +324,13 @@ class Panel:
         for section in self.sections:
             if hasattr(section, "frames_added"):
                 section.frames_added()
+        if self._job is not None and self._job.record is not None:
+            self.overlay.arrived(self._job.record)
 
     def _job_ended(self, job: Segmenting) -> None:
         self._job, self._record = None, job.record
+        if job.record is not None and not job.abandoned:
+            self.overlay.arrived(job.record)
         self.changed()
         request = job.request
         if job.state == segmenting.DONE:

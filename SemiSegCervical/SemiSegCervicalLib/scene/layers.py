@@ -34,15 +34,16 @@ def views_of(record: Record) -> list[Any]:
     return [c for c in composites(volume.GetScene()) if c.GetForegroundVolumeID() == volume.GetID()]
 
 
-def show_uncertainty(record: Record, opacity: float = DEFAULT_OPACITY) -> bool:
-    """Lay the uncertainty over the views that show its source; over all of them where none does.
+def show_uncertainty(record: Record, opacity: float = DEFAULT_OPACITY, everywhere: bool = True) -> bool:
+    """Lay the uncertainty over the views that show its source.
 
     Args:
         record: the result.
         opacity: of the layer, 0 to 1.
+        everywhere: where no view shows the source, show it in all of them.
 
     Returns:
-        Whether there was anything to show.
+        Whether it is shown now.
     """
     volume, source = record.shown_uncertainty, record.shown_source
     if volume is None:
@@ -50,6 +51,8 @@ def show_uncertainty(record: Record, opacity: float = DEFAULT_OPACITY) -> bool:
     scene = volume.GetScene()
     every = composites(scene)
     views = [c for c in every if source is not None and c.GetBackgroundVolumeID() == source.GetID()]
+    if not views and not everywhere:
+        return False
     kept: dict[str, Any] = _kept(record)
     for view in views or every:
         was_modifying = view.StartModify()
