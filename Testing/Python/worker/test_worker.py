@@ -472,7 +472,7 @@ def test_a_start_that_cannot_succeed_says_why(alone, tmp_path, before, options, 
     assert caught.value.code == code
     assert client.error is caught.value
     if code == "missing-package":
-        assert "monai" in caught.value.cause
+        assert "MONAI 1.4 or newer" in caught.value.cause
     if code == "worker-not-started":
         assert "numpy" in (tmp_path / "log" / "worker.log").read_text(), "the log has the traceback"
 
