@@ -22,6 +22,11 @@ class Observer:
     def watch(self, observed: Any, event: Any, function: Any) -> None:
         self._tags.append((observed, observed.AddObserver(event, function)))
 
+    def forget(self, forgotten: Any) -> None:
+        for observed, tag in [entry for entry in self._tags if entry[0] is forgotten]:
+            observed.RemoveObserver(tag)
+            self._tags.remove((observed, tag))
+
     def clear(self) -> None:
         for observed, tag in self._tags:
             observed.RemoveObserver(tag)
@@ -85,20 +90,22 @@ class SortFilterProxyModel(QtCore.QSortFilterProxyModel):
     hiddenNodeIDs = stored("QStringList", "hiddenNodeIDs", [], _changed)
     visibleNodeIDs = stored("QStringList", "visibleNodeIDs", [], _changed)
 
+    def fits(self, node: Any) -> bool:
+        """Tell whether the node is of a class that is listed; that never changes."""
+        if any(node.IsA(kind) for kind in self.property("hideChildNodeTypes")):
+            return False
+        deep = self.property("showChildNodeTypes")
+        kinds = self.property("nodeTypes") or ["vtkMRMLNode"]
+        return any(node.IsA(kind) if deep else node.GetClassName() == kind for kind in kinds)
+
     def offers(self, node: Any) -> bool:
-        """Tell whether a selector with these settings lists the node."""
+        """Tell whether a node that fits is listed as it is now."""
         if node.GetHideFromEditors() and not self.property("showHidden"):
             return False
         if node.GetID() in self.property("hiddenNodeIDs"):
             return False
         visible = self.property("visibleNodeIDs")
         if visible and node.GetID() not in visible:
-            return False
-        if any(node.IsA(kind) for kind in self.property("hideChildNodeTypes")):
-            return False
-        deep = self.property("showChildNodeTypes")
-        kinds = self.property("nodeTypes") or ["vtkMRMLNode"]
-        if not any(node.IsA(kind) if deep else node.GetClassName() == kind for kind in kinds):
             return False
         return all(
             node.GetAttribute(name) is not None and (value in (None, "") or node.GetAttribute(name) == str(value))
@@ -154,6 +161,7 @@ class NodeComboBox(QtWidgets.QWidget):
         self._filter.refresh = self.refresh
         self._observer = Observer(self)
         self._nodes: list[Any] = []
+        self._watched: list[Any] = []
         self._box.currentIndexChanged.connect(self._chosen)
 
     # The scene
@@ -164,6 +172,7 @@ class NodeComboBox(QtWidgets.QWidget):
         if scene is self._scene:
             return
         self._observer.clear()
+        self._watched = []
         self._scene = scene
         if scene is not None:
             self._observer.watch(scene, slicer.vtkMRMLScene.NodeAddedEvent, node_argument(self._added))
@@ -173,21 +182,32 @@ class NodeComboBox(QtWidgets.QWidget):
         self.refresh()
 
     def _added(self, node: Any) -> None:
-        if self._scene.IsBatchProcessing() or not self._filter.offers(node):
+        if self._scene.IsBatchProcessing() or not self._filter.fits(node):
             return
-        self._observer.watch(node, vtk.vtkCommand.ModifiedEvent, lambda *_: self._renamed())
         self.refresh()
-        self.nodeAdded.emit(node)
+        if node in self._nodes:
+            self.nodeAdded.emit(node)
 
     def _removing(self, node: Any) -> None:
         if node in self._nodes:
             self.nodeAboutToBeRemoved.emit(node)
 
     def _removed(self, node: Any) -> None:
-        if node in self._nodes:
+        if node in self._watched:
             self.refresh()
 
-    def _renamed(self) -> None:
+    def _watch(self, nodes: list[Any]) -> None:
+        """Observe these nodes and no others: their names and attributes decide what is listed."""
+        for gone in [node for node in self._watched if node not in nodes]:
+            self._observer.forget(gone)
+        for node in [node for node in nodes if node not in self._watched]:
+            self._observer.watch(node, vtk.vtkCommand.ModifiedEvent, lambda *_: self._modified())
+        self._watched = nodes
+
+    def _modified(self) -> None:
+        if [node for node in self._watched if self._filter.offers(node)] != self._nodes:
+            self.refresh()
+            return
         for number, node in enumerate(self._nodes):
             row = number + self._first_row()
             if self._box.itemText(row) != node.GetName():
@@ -202,7 +222,9 @@ class NodeComboBox(QtWidgets.QWidget):
         if self._scene is not None:
             collection = self._scene.GetNodes()
             listed = [collection.GetItemAsObject(i) for i in range(collection.GetNumberOfItems())]
-        self._nodes = [node for node in listed if self._filter.offers(node)]
+        fitting = [node for node in listed if self._filter.fits(node)]
+        self._watch(fitting)
+        self._nodes = [node for node in fitting if self._filter.offers(node)]
         blocked = self._box.blockSignals(True)
         self._box.clear()
         if self.property("noneEnabled"):

@@ -59,6 +59,12 @@ def test_a_selector_by_attribute_and_hidden_ids(selector: Any) -> None:
     assert [selector.nodeFromIndex(i) for i in range(selector.nodeCount())] == [one]
     selector.removeAttribute("vtkMRMLScalarVolumeNode", "kind")
     assert selector.nodeCount() == 3
+    selector.addAttribute("vtkMRMLScalarVolumeNode", "kind")
+    two.SetAttribute("kind", "b")
+    two.SetName("renamed")
+    assert [selector.nodeFromIndex(i) for i in range(selector.nodeCount())] == [one, two]
+    assert selector.findChild("QComboBox").itemText(2) == "renamed"
+    selector.removeAttribute("vtkMRMLScalarVolumeNode", "kind")
     assert {two, later} < {selector.nodeFromIndex(i) for i in range(3)}
 
 
