@@ -49,9 +49,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.tick_params(left=False, labelsize=8)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="upper right", ncols=2, frameon=False)
-    axes[-1, 0].set_xlabel(
-        f"seconds per step, median; {results['threads']} threads, {results['precision']}", fontsize=9
-    )
+    how = f"{results['threads']} thread{'s' * (results['threads'] > 1)}, {results['precision']}; loops in float32"
+    axes[-1, 0].set_xlabel(f"seconds per step, median; {how}", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the arithmetic")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--methods", nargs="+", default=method_names(), choices=method_names())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -217,7 +217,7 @@ def in_turn(contenders: dict[str, Any], repeats: int, steps: int) -> dict[str, d
 def methods(names: list[str], data: TrainingData, repeats: int, device: str) -> dict[str, Any]:
     """Measure every method."""
     contenders = {name: Ours(training(name, data, device)) for name in names}
-    measured = in_turn(contenders, repeats, steps=2)
+    measured = in_turn(contenders, repeats, steps=4 - len(data.size))
     table = {}
     for name, found in measured.items():
         seconds = median(found["seconds"])
