@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -62,12 +62,8 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=method_names(), choices=method_names())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--memory", nargs=2, metavar=("METHOD", "DIMS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    if arguments.memory:
-        print(json.dumps(memory(*arguments.memory, arguments.device)))
-        return
     with tempfile.TemporaryDirectory() as folder:
         datalist = pictures(arguments.data, Path(folder))
         data = {"2d": load_training_data(datalist, input_of(2)), "3d": volumes()}
@@ -89,8 +85,8 @@ def main() -> None:
             dims: methods(arguments.methods, data[dims], arguments.repeats, arguments.device) for dims in SIZES
         }
         for dims, found in results["methods"].items():
-            for name, figures in found.items():
-                figures["memory_gib"] = child(name, dims, arguments)
+            for name, peak in memories(arguments.methods, dims, arguments.device, arguments.threads).items():
+                found[name]["memory_gib"] = peak
         results["against"] = {
             name: against(name, datalist, data["2d"], arguments.repeats, arguments.device) for name in COMPARED
         }
@@ -268,15 +264,17 @@ def ratio(theirs: list[float], mine: list[float]) -> dict[str, float]:
     return {"median": round(median(ratios), 3), "lowest": round(min(ratios), 3), "highest": round(max(ratios), 3)}
 
 
-def child(name: str, dims: str, arguments: argparse.Namespace) -> float:
-    """Return the peak memory of a few steps in a process of its own, GiB."""
-    command = [sys.executable, __file__, "--memory", name, dims, "--threads", str(arguments.threads)]
-    done = subprocess.run([*command, "--device", arguments.device], check=True, capture_output=True, text=True)
-    return float(done.stdout.splitlines()[-1])
+def memories(names: list[str], dims: str, device: str, threads: int) -> dict[str, float]:
+    """Return the peak memory of a few steps of every method, each in a process of its own, GiB."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["SemiSegTrainerLib.learning.training", "_training_figure"])
+    with processes.Pool(1, maxtasksperchild=1) as pool:
+        return dict(zip(names, pool.starmap(memory, [(n, dims, device, threads) for n in names], 1), strict=True))
 
 
-def memory(name: str, dims: str, device: str) -> float:
+def memory(name: str, dims: str, device: str, threads: int) -> float:
     """Do three steps on drawn data and return the process's peak memory, or the GPU's where one was used, GiB."""
+    torch.set_num_threads(threads)
     if dims == "3d":
         data = volumes()
     else:
