@@ -1,0 +1,96 @@
+"""The table of segments: their figures in people's numbers, a dash where one is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import qt
+
+from ..figures import SegmentFigures
+from ..scene.records import Record, size_unit
+
+UNKNOWN = "\N{EN DASH}"
+_SIZES = {"mm3": "Volume (mm\N{SUPERSCRIPT THREE})", "mm2": "Area (mm\N{SUPERSCRIPT TWO})"}
+_TIPS = {
+    "Uncertainty": "Mean uncertainty over the segment: 0 % is certain, 100 % is a guess.",
+    "Predicted Dice": "How well the model expects its outline to agree with an expert's: 1.00 is perfect.",
+    "Pixels": "How many pixels the segment has.",
+    "Voxels": "How many voxels the segment has.",
+}
+
+
+def prepare_table(table: Any) -> None:
+    """Set what does not change: widths and heights."""
+    header = table.horizontalHeader()
+    table.setColumnCount(4)
+    header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+    table.verticalHeader().setDefaultSectionSize(24)
+
+
+def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures]) -> None:
+    """Show the figures of segments; without any the segments' names stay, with nothing beside them."""
+    unit = size_unit(record)
+    flat = record.frames_table is not None or is_flat(record.source)
+    headers = ["Segment", "Pixels" if flat else "Voxels", "Uncertainty", "Predicted Dice"]
+    if unit:
+        headers.insert(1, _SIZES[unit])
+    table.setColumnCount(len(headers))
+    table.setHorizontalHeaderLabels(headers)
+    by_value = {figure.value: figure for figure in figures}
+    rows = [(f.value, f.name) for f in figures] or [(entry.value, entry.name) for entry in record.classes]
+    colors = {entry.value: entry.color for entry in record.classes}
+    table.setRowCount(len(rows))
+    for row, (value, name) in enumerate(rows):
+        cells = [name, *_cells(by_value.get(value), unit is not None)]
+        for column, text in enumerate(cells):
+            item = table.item(row, column)
+            if item is None:
+                item = qt.QTableWidgetItem()
+                table.setItem(row, column, item)
+                if column:
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+            item.setText(text)
+            if column == 0:
+                item.setToolTip(text)
+                color = _hex(colors.get(value, (0.5, 0.5, 0.5)))
+                if item.data(qt.Qt.UserRole) != color:  # an icon takes longer than all else
+                    item.setData(qt.Qt.UserRole, color)
+                    item.setIcon(_swatch(color))
+    for column, title in enumerate(headers):
+        table.horizontalHeaderItem(column).setToolTip(_TIPS.get(title, ""))
+    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + 24 * max(1, min(len(rows), 8)) + 4)
+
+
+def _cells(figure: SegmentFigures | None, sized: bool) -> list[str]:
+    """Return the texts beside a segment's name; what is not known is a dash."""
+    if figure is None:
+        return [UNKNOWN] * (4 if sized else 3)
+    size = [UNKNOWN if figure.size is None else _number(figure.size, 1)] if sized else []
+    return [
+        *size,
+        _number(figure.voxels, 0),
+        UNKNOWN if figure.mean_uncertainty is None else f"{100 * figure.mean_uncertainty:.0f} %",
+        UNKNOWN if figure.predicted_dice is None else f"{figure.predicted_dice:.2f}",
+    ]
+
+
+def is_flat(source: Any) -> bool:
+    """Return whether an image has one slice only."""
+    image = source.GetImageData() if source is not None and source.IsA("vtkMRMLVolumeNode") else None
+    return image is not None and image.GetDimensions()[2] == 1
+
+
+def _hex(color: Sequence[float]) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in color)
+
+
+def _swatch(color: str) -> Any:
+    pixmap = qt.QPixmap(12, 12)
+    pixmap.fill(qt.QColor(color))
+    return qt.QIcon(pixmap)
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
