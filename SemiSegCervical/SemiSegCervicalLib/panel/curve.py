@@ -106,6 +106,7 @@ class CurveSection:
             node.SetHideFromEditors(True)
             if name == "view":
                 node.SetLayoutName("SemiSegCervicalCurve")  # else it would be taken for Slicer's own
+                node.SetDoPropagatePlotChartSelection(False)  # else it would show whatever chart is shown elsewhere
             self._nodes[name] = slicer.mrmlScene.AddNode(node)
             node.UnRegister(None)
         marks, series, marker, chart = (self._nodes[name] for name in ("marks", "series", "marker", "chart"))
