@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from SlicerRig import application
 
-if reason := application.why_not():
-    if os.environ.get("CI") == "true":
-        raise RuntimeError(f"where CI is true, the rig must run: {reason}")
-    pytest.skip(reason, allow_module_level=True)
+REASON = application.why_not()
+
+
+class _CannotRun(pytest.Module):
+    """A test file that is not even imported, for it would need what cannot be imported here."""
+
+    def collect(self) -> NoReturn:
+        if os.environ.get("CI") == "true":
+            raise RuntimeError(f"where CI is true, the rig must run: {REASON}")
+        pytest.skip(REASON, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Skip every file of the folder where the rig cannot run, with the reason and the remedy; fail it in CI."""
+    return _CannotRun.from_parent(parent, path=module_path) if REASON else None
 
 
 @pytest.fixture(scope="session", autouse=True)

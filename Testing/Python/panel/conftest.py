@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import WorkerRig.scripted
 from SlicerRig import application
-from SlicerRig.fixtures import app, clean  # noqa: F401
+from SlicerRig.fixtures import app, clean, pytest_pycollect_makemodule  # noqa: F401
 from WorkerRig.processes import alive, until
 
 SCRIPT = Path(WorkerRig.scripted.__file__)

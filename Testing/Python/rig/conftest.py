@@ -1,3 +1,3 @@
 """The rig's own tests."""
 
-from SlicerRig.fixtures import app, clean  # noqa: F401
+from SlicerRig.fixtures import app, clean, pytest_pycollect_makemodule  # noqa: F401
