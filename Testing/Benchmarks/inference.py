@@ -25,6 +25,7 @@ from statistics import median
 from typing import Any
 
 import matplotlib
+import SemiSegCervicalLib.engine  # noqa: F401  before PyTorch, as in every process of ours
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -18,7 +18,6 @@ from .backends.selection import AdaptiveBackend, open_backend
 from .grid import Grid, NetworkView, Range, along, interpolation, plan_grid, reach
 from .image import Image
 from .pack import Pack
-from .postprocess import clean
 from .preprocess import as_volume, check_fits, from_network, to_network
 from .result import Prediction, Result, vote
 from .windows import Axis, plan_axis, slide
@@ -162,7 +161,7 @@ class Predictor:
         return Result(image.spatial_shape, self.pack.class_count, len(self.pack.branches), probabilities, sharpness)
 
     def _close(self, result: Result, image: Image) -> Prediction:
-        result.labels = clean(result.labels, self.pack.manifest.postprocess)
+        result.clean(self.pack.manifest.postprocess)
         return result.prediction(image, self.pack.manifest, 0.0, tuple(self.backend.notes))
 
     # -- windows --

