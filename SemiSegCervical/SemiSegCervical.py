@@ -59,7 +59,7 @@ class SemiSegCervicalWidget(ScriptedLoadableModuleWidget):
         self.logic = SemiSegCervicalLogic()
         self.panel = Panel(self.layout, self.logic, self.resourcePath)
         # When Slicer ends, cleanup comes first; this is for where it does not come at all.
-        slicer.app.connect("aboutToQuit()", self.cleanup)
+        slicer.app.connect("aboutToQuit()", self.logic.close)
 
     def enter(self):
         """The module is shown."""
@@ -73,11 +73,11 @@ class SemiSegCervicalWidget(ScriptedLoadableModuleWidget):
 
     def cleanup(self):
         """End everything: the module is reloaded, or Slicer ends."""
-        slicer.app.disconnect("aboutToQuit()", self.cleanup)
         panel, self.panel = self.panel, None
         if panel is not None:
             panel.close()
         if self.logic is not None:
+            slicer.app.disconnect("aboutToQuit()", self.logic.close)
             self.logic.close()
 
     def onReload(self):

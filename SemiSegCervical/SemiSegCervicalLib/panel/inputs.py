@@ -11,6 +11,7 @@ import slicer
 from ..errors import SemiSegError
 from ..scene import marks
 from ..scene.source import Source, current_frame
+from .locks import Locks
 from .parameters import SHOWN_FRAME, SOME_FRAMES, Parameters
 from .state import PanelState
 from .views import background_volume, shown_slice
@@ -39,6 +40,15 @@ class InputSection:
         self._connections: tuple[Any, ...] = ((ui.calibratedComboBox, "activated(int)", self._say_calibrated),)
         for widget, signal, slot in self._connections:
             widget.connect(signal, slot)
+        self._locks = Locks(
+            ui.sourceSelector,
+            ui.slicesAsFramesCheckBox,
+            ui.framesComboBox,
+            ui.firstFrameSpinBox,
+            ui.lastFrameSpinBox,
+            ui.everySpinBox,
+            ui.calibratedComboBox,
+        )
 
     def set_parameters(self, parameters: Parameters | None) -> None:
         """Take the choices of a scene; None while there are none."""
@@ -94,9 +104,9 @@ class InputSection:
         self._hide_results()
         ui.sourceInfoLabel.text = describe(source)
         ui.sourceInfoLabel.visible = source is not None
-        for widget in (ui.sourceSelector, *self._selectors, ui.slicesAsFramesCheckBox, ui.framesComboBox,
-                       ui.frameRangeHost, ui.calibratedComboBox):  # fmt: skip
-            widget.enabled = not state.busy
+        self._locks.set(state.busy)
+        for selector in self._selectors:
+            selector.enabled = not state.busy
         stackable = source is not None and source.kind != "cine" and (source.kind == "stack" or len(source.size) == 3)
         ui.slicesAsFramesCheckBox.visible = stackable and (state.card is None or state.card.spatial_dims == 2)
         framed = source is not None and source.kind != "volume"

@@ -10,10 +10,12 @@ from typing import Any
 from ..packs import ENDING, find_packs
 from ..worker.protocol import ModelCard
 from .cards import read_card
+from .locks import WHY
 from .parameters import DEVICE_NAMES, Parameters
 from .speed import expected_seconds, in_words
 from .state import PanelState
 
+_HOW = "add one from a file, or train one with SemiSegTrainer"
 FILTER = f"SemiSeg models (*{ENDING})"
 
 
@@ -78,17 +80,13 @@ class ModelSection:
         """Show the moment."""
         ui, card = self.ui, state.card
         ui.modelComboBox.enabled = bool(self._cards) and not state.busy
-        ui.modelComboBox.toolTip = (
-            "" if self._cards else "No model is installed: add one from a file, or train one with SemiSegTrainer."
-        )
         ui.addModelButton.enabled = state.complete and not state.busy
-        ui.addModelButton.toolTip = (
-            "Packages are missing that check a model before it is added: see the top of this panel."
-            if not state.complete
-            else "Wait until the segmentation is finished."
-            if state.busy
-            else "Copies a model into your own folder, so that it stays when the file goes."
-        )
+        ui.modelComboBox.toolTip = "" if self._cards else f"No model is installed: {_HOW}."
+        ui.addModelButton.toolTip = "Copies a model into your own folder, so that it stays when the file goes."
+        if not state.complete:
+            ui.addModelButton.toolTip = "Packages that check a model are missing: see the top of this panel."
+        if state.busy:
+            ui.modelComboBox.toolTip = ui.addModelButton.toolTip = WHY
         ui.modelInfoLabel.text = self._describe(state, card)
 
     def close(self) -> None:
@@ -120,7 +118,7 @@ class ModelSection:
 
     def _describe(self, state: PanelState, card: ModelCard | None) -> str:
         if card is None:
-            return "<i>No model is installed yet.</i> Add one from a file, or train one with SemiSegTrainer."
+            return f"<i>No model is installed yet:</i> {_HOW}."
         if card.failure is not None:
             return f"{escape(card.failure.cause)}. {escape(card.failure.remedy)}."
         lines = [escape(card.description.strip())] if card.description.strip() else []

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import SemiSegError
 from . import segmenting
+from .locks import Locks
 from .request import CPU
 from .speed import in_words
 from .state import PanelState
@@ -35,6 +36,7 @@ class RunSection:
         """
         self.ui, self._on_apply, self._on_cancel = ui, on_apply, on_cancel
         self._busy = False
+        self._locks = Locks(ui.replaceSelector, ui.uncertaintyCheckBox, ui.deviceComboBox)
         ui.applyButton.connect("clicked()", self._clicked)
         ui.deviceBanner.styleSheet = BANNER_STYLE
 
@@ -42,8 +44,7 @@ class RunSection:
         """Show the moment."""
         ui, job = self.ui, state.job
         self._busy = state.busy
-        for widget in (ui.replaceSelector, ui.uncertaintyCheckBox, ui.deviceComboBox):
-            widget.enabled = not state.busy
+        self._locks.set(state.busy)
         target = ui.replaceSelector.currentNode()
         ui.replaceWarningLabel.visible = target is not None
         ui.replaceWarningLabel.text = "Its segments will be replaced." if target is not None else ""

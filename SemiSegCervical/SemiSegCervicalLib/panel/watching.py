@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import qt
 import vtk
+
+from .later import Later
 
 
 class Watching:
@@ -19,12 +20,8 @@ class Watching:
             on_change: called after a change, never from within it.
             milliseconds: how long after; more changes meanwhile count as one.
         """
-        self._on_change = on_change
         self._tags: dict[Any, int] = {}
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(milliseconds)
-        self._timer.connect("timeout()", self._tell)
+        self._later = Later(on_change, milliseconds)
 
     def watch(self, nodes: Iterable[Any]) -> None:
         """Watch these nodes from now on, and no others; None among them is left out."""
@@ -39,12 +36,7 @@ class Watching:
     def close(self) -> None:
         """Watch nothing any more, for good."""
         self.watch(())
-        self._timer.stop()
-        self._timer.disconnect("timeout()", self._tell)
+        self._later.close()
 
     def _changed(self, *_: Any) -> None:
-        if not self._timer.isActive():
-            self._timer.start()
-
-    def _tell(self) -> None:
-        self._on_change()
+        self._later.start()

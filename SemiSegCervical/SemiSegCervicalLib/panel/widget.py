@@ -13,13 +13,14 @@ from ..errors import SemiSegError
 from ..packages import NEEDED, Package
 from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
-from ..worker.protocol import Load, Model
 from . import segmenting, speed
 from .adding import Adding
 from .curve import CurveSection
 from .export import ExportSection
 from .inputs import InputSection
 from .install import InstallSection
+from .later import Later
+from .messages import Messages
 from .models import ModelSection
 from .overlay_controls import OverlayControls
 from .parameters import DEVICE_NAMES, wrap
@@ -28,11 +29,8 @@ from .results import ResultsSection
 from .run import RunSection
 from .segmenting import Segmenting
 from .state import PanelState
+from .warming import Warming
 
-_STYLE = "QFrame#messageFrame {{ background: {}; border: 1px solid {}; border-radius: 3px; }} QLabel {{ color: {}; }}"
-_ERROR_STYLE = _STYLE.format("#f8d7da", "#d9848d", "#58151c")
-_NOTE_STYLE = _STYLE.format("#e7f1e7", "#9cc19c", "#1d3b1d")
-_WARM_MS = 500
 _PROGRESS_MS = 100
 
 
@@ -74,21 +72,10 @@ class Panel:
         self._record: Record | None = None
         self._source_shown: Any = None
         self._entered = self._refreshing = False
-        self._warmed: tuple[str, str] | None = None
-        self._warm_job: Any = None
-
-        self._later = qt.QTimer()  # one refresh for many events
-        self._later.setSingleShot(True)
-        self._later.setInterval(0)
-        self._later.connect("timeout()", self.refresh)
-        self._progress = qt.QTimer()
-        self._progress.setSingleShot(True)
-        self._progress.setInterval(_PROGRESS_MS)
-        self._progress.connect("timeout()", self._show_progress)
-        self._warming = qt.QTimer()
-        self._warming.setSingleShot(True)
-        self._warming.setInterval(_WARM_MS)
-        self._warming.connect("timeout()", self._warm)
+        self.messages = Messages(ui)
+        self._later = Later(self.refresh)  # one refresh for many events
+        self._progress = Later(self._show_progress, _PROGRESS_MS)
+        self._warming = Warming(lambda: logic.jobs, self.changed)
 
         installing = slicer.util.loadUI(resource("UI/SemiSegCervicalInstall.ui"))
         ui.installHost.layout().addWidget(installing)
@@ -109,12 +96,10 @@ class Panel:
             OverlayControls(found),
             CurveSection(found),
         )
-        self.export = ExportSection(found, self.show_error, self.show_note)
+        self.export = ExportSection(found, self.messages.error, self.messages.note)
         self.sections: list[Any] = [
             self.install, self.inputs, self.models, self.run, self.results, self.overlay, self.curve, self.export,
         ]  # fmt: skip
-        ui.closeMessageButton.connect("clicked()", self.hide_message)
-        self.hide_message()
         logic.jobs.on_change = self.changed
         scene = slicer.mrmlScene
         for event, slot in (
@@ -150,28 +135,22 @@ class Panel:
         if self._job is not None:
             self._job.stop()
         self.logic.jobs.on_change = None
-        for timer in (self._later, self._progress, self._warming):
-            timer.stop()
         self._unbind()
         for scene, tag in self._observed:
             scene.RemoveObserver(tag)
         self._observed.clear()
-        self.ui.closeMessageButton.disconnect("clicked()", self.hide_message)
-        for section in self.sections:
-            section.close()
-        self._later.disconnect("timeout()", self.refresh)
-        self._progress.disconnect("timeout()", self._show_progress)
-        self._warming.disconnect("timeout()", self._warm)
+        for part in (*self.sections, self.messages, self._later, self._progress, self._warming):
+            part.close()
 
     # -- what is asked for --
 
     def apply(self) -> None:
         """Begin a job with the present choices."""
-        self.hide_message()
+        self.messages.hide()
         try:
             request = self._request()
         except SemiSegError as error:
-            self.show_error(error)
+            self.messages.error(error)
             return
         self._job = self.logic.jobs.start(
             request, on_change=self._progressed, on_frames=self._frames_added, on_end=self._job_ended
@@ -187,43 +166,20 @@ class Panel:
     def add_model(self, path: Path) -> None:
         """Add a model from a file."""
         if self._adding is None or not self._adding.active:
-            self.show_note(f"Checking {path.name} ...")
+            self.messages.note(f"Checking {path.name} ...")
             self._adding = Adding(self.logic.jobs.client, path, self._added)
 
     def changed(self) -> None:
         """Something may have changed: show it with the next turn of the event loop."""
-        if not self._later.isActive():
-            self._later.start()
+        self._later.start()
 
     def _progressed(self) -> None:
         """A job tells how it is: that concerns one section, and many times a second."""
-        if not self._progress.isActive():
-            self._progress.start()
+        self._progress.start()
 
     def _show_progress(self) -> None:
         if self._parameters is not None:
             self.run.refresh(self.state())
-
-    # -- messages --
-
-    def show_error(self, error: SemiSegError, more: str = "") -> None:
-        """Show what went wrong and what helps."""
-        self._say(f"{error.cause}. {error.remedy}. {more}".rstrip(), _ERROR_STYLE)
-
-    def show_note(self, text: str) -> None:
-        """Show something that is good to know."""
-        self._say(text, _NOTE_STYLE)
-
-    def hide_message(self) -> None:
-        """Close the message."""
-        self.ui.messageFrame.visible = False
-        self.ui.messageLabel.text = ""
-
-    def _say(self, text: str, style: str) -> None:
-        self.ui.messageLabel.textFormat = qt.Qt.PlainText
-        self.ui.messageLabel.text = text
-        self.ui.messageFrame.styleSheet = style
-        self.ui.messageFrame.visible = True
 
     # -- showing --
 
@@ -240,8 +196,8 @@ class Panel:
             state = self.state()
             for section in self.sections:
                 section.refresh(state)
-            if self._entered and not state.busy and state.fault is None:
-                self._warming.start()
+            if self._entered and not state.busy and state.fault is None and state.card is not None:
+                self._warming.want(state.card, DEVICE_NAMES[self._parameters.device])
         finally:
             self._refreshing = False
 
@@ -337,64 +293,35 @@ class Panel:
             count = None if request.frames is None else len(request.frames)
             speed.remember(request.card, request.source, count, request.device, job.seconds)
             if job.notes:
-                self.show_note(" ".join(f"{note}." for note in job.notes))
+                self.messages.note(" ".join(f"{note}." for note in job.notes))
         elif not job.abandoned:
             kept = ""
             if job.record is not None:
                 kept = f"{job.kept} of {len(request.frames or ())} frames are finished and stay."
             if job.error is not None:
-                self.show_error(job.error, kept)
+                self.messages.error(job.error, kept)
             elif kept:
-                self.show_note(f"Cancelled: {kept}")
+                self.messages.note(f"Cancelled: {kept}")
 
     def _installed(self) -> None:
         """New packages are found by a new process only."""
         self.logic.jobs.end_worker()
-        self._warmed = None
+        self._warming.forget()
         self.changed()
 
     def _install_error(self, error: SemiSegError | None) -> None:
         if error is None:
-            self.hide_message()
+            self.messages.hide()
         else:
-            self.show_error(error)
+            self.messages.error(error)
 
     def _added(self, name: str, error: SemiSegError | None) -> None:
         if error is not None:
-            self.show_error(error)
+            self.messages.error(error)
             return
         self.models.reload()
         self.models.choose(name)
-        self.show_note(f'The model was added as "{name}".')
-        self.changed()
-
-    # -- the worker, ready before it is needed --
-
-    def _warm(self) -> None:
-        """Start the worker and load the model, so that Apply begins at once."""
-        card, chosen = self.models.card, self._parameters
-        if (
-            card is None
-            or chosen is None
-            or not self.install.complete
-            or self._job is not None
-            or card.failure is not None
-        ):
-            return
-        device = DEVICE_NAMES[chosen.device]
-        wanted = (card.path, device)
-        if wanted == self._warmed or device == GPU:
-            return
-        self._warmed = wanted
-        client = self.logic.jobs.client
-        if self._warm_job is not None:
-            client.cancel(self._warm_job)
-        self._warm_job = client.submit(Load(Model(card.path, device)), on_end=self._warm_ended)
-
-    def _warm_ended(self, job: Any) -> None:
-        if job is self._warm_job:
-            self._warm_job = None
-        self.logic.jobs.client.release(job)
+        self.messages.note(f'The model was added as "{name}".')
         self.changed()
 
     # -- the scene --

@@ -36,7 +36,7 @@ def apply_off(why: str) -> Cell:
 
 CHOICES = ("sourceSelector", "modelComboBox", "replaceSelector", "uncertaintyCheckBox", "deviceComboBox")
 FREE = dict.fromkeys(CHOICES, on)
-LOCKED = dict.fromkeys((*CHOICES, "addModelButton"), off)
+LOCKED = dict.fromkeys((*CHOICES, "addModelButton"), Cell(False, True, tip="Wait until the segmentation is done"))
 IDLE = {"progressBar": hidden}
 WORKING = {**LOCKED, "progressBar": Cell(visible=True), "messageFrame": hidden}
 
@@ -45,7 +45,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         **IDLE,
         "installBox": Cell(visible=True),
         "applyButton": apply_off("not installed yet"),
-        "addModelButton": Cell(False, True, "Add from file", "Packages are missing"),
+        "addModelButton": Cell(False, True, "Add from file", "are missing"),
         "stageLabel": shows("Install them at the top"),
         "messageFrame": hidden,
         "modelInfoLabel": shows("Segments:"),

@@ -1,0 +1,46 @@
+"""The one place of the panel where the user is told what went wrong, and what is good to know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+
+from ..errors import SemiSegError
+
+_STYLE = "QFrame#messageFrame {{ background: {}; border: 1px solid {}; border-radius: 3px; }} QLabel {{ color: {}; }}"
+_ERROR_STYLE = _STYLE.format("#f8d7da", "#d9848d", "#58151c")
+_NOTE_STYLE = _STYLE.format("#e7f1e7", "#9cc19c", "#1d3b1d")
+
+
+class Messages:
+    """Shows one message at a time, until it is closed or another comes."""
+
+    def __init__(self, ui: Any) -> None:
+        """Connect the widgets; nothing is shown."""
+        self._ui = ui
+        ui.messageLabel.textFormat = qt.Qt.PlainText
+        ui.closeMessageButton.connect("clicked()", self.hide)
+        self.hide()
+
+    def error(self, error: SemiSegError, more: str = "") -> None:
+        """Show what went wrong and what helps, and a sentence more."""
+        self._say(f"{error.cause}. {error.remedy}. {more}".rstrip(), _ERROR_STYLE)
+
+    def note(self, text: str) -> None:
+        """Show something that is good to know."""
+        self._say(text, _NOTE_STYLE)
+
+    def hide(self) -> None:
+        """Close the message."""
+        self._ui.messageFrame.visible = False
+        self._ui.messageLabel.text = ""
+
+    def close(self) -> None:
+        """Disconnect the widgets."""
+        self._ui.closeMessageButton.disconnect("clicked()", self.hide)
+
+    def _say(self, text: str, style: str) -> None:
+        self._ui.messageLabel.text = text
+        self._ui.messageFrame.styleSheet = style
+        self._ui.messageFrame.visible = True
