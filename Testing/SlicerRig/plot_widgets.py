@@ -81,9 +81,9 @@ class PlotView(QtWidgets.QWidget):
             table.GetTable().GetColumnByName(name) if table is not None and name else None
             for name in (series.GetXColumnName(), series.GetYColumnName())
         ]
-        if None in columns:
-            return []
         x, y = columns
+        if x is None or y is None:
+            return []
         return [(x.GetTuple1(i), y.GetTuple1(i)) for i in range(x.GetNumberOfTuples())]
 
     def _range(self, axis: str) -> tuple[float, float]:
@@ -150,7 +150,7 @@ class PlotView(QtWidgets.QWidget):
                 painter.drawEllipse(point, size, size)
 
     def mouseReleaseEvent(self, event: Any) -> None:
-        nearest, best = None, _REACH
+        nearest, best = None, float(_REACH)
         for series in self._series():
             for row, (x, y) in enumerate(self.points(series)):
                 if math.isfinite(x) and math.isfinite(y):

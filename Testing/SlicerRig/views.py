@@ -11,6 +11,7 @@ from PySide6 import QtCore, QtWidgets
 from . import mrml
 from .mrml_widgets import MRMLWidget, Observer
 from .objects import rig_class
+from .plot_widgets import PlotWidget
 
 
 @rig_class("qMRMLSliceView")
@@ -119,6 +120,7 @@ class LayoutManager(QtCore.QObject):
         self._logic.SetMRMLScene(slicer.mrmlScene)
         self._logic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
         self._slices = {}
+        self._plots: dict[Any, PlotWidget] = {}
         for name, orientation in _ORIENTATIONS.items():
             logic = mrml.slice_logic(name)
             logic.GetSliceNode().SetOrientation(orientation)
@@ -177,6 +179,18 @@ class LayoutManager(QtCore.QObject):
         collection = slicer.mrmlScene.GetNodesByClass("vtkMRMLPlotViewNode")
         collection.UnRegister(None)
         return [collection.GetItemAsObject(i) for i in range(collection.GetNumberOfItems())]
+
+    def plotWidget(self, which: int) -> Any:
+        """Return the widget of the scene's n-th plot view, made when it is first asked for."""
+        nodes = self._plot_nodes()
+        if not 0 <= which < len(nodes):
+            return None
+        node = nodes[which]
+        if node not in self._plots:
+            self._plots[node] = PlotWidget(self._viewport)
+            self._plots[node].setMRMLScene(slicer.mrmlScene)
+            self._plots[node].setMRMLPlotViewNode(node)
+        return self._plots[node]
 
     threeDViewCount = QtCore.Property(int, lambda self: 0)
     tableViewCount = QtCore.Property(int, lambda self: 0)

@@ -181,6 +181,16 @@ def test_layout_changes_are_told() -> None:
     manager.disconnect("layoutChanged(int)", seen.append)
 
 
+def test_every_plot_view_node_counts_as_a_view_of_the_layout() -> None:
+    manager = slicer.app.layoutManager()
+    before = manager.plotViewCount
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotViewNode")
+    assert manager.plotViewCount == before + 1
+    widgets = [manager.plotWidget(number) for number in range(manager.plotViewCount)]
+    assert node in [widget.mrmlPlotViewNode() for widget in widgets]
+    assert manager.plotWidget(before + 1) is None
+
+
 def test_range_widget_is_clamped() -> None:
     import ctk
 
