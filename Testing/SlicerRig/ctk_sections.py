@@ -73,7 +73,7 @@ class CollapsibleButton(QtWidgets.QAbstractButton):
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtWidgets.QStylePainter(self)
-        option = QtWidgets.QStyleOptionButton()
+        option: Any = QtWidgets.QStyleOptionButton()
         option.initFrom(self)
         option.rect = QtCore.QRect(0, 0, self.width(), self.HEADER - 2)
         painter.drawPrimitive(QtWidgets.QStyle.PrimitiveElement.PE_PanelButtonCommand, option)
