@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,9 @@ from .uncertainty import entropy_of_logarithms, expected_dice_from_sums, logarit
 
 # Few enough for the second cache, and for float32 sums.
 _VOXELS_AT_ONCE = 2**16
+# What becomes of a voxel takes some ten maps. Of so many voxels these stay near the processor, and a voxel of a large
+# volume takes as long as one of a small volume; a frame is done at once.
+_SLAB_VOXELS = 2**18
 
 
 @dataclass(frozen=True)
@@ -70,19 +74,24 @@ def vote(logits: list[Tensor], temperatures: tuple[float, ...]) -> Tensor:
         follows, ``H(mean_k p_k) - mean_k H(p_k)``, the Jensen-Shannon divergence over ``log C``. With one branch, which
         has none, ``(N, C, *spatial)``.
     """
-    fields: Tensor | None = None
-    for scores, temperature in zip(logits, temperatures, strict=True):
-        logs = functional.log_softmax(scores.float() / temperature, dim=1)
-        p = logs.exp()
-        if len(logits) == 1:
-            return p
-        if fields is None:
-            n, classes, *spatial = p.shape
-            fields = p.new_zeros(n, classes + 1, *spatial)
-        fields[:, :-1].add_(p, alpha=1 / len(logits))
-        fields[:, -1].add_(entropy_of_logarithms(p, logs, dim=1), alpha=1 / len(logits))
-    assert fields is not None
+    if len(logits) == 1:
+        return functional.softmax(logits[0].float() / temperatures[0], dim=1)
+    n, classes, *spatial = logits[0].shape
+    fields = torch.zeros(n, classes + 1, *spatial, device=logits[0].device)
+    for rows in _slabs(fields.shape[2:], fields.device):
+        part = fields[:, :, rows]
+        for scores, temperature in zip(logits, temperatures, strict=True):
+            logs = functional.log_softmax(scores[:, :, rows].float() / temperature, dim=1)
+            p = logs.exp()
+            part[:, :-1].add_(p, alpha=1 / len(logits))
+            part[:, -1].add_(entropy_of_logarithms(p, logs, dim=1), alpha=1 / len(logits))
     return fields
+
+
+def _slabs(shape: Sequence[int], device: torch.device) -> list[slice]:
+    """Cut the rows of a map for a processor's caches; other devices want all at once."""
+    step = shape[0] if device.type != "cpu" else max(1, _SLAB_VOXELS // max(1, math.prod(shape[1:])))
+    return [slice(first, min(shape[0], first + step)) for first in range(0, shape[0], step)]
 
 
 def sums_by_label(
@@ -148,11 +157,17 @@ class Result:
             cut: the part of the (turned) source that they are; empty for the whole.
             turn: gives the view of a source array in the orientation of `fields`; None where they have the same.
         """
+        for rows in _slabs(fields.shape[1:], fields.device):
+            self._add_slab(fields[:, rows], rows, cut, turn)
 
+    def _add_slab(
+        self, fields: Tensor, rows: slice, cut: tuple[slice, ...], turn: Callable[[np.ndarray], np.ndarray] | None
+    ) -> None:
         where: tuple[Any, ...] = (..., *cut)
+        within = (..., rows, *(slice(None),) * (fields.ndim - 2))
 
         def put(array: np.ndarray, values: Tensor) -> None:
-            (turn(array) if turn else array)[where] = values.cpu().numpy()
+            (turn(array) if turn else array)[where][within] = values.cpu().numpy()
 
         p = fields[: self.classes]
         # The first class with the largest value wins, in every backend and for every cut of the image. Class by class,
