@@ -71,7 +71,7 @@ class Choice:
         where = f"from {self.folder}" if self.folder else f"from the internet ({self.download})"
         return (
             f"SemiSeg will install {names} {where} into Slicer's own Python. This can take several minutes. "
-            "Slicer itself and other extensions are not changed.\n\nInstall now?"
+            "What Slicer itself computes with, such as numpy and SimpleITK, stays as it is.\n\nInstall now?"
         )
 
     @property
