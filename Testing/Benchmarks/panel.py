@@ -103,6 +103,9 @@ def measure(place: Path, options: argparse.Namespace) -> dict[str, Any]:
         "open": timed(lambda: application.open_module("SemiSegCervical")),
         "open_imports_torch": "torch" in sys.modules,
     }
+    application.close_module("SemiSegCervical")
+    # Without compiling and importing Python files, and without what the stand-in Qt layer prepares at first use.
+    result["open_again"] = timed(lambda: application.open_module("SemiSegCervical"))
     temporary = place / "temporary"
     temporary.mkdir()
     run = Run(temporary, place / "worker.log", random.Random(options.seed))
