@@ -1,6 +1,7 @@
 """How fast is a training step, what does it need, and how does it compare with a loop that one writes with MONAI?
 
     python3 Testing/run.py bench training [--data DIR] [--threads N] [--repeats N] [--methods NAME ...] [--device NAME]
+        [--fresh]
 
 Every method on images of 96 x 160 (both networks of a new 2D model) and on windows of 40 x 56 x 56 (a new 3D model):
 steps per second, the share of a step that goes into its data, and the peak memory of a process of its own. Then
@@ -8,8 +9,9 @@ steps per second, the share of a step that goes into its data, and the peak memo
 files as they come, one forward pass per view; and with cached images and one forward pass. Both with the transforms in
 the loop itself and in a worker process of each loader; the faster one is compared. All in one process in turn,
 repetition by repetition; figures are medians. On a busy computer the processor's time tells more than the clock's: it
-is compared with that of the loops without worker processes, whose time it does not hold. With
-data (`DIR/fugc/datalist.json`) images are real, else drawn from a seed; volumes are always drawn.
+is compared with that of the loops without worker processes, whose time it does not hold. With data
+(`DIR/fugc/datalist.json`) images are real, else drawn from a seed; volumes are always drawn. Parts that the results hold
+already at the same settings are skipped.
 """
 
 from __future__ import annotations
@@ -62,38 +64,49 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=method_names(), choices=method_names())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--fresh", action="store_true", help="measure again what is there already")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    results: dict[str, Any] = {
+        "benchmark": "training",
+        "command": "python3 Testing/run.py bench training" + " --data DIR" * bool(arguments.data),
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system(),
+                    "vectors": torch.backends.cpu.get_cpu_capability()},
+        "device": arguments.device,
+        "threads": arguments.threads,
+        "repeats": arguments.repeats,
+        "seed": 0,
+        "versions": versions(),
+        "precision": choose_precision("auto", torch.device(arguments.device)),
+        "data": {"2d": "fugc, datalist.json" if arguments.data else f"drawn pictures of {PICTURE}",
+                 "3d": f"drawn volumes of {VOLUME}"},
+        "sizes": SIZES,
+        "goals": GOALS,
+    }  # fmt: skip
+    file = arguments.out / "training.json"
+    before = json.loads(file.read_text()) if file.exists() and not arguments.fresh else {}
+    same = all(before.get(k) == v for k, v in json.loads(json.dumps(results)).items())
+    results["methods"] = before["methods"] if same else {}
+    results["against"] = before["against"] if same else {}
+
+    def store(kind: str, name: str, found: dict[str, Any]) -> None:
+        results[kind][name] = found
+        write_atomically(file, (json.dumps(results, indent=1) + "\n").encode())
+        print(json.dumps({name: found}, indent=1), flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
         datalist = pictures(arguments.data, Path(folder))
         data = {"2d": load_training_data(datalist, input_of(2)), "3d": volumes()}
-        results: dict[str, Any] = {
-            "benchmark": "training",
-            "command": f"python3 Testing/run.py bench {' '.join(['training', *sys.argv[1:]])}",
-            "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system(),
-                        "vectors": torch.backends.cpu.get_cpu_capability()},
-            "threads": arguments.threads,
-            "seed": 0,
-            "versions": versions(),
-            "precision": choose_precision("auto", torch.device(arguments.device)),
-            "data": {"2d": "fugc, datalist.json" if arguments.data else f"drawn pictures of {PICTURE}",
-                     "3d": f"drawn volumes of {VOLUME}"},
-            "sizes": SIZES,
-            "repeats": arguments.repeats,
-        }  # fmt: skip
-        results["methods"] = {
-            dims: methods(arguments.methods, data[dims], arguments.repeats, arguments.device) for dims in SIZES
-        }
-        for dims, found in results["methods"].items():
-            for name, peak in memories(arguments.methods, dims, arguments.device, arguments.threads).items():
-                found[name]["memory_gib"] = peak
-        results["against"] = {
-            name: against(name, datalist, data["2d"], arguments.repeats, arguments.device) for name in COMPARED
-        }
-    results["goals"] = GOALS
-    write_atomically(arguments.out / "training.json", (json.dumps(results, indent=1) + "\n").encode())
+        for name in COMPARED:
+            if name not in results["against"]:
+                store("against", name, against(name, datalist, data["2d"], arguments.repeats, arguments.device))
+        for dims in SIZES:
+            if set(arguments.methods) - set(results["methods"].get(dims, ())):
+                found = methods(arguments.methods, data[dims], arguments.repeats, arguments.device)
+                for name, peak in memories(arguments.methods, dims, arguments.device, arguments.threads).items():
+                    found[name]["memory_gib"] = peak
+                store("methods", dims, found)
     draw(results, arguments.out / "training.png")
-    print(json.dumps({k: results[k] for k in ("methods", "against")}, indent=1))
 
 
 def pictures(data: Path | None, folder: Path) -> Datalist:
@@ -269,7 +282,10 @@ def memories(names: list[str], dims: str, device: str, threads: int) -> dict[str
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["SemiSegTrainerLib.learning.training", "_training_figure"])
     with processes.Pool(1, maxtasksperchild=1) as pool:
-        return dict(zip(names, pool.starmap(memory, [(n, dims, device, threads) for n in names], 1), strict=True))
+        peaks = pool.starmap(memory, [(n, dims, device, threads) for n in names], 1)
+        pool.close()
+        pool.join()
+    return dict(zip(names, peaks, strict=True))
 
 
 def memory(name: str, dims: str, device: str, threads: int) -> float:
