@@ -9,9 +9,9 @@ steps per second, the share of a step that goes into its data, and the peak memo
 files as they come, one forward pass per view; and with cached images and one forward pass. Both with the transforms in
 the loop itself and in a worker process of each loader; the faster one is compared. All in one process in turn,
 repetition by repetition; figures are medians. On a busy computer the processor's time tells more than the clock's: it
-is compared with that of the loops without worker processes, whose time it does not hold. With data
-(`DIR/fugc/datalist.json`) images are real, else drawn from a seed; volumes are always drawn. Parts that the results hold
-already at the same settings are skipped.
+is compared with that of the loops without worker processes, whose time it does not hold. With data images are real
+(`DIR/fugc/datalist.json`), else drawn from a seed; volumes are always drawn. Parts that the results hold already at the
+same settings are skipped.
 """
 
 from __future__ import annotations
