@@ -89,7 +89,10 @@ def device_banner(state: PanelState, chosen: str) -> str:
         return f"There is no graphics card that can be used{why}. Choose Automatic or Processor."
     if chosen == "Automatic" and not working:
         why = f" {cards[0].label} cannot be used: {cards[0].reason}." if cards else ""
-        return f"No graphics card can be used here: the processor computes, and volumes may take minutes.{why}"
+        long = (
+            "which takes minutes" if state.card is not None and state.card.spatial_dims == 3 else "which takes longer"
+        )
+        return f"No graphics card can be used here: the processor computes, {long}.{why}"
     return ""
 
 

@@ -122,6 +122,8 @@ class CineResult:
         finally:
             for sequence in sequences:
                 sequence.SetDisableModifiedEvent(0)
+        if done:
+            self.browser.SetMissingItemMode(self.segmentations, self.browser.MissingItemSetToDefault)
         master = self.browser.GetMasterSequenceNode()
         selected = self.browser.GetSelectedItemNumber()
         if 0 <= selected < master.GetNumberOfDataNodes() and master.GetNthIndexValue(selected) in done:
@@ -207,7 +209,10 @@ class CineResult:
         was_modifying = browser.StartModify()
         browser.AddSynchronizedSequenceNode(sequence)
         browser.AddProxyNode(proxy, sequence, False)
-        browser.SetMissingItemMode(sequence, browser.MissingItemSetToDefault)
+        # The default item is made after the first one; while there is none, Slicer would complain on every step.
+        empty = sequence.GetNumberOfDataNodes() == 0
+        mode = browser.MissingItemIgnore if empty else browser.MissingItemSetToDefault
+        browser.SetMissingItemMode(sequence, mode)
         browser.SetSaveChanges(sequence, False)
         browser.SetRecording(sequence, False)
         browser.SetOverwriteProxyName(sequence, False)

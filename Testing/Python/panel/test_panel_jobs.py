@@ -119,6 +119,17 @@ def test_a_volume_of_a_3d_model_comes_back_on_its_own_grid(script: Any, models: 
     assert np.array_equal(matrix(record.uncertainty), matrix(volume))
 
 
+def test_slicer_does_not_complain_while_frames_arrive(
+    script: Any, cine: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, browser, shown = cine(3)
+    script.process(shown, device="cpu")
+    for number in range(3):
+        browser.SetSelectedItemNumber(number)
+    application.process_events()
+    assert "ERR|" not in capfd.readouterr().err
+
+
 def test_frames_that_were_asked_for_and_no_others(script: Any, cine: Any) -> None:
     sequence, _, shown = cine(6)
     record = script.process(sequence, frames=range(1, 6, 2), device="cpu", uncertainty=False)
