@@ -184,12 +184,10 @@ TABLE: dict[str, dict[str, Cell]] = {
     "source deleted": {**IDLE, **FREE, "applyButton": apply_off("No image is chosen"), "messageFrame": hidden},
     "scene closed": {**IDLE, **FREE, "applyButton": apply_off("No image is chosen"), "messageFrame": hidden},
 }
-_seen: set[str] = set()
 
 
 def look(opened: Any, state: str, pictures: Any) -> None:
     """Hold the panel against a row of the table, and save what it looks like."""
-    _seen.add(state)
     application.screenshot(opened.widget.parent, pictures / f"{state.replace(' ', '-').replace(',', '')}.png")
     wrong = []
     for name, cell in TABLE[state].items():
