@@ -128,6 +128,8 @@ class ModelSection:
         lines.append(f"<b>Quality:</b> {_quality(card)}")
         lines.append(f"<b>Time:</b> {self._time(state, card)}")
         lines.append(f"<b>Licence:</b> {escape(card.licence.strip()) or 'not stated'}")
+        if card.attribution.strip():
+            lines.append(f"<b>Made from:</b> {escape(card.attribution.strip())}")
         return "<br>".join(lines)
 
     def _time(self, state: PanelState, card: ModelCard) -> str:
@@ -150,4 +152,10 @@ def _swatch(color: tuple[float, ...]) -> str:
 def _quality(card: ModelCard) -> str:
     if not card.quality:
         return "not measured"
-    return "; ".join(f"{escape(q.metric)} {q.value:.3g} on {escape(q.data)} ({q.cases} cases)" for q in card.quality)
+    measured: dict[tuple[str, int], list[str]] = {}
+    for quality in card.quality:
+        figure = f"{escape(quality.metric)} {quality.value:.3g}"
+        measured.setdefault((quality.data, quality.cases), []).append(figure)
+    return "; ".join(
+        f"{', '.join(figures)} on {escape(data)} ({cases} cases)" for (data, cases), figures in measured.items()
+    )

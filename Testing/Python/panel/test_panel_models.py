@@ -83,6 +83,24 @@ def test_texts_of_strangers_stay_texts(
     assert "\x1b" not in said
 
 
+def test_quality_and_origin_are_said(
+    opened: Callable[..., Any], models: Path, trained: Path, picture: Any, pictures: Path
+) -> None:
+    figures = [
+        ("Dice", 0.9484, "test images", 10),
+        ("HD95 (pixels)", 9.0, "test images", 10),
+        ("Dice", 0.8, "others", 3),
+    ]
+    quality = [dict(zip(("metric", "value", "data", "cases"), figure, strict=True)) for figure in figures]
+    rewritten(trained, models / "known.semiseg", quality=quality, licence="CC BY 4.0", attribution="Images of A & B")
+    module = opened("good")
+    module.choose(picture())
+    application.screenshot(module.widget.parent, pictures / "quality.png")
+    said = module.ui.modelInfoLabel.text
+    assert "Dice 0.948, HD95 (pixels) 9 on test images (10 cases); Dice 0.8 on others (3 cases)" in said
+    assert "CC BY 4.0<br><b>Made from:</b> Images of A &amp; B" in said
+
+
 def test_a_damaged_model_is_listed_and_cannot_be_used(
     opened: Callable[..., Any], models: Path, trained: Path, picture: Any
 ) -> None:
