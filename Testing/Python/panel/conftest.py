@@ -108,6 +108,9 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
     """Open the module, with a scripted worker or the real one; afterwards nothing may be left of either."""
     from SemiSegCervicalLib.panel.jobs import Jobs
 
+    import slicer
+
+    slicer.app.settings().clear()  # how long earlier tests took is remembered there
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     made: list[Opened] = []

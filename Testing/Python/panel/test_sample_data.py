@@ -38,7 +38,8 @@ def registered(monkeypatch) -> list[dict]:
     monkeypatch.setitem(sys.modules, "SampleData", module)
     application.open_module("SemiSegCervical")
     application.start().startupCompleted.emit()
-    yield made
+    # Slicer starts once; here every test that opened the module before has left a listener.
+    yield list({source["sampleName"]: source for source in made}.values())
     application.close_module("SemiSegCervical")
 
 
