@@ -23,21 +23,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--iterations", type=_positive, default=plan.ITERATIONS, help="of each of the two trainings")
     parser.add_argument("--seed", type=int, default=plan.SEED, help="of everything random")
     parser.add_argument("--device", default="cpu", help="cpu (figures are then the same every time), cuda, mps, auto")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--start", type=Path, metavar="PACK", help="model to fine-tune (default: the shipped one)")
-    start.add_argument("--from-scratch", action="store_true", help="start from random weights")
+    # Not the shipped model: it has learned from the very images that the demo holds out.
+    parser.add_argument("--start", type=Path, metavar="PACK", help="model to fine-tune (default: random weights)")
     chosen = parser.parse_args(arguments)
     out = chosen.out or _fresh_folder(plan.DEFAULT_OUT)
     print("SemiSeg demo: about five minutes on two cores. Loading PyTorch and the scene library ...", flush=True)
 
     from SemiSegCervicalLib.errors import SemiSegError
-    from SemiSegCervicalLib.packs import resource_folder
 
     from demo.job import run_demo
-    from demo.measure import find_start
 
-    shipped = None if chosen.from_scratch else find_start(resource_folder("models"))
-    options = plan.DemoOptions(out, chosen.iterations, chosen.seed, chosen.device, chosen.start or shipped)
+    options = plan.DemoOptions(out, chosen.iterations, chosen.seed, chosen.device, chosen.start)
     try:
         summary = run_demo(options, STARTED)
     except SemiSegError as error:

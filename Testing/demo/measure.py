@@ -66,14 +66,6 @@ def expected_quality(prediction: Prediction) -> float:
     return sum(values) / len(values)
 
 
-def find_start(folder: Path | None) -> Path | None:
-    """Return the shipped cervix pack among the shipped models, None while there is none.
-
-    The user's own models are left alone: the demo would show other figures on every machine.
-    """
-    return next(iter(sorted(folder.glob("cervix*.semiseg"))), None) if folder is not None else None
-
-
 def check_start(pack: Path, samples: Samples) -> None:
     """Refuse a starting pack whose classes are not those of the samples.
 
