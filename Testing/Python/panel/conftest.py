@@ -106,9 +106,8 @@ class Opened:
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
     """Open the module, with a scripted worker or the real one; afterwards nothing may be left of either."""
-    from SemiSegCervicalLib.panel.jobs import Jobs
-
     import slicer
+    from SemiSegCervicalLib.panel.jobs import Jobs
 
     slicer.app.settings().clear()  # how long earlier tests took is remembered there
     temporary = tmp_path / "temporary"
