@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from ..atomic import write_atomically
 from ..errors import SemiSegError
-from .atomic import write_atomically
 from .dicom import is_dicom
 from .formats import PICTURES, VOLUMES, ending, stem
 from .image import Image

@@ -11,9 +11,9 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image as PillowImage
 
+from ..atomic import cannot_write
 from ..errors import SemiSegError
 from . import dicom, nifti, nrrd
-from .atomic import cannot_write
 from .formats import PICTURES, ending
 
 # Kinds that spread over two files, or that only name a use, are written as their one-file kind.

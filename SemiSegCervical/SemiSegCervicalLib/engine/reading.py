@@ -9,9 +9,9 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image as PillowImage
 
+from ..atomic import reason
 from ..errors import SemiSegError
 from . import dicom, nrrd
-from .atomic import reason
 from .formats import PICTURES, ending
 from .image import grey_from_rgb
 

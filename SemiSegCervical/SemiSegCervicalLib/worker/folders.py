@@ -42,7 +42,7 @@ class PrivateFolder:
         while True:
             try:
                 self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
-                handle = _lock(self.path / _LOCK, create=True)
+                handle = lock_file(self.path / _LOCK, create=True)
             except OSError as error:
                 raise cannot_write(root, error) from error
             if handle is not None:  # else another client swept it in this very moment
@@ -68,7 +68,7 @@ def remove_if_orphaned(folder: Path, patience: float = 0.0) -> bool:
         Whether the folder is gone.
     """
     end = time.monotonic() + patience
-    while (handle := _lock(folder / _LOCK)) is None:
+    while (handle := lock_file(folder / _LOCK)) is None:
         if time.monotonic() >= end or not folder.exists():
             return not folder.exists()
         time.sleep(0.02)
@@ -104,7 +104,7 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lock(path: Path, create: bool = False) -> int | None:
+def lock_file(path: Path, create: bool = False) -> int | None:
     """Open and lock a file; return its handle, or None where another process holds it or it does not exist.
 
     Some network drives know no locks. A file that is made there is taken for locked, and stays for good.

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...atomic import write_atomically
 from ...errors import SemiSegError
 from ...user_folders import own_folder
-from ..atomic import write_atomically
 
 BLOB, FACTS = "model.blob", "facts.json"
 LIMIT_BYTES = 2**30

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import SemiSegError
+from .errors import SemiSegError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
