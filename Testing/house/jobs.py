@@ -22,6 +22,7 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
+_MOST_AT_ONCE = 4  # processes of tests; each may take 2 GB
 USAGE = """\
 usage: python3 Testing/run.py JOB ...
 
@@ -86,10 +87,19 @@ def _test(rest: list[str]) -> int:
         variables["SEMISEG_WITHOUT_TORCH"] = "1"
     # The job runs in the repository, so paths that were given relative to somewhere else are made absolute.
     rest = [os.path.abspath(given) if Path(given.split("::")[0]).exists() else given for given in rest]
-    status = _run(environment, ["-m", "pytest", *rest], variables, ROOT)
+    # A file's tests stay together: they share what is dear to make.
+    every = ["-n", str(min(_MOST_AT_ONCE, _cores())), "--dist", "loadfile"]
+    status = _run(environment, ["-m", "pytest", *(rest or every)], variables, ROOT)
     if failed:
         print(f"SemiSeg: {' and '.join(failed)} failed: see above.", file=sys.stderr)
     return status or (1 if failed else 0)
+
+
+def _cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _run(

@@ -90,7 +90,7 @@ class InstallSection:
     @property
     def can_offer(self) -> bool:
         """Whether the optional package is missing while all else is there."""
-        return not self._lacks and bool(self._optional and find_lacks([self._optional]))
+        return not self._lacks and self._optional_lacking
 
     def offer(self) -> None:
         """Show the row although nothing is missing but the optional package."""
@@ -102,6 +102,7 @@ class InstallSection:
     def look(self) -> list[Lack]:
         """Look again at what is there, show it, and return what is missing; takes a few milliseconds."""
         self._lacks = find_lacks(self._packages)
+        self._optional_lacking = bool(self._optional and find_lacks([self._optional]))
         self._show()
         return self._lacks
 
@@ -116,7 +117,7 @@ class InstallSection:
             self._show()
         if state.welcome is not None and not self._suggested:
             self._suggested = True
-            if not any(d.works and d.name != "cpu" for d in state.welcome.devices) and self.can_offer:
+            if not state.welcome.working_cards and self.can_offer:
                 self.offer()
                 self._ui.installBox.collapsed = True
 
@@ -141,7 +142,6 @@ class InstallSection:
 
     def _show(self, _: Any = None) -> None:
         ui = self._ui
-        self._optional_lacking = bool(self._optional and find_lacks([self._optional]))
         ui.installBox.setVisible(bool(self._lacks) or self._offered or self.running)
         extra = self._optional.label if self._optional is not None else ""
         ui.installBox.text = "Install what is missing" if self._lacks else f"Could be faster: install {extra}"

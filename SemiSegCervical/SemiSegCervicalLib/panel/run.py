@@ -8,7 +8,6 @@ from typing import Any
 from ..errors import SemiSegError
 from . import segmenting
 from .locks import Locks
-from .request import CPU
 from .speed import in_words
 from .state import PanelState
 
@@ -82,8 +81,7 @@ def device_banner(state: PanelState, chosen: str) -> str:
     """Say what the user should know of the device before a job begins; empty for nothing."""
     if state.welcome is None:
         return ""
-    cards = [device for device in state.welcome.devices if device.name != CPU]
-    working = [device for device in cards if device.works]
+    cards, working = state.welcome.cards, state.welcome.working_cards
     if chosen == "Graphics card" and not working:
         why = f": {cards[0].label} does not work ({cards[0].reason})" if cards else " in this computer"
         return f"There is no graphics card that can be used{why}. Choose Automatic or Processor."

@@ -16,7 +16,7 @@ from ..worker.client import Client
 from ..worker.job import SENT, WAITING, Job, JobCancelled
 from ..worker.protocol import Describe, Message, Model
 from .frames_job import FramesJob
-from .request import CPU, GPU, Request
+from .request import GPU, Request
 from .slices import WAIT, Slices
 from .volume_job import VolumeJob
 
@@ -227,15 +227,15 @@ class Segmenting:
         if device == GPU:
             yield from self.until_end(self.submit(Describe(())))
             welcome = self.client.welcome
-            cards = [d for d in welcome.devices if d.name != CPU] if welcome is not None else []
-            working = [d.name for d in cards if d.works]
-            if not working:
-                why = f": {cards[0].reason}" if cards else ""
+            cards = welcome.working_cards if welcome is not None else ()
+            if not cards:
+                broken = welcome.cards if welcome is not None else ()
+                why = f": {broken[0].reason}" if broken else ""
                 raise SemiSegError(
                     "no-gpu", f"No graphics card can be used on this computer{why}",
                     "Choose the device Automatic or Processor", "device",
                 )  # fmt: skip
-            device = working[0]
+            device = cards[0].name
         return Model(self.request.card.path, device)
 
     # -- inside --

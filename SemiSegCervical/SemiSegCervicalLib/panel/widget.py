@@ -24,7 +24,7 @@ from .messages import Messages
 from .models import ModelSection
 from .overlay_controls import OverlayControls
 from .parameters import DEVICE_NAMES, wrap
-from .request import CPU, GPU, Request, make_request
+from .request import GPU, Request, make_request
 from .results import ResultsSection
 from .run import RunSection
 from .segmenting import Segmenting
@@ -71,7 +71,7 @@ class Panel:
         self._adding: Adding | None = None
         self._record: Record | None = None
         self._source_shown: Any = None
-        self._entered = self._refreshing = False
+        self._entered = self._left = self._refreshing = False
         self.messages = Messages(ui)
         self._later = Later(self.refresh)  # one refresh for many events
         self._progress = Later(self._show_progress, _PROGRESS_MS)
@@ -118,7 +118,8 @@ class Panel:
     def enter(self) -> None:
         """The module was opened."""
         self._entered = True
-        self.install.look()
+        if self._left:  # packages may have come or gone meanwhile
+            self.install.look()
         self._bind()
         self.models.reload()
         self.inputs.choose_shown()
@@ -126,7 +127,7 @@ class Panel:
 
     def exit(self) -> None:
         """Another module was opened; what runs goes on."""
-        self._entered = False
+        self._entered, self._left = False, True
 
     def close(self) -> None:
         """End everything and let go of the scene."""
@@ -148,7 +149,7 @@ class Panel:
         """Begin a job with the present choices."""
         self.messages.hide()
         try:
-            request = self._request()
+            request = self._request(*self._source())
         except SemiSegError as error:
             self.messages.error(error)
             return
@@ -207,7 +208,7 @@ class Panel:
         source, fault = self._source()
         frames: int | None = None
         try:
-            request = self._request()
+            request = self._request(source, fault)
             frames = None if request.frames is None else len(request.frames)
         except SemiSegError as error:
             fault = fault or error
@@ -240,16 +241,15 @@ class Panel:
         except SemiSegError as error:
             return None, error
 
-    def _request(self) -> Request:
+    def _request(self, source: Source | None, fault: SemiSegError | None) -> Request:
         card, chosen = self.models.card, self._parameters
         if card is None or chosen is None:
             raise SemiSegError("no-model", "No model is chosen", "Choose a model", "panel")
-        source, fault = self._source()
         if fault is not None:
             raise fault
         device = DEVICE_NAMES[chosen.device]
         welcome = self.logic.jobs.welcome
-        if device == GPU and welcome is not None and not any(d.works and d.name != CPU for d in welcome.devices):
+        if device == GPU and welcome is not None and not welcome.working_cards:
             raise SemiSegError(
                 "no-gpu", "There is no graphics card that can be used", "Choose Automatic or Processor", "device"
             )

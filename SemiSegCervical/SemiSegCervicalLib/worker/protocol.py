@@ -95,6 +95,16 @@ class Welcome:
         """What ``auto`` means here: the first device that works."""
         return next(device.name for device in self.devices if device.works)
 
+    @property
+    def cards(self) -> tuple[Device, ...]:
+        """The graphics cards, whether they work or not."""
+        return tuple(device for device in self.devices if device.name != "cpu")
+
+    @property
+    def working_cards(self) -> tuple[Device, ...]:
+        """The graphics cards that work."""
+        return tuple(device for device in self.cards if device.works)
+
 
 @dataclass(frozen=True)
 class SegmentClass:
