@@ -1,16 +1,16 @@
-"""Slicer module SemiSegTrainer: for now it says what it will do, and what already works without it."""
+"""SemiSegTrainer: train a model from the open scene, from whatever part of it is segmented."""
 
-from __future__ import annotations
+import sys
 
-import qt
 import slicer
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
 
-COMMAND = "semiseg train DATALIST.json --method cross_supervision --out RUN --minutes 10"
+# What the panel consists of is imported when it is first opened: Slicer reads this file at every start.
 
 
 class SemiSegTrainer(ScriptedLoadableModule):
@@ -18,61 +18,112 @@ class SemiSegTrainer(ScriptedLoadableModule):
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
-        parent.title = "SemiSegTrainer"
-        parent.categories = ["Segmentation"]
-        parent.dependencies = []
-        parent.contributors = ["SemiSeg contributors"]
-        parent.helpText = (
-            "Will fine-tune a segmentation model from the open scene, in which only some slices, frames or segments "
-            "are segmented, and will also learn from the images that nobody has segmented. This part is not built "
-            "yet: the panel says what works today. To segment with a model, open <b>SemiSegCervical</b>."
+        self.parent.title = "SemiSegTrainer"
+        self.parent.categories = ["Segmentation"]
+        self.parent.dependencies = []
+        self.parent.contributors = ["The SemiSeg contributors"]
+        self.parent.helpText = (
+            "Trains a segmentation model from the open scene, in which only some slices, frames or segments are "
+            "segmented, and learns from the images that nobody has segmented as well. Everything happens on this "
+            "computer. To segment with a model, open <b>SemiSegCervical</b>. SemiSeg is a research tool and not a "
+            "medical device: look at every result before using it."
         )
-        parent.acknowledgementText = (
+        self.parent.acknowledgementText = (
             "The training methods follow F. Wang, K. Curran, G. Silvestre (arXiv:2503.17057) and "
             "Y. Lu, Y. Wu, R. Kateb, A. Chaddad (arXiv:2505.17690, arXiv:2509.13084)."
         )
 
 
 class SemiSegTrainerWidget(ScriptedLoadableModuleWidget):
-    """A page of text and two buttons."""
+    """Slicer's side of the panel; `SemiSegTrainerLib.panel.widget.Panel` is the panel."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        self.logic = self.panel = None
 
     def setup(self):
-        """Build the panel."""
+        """Build the panel; nothing is installed or started."""
         ScriptedLoadableModuleWidget.setup(self)
-        page = slicer.util.loadUI(self.resourcePath("UI/SemiSegTrainer.ui"))
-        self.layout.addWidget(page)
-        self.layout.addStretch(1)
-        self.ui = slicer.util.childWidgetVariables(page)
-        self.ui.trainerCommand.setText(COMMAND)
-        self.ui.trainerCommand.setCursorPosition(0)  # its beginning is shown, not its end
-        self.ui.trainerCopy.connect("clicked()", self.copy_command)
-        self.ui.trainerSegment.connect("clicked()", self.open_segmenting)
+        from SemiSegTrainerLib.panel.widget import Panel
+
+        self.logic = SemiSegTrainerLogic()
+        self.panel = Panel(self.layout, self.logic, self.resourcePath)
+        # When Slicer ends, cleanup comes first; this is for where it does not come at all.
+        slicer.app.connect("aboutToQuit()", self.logic.close)
+
+    def enter(self):
+        """The module is shown."""
+        if self.panel is not None:
+            self.panel.enter()
+
+    def exit(self):
+        """Another module is shown."""
+        if self.panel is not None:
+            self.panel.exit()
 
     def cleanup(self):
-        """Let go of the buttons."""
-        self.ui.trainerCopy.disconnect("clicked()", self.copy_command)
-        self.ui.trainerSegment.disconnect("clicked()", self.open_segmenting)
+        """End everything: the module is reloaded, or Slicer ends."""
+        panel, self.panel = self.panel, None
+        if panel is not None:
+            panel.close()
+        if self.logic is not None:
+            slicer.app.disconnect("aboutToQuit()", self.logic.close)
+            self.logic.close()
 
-    def copy_command(self):
-        """Put the command for training on files on the clipboard."""
-        qt.QApplication.clipboard().setText(COMMAND)
+    def onReload(self):
+        """Reload the library too, which Slicer would keep as it is."""
+        for name in [name for name in sys.modules if name.partition(".")[0] == "SemiSegTrainerLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
 
-    def open_segmenting(self):
-        """Go to the module that segments."""
-        slicer.util.selectModule("SemiSegCervical")
+
+class SemiSegTrainerLogic(ScriptedLoadableModuleLogic):
+    """For scripts, and what the panel works with.
+
+    from SemiSegTrainer import SemiSegTrainerLogic
+    logic = SemiSegTrainerLogic()
+    for case in logic.trainingSet().cases:
+        print(case.name, case.use, case.reason)
+    logic.close()
+    """
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        from SemiSegTrainerLib.panel.jobs import Jobs
+
+        self.jobs = Jobs()
+
+    def trainingSet(self):
+        """Read the open scene as a training set; nothing in it is changed.
+
+        Returns:
+            The images and frames, and what each of them is used for
+            (`SemiSegTrainerLib.scene.training_set.TrainingSet`).
+
+        Raises:
+            SemiSegError: why it cannot be read, with `cause` and `remedy`.
+        """
+        from SemiSegTrainerLib.scene.collect import collect_training_set
+
+        return collect_training_set(slicer.mrmlScene)
+
+    def close(self):
+        """Cancel what runs and end the process that computes; it is started again when it is needed."""
+        self.jobs.close()
 
 
 class SemiSegTrainerTest(ScriptedLoadableModuleTest):
-    """Runs in Slicer's own test runner."""
+    """The module's own test; the repository's tests look much closer."""
+
+    def setUp(self):
+        """Begin with an empty scene."""
+        slicer.mrmlScene.Clear(0)
 
     def runTest(self):
-        """Run all tests."""
-        self.test_the_page_is_honest()
+        """Run everything."""
+        from SemiSegTrainerLib.panel import selftest
 
-    def test_the_page_is_honest(self):
-        """The panel opens, says that the trainer is not there yet, and copies the command that is."""
-        ui = slicer.modules.semisegtrainer.widgetRepresentation().self().ui
-        assert "not built yet" in ui.trainerState.text
-        ui.trainerCopy.click()
-        assert qt.QApplication.clipboard().text() == ui.trainerCommand.text
-        assert ui.trainerCommand.readOnly
+        for test in (selftest.panel_opens, selftest.scene_is_read):
+            self.setUp()
+            test()
+        self.delayDisplay("Test passed")

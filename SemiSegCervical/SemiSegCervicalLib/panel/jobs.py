@@ -8,38 +8,15 @@ from typing import Any
 
 from ..errors import SemiSegError
 from ..packs import find_packs
-from ..worker.protocol import ModelCard, Welcome
+from ..worker.protocol import ModelCard
 from .cards import read_card
 from .request import Request, make_request
 from .segmenting import Segmenting
-from .transport import SlicerClient
+from .workers import Workers
 
 
-class Jobs:
-    """Starts the worker when something is to be done, and ends everything in `close`.
-
-    Attributes:
-        on_change: called when the state of the worker may have changed.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        """Prepare; nothing is started. `options` are those of `worker.client.Client`."""
-        self._options = options
-        self._client: SlicerClient | None = None
-        self._running: list[Segmenting] = []
-        self.on_change: Callable[[], None] | None = None
-
-    @property
-    def client(self) -> SlicerClient:
-        """The worker's client."""
-        if self._client is None:
-            self._client = SlicerClient(on_change=self._changed, **self._options)
-        return self._client
-
-    @property
-    def welcome(self) -> Welcome | None:
-        """What the worker said of devices; None while there is none."""
-        return self._client.welcome if self._client is not None else None
+class Jobs(Workers[Segmenting]):
+    """The module's worker, and the segmentations that it is asked for."""
 
     def start(
         self,
@@ -51,13 +28,13 @@ class Jobs:
         """Begin a job; see `Segmenting`."""
 
         def ended(job: Segmenting) -> None:
-            if job in self._running:
-                self._running.remove(job)
+            if job in self.running:
+                self.running.remove(job)
             if on_end is not None:
                 on_end(job)
 
         job = Segmenting(self.client, request, on_change, on_frames, ended)
-        self._running.append(job)
+        self.running.append(job)
         return job
 
     def process(
@@ -80,26 +57,6 @@ class Jobs:
         job = self.start(request, on_change=lambda: on_progress(told[0]) if on_progress and told else None)
         told.append(job)
         return job.wait() if wait else job
-
-    def close(self) -> None:
-        """Cancel what runs, end the worker and remove its files."""
-        for job in list(self._running):
-            job.stop()
-        client, self._client = self._client, None
-        if client is not None:
-            client.on_change = None
-            client.dispose()
-
-    def end_worker(self) -> None:
-        """End the process that computes, and what it does; the next job starts another."""
-        if self._client is not None:
-            self._client.close()
-
-    def _changed(self) -> None:
-        for job in self._running:
-            job.wake()
-        if self.on_change is not None:
-            self.on_change()
 
 
 def find_card(model: str | Path | None) -> ModelCard:

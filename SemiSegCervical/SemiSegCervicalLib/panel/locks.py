@@ -15,10 +15,10 @@ class Locks:
         self._widgets = [(widget, widget.toolTip) for widget in widgets]
         self._locked = False
 
-    def set(self, locked: bool) -> None:
-        """Disable or enable all of them."""
+    def set(self, locked: bool, why: str = WHY) -> None:
+        """Disable all of them, saying why, or enable them."""
         if locked != self._locked:
             self._locked = locked
             for widget, tip in self._widgets:
                 widget.enabled = not locked
-                widget.toolTip = WHY if locked else tip
+                widget.toolTip = why if locked else tip

@@ -153,6 +153,36 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
 
 
 @pytest.fixture
+def opened_trainer(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
+    """Open the trainer's module, with a worker of its own; afterwards nothing may be left of it."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    made: list[Opened] = []
+
+    def make(**options: Any) -> Opened:
+        """Open it; `options` are those of `worker.client.Client`."""
+        widget = application.open_module("SemiSegTrainer")
+        from SemiSegTrainerLib.panel.jobs import Jobs
+
+        opened = Opened(widget, widget.panel, temporary, set())
+        jobs = Jobs(temporary=temporary, log=tmp_path / "worker.log", **options)
+        jobs.on_change = widget.logic.jobs.on_change
+        widget.logic.jobs.close()
+        widget.logic.jobs = jobs
+        made.append(opened)
+        return opened
+
+    yield make
+    if made:
+        client = made[-1].widget.logic.jobs.client
+        if client.pid:
+            made[-1].pids.add(client.pid)
+        application.close_module("SemiSegTrainer")
+        assert list(temporary.iterdir()) == [], "closing leaves no file"
+        assert until(lambda: not any(alive(pid) for pid in made[-1].pids)), "closing leaves no process"
+
+
+@pytest.fixture
 def picture() -> Callable[..., Any]:
     """Add a picture of blobs to the scene."""
 

@@ -1,0 +1,68 @@
+"""The choices that the scene remembers, bound to the widgets that show them for as long as the scene is there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from .watching import Watching
+
+
+def wrap(kind: Any, node: Any) -> Any:
+    """Return the choices that a module's node holds, as a class made by Slicer's ``parameterNodeWrapper``.
+
+    A node written by another version may hold what this one cannot read; the choices then begin anew, for otherwise
+    the module would not open with that scene.
+    """
+    try:
+        return kind(node)
+    except Exception:
+        logging.info("SemiSeg: the panel's choices in this scene are of another version and were reset")
+        node.UnsetAllParameters()
+        return kind(node)
+
+
+class Binding:
+    """Takes the choices of the present scene, and lets them go before it is closed.
+
+    Attributes:
+        parameters: the choices; None while there are none.
+    """
+
+    def __init__(self, kind: Any, node: Callable[[], Any], ui: Any, on_change: Callable[[], None]) -> None:
+        """Take nothing yet.
+
+        Args:
+            kind: the class of the choices.
+            node: returns the module's parameter node in the present scene.
+            ui: the widgets; their ``SlicerParameterName`` says which choice they show.
+            on_change: called once after any of the choices has changed.
+        """
+        self._kind, self._node, self._ui = kind, node, ui
+        self._gui: Any = None
+        self._watching = Watching(on_change)
+        self.parameters: Any = None
+
+    def take(self) -> bool:
+        """Take the choices of the present scene, and return whether they are others than before."""
+        node = self._node()
+        if self.parameters is not None and self.parameters.parameterNode is node:
+            return False
+        self.let_go()
+        self.parameters = wrap(self._kind, node)
+        self._gui = self.parameters.connectGui(self._ui)
+        self._watching.watch([node])
+        return True
+
+    def let_go(self) -> None:
+        """Let go of the choices: the scene is closed, or another one is read."""
+        parameters, self.parameters = self.parameters, None
+        if parameters is not None:
+            self._watching.watch(())
+            parameters.disconnectGui(self._gui)
+
+    def close(self) -> None:
+        """Let go for good."""
+        self.let_go()
+        self._watching.close()

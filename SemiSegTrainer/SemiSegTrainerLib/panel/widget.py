@@ -1,0 +1,239 @@
+"""The trainer's whole panel: puts the sections together, and passes on what one of them must know of another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import SemiSegCervicalLib
+import slicer
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.packages import NEEDED, TRAINING, Package
+from SemiSegCervicalLib.panel.binding import Binding
+from SemiSegCervicalLib.panel.install import InstallSection
+from SemiSegCervicalLib.panel.later import Later
+from SemiSegCervicalLib.panel.messages import Messages
+from SemiSegCervicalLib.panel.parameters import DEVICE_NAMES
+from SemiSegCervicalLib.panel.widget import choose_file
+
+from ..scene.training_set import TrainingSet
+from .cases import CasesSection
+from .collecting import Collecting
+from .parameters import Parameters
+from .recipe import Recipe
+from .state import PanelState, Section
+
+# In Slicer both modules' resources lie in one folder, in the source tree they do not.
+CERVICAL_RESOURCES = Path(SemiSegCervicalLib.__file__).resolve().parents[1] / "Resources"
+
+
+class Panel:
+    """One panel; `close` it when the module is closed or reloaded.
+
+    A section belongs to the list `sections`; `state.Section` says what it may offer. It gets the panel's widgets, or
+    those of a .ui file of its own by `load`, and calls `changed` when others may have to show something new.
+
+    Attributes:
+        ui: the widgets of ``SemiSegTrainer.ui``.
+        logic: the module's logic; `logic.jobs` has the worker.
+        messages: where the user is told what went wrong.
+        choose_file: asks for a file, with a title and a filter; an empty text means none.
+        sections: in their order from top to bottom.
+    """
+
+    def __init__(
+        self,
+        layout: Any,
+        logic: Any,
+        resource: Callable[[str], str],
+        choose_file: Callable[[str, str], str] = choose_file,
+        packages: Sequence[Package] = (*NEEDED, *TRAINING),
+    ) -> None:
+        """Build the panel.
+
+        Args:
+            layout: what it is put into.
+            logic: the module's logic: the worker, the choices in the scene.
+            resource: returns the path of a resource file.
+            choose_file: asks for a file.
+            packages: what the worker needs.
+        """
+        self.logic, self.choose_file, self._resource = logic, choose_file, resource
+        self.widget = slicer.util.loadUI(resource("UI/SemiSegTrainer.ui"))
+        layout.addWidget(self.widget)
+        self.ui = ui = slicer.util.childWidgetVariables(self.widget)
+        self.widget.setMRMLScene(slicer.mrmlScene)
+        self._entered = self._refreshing = False
+        self._observed: list[int] = []
+        self.messages = Messages(ui)
+        self._later = Later(self.refresh)  # one refresh for many events
+        self._collecting = Collecting(self.changed)
+        self._binding = Binding(Parameters, logic.getParameterNode, ui, self.changed)
+        self.install = InstallSection(
+            self.load(str(CERVICAL_RESOURCES / "UI" / "SemiSegCervicalInstall.ui"), ui.installHost),
+            on_installed=self._installed,
+            on_error=self._install_error,
+            packages=packages,
+            optional=None,
+        )
+        self.cases = CasesSection(ui)
+        self.sections: list[Section] = [self.install, self.cases]
+        logic.jobs.on_change = self.changed
+        scene = slicer.mrmlScene
+        for event, slot in (
+            (slicer.vtkMRMLScene.StartCloseEvent, self._scene_closes),
+            (slicer.vtkMRMLScene.EndCloseEvent, self._scene_replaced),
+            (slicer.vtkMRMLScene.EndImportEvent, self._scene_replaced),
+            (slicer.vtkMRMLScene.EndBatchProcessEvent, self._nodes_changed),
+            (slicer.vtkMRMLScene.NodeAddedEvent, self._nodes_changed),
+            (slicer.vtkMRMLScene.NodeRemovedEvent, self._nodes_changed),
+        ):
+            self._observed.append(scene.AddObserver(event, slot))
+        self._bind()
+
+    def load(self, path: str, host: Any) -> Any:
+        """Load a .ui file into a host of the panel, and return its widgets; a relative path is a resource's."""
+        loaded = slicer.util.loadUI(path if Path(path).is_absolute() else self._resource(path))
+        host.layout().addWidget(loaded)
+        return slicer.util.childWidgetVariables(loaded)
+
+    # -- what the sections know of each other --
+
+    @property
+    def training_set(self) -> TrainingSet | None:
+        """The scene as a training set; None before it has been read."""
+        return self._collecting.training_set
+
+    @property
+    def parameters(self) -> Parameters | None:
+        """The choices in the present scene; None while there is none."""
+        return self._binding.parameters
+
+    def recipe(self) -> Recipe:
+        """Return what is to be trained.
+
+        Raises:
+            SemiSegError: the choices do not make a training.
+        """
+        chosen = self.parameters
+        if chosen is None:
+            raise SemiSegError("no-scene", "The scene is being closed", "Try again", "panel")
+        return Recipe(
+            method="cross_supervision",
+            name=chosen.name,
+            minutes=None if chosen.iterations else chosen.minutes,
+            iterations=chosen.iterations or None,
+            seed=chosen.seed,
+            device=DEVICE_NAMES[chosen.device],
+            calibrate="auto" if chosen.calibrate else "none",
+            offer_stop=chosen.offer_stop,
+        )
+
+    def changed(self) -> None:
+        """Something may have changed: show it with the next turn of the event loop."""
+        self._later.start()
+
+    def look_again(self) -> None:
+        """The images or their annotations may have changed: read the scene soon."""
+        self._collecting.want()
+
+    # -- life cycle --
+
+    def enter(self) -> None:
+        """The module was opened: what was drawn elsewhere shows."""
+        self._entered = True
+        self.install.look()
+        self._bind()
+        self._collecting.want()
+        self.refresh()
+
+    def exit(self) -> None:
+        """Another module was opened; what runs goes on."""
+        self._entered = False
+
+    def close(self) -> None:
+        """End everything and let go of the scene."""
+        self.logic.jobs.on_change = None
+        self._let_go()
+        for tag in self._observed:
+            slicer.mrmlScene.RemoveObserver(tag)
+        self._observed.clear()
+        parts: list[Any] = [*self.sections, self.messages, self._later, self._collecting, self._binding]
+        for part in parts:
+            part.close()
+
+    # -- showing --
+
+    def refresh(self) -> None:
+        """Show the present state everywhere."""
+        if self._refreshing:
+            return
+        self._bind()
+        self._refreshing = True
+        try:
+            state = self.state()
+            for section in self.sections:
+                section.refresh(state)
+        finally:
+            self._refreshing = False
+
+    def state(self) -> PanelState:
+        """Return what is known now."""
+        recipe, fault = None, self._collecting.error
+        try:
+            recipe = self.recipe()
+        except SemiSegError as error:
+            fault = fault or error
+        if not self.install.complete:
+            remedy = "Install them at the top of this panel"
+            fault = SemiSegError("missing-package", "Packages that compute are not installed yet", remedy, "panel")
+        return PanelState(
+            complete=self.install.complete,
+            training_set=self.training_set,
+            recipe=recipe,
+            fault=fault,
+            busy=next((busy for section in self.sections if (busy := getattr(section, "busy", ""))), ""),
+            welcome=self.logic.jobs.welcome,
+        )
+
+    # -- told by others --
+
+    def _installed(self) -> None:
+        """New packages are found by a new process only."""
+        self.logic.jobs.end_worker()
+        self.changed()
+
+    def _install_error(self, error: SemiSegError | None) -> None:
+        if error is None:
+            self.messages.hide()
+        else:
+            self.messages.error(error)
+
+    def _bind(self) -> None:
+        """Take the choices of the present scene."""
+        if self._binding.take():
+            self._pass_on(self._binding.parameters)
+
+    def _let_go(self) -> None:
+        self._pass_on(None)
+        self._binding.let_go()
+        self._collecting.forget()
+
+    def _pass_on(self, parameters: Parameters | None) -> None:
+        for section in self.sections:
+            if hasattr(section, "set_parameters"):
+                section.set_parameters(parameters)
+
+    def _scene_closes(self, *_: Any) -> None:
+        self._let_go()
+
+    def _scene_replaced(self, *_: Any) -> None:
+        # Not now: while a scene is read, its choices come before the nodes that they name.
+        self._let_go()
+        self.changed()
+        self._collecting.want()
+
+    def _nodes_changed(self, *_: Any) -> None:
+        if self._entered:
+            self._collecting.want()
