@@ -20,7 +20,7 @@ import threading
 import time
 from pathlib import Path
 
-PROTOCOL = 1
+PROTOCOL = 2
 WELCOME = {
     "python": "3", "versions": {}, "threads": 1,
     "devices": [{"name": "cpu", "label": "scripted", "works": True}],

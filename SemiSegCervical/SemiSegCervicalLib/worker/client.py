@@ -234,6 +234,11 @@ class Client:
         if self._process is not None and job.state in (SENT, RUNNING):
             self._process.send(protocol.STOP, job.id)
 
+    def finish(self, job: Job) -> None:
+        """Ask a job to leave out the rest of its work and make of what it has a whole result, such as a model."""
+        if self._process is not None and job.state in (SENT, RUNNING):
+            self._process.send(protocol.FINISH, job.id)
+
     def release(self, job: Job) -> None:
         """Remove a job's folder when its results have been read."""
         self._jobs.pop(job.id, None)

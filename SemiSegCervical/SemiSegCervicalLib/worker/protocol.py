@@ -1,8 +1,8 @@
 """What client and worker say to each other. Arrays never travel in a message, but as .npy files beside it.
 
 A `Message` begins a job and is answered by ``started``, any number of ``progress`` and ``chunk``, and one of
-``result``, ``failure`` and ``cancelled``. The controls ``cancel``, ``stop`` and ``shutdown`` have no answer of their
-own. Before all the worker says ``ready``, and every few seconds ``alive``.
+``result``, ``failure`` and ``cancelled``. The controls ``cancel``, ``stop``, ``finish`` and ``shutdown`` have no answer
+of their own. Before all the worker says ``ready``, and every few seconds ``alive``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import ClassVar
 from ..figures import FrameFigures, SegmentFigures
 
 # Raised whenever a message or event changes: an updated extension may meet a client that still runs.
-PROTOCOL = 1
+PROTOCOL = 2
 
 READY, ALIVE, STARTED, PROGRESS, CHUNK = "ready", "alive", "started", "progress", "chunk"
 RESULT, FAILURE, CANCELLED = "result", "failure", "cancelled"
-CANCEL, STOP, SHUTDOWN = "cancel", "stop", "shutdown"
+CANCEL, STOP, FINISH, SHUTDOWN = "cancel", "stop", "finish", "shutdown"
 HELLO_JOB = "0"
 
 # -- events --

@@ -52,7 +52,7 @@ class ServerJob:
         self.id, self.message, self.folder = number, message, folder
         self.stage = ""
         self._channel = channel
-        self._cancelled, self._stopped = threading.Event(), threading.Event()
+        self._cancelled, self._stopped, self._finishing = threading.Event(), threading.Event(), threading.Event()
         self._told = 0.0
         self._began = 0.0
         self._shields = 0
@@ -98,6 +98,16 @@ class ServerJob:
         """Whether the job was asked to end early and keep what it has."""
         return self._stopped.is_set()
 
+    def asked_to_finish(self) -> bool:
+        """Whether the job was asked to leave out the rest of what it is doing and make a whole result of what it has.
+
+        True once for each time it was asked, so that what comes next is not left out as well.
+        """
+        asked = self._finishing.is_set()
+        if asked:
+            self._finishing.clear()
+        return asked
+
     @contextmanager
     def shielded(self) -> Iterator[None]:
         """Keep a cancellation out of what must not be left half done, such as imports; it takes effect after it."""
@@ -127,6 +137,10 @@ class ServerJob:
     def stop(self) -> None:
         """Set `stopped`."""
         self._stopped.set()
+
+    def finish(self) -> None:
+        """Have the next `asked_to_finish` be true."""
+        self._finishing.set()
 
 
 Handler = Callable[[ServerJob], Any]

@@ -180,7 +180,7 @@ class Server:
             print(f"no message: {line[:500]!r}", file=sys.stderr)
         elif envelope.kind == protocol.SHUTDOWN:
             end_now(0, self._group) if self._running is None else end_now(1, self._group)
-        elif envelope.kind in (protocol.CANCEL, protocol.STOP):
+        elif envelope.kind in (protocol.CANCEL, protocol.STOP, protocol.FINISH):
             self._control(envelope)
         else:
             self._accept(envelope)
@@ -212,15 +212,15 @@ class Server:
             if job is None or job.id != envelope.job:
                 job = None
                 waiting = self._waiting.get(envelope.job)
-                if waiting is not None and envelope.kind == protocol.STOP:
-                    waiting.stop()
-                elif waiting is not None:
+                if waiting is not None and envelope.kind == protocol.CANCEL:
                     del self._waiting[envelope.job]
                     self.channel.send(protocol.CANCELLED, envelope.job)
+                elif waiting is not None:
+                    _tell(waiting, envelope.kind)
         if job is None:
             return
-        if envelope.kind == protocol.STOP:
-            job.stop()
+        if envelope.kind != protocol.CANCEL:
+            _tell(job, envelope.kind)
             return
         job.cancel()
         threading.Thread(target=self._insist, args=(job,), daemon=True).start()
@@ -242,6 +242,14 @@ class Server:
         while True:
             time.sleep(ALIVE_SECONDS)
             self.channel.send(protocol.ALIVE, "", protocol.Alive(time.process_time()))
+
+
+def _tell(job: ServerJob, control: str) -> None:
+    """Have a job know that it was asked to stop or to finish."""
+    if control == protocol.STOP:
+        job.stop()
+    else:
+        job.finish()
 
 
 def serve(folder: Path) -> None:

@@ -16,7 +16,7 @@ from .folds import asked, learned, split
 from .modalities import Reads
 from .preparation import Prepared
 
-# Trains the branches of fold `number` on its data; None where the user stopped it.
+# Trains the branches of fold `number` on its data; None where the user stopped it, nothing where they ended it early.
 TrainFold = Callable[[int, TrainingData], Sequence[Branch] | None]
 
 
@@ -60,6 +60,9 @@ def calibrate(
             trained = train_fold(number, part)
             if trained is None:
                 return None
+            if not trained:
+                voxels, reason = None, "the calibration was ended early"
+                break
             found = look(trained, asked(run.data, fold, rows, run.spec, run.classes))
             if found is not None:
                 voxels = found if voxels is None else voxels + found

@@ -21,7 +21,7 @@ from .fitting import calibrate
 from .folds import FOLD_SHARE
 from .packing import build_pack, write_card
 from .preparation import Prepared, RunOptions, prepare
-from .training import CHECKPOINT, Progress, TrainingResult, versions
+from .training import CHECKPOINT, Progress, Training, TrainingResult, versions
 
 MODEL, HISTORY, SUMMARY, CHECKPOINTS = "model.semiseg", "history.csv", "summary.json", "checkpoints"
 
@@ -35,6 +35,7 @@ def train_model(
     options: RunOptions,
     on_progress: StageProgress | None = None,
     should_stop: ShouldStop | None = None,
+    should_finish: ShouldStop | None = None,
 ) -> dict[str, Any]:
     """Train and write ``model.semiseg``, ``history.csv``, ``summary.json`` and ``checkpoints/`` into `out`.
 
@@ -44,6 +45,8 @@ def train_model(
         options: the rest.
         on_progress: called with (stage, done, total, seconds left, values).
         should_stop: asked every iteration; the run is then saved and can be resumed.
+        should_finish: asked every iteration; on True the training ends early and its model is made, and a calibration
+            that is asked does without what it has not begun.
 
     Returns:
         The content of ``summary.json``; its key ``finished`` is False for a run that was stopped.
@@ -60,11 +63,11 @@ def train_model(
     def forward(progress: Progress) -> None:
         say("training", progress.iteration, progress.iterations, progress.seconds_left, progress.values)
 
-    result = training.run(forward, should_stop)
+    result = training.run(forward, should_stop, should_finish)
     write_atomically(out / HISTORY, result.history.as_csv().encode())
-    summary = _summary(run, result, finished=result.iterations == training.iterations)
+    summary = _summary(run, result, training)
     if summary["finished"]:
-        fitted = _calibrated(run, result, out / CHECKPOINTS, say, should_stop)
+        fitted = _calibrated(run, result, out / CHECKPOINTS, say, should_stop, should_finish)
         summary["finished"] = fitted is not None
         if fitted is not None:
             calibration, summary["calibration"] = fitted
@@ -73,9 +76,10 @@ def train_model(
     return summary
 
 
-def _summary(run: Prepared, result: TrainingResult, finished: bool) -> dict[str, Any]:
+def _summary(run: Prepared, result: TrainingResult, training: Training) -> dict[str, Any]:
     return {
-        "finished": finished,
+        "finished": training.over,
+        "ended_early": training.ended,
         "method": run.method.name,
         "seed": run.settings.seed,
         "iterations": result.iterations,
@@ -96,7 +100,12 @@ def _summary(run: Prepared, result: TrainingResult, finished: bool) -> dict[str,
 
 
 def _calibrated(
-    run: Prepared, result: TrainingResult, checkpoints: Path, say: StageProgress, should_stop: ShouldStop | None
+    run: Prepared,
+    result: TrainingResult,
+    checkpoints: Path,
+    say: StageProgress,
+    should_stop: ShouldStop | None,
+    should_finish: ShouldStop | None,
 ) -> tuple[Calibration, dict[str, Any]] | None:
     """Fit the temperatures; None where the user stopped a fold."""
     length = max(1, result.iterations // FOLD_SHARE)
@@ -107,8 +116,11 @@ def _calibrated(
             pace = progress.seconds_left / max(1, length - progress.iteration)
             say("calibrating", done, 2 * length, pace * (2 * length - done), {})
 
-        trained = run.training(checkpoints / f"fold-{number}", part, length).run(forward, should_stop)
-        return trained.branches if trained.iterations == length else None
+        training = run.training(checkpoints / f"fold-{number}", part, length)
+        trained = training.run(forward, should_stop, should_finish)
+        if not training.over:
+            return None
+        return () if training.ended else trained.branches
 
     say("calibrating", 0, 1, 0.0, {})
     return calibrate(run, result.branches, length, train_fold)

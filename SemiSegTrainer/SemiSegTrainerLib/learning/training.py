@@ -176,6 +176,7 @@ class Training:
         self.memory: dict[str, Tensor] = {}
         self.iteration = 0
         self.iterations = settings.iterations
+        self.ended = False  # by `should_finish`
         self.seconds = 0.0
         self.history = History([t.name for t in method.terms])
 
@@ -261,12 +262,14 @@ class Training:
         self,
         on_progress: Callable[[Progress], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
+        should_finish: Callable[[], bool] | None = None,
     ) -> TrainingResult:
         """Train to the end of the budget.
 
         Args:
             on_progress: called after every iteration.
-            should_stop: asked before every iteration; on True the run is saved and ends there.
+            should_stop: asked before every iteration; on True the run is saved and pauses there.
+            should_finish: asked before every iteration but the first; on True the run is saved and over.
 
         Returns:
             The weight averages of the branches and what the run took.
@@ -283,7 +286,10 @@ class Training:
             self.iterations = self._measure()
         started, before, saved = time.perf_counter(), self.seconds, time.perf_counter()
         first = self.iteration
-        while self.iteration < self.iterations and not (should_stop and should_stop()):
+        while not (self.over or (should_stop and should_stop())):
+            if should_finish and self.iteration and should_finish():
+                self.ended = True
+                break
             values = self.step(self.iteration)
             self.iteration += 1
             now = time.perf_counter()
@@ -303,6 +309,11 @@ class Training:
             [a.model for a in self.averages],  # type: ignore[misc]
             self.iteration, self.seconds, self.precision, str(self.device), self.history,
         )  # fmt: skip
+
+    @property
+    def over(self) -> bool:
+        """Whether the run is through: its budget is used, or it was ended early."""
+        return self.ended or self.iteration == self.iterations
 
     def _measure(self, warm_up: int = 3, timed: int = 6) -> int:
         """Turn the wished minutes into iterations by timing a few steps, which are then undone."""
@@ -337,6 +348,7 @@ class Training:
             "identity": self.identity(),
             "iteration": self.iteration,
             "iterations": self.iterations,
+            "ended": self.ended,
             "seconds": self.seconds,
             "branches": [b.state_dict() for b in self.branches],
             "averages": [a.model.state_dict() for a in self.averages],
@@ -369,6 +381,7 @@ class Training:
                 "Resume with the same data and options, or choose another output folder", "settings",
             )  # fmt: skip
         self.iteration, self.iterations = state["iteration"], state["iterations"]
+        self.ended = state.get("ended", False)  # what an earlier version saved did not know it
         self.seconds = state["seconds"]
         for branch, weights in zip(self.branches, state["branches"], strict=True):
             branch.load_state_dict(weights)

@@ -54,5 +54,7 @@ def train(job: ServerJob) -> Trained:
     def forward(stage: str, done: int, total: int, seconds_left: float, values: dict[str, float]) -> None:
         job.progress(stage, done, total, seconds_left or None, values)
 
-    summary = train_model(Path(message.datalist), Path(message.out), options, forward, lambda: job.stopped)
+    summary = train_model(
+        Path(message.datalist), Path(message.out), options, forward, lambda: job.stopped, job.asked_to_finish
+    )
     return Trained(summary["finished"], summary["model"], summary)

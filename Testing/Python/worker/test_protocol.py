@@ -21,15 +21,55 @@ from SemiSegCervicalLib.worker.protocol import (
 )
 from SemiSegCervicalLib.worker.validation import build, plain
 from SemiSegCervicalLib.worker.wire import PREFIX, LineSplitter, decode, encode
-from SemiSegTrainerLib.worker.protocol import Part, Train
+from SemiSegTrainerLib.worker.protocol import (
+    Compare,
+    Compared,
+    Measure,
+    Measured,
+    ModelMeasure,
+    News,
+    Part,
+    Preview,
+    Suggest,
+    Suggested,
+    Suggestion,
+    Train,
+    Validated,
+    WorstCase,
+)
 
 FIGURES = SegmentFigures("cérvix", 1, 12, None, None, 0.25, None)
+TRAINER = (Train, Measure, Compare, Suggest)
+WORST = WorstCase("case 3", None, 0.25, "i.npy", "l.npy", "r.npy", "u.npy", 0.5)
+FAULT = protocol.Failure("bad-pack", "reading", "It is damaged", "Choose another")
 WHOLE = [
     Hello(modules=("SemiSegTrainerLib.worker.server_train",), spare_cores=1),
     Load(Model("a b/ü.semiseg", "cuda", "torch", 1.5)),
     Predict(Model("p"), ("a.npy", "b.npy"), (0, 2), spacing=(3.0, 0.5, 0.5), affine=((1.0, 0.0), (0.0, 1.0))),
     PredictFrames(Model("p"), ("a.npy",), indices=(4, 2), rgb=True),
     Train("d.json", "out", "semiseg", minutes=2.5, branches=(Part("unet", {"channels": [4, 8], "act": None}),)),
+    News(7, 100, 3.5, {"supervised": 0.5, "cross": 0.0}, 0.25),
+    News(
+        8,
+        100,
+        4.5,
+        {"supervised": 0.5},
+        0.0,
+        Validated(8, (0.75, None), 0.75, 900, 2),
+        Preview("case 3", 4, "i.npy", "l.npy", "u.npy", None, 2.5),
+        1.5,
+        plateau=True,
+        repeated=True,
+    ),
+    Measure("d.json", "supervised", size=(32, 48), branches=(Part("unet", {}),)),
+    Measured(0.5, 1.25, "cpu", "32-true", 1, (32, 48), None, ("All pictures become 32 x 48",), 12.0, 0.5),
+    Compare(("a.semiseg", "b.semiseg"), "d.json", "test", worst=2),
+    Compared(
+        ("bright", "dark"),
+        (ModelMeasure("a", "A", (0.5, None), 0.5, 900, 2, (WORST,)), ModelMeasure("b", failure=FAULT)),
+    ),
+    Suggest("a.semiseg", "d.json"),
+    Suggested((Suggestion("case 3", 4, 0.75, ("unsure along the outline",)),)),
     Progress("reading", 1, 2, None, {"loss": 0.5, "dice": None}),
     FramesChunk((3, 4), "l.npy", "u.npy", (FrameFigures(3, 0.1, None, (FIGURES,)),)),
     Welcome("3.12", {"torch": None}, (protocol.Device("cpu", "x", True),), 2),
@@ -42,6 +82,13 @@ def test_everything_survives_the_line(content):
     envelope = decode(line)
     assert (envelope.kind, envelope.job) == ("kind", "7")
     assert build(type(content), envelope.body) == content
+
+
+def test_a_measured_pace_says_what_fits_into_a_time():
+    told = Measured(0.5, None, "cpu", "32-true", 1, (32, 48), None, (), 20.0, 0.6)
+    iterations = told.iterations_in(2.0)
+    assert told.seconds_of(iterations) <= 120.0 < told.seconds_of(iterations + 1)
+    assert told.iterations_in(0.1) == 1, "what takes longer than the time still learns something"
 
 
 def test_numbers_that_json_lacks_become_null():
@@ -120,7 +167,7 @@ def test_a_damaged_event_is_refused(rest):
 
 
 def test_kinds_are_distinct():
-    kinds = [m.kind for m in (Hello, protocol.Describe, Load, Predict, PredictFrames, Train)]
-    controls = [protocol.CANCEL, protocol.STOP, protocol.SHUTDOWN]
+    kinds = [m.kind for m in (Hello, protocol.Describe, Load, Predict, PredictFrames, *TRAINER)]
+    controls = [protocol.CANCEL, protocol.STOP, protocol.FINISH, protocol.SHUTDOWN]
     assert len({*kinds, *controls}) == len(kinds) + len(controls)
     assert json.loads(encode("a").strip()[len(PREFIX) :])["body"] == {}

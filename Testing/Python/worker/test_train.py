@@ -42,6 +42,14 @@ def message(datalist, out, iterations, method="supervised", **more):
     )  # fmt: skip
 
 
+def wait_for(client, job, stage, done):
+    """Wait until a job says that it has done so much of a stage, or has ended."""
+    client.wait_until(
+        lambda: job.ended or (job.progress and (job.progress.stage, job.progress.done >= done) == (stage, True)),
+        PATIENCE,
+    )
+
+
 def weights(path):
     branches = load_pack(path).branches
     return {f"{n}.{key}": value for n, branch in enumerate(branches) for key, value in branch.state_dict().items()}
@@ -66,6 +74,41 @@ def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(client, datalist, tm
     # The same process segments with it.
     job = client.submit(Predict(Model(whole.model), (str(write_array(tmp_path / "image.npy", cases.draw(5)[0])),)))
     assert client.wait(job, PATIENCE).segments[0].voxels > 0
+
+
+def test_a_run_that_is_finished_early_becomes_a_model(client, datalist, tmp_path):
+    folds = Train(
+        str(datalist), str(tmp_path / "a"), "supervised", iterations=100_000, size=cases.SIZE, branches=BRANCHES,
+        calibrate="folds", device="cpu",
+    )  # fmt: skip
+    seen = []
+    job = client.submit(folds, on_progress=seen.append)
+    wait_for(client, job, "training", 7)
+    client.finish(job)
+    answer = client.wait(job, PATIENCE)
+    assert answer.finished
+    assert answer.summary["ended_early"]
+    done = answer.summary["iterations"]
+    assert 6 < done < 100_000
+    assert [p.total for p in seen if p.stage == "calibrating"][-1] == 2 * (done // 3), "folds as long as the run was"
+    assert answer.summary["calibration"]["fitted_on"]
+    image = str(write_array(tmp_path / "image.npy", cases.draw(5)[0]))
+    predicted = client.wait(client.submit(Predict(Model(answer.model), (image,))), PATIENCE)
+    assert len(predicted.segments) == 2
+
+
+def test_a_calibration_can_be_left_out_when_it_has_begun(client, datalist, tmp_path):
+    long = Train(
+        str(datalist), str(tmp_path / "a"), "supervised", iterations=600, size=cases.SIZE, branches=BRANCHES,
+        calibrate="folds", device="cpu",
+    )  # fmt: skip
+    job = client.submit(long)
+    for stage in ("training", "calibrating"):
+        wait_for(client, job, stage, 4)
+        client.finish(job)
+    answer = client.wait(job, PATIENCE)
+    assert answer.finished
+    assert answer.summary["calibration"]["reason"] == "the calibration was ended early"
 
 
 @pytest.mark.parametrize("name", method_names())
