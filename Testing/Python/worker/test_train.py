@@ -103,8 +103,8 @@ def test_a_calibration_can_be_left_out_when_it_has_begun(client, datalist, tmp_p
         calibrate="folds", device="cpu",
     )  # fmt: skip
     job = client.submit(long)
-    for stage in ("training", "calibrating"):
-        wait_for(client, job, stage, 4)
+    for stage, done in (("training", 150), ("calibrating", 1)):
+        wait_for(client, job, stage, done)
         client.finish(job)
     answer = client.wait(job, PATIENCE)
     assert answer.finished
