@@ -17,7 +17,7 @@ _UNCERTAIN_SHARE = 0.1
 
 
 def go_to_frame(record: Record, number: int) -> bool:
-    """Show one frame of a result in the views: in a cine by its browser, in a stack by moving the slices.
+    """Show one frame of a result in the views; see `show_frame`.
 
     Args:
         record: a result with frames.
@@ -26,8 +26,22 @@ def go_to_frame(record: Record, number: int) -> bool:
     Returns:
         Whether there is such a frame.
     """
-    source = record.source
-    if source is None or number < 0:
+    return record.source is not None and show_frame(record.source, number)
+
+
+def show_frame(source: Any, number: int) -> bool:
+    """Show one frame or slice in the views: of a cine by its browser, of a volume by moving the slices.
+
+    Views that look along another axis of a volume stay where they are, and so does what they show.
+
+    Args:
+        source: an image sequence, or a volume.
+        number: of the frame, or of the slice along the last axis (k), from 0.
+
+    Returns:
+        Whether there is such a frame, and something that shows it.
+    """
+    if number < 0:
         return False
     if source.IsA("vtkMRMLSequenceNode"):
         browser = browser_of(source)

@@ -59,7 +59,7 @@ def uncertainty_colors(scene: Any) -> Any:
     node.SetAttribute(marks.CONTENT, marks.UNCERTAINTY)
     node.SetTypeToUser()
     node.SetNumberOfColors(101)
-    for value, (red, green, blue) in enumerate(_perceptual_ramp(101)):
+    for value, (red, green, blue) in enumerate(perceptual_ramp(101)):
         node.SetColor(value, f"{value} %", red, green, blue, float(value > 0))
     node.GetLookupTable().SetRange(0, 100)
     return node
@@ -177,7 +177,7 @@ def threshold_of(volume: Any) -> float:
     return float(display.GetLowerThreshold()) if display is not None and display.GetApplyThreshold() else 0.0
 
 
-def _perceptual_ramp(count: int) -> np.ndarray:
+def perceptual_ramp(count: int) -> np.ndarray:
     """Return sRGB colours ``(count, 3)`` in 0 to 1 of evenly rising lightness, violet to yellow.
 
     CIELAB with L* from 25 to 92, hue from 310 to 455 degrees (violet, red, orange, yellow) and a chroma that
