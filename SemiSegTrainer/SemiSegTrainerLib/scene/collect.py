@@ -78,6 +78,7 @@ def _case(source: Source, matching: ClassMatching) -> TrainingCase:
         read_image=lambda: read_volume(volume, sequence),
         sequence=sequence.GetName() if sequence is not None else None,
         frame=source.frame,
+        stack=sequence.GetID() if sequence is not None else None,
         classes=len(matching.classes),
     )
     annotation = source.annotation
@@ -124,6 +125,7 @@ def _slice_cases(source: Source, matching: ClassMatching) -> list[TrainingCase]:
             read_image=partial(_slice_image, whole, number),
             sequence=source.name,
             frame=str(number),
+            stack=whole.id,
             classes=whole.classes,
         )
         cases.append(case)

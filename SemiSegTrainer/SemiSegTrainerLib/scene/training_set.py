@@ -15,6 +15,7 @@ from .annotation import CERTAIN_BACKGROUND, IGNORE
 from .classes import Conflict
 
 Use = Literal["labelled", "partly", "unlabelled", "left out"]
+Side = Literal["training", "validation"]
 
 
 @dataclass(eq=False)
@@ -37,6 +38,8 @@ class TrainingCase:
         affine: IJK-to-RAS, float64 ``(4, 4)``.
         shape: ``(Z, Y, X)``.
         sequence: name of the cine, and `frame` its index value; None for other images.
+        stack: id of the cine, or of the volume whose slices are frames; None for other images.
+        side: where the user put the case; None leaves it to `split.propose_split`.
         classes: number of classes in the whole set.
         read_image: reads the image from the scene.
         read_labels: reads the label array ``(Z, Y, X)`` from the scene; None where nothing counts.
@@ -59,6 +62,8 @@ class TrainingCase:
     ignore: int = IGNORE
     sequence: str | None = None
     frame: str | None = None
+    stack: str | None = None
+    side: Side | None = None
     classes: int = 0
 
     @property
@@ -94,6 +99,30 @@ class TrainingCase:
             region[outside] = known[outside]
         decided = len(self.finished) * int(region.sum()) + (self.classes - len(self.finished)) * painted
         return decided / (self.classes * labels.size)
+
+    @property
+    def annotated_slices(self) -> tuple[int, ...]:
+        """The slices on which an outline is finished; none with scribbles or unfinished outlines only."""
+        if self.read_labels is None or not self.complete or not self.finished:
+            return ()
+        return tuple(range(self.shape[0])) if self.slices is None else self.slices
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Voxels whose class is certain, int64 ``(Z, classes + 1)``: column 0 background, then the classes.
+
+        Background is certain where strokes say so, and on annotated slices where every class is finished.
+        """
+        found = np.zeros((self.shape[0], self.classes + 1), dtype=np.int64)
+        if self.read_labels is None:
+            return found
+        labels = self.read_labels()
+        told = set(self.annotated_slices) if len(self.finished) == self.classes else set()
+        for number, plane in enumerate(labels):
+            voxels = np.bincount(plane.ravel(), minlength=IGNORE + 1)
+            found[number] = voxels[: self.classes + 1]
+            found[number, 0] = voxels[CERTAIN_BACKGROUND] + (voxels[0] if number in told else 0)
+        return found
 
     def completeness(self, labels: np.ndarray) -> dict[str, object]:
         """Return what a data list must say about this label array beside its file.

@@ -1,0 +1,303 @@
+"""What validates: whole patients, else images, else frames or slices a gap away from what trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegTrainerLib.scene import marks
+from SemiSegTrainerLib.scene.collect import collect_training_set
+from SemiSegTrainerLib.scene.split import Split, check_split, gap_of, propose_split
+from SemiSegTrainerLib.scene.training_set import TrainingSet
+from SlicerRig import scenes
+
+CLASSES = [SegmentClass(1, "anterior", (1, 0, 0)), SegmentClass(2, "posterior", (0, 0, 1))]
+
+
+def picture(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (10, 12), dtype=np.uint8)
+
+
+def pictures(labels: Any, annotated: int, beside: int = 0, **options: Any) -> TrainingSet:
+    shown = [picture(k) for k in range(annotated + beside)]
+    scenes.partly_segmented_scene(shown, dict.fromkeys(range(annotated), labels), CLASSES, **options)
+    return collect_training_set()
+
+
+def cine(labels: Any, length: int, annotated: dict[int, np.ndarray] | list[int]) -> TrainingSet:
+    chosen = annotated if isinstance(annotated, dict) else dict.fromkeys(annotated, labels)
+    scenes.partly_segmented_scene([], {}, CLASSES, cine=[picture(k) for k in range(length)], cine_labels=chosen)
+    return collect_training_set()
+
+
+def volume(labels: Any, depth: int, slices: list[int] | None) -> TrainingSet:
+    node = scenes.add_volume(np.zeros((depth, 10, 12), np.int16), "volume")
+    segmentation = scenes.add_segmentation(node, np.stack([labels] * depth), CLASSES)
+    if slices is not None:
+        marks.set_annotated_slices(segmentation, slices)
+    return collect_training_set()
+
+
+def frames(found: TrainingSet, ids: Any) -> list[int]:
+    order = [case.id for case in found.cases]
+    return sorted(order.index(i) for i in ids)
+
+
+@pytest.mark.parametrize(("annotated", "held"), [(3, 1), (5, 1), (8, 2), (15, 3)])
+def test_a_fifth_of_the_images_validates(scene, labels, annotated, held):
+    found = pictures(labels, annotated, beside=2)
+    split = propose_split(found)
+    check_split(found, split)
+    assert len(split.validation) == held
+    assert set(split.validation.values()) == {None}
+    assert (split.dropped, split.gap, split.warnings) == ((), {}, ())
+    assert f"{held} " in split.how
+    assert f"of {annotated} " in split.how
+
+
+def test_the_same_seed_chooses_the_same_and_another_one_others(scene, labels):
+    found = pictures(labels, 10)
+    chosen = [tuple(propose_split(found, seed).validation) for seed in (0, 0, 1, 2, 3)]
+    assert chosen[0] == chosen[1]
+    assert len(set(chosen)) > 1
+
+
+def test_a_patient_is_held_out_with_all_that_is_theirs(scene, labels):
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    made = scenes.partly_segmented_scene([picture(k) for k in range(9)], dict.fromkeys(range(6), labels), CLASSES)
+    for number in range(3):
+        patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), f"patient {number}")
+        for node in made.volumes[number::3]:
+            hierarchy.CreateItem(patient, node)
+    found = collect_training_set()
+    split = propose_split(found)
+    check_split(found, split)
+    groups = {case.id: case.group for case in found.cases}
+    assert len({groups[i] for i in split.validation}) == 1
+    assert len(split.validation) == 2
+    (aside,) = split.dropped  # the patient's picture without annotation teaches nothing either
+    assert groups[aside] in {groups[i] for i in split.validation}
+    assert split.warnings == ()
+
+
+def test_images_of_one_patient_are_split_and_it_is_said(scene, labels):
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    made = scenes.partly_segmented_scene([picture(k) for k in range(5)], dict.fromkeys(range(5), labels), CLASSES)
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "one")
+    for node in made.volumes:
+        hierarchy.CreateItem(patient, node)
+    split = propose_split(collect_training_set())
+    assert len(split.validation) == 1
+    assert any("other patients" in warning for warning in split.warnings)
+
+
+def test_every_class_is_on_both_sides_where_that_can_be(scene, labels):
+    second = {k: np.where(labels == 1, labels, 0) for k in range(8)} | {3: labels, 6: labels}
+    scenes.partly_segmented_scene([picture(k) for k in range(8)], second, CLASSES)
+    found = collect_training_set()
+    for seed in range(10):
+        split = propose_split(found, seed)
+        held = set(frames(found, split.validation))
+        assert len(held & {3, 6}) == 1, seed
+        assert split.warnings == ()
+
+
+def test_a_class_that_is_drawn_once_is_learned_and_not_measured(scene, labels):
+    second = {k: np.where(labels == 1, labels, 0) for k in range(4)} | {2: labels}
+    scenes.partly_segmented_scene([picture(k) for k in range(4)], second, CLASSES)
+    found = collect_training_set()
+    split = propose_split(found)
+    assert 2 not in frames(found, split.validation)
+    assert split.warnings == ('"posterior" is not in what validates: how well it is found cannot be measured',)
+
+
+def test_frames_of_a_cine_are_held_out_with_a_gap(scene, labels):
+    found = cine(labels, 60, list(range(0, 60, 4)))
+    assert gap_of(60) == 3
+    split = propose_split(found)
+    check_split(found, split)
+    held, aside = frames(found, split.validation), set(frames(found, split.dropped))
+    assert len(held) == 3
+    assert held == list(range(held[0], held[0] + 9, 4)), "one run, its frames beside each other"
+    assert aside == {k for h in held for k in range(h - 3, h + 4) if 0 <= k < 60} - set(held)
+    assert any("share a patient" in warning for warning in split.warnings)
+    for case in found.cases:
+        where = "validation" if case.id in split.validation else None if case.id in split.dropped else "training"
+        assert split.side(case.id) == where
+
+
+def test_frames_close_to_each_other_leave_no_room_for_validation(scene, labels):
+    found = cine(labels, 40, [10, 11, 12])
+    split = propose_split(found)
+    check_split(found, split)
+    assert (dict(split.validation), split.dropped) == ({}, ())
+    assert "next to each other" in split.how
+    assert split.warnings
+
+
+def test_annotated_slices_are_held_out_with_a_gap(scene, labels):
+    found = volume(labels, 40, [0, 8, 16, 24, 32])
+    split = propose_split(found)
+    check_split(found, split)
+    ((case_id, slices),) = split.validation.items()
+    (held,) = slices
+    assert held in (0, 8, 16, 24, 32)
+    assert set(split.gap[case_id]) == {k for k in range(held - 2, held + 3) if 0 <= k < 40} - {held}
+    assert split.held_out(case_id) == tuple(sorted({held, *split.gap[case_id]}))
+    assert split.side(case_id) == "training"
+    assert split.dropped == ()
+
+
+def test_a_volume_annotated_on_every_slice_is_split_too(scene, labels):
+    found = volume(labels, 50, None)
+    split = propose_split(found)
+    check_split(found, split)
+    ((case_id, slices),) = split.validation.items()
+    assert slices == tuple(range(slices[0], slices[0] + 10))
+    assert len(split.gap[case_id]) in (3, 6)
+    assert slices[0] == 0 or slices[-1] == 49, "at an end only one gap is lost"
+
+
+def test_nothing_is_held_out_of_two_images(scene, labels):
+    split = propose_split(pictures(labels, 2, beside=3))
+    assert not split.validation
+    assert "too little" in split.how
+
+
+def test_scribbles_do_not_validate(scene, labels):
+    found = pictures(labels, 4, scribbled=[0, 1])
+    for seed in range(6):
+        held = frames(found, propose_split(found, seed).validation)
+        assert len(held) == 1
+        assert not {0, 1} & set(held)
+    only = collect_training_set()
+    only.cases = only.cases[:2]
+    split = propose_split(only)
+    assert not split.validation
+    assert "no outline is finished" in split.how
+
+
+def test_a_case_is_put_on_a_side_by_hand(scene, labels):
+    found = pictures(labels, 6, beside=1)
+    split = propose_split(found)
+    (held,) = split.validation
+    other = next(c.id for c in found.cases if c.id != held)
+    changed = split.with_case(held, "training").with_case(other, "validation")
+    check_split(found, changed)
+    assert list(changed.validation) == [other]
+    assert changed.how.endswith("changed by hand")
+    assert changed.how.count("by hand") == 1
+    assert list(split.validation) == [held], "the first one stays as it was"
+    with pytest.raises(SemiSegError) as error:
+        split.with_case(found.cases[-1].id, "validation")
+    assert error.value.code == "not-annotated"
+
+
+def test_frames_around_one_that_is_chosen_by_hand_are_dropped(scene, labels):
+    found = cine(labels, 20, [1, 5, 6, 12])
+    split = propose_split(found)
+    for case_id in split.validation:
+        split = split.with_case(case_id, "training")
+    assert split.dropped == ()
+    changed = split.with_case(found.cases[5].id, "validation")
+    assert frames(found, changed.dropped) == [3, 4, 6, 7]
+    check_split(found, changed)
+    assert changed.with_case(found.cases[6].id, "training").side(found.cases[6].id) is None
+    back = changed.with_case(found.cases[5].id, "training")
+    assert (back.validation, back.dropped) == ({}, ())
+
+
+def test_a_volume_changes_sides_as_a_whole(scene, labels):
+    found = volume(labels, 40, [0, 8, 16, 24, 32])
+    case_id = found.cases[0].id
+    split = propose_split(found).with_case(case_id, "validation")
+    assert (dict(split.validation), dict(split.gap)) == ({case_id: None}, {})
+    assert split.with_case(case_id, "training").validation == {}
+
+
+def test_the_users_sides_are_kept(scene, labels):
+    found = pictures(labels, 6)
+    (held,) = propose_split(found).validation
+    first, second = [case for case in found.cases if case.id != held][:2]
+    first.side = "validation"
+    next(case for case in found.cases if case.id == held).side = "training"
+    second.side = "training"
+    split = propose_split(found)
+    assert list(split.validation) == [first.id]
+
+
+def leaky(split: Split, **changes: Any) -> Split:
+    fields = {name: getattr(split, name) for name in ("validation", "gap", "dropped", "how", "warnings", "layout")}
+    return Split(**(fields | changes))
+
+
+def test_a_voxel_that_validates_is_never_trained_on(scene, labels):
+    found = cine(labels, 30, list(range(0, 30, 5)))
+    split = propose_split(found)
+    with pytest.raises(SemiSegError) as error:
+        check_split(found, leaky(split, dropped=split.dropped[1:]))
+    assert error.value.code == "split-leak"
+    with pytest.raises(SemiSegError) as error:
+        check_split(found, leaky(split, dropped=(*split.dropped, *split.validation)))
+    assert error.value.code == "split-stale"
+
+
+@pytest.mark.parametrize("what", ["gap", "slices", "gone", "unannotated"])
+def test_a_split_of_another_state_is_refused(scene, labels, what):
+    found = volume(labels, 40, [0, 8, 16, 24, 32])
+    split = propose_split(found)
+    case = found.cases[0]
+    if what == "gap":
+        split = leaky(split, gap={})
+    elif what == "slices":
+        split = leaky(split, validation={case.id: (40,)})
+    elif what == "gone":
+        found.cases = []
+    else:
+        case.use = "left out"
+    with pytest.raises(SemiSegError) as error:
+        check_split(found, split)
+    assert error.value.code == ("split-leak" if what == "gap" else "split-stale")
+
+
+def test_slices_that_are_frames_are_split_as_frames(scene, labels):
+    node = scenes.add_volume(np.zeros((30, 10, 12), np.int16), "stack")
+    segmentation = scenes.add_segmentation(node, np.stack([labels] * 30), CLASSES)
+    marks.set_annotated_slices(segmentation, range(0, 30, 5))
+    for _, segment in marks.segments_of(segmentation):
+        marks.Status.SetSegmentStatus(segment, marks.Status.NotStarted)  # paint elsewhere does not count
+    found = collect_training_set(as_frames=[node.GetID()])
+    split = propose_split(found)
+    check_split(found, split)
+    (held,) = frames(found, split.validation)
+    assert set(frames(found, split.dropped)) == {k for k in range(held - 2, held + 3) if 0 <= k < 30} - {held}
+
+
+def test_any_scene_is_split_without_a_leak(scene, labels):
+    """Cines, volumes and pictures together, marks at random: the check holds for every proposal and change."""
+    rng = np.random.default_rng(5)
+    for length in (12, 25):
+        sequence, browser = scenes.add_cine([picture(k) for k in range(length)], f"cine {length}")
+        drawn = scenes.add_drawn_sequence(sequence, browser, f"drawn {length}")
+        for number in rng.choice(length, 5, replace=False):
+            value = sequence.GetNthIndexValue(int(number))
+            scenes.draw_frame(drawn, sequence, value, labels, CLASSES)
+            marks.accept_frame(drawn, value)
+    volume(labels, 30, [int(k) for k in rng.choice(30, 6, replace=False)])
+    pictures(labels, 2, beside=1)
+    found = collect_training_set()
+    for count in (1, 2, 3):
+        stacks = list(dict.fromkeys(case.stack or case.id for case in found.cases))[-count:]
+        part = TrainingSet(found.classes, [c for c in found.cases if (c.stack or c.id) in stacks or count == 3], [], [])
+        for seed in range(5):
+            split = propose_split(part, seed)
+            check_split(part, split)
+            for _ in range(6):
+                case_id = str(rng.choice(split.layout.annotated))
+                split = split.with_case(case_id, "validation" if rng.random() < 0.5 else "training")
+                check_split(part, split)
+                assert not set(split.validation) & set(split.dropped)
