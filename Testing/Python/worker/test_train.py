@@ -103,7 +103,7 @@ def test_a_calibration_can_be_left_out_when_it_has_begun(client, datalist, tmp_p
         calibrate="folds", device="cpu",
     )  # fmt: skip
     job = client.submit(long)
-    for stage, done in (("training", 150), ("calibrating", 1)):
+    for stage, done in (("training", 60), ("calibrating", 1)):
         wait_for(client, job, stage, done)
         client.finish(job)
     answer = client.wait(job, PATIENCE)

@@ -1,0 +1,36 @@
+"""What panels say of the methods, against the methods themselves."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+from SemiSegTrainerLib import catalogue
+from SemiSegTrainerLib.learning.method import get_method, method_names
+
+
+def test_every_method_is_listed_once():
+    assert sorted(m.name for m in catalogue.METHODS) == method_names()
+
+
+@pytest.mark.parametrize("text", catalogue.METHODS, ids=lambda t: t.name)
+def test_what_is_said_is_what_the_method_says(text):
+    method = get_method(text.name)
+    assert (text.title, text.use) == (method.title, method.use)
+    assert (text.needs_unlabelled, text.needs_modalities) == (method.uses_unlabelled, method.by_modality)
+    assert catalogue.describe(text.name) is text
+
+
+def test_what_is_proposed_fits():
+    for data in itertools.product((2, 3), (True, False), (1, 2)):
+        assert catalogue.proposed(*data).fits(*data)
+    assert not catalogue.describe("semi_cml").fits(2, True, 1)
+    assert not catalogue.describe("cps").fits(3, False, 2)
+
+
+def test_the_catalogue_needs_no_package(tmp_path):
+    code = "import sys; from SemiSegTrainerLib import catalogue; sys.exit(bool({'torch', 'numpy'} & {*sys.modules}))"
+    folder = str(next(p for p in map(str, sys.path) if p.endswith("SemiSegTrainer")))
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": folder}, cwd=tmp_path, check=True)
