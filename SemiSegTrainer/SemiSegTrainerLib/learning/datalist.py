@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import colorsys
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ class Entry:
         completeness: what the zeros of the label map mean.
         group: patient or sequence; a group must not be split across training and evaluation.
         present: which of the datalist's modalities the images are, ascending; None means all of them.
+        sequence: the cine that the case is a frame of, or None.
+        frame: its place in the cine, a number or a time; None where the entry gives none.
     """
 
     id: str
@@ -44,6 +47,8 @@ class Entry:
     completeness: Completeness
     group: str | None
     present: tuple[int, ...] | None = None
+    sequence: str | None = None
+    frame: float | None = None
 
     @property
     def modalities(self) -> tuple[int, ...]:
@@ -170,7 +175,8 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...],
     spacing: Spacing = "file"
     if "spacing" in raw:
         spacing = None if raw["spacing"] is None else tuple(map(float, raw["spacing"]))
-    group = raw.get("sequence") if raw.get("group") is None else raw["group"]
+    sequence = raw.get("sequence")
+    group = sequence if raw.get("group") is None else raw["group"]
     return Entry(
         id=name,
         images=tuple(folder / p for p in images),
@@ -179,7 +185,18 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...],
         completeness=completeness,
         group=None if group is None else str(group),
         present=None if len(present) == modalities else present,
+        sequence=None if sequence is None else str(sequence),
+        frame=_place(raw.get("frame")),
     )
+
+
+def _place(frame: Any) -> float | None:
+    """Return a frame's place in its cine; an index value may be a number, a text that is one, or a name."""
+    try:
+        place = float(frame)
+    except (TypeError, ValueError):
+        return None
+    return place if math.isfinite(place) else None
 
 
 def _refuse_leaks(datalist: Datalist) -> None:

@@ -90,7 +90,7 @@ def evaluate_model(
     figures = []
     for done, entry in enumerate(usable):
         image = read_image(entry.images, entry.spacing)
-        labels = _reading(predictor, entry).predict(image).labels
+        labels = reading(predictor, entry).predict(image).labels
         classes = predictor.pack.manifest.classes
         figures.append(compare_labels(labels, entry, classes, image.spacing, distances, image.affine))
         if progress:
@@ -98,7 +98,7 @@ def evaluate_model(
     return figures
 
 
-def _reading(predictor: Predictor, entry: Entry) -> Predictor:
+def reading(predictor: Predictor, entry: Entry) -> Predictor:
     """Return what can predict a case that may lack some of the model's modalities."""
     if entry.present is None:
         return predictor
