@@ -125,7 +125,7 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
         proxy = browser.GetProxyNode(sequence) if browser is not None else None
         group = _patient(found.scene, [sequence, browser, proxy]) or sequence.GetID()
         by_frame: dict[str, list[Any]] = {}
-        for segmentations in _segmentation_sequences(sequence, browser):
+        for segmentations in segmentation_sequences(sequence, browser):
             if sequence.GetID() in chosen and segmentations.GetID() != chosen[sequence.GetID()]:
                 continue
             for value in accepted_frames(segmentations):
@@ -153,7 +153,7 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
     return sources
 
 
-def _segmentation_sequences(sequence: Any, browser: Any) -> list[Any]:
+def segmentation_sequences(sequence: Any, browser: Any) -> list[Any]:
     """Return the segmentation sequences that belong to an image sequence.
 
     A result names its source; any other one belongs to the first image sequence of its browser.

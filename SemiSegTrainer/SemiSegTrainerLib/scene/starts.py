@@ -1,0 +1,371 @@
+"""A model's outlines as a start for an annotation: shown where a person should draw next, a label once accepted.
+
+On a frame of a cine the start is an item of the segmentation sequence in which the cine is annotated. On a slice of a
+volume it is a segmentation of its own, so that nothing counts before it is accepted; accepting then moves the slice
+into the segmentation that counts for the volume. What a person has drawn stays as it is, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.scene import marks as result_marks
+from SemiSegCervicalLib.scene.cine import browser_of, item_at
+from SemiSegCervicalLib.scene.classes import SegmentClass, name_key, terminology_key
+from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
+from SemiSegCervicalLib.scene.geometry import copy_geometry, copy_transform
+from SemiSegCervicalLib.scene.marks import segments_of
+from SemiSegCervicalLib.scene.pieces import allocated
+from SemiSegCervicalLib.scene.reading import grid
+from SemiSegCervicalLib.scene.segmentation import (
+    check_values,
+    fill_segmentation,
+    label_array,
+    oriented_image,
+    segment_mask,
+)
+
+from .annotation import read_annotation
+from .marks import ACCEPTED_FRAME, accept_frame, accept_segmentation, accept_slice, accepted_frames
+from .sources import segmentation_sequences
+
+START = "SemiSeg.Start"
+"""Attribute of a segmentation that holds the start on one slice: the slice's number. Of a segmentation sequence that
+was made for starts: "1"."""
+_EVERY_FRAME = 50
+_STAGE = "scene"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One frame of a cine, one slice of a volume, or a picture.
+
+    Attributes:
+        node: the image sequence or volume.
+        number: of the frame or slice (along the last axis, k), from 0; 0 for a picture.
+    """
+
+    node: Any
+    number: int
+
+    @property
+    def is_frame(self) -> bool:
+        """Whether it is a frame of a cine."""
+        return bool(self.node.IsA("vtkMRMLSequenceNode"))
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is an image of one slice."""
+        return not self.is_frame and grid(self.node)[0] == 1
+
+    @property
+    def index_value(self) -> str:
+        """The index value of a frame."""
+        return str(self.node.GetNthIndexValue(self.number))
+
+    @property
+    def volume(self) -> Any:
+        """The volume node with its voxels; of a frame the sequence's item."""
+        return self.node.GetNthDataNode(self.number) if self.is_frame else self.node
+
+    @property
+    def shown(self) -> Any:
+        """What views show: the volume, or the one with the cine's current frame; None without a browser."""
+        if not self.is_frame:
+            return self.node
+        browser = browser_of(self.node)
+        return browser.GetProxyNode(self.node) if browser is not None else None
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        name = self.node.GetName()
+        if self.is_picture:
+            return str(name)
+        return f"{name}, {'frame' if self.is_frame else 'slice'} {self.number + 1}"
+
+
+def find_place(scene: Any, case: str, number: int | None) -> Place:
+    """Find what a case of the training set is.
+
+    Args:
+        scene: ``vtkMRMLScene``.
+        case: id of the case (`training_set.TrainingCase.id`).
+        number: slice of a volume; None for a frame or picture.
+
+    Raises:
+        SemiSegError: it is not in the scene, or not any more.
+    """
+    node_id, _, rest = case.partition(":")
+    node = scene.GetNodeByID(node_id)
+    found = -1
+    if node is not None and node.IsA("vtkMRMLSequenceNode"):
+        found = node.GetItemNumberFromIndexValue(rest, True)
+    elif node is not None and node.IsA("vtkMRMLVolumeNode") and node.GetImageData() is not None:
+        found = int(rest) if rest.isdecimal() else (number or 0)
+        found = found if found < grid(node)[0] else -1
+    if found < 0:
+        raise SemiSegError(
+            "gone", "This image is not in the scene, or not any more", "Ask for suggestions again", _STAGE
+        )
+    return Place(node, found)
+
+
+def annotation_at(place: Place) -> Any:
+    """Return the segmentation in which a place is annotated, for a cine the sequence of them; None where there is none.
+
+    Raises:
+        SemiSegError: several count for it.
+    """
+    return _sequence_for(place.node) if place.is_frame else _start_at(place) or _counting(place.node)
+
+
+def shown_annotation(place: Place) -> Any:
+    """Return the segmentation node that views show and a person edits at a place; None where there is none."""
+    found = annotation_at(place)
+    if found is None or not place.is_frame:
+        return found
+    return browser_of(place.node).GetProxyNode(found)
+
+
+def put_start(place: Place, labels: np.ndarray, classes: Sequence[SegmentClass]) -> bool:
+    """Put a model's outlines where a person should draw next.
+
+    Args:
+        place: where.
+        labels: uint8 ``(Y, X)`` on the place's grid; 0 is background.
+        classes: the class list.
+
+    Returns:
+        Whether they were put there; False where a person has drawn already, or a start is there.
+
+    Raises:
+        SemiSegError: several segmentations count for the image, or a cine has no browser that shows it.
+        ValueError: labels of another size or type, or with a value outside the class list.
+    """
+    if labels.shape != grid(place.volume)[1:] or labels.dtype != np.uint8:
+        raise ValueError(f"labels must be uint8 {grid(place.volume)[1:]}, not {labels.dtype} {labels.shape}")
+    check_values(labels, classes)
+    return _put_on_frame(place, labels, classes) if place.is_frame else _put_on_slice(place, labels, classes)
+
+
+def accept(place: Place) -> None:
+    """Make what is drawn at a place a label: a person has looked at it and takes it over.
+
+    Raises:
+        SemiSegError: nothing is drawn there, or two segmentations claim the same slice.
+    """
+    if place.is_frame:
+        sequence = _sequence_for(place.node)
+        if sequence is None:
+            raise _nothing_drawn(place)
+        accept_frame(sequence, place.index_value)
+        return
+    start, counting = _start_at(place), _counting(place.node)
+    if start is None and counting is None:
+        raise _nothing_drawn(place)
+    if start is not None and counting is not None:
+        _move(place, start, counting)
+        start = None
+    elif start is not None:
+        start.SetName(slicer.mrmlScene.GenerateUniqueName(f"{place.node.GetName()} segmentation"))
+        start.RemoveAttribute(START)
+    annotation = start or counting
+    if place.is_picture:
+        accept_segmentation(annotation)
+    else:
+        accept_slice(annotation, place.number)
+
+
+# -- cine --
+
+
+def _sequence_for(images: Any) -> Any:
+    """Return the segmentation sequence in which a cine is annotated: where most is accepted, else one of the user's."""
+    found = segmentation_sequences(images, browser_of(images))
+    accepted = {sequence.GetID(): len(accepted_frames(sequence)) for sequence in found}
+    own = [
+        sequence
+        for sequence in found
+        if accepted[sequence.GetID()]
+        or sequence.GetAttribute(START)
+        or sequence.GetAttribute(result_marks.CONTENT) is None
+    ]
+    return max(own, key=lambda sequence: accepted[sequence.GetID()], default=None)
+
+
+def _put_on_frame(place: Place, labels: np.ndarray, classes: Sequence[SegmentClass]) -> bool:
+    images, value = place.node, place.index_value
+    browser = browser_of(images)
+    if browser is None:
+        raise SemiSegError(
+            "no-browser", f'No sequence browser shows "{images.GetName()}"', "Add it to one in the module Sequences",
+            _STAGE,
+        )  # fmt: skip
+    sequence = _sequence_for(images)
+    if sequence is None:
+        result = CineResult(images, classes, uncertainty=False)
+        while result.prepare(_EVERY_FRAME):
+            pass
+        result.add_frames([FrameResult(value, labels)])
+        result.finish()
+        result.segmentations.SetAttribute(START, "1")
+        browser.SetSaveChanges(result.segmentations, True)
+        return True
+    _keep_changes(browser, sequence)
+    item = item_at(sequence, value)
+    if item is not None and _painted(item, place.volume) and not _is_copy(sequence, item, value, place.volume):
+        return False
+    made = slicer.vtkMRMLSegmentationNode()
+    made.SetName(sequence.GetName())
+    fill_segmentation(made, place.volume, oriented_image(place.volume, labels[None], classes), classes)
+    sequence.SetDataNodeAtValue(made, value)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    return True
+
+
+def _keep_changes(browser: Any, sequence: Any) -> None:
+    """Have edits stored, which would be lost with the next frame otherwise; frames that are only passed stay empty."""
+    if not browser.GetSaveChanges(sequence):
+        if browser.GetMissingItemMode(sequence) == browser.MissingItemCreateFromPrevious:
+            browser.SetMissingItemMode(sequence, browser.MissingItemSetToDefault)
+        browser.SetSaveChanges(sequence, True)
+
+
+def _is_copy(sequence: Any, item: Any, value: str, volume: Any) -> bool:
+    """Return whether an item is what browsing made of an accepted frame, and nobody has drawn in it since."""
+    accepted = item.GetAttribute(ACCEPTED_FRAME)
+    origin = item_at(sequence, accepted) if accepted not in (None, value) else None
+    if origin is None:
+        return False
+    return np.array_equal(_labels(item, volume), _labels(origin, volume))
+
+
+# -- volumes and pictures --
+
+
+def _segmentations(volume: Any) -> list[Any]:
+    """Return the segmentations whose source is a volume."""
+    nodes = volume.GetScene().GetNodesByClass("vtkMRMLSegmentationNode")
+    nodes.UnRegister(None)
+    found = [nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())]
+    return [n for n in found if n.GetNodeReference(n.GetReferenceImageGeometryReferenceRole()) is volume]
+
+
+def _start_at(place: Place) -> Any:
+    """Return the segmentation that holds the start on a slice, None without one."""
+    wanted = str(place.number)
+    return next((node for node in _segmentations(place.node) if node.GetAttribute(START) == wanted), None)
+
+
+def _counting(volume: Any) -> Any:
+    """Return the one segmentation that counts for a volume, None where none does."""
+    found = [
+        node
+        for node in _segmentations(volume)
+        if node.GetAttribute(START) is None and read_annotation(node, volume).counts
+    ]
+    if len(found) > 1:
+        names = ", ".join(f'"{node.GetName()}"' for node in found)
+        raise SemiSegError(
+            "several", f'Several segmentations count for "{volume.GetName()}" ({names})',
+            "Flag the segments of all but one", _STAGE,
+        )  # fmt: skip
+    return found[0] if found else None
+
+
+def _put_on_slice(place: Place, labels: np.ndarray, classes: Sequence[SegmentClass]) -> bool:
+    volume, number = place.node, place.number
+    drawn = _counting(volume)
+    if _start_at(place) is not None or (drawn is not None and number in _painted(drawn, volume)):
+        return False
+    scene = volume.GetScene()
+    where = "" if place.is_picture else f" slice {number + 1}"
+    node = scene.AddNewNodeByClass(
+        "vtkMRMLSegmentationNode", scene.GenerateUniqueName(f"{volume.GetName()}{where} (suggested)")
+    )
+    node.SetAttribute(START, str(number))
+    node.CreateDefaultDisplayNodes()
+    copy_transform(volume, node)
+    node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), volume.GetID())
+    fill_segmentation(node, volume, _slice_image(volume, labels, number), classes)
+    return True
+
+
+def _slice_image(volume: Any, labels: np.ndarray, number: int) -> Any:
+    """Return one slice of labels, cropped to what is not 0, as an oriented image on the grid of a volume."""
+    rows, columns = (np.flatnonzero(labels.any(axis=axis)) for axis in (1, 0))
+    low, left = (int(where[0]) if len(where) else 0 for where in (rows, columns))
+    high, right = (int(where[-1]) if len(where) else 0 for where in (rows, columns))
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(left, right, low, high, number, number)
+    copy_geometry(volume, image)
+    np.copyto(allocated(image)[0], labels[low : high + 1, left : right + 1])
+    return image
+
+
+def _move(place: Place, start: Any, target: Any) -> None:
+    """Bring the start's slice into the segmentation that counts; paint of a person's on this slice forbids it."""
+    volume, number = place.node, place.number
+    if number in _painted(target, volume):
+        raise SemiSegError(
+            "drawn-twice", f'"{target.GetName()}" and "{start.GetName()}" both hold paint on this slice',
+            "Erase it in one of them, or accept the slice in the table of cases", _STAGE,
+        )  # fmt: skip
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    for segment_id, segment in segments_of(start):
+        wanted = _same_class(target, segment)
+        found = segment_mask(start, segment_id, volume)
+        labels = np.zeros(grid(volume)[1:], np.uint8)
+        if found is not None and found.box[0].start <= number < found.box[0].stop:
+            labels[found.box[1:]] = found.mask[number - found.box[0].start]
+        if labels.any():
+            # The image has to hold the value that the segment has in its layer, which it may share with others.
+            value = target.GetSegmentation().GetSegment(wanted).GetLabelValue()
+            image = _slice_image(volume, labels * np.uint8(value), number)
+            logic.SetBinaryLabelmapToSegment(image, target, wanted, logic.MODE_MERGE_MAX)
+    if not _painted(start, volume) - {number}:  # a brush in 3D paints on other slices too
+        volume.GetScene().RemoveNode(start)
+
+
+def _same_class(target: Any, segment: Any) -> str:
+    """Return the id of the segment of a segmentation that is of the same class; one is made where there is none."""
+    key, name = terminology_key(segment.GetTerminology()), name_key(segment.GetName())
+    own = segments_of(target)
+    for segment_id, other in own:
+        if key is not None and terminology_key(other.GetTerminology()) == key:
+            return str(segment_id)
+    for segment_id, other in own:
+        if name_key(other.GetName()) == name:
+            return str(segment_id)
+    content = target.GetSegmentation()
+    made = content.AddEmptySegment("", segment.GetName(), segment.GetColor())
+    content.GetSegment(made).SetTerminology(segment.GetTerminology())
+    return str(made)
+
+
+# -- what is drawn --
+
+
+def _painted(segmentation: Any, volume: Any) -> set[int]:
+    """Return the slices on which any segment has paint."""
+    found: set[int] = set()
+    for segment_id, _ in segments_of(segmentation):
+        mask = segment_mask(segmentation, segment_id, volume)
+        if mask is not None:
+            found.update(mask.box[0].start + int(k) for k in np.flatnonzero(mask.mask.any(axis=(1, 2))))
+    return found
+
+
+def _labels(segmentation: Any, volume: Any) -> np.ndarray:
+    ids = [segment_id for segment_id, _ in segments_of(segmentation)]
+    return label_array(segmentation, {segment_id: value for value, segment_id in enumerate(ids, 1)}, volume)
+
+
+def _nothing_drawn(place: Place) -> SemiSegError:
+    return SemiSegError("nothing-drawn", f"Nothing is drawn on {place.title}", "Go there and draw in it first", _STAGE)

@@ -1,0 +1,339 @@
+"""Starts for annotations: put where a person should draw next, a label only when accepted, never over a person's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.marks import segments_of
+from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
+from SemiSegTrainerLib.scene.collect import collect_training_set
+from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice
+from SemiSegTrainerLib.scene.starts import Place, accept, annotation_at, find_place, put_start, shown_annotation
+from SlicerRig import mrml, scenes
+
+CLASSES = (SegmentClass(1, "wall", (1.0, 0.0, 0.0)), SegmentClass(2, "lumen", (0.0, 0.0, 1.0)))
+Status = slicer.vtkSlicerSegmentationsModuleLogic
+
+
+@pytest.fixture
+def cine(scene: Any, labels: np.ndarray) -> tuple[Any, Any]:
+    frames = [np.full(labels.shape, 20 * number, np.uint8) for number in range(6)]
+    return scenes.add_cine(frames, "cine", np.diag([-0.5, -0.5, 1, 1]))
+
+
+@pytest.fixture
+def volume(scene: Any) -> Any:
+    return scenes.add_volume(np.zeros((8, 10, 12), np.uint8), "CT", np.diag([-0.5, -0.5, 2, 1]))
+
+
+def case_at(place: Place) -> Any:
+    found = collect_training_set(slicer.mrmlScene).cases
+    wanted = f"{place.node.GetID()}:{place.index_value}" if place.is_frame else place.node.GetID()
+    return next(case for case in found if case.id == wanted)
+
+
+def voxels(segmentation: Any, volume: Any) -> np.ndarray:
+    """The label array by the names of the segments."""
+    values = {"wall": 1, "lumen": 2}
+    return label_array(segmentation, {i: values[s.GetName()] for i, s in segments_of(segmentation)}, volume)
+
+
+# -- finding --
+
+
+def test_a_case_is_found_again(cine: Any, volume: Any, scene: Any) -> None:
+    sequence, _ = cine
+    for case in collect_training_set(scene).cases:
+        place = find_place(scene, case.id, 3)
+        assert place.node is (sequence if case.frame else volume)
+        assert place.number == (place.node.GetItemNumberFromIndexValue(case.frame, True) if case.frame else 3)
+    assert find_place(scene, f"{volume.GetID()}:5", None) == Place(volume, 5)
+    assert find_place(scene, volume.GetID(), None).title == "CT, slice 1"
+    assert find_place(scene, f"{sequence.GetID()}:0.08", None).title == "cine, frame 3"
+
+
+@pytest.mark.parametrize("case", ["nobody", "nobody:3", "{volume}:99", "{cine}:7.5"])
+def test_what_is_gone_is_refused(cine: Any, volume: Any, scene: Any, case: str) -> None:
+    case = case.format(volume=volume.GetID(), cine=cine[0].GetID())
+    with pytest.raises(SemiSegError, match="not in the scene"):
+        find_place(scene, case, None)
+
+
+# -- cine --
+
+
+def test_a_frame_gets_a_start_that_counts_only_once_accepted(cine: Any, labels: np.ndarray) -> None:
+    sequence, browser = cine
+    place = Place(sequence, 3)
+    browser.SetSelectedItemNumber(1)
+    assert put_start(place, labels, CLASSES)
+    assert browser.GetSelectedItemNumber() == 1
+    drawn = annotation_at(place)
+    assert (case_at(place).use, case_at(place).reason) == ("unlabelled", "not accepted")
+    assert drawn.GetNumberOfDataNodes() == 1
+    assert browser.GetSaveChanges(drawn)
+    browser.SetSelectedItemNumber(3)
+    mrml.process_events()
+    shown = shown_annotation(place)
+    assert np.array_equal(voxels(shown, place.shown)[0], labels)
+    accept(place)
+    case = case_at(place)
+    assert (case.use, np.array_equal(case.labels, labels)) == ("labelled", True)
+    # A second one goes into the same sequence.
+    browser.SetSelectedItemNumber(5)
+    assert put_start(Place(sequence, 5), labels[::-1].copy(), CLASSES)
+    assert annotation_at(Place(sequence, 5)) is drawn
+    mrml.process_events()
+    assert np.array_equal(voxels(shown_annotation(place), place.shown)[0], labels[::-1])
+    assert [c.use for c in collect_training_set(slicer.mrmlScene).cases].count("labelled") == 1
+
+
+def test_what_is_corrected_before_accepting_is_what_counts(cine: Any, labels: np.ndarray) -> None:
+    sequence, browser = cine
+    place = Place(sequence, 2)
+    put_start(place, labels, CLASSES)
+    browser.SetSelectedItemNumber(2)
+    mrml.process_events()
+    image = shown_annotation(place).GetSegmentation().GetSegment("Segment_1").GetRepresentation("Binary labelmap")
+    image.GetPointData().GetScalars().Fill(1)
+    shown_annotation(place).GetSegmentation().Modified()
+    shown_annotation(place).Modified()
+    for number in (4, 2):
+        browser.SetSelectedItemNumber(number)
+        mrml.process_events()
+    accept(place)
+    assert (case_at(place).labels == 1).sum() > (labels > 0).sum()
+
+
+def test_the_users_sequence_is_taken_and_its_frames_stay(cine: Any, labels: np.ndarray) -> None:
+    sequence, browser = cine
+    drawn = scenes.add_drawn_sequence(sequence, browser, "by hand")
+    for number, accepted in ((0, True), (2, False)):
+        value = sequence.GetNthIndexValue(number)
+        scenes.draw_frame(drawn, sequence, value, np.where(labels == 1, labels, 0), CLASSES)
+        if accepted:
+            accept_frame(drawn, value)
+    before = voxels(drawn.GetDataNodeAtValue("0.08"), Place(sequence, 2).volume)
+    for number in (0, 2):
+        assert not put_start(Place(sequence, number), labels, CLASSES)
+    assert np.array_equal(voxels(drawn.GetDataNodeAtValue("0.08"), Place(sequence, 2).volume), before)
+    assert put_start(Place(sequence, 4), labels, CLASSES)
+    assert not put_start(Place(sequence, 4), labels[::-1].copy(), CLASSES), "there is one already"
+    assert annotation_at(Place(sequence, 4)) is drawn
+    accept(Place(sequence, 4))
+    assert np.array_equal(case_at(Place(sequence, 4)).labels, labels)
+    assert case_at(Place(sequence, 2)).use == "unlabelled"
+
+
+def test_what_browsing_copied_makes_room_unless_somebody_drew_in_it(cine: Any, labels: np.ndarray) -> None:
+    sequence, browser = cine
+    drawn = scenes.add_drawn_sequence(sequence, browser, "by hand")
+    browser.SetMissingItemMode(drawn, browser.MissingItemCreateFromPrevious)
+    browser.SetSaveChanges(drawn, True)
+    scenes.draw_frame(drawn, sequence, "0.00", labels, CLASSES)
+    accept_frame(drawn, "0.00")
+    for number in (0, 1, 2):
+        browser.SetSelectedItemNumber(number)
+        mrml.process_events()
+    assert drawn.GetNumberOfDataNodes() == 3
+    edited = drawn.GetDataNodeAtValue("0.08")
+    edited.GetSegmentation().GetNthSegment(0).GetRepresentation("Binary labelmap").GetPointData().GetScalars().Fill(1)
+    assert put_start(Place(sequence, 1), labels[::-1].copy(), CLASSES)
+    assert not put_start(Place(sequence, 2), labels[::-1].copy(), CLASSES)
+    browser.SetSelectedItemNumber(1)
+    mrml.process_events()
+    place = Place(sequence, 1)
+    assert np.array_equal(voxels(shown_annotation(place), place.shown)[0], labels[::-1])
+
+
+def test_passing_by_makes_no_frames_after_a_start(cine: Any, labels: np.ndarray) -> None:
+    sequence, browser = cine
+    drawn = scenes.add_drawn_sequence(sequence, browser, "by hand")
+    browser.SetMissingItemMode(drawn, browser.MissingItemCreateFromPrevious)
+    scenes.draw_frame(drawn, sequence, "0.00", labels, CLASSES)
+    assert put_start(Place(sequence, 2), labels, CLASSES)
+    for number in range(6):
+        browser.SetSelectedItemNumber(number)
+        mrml.process_events()
+    assert drawn.GetNumberOfDataNodes() == 2
+
+
+def test_a_result_of_another_model_is_left_alone(cine: Any, labels: np.ndarray) -> None:
+    from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
+
+    sequence, _ = cine
+    result = CineResult(sequence, CLASSES)
+    while result.prepare(50):
+        pass
+    result.add_frames([FrameResult("0.08", labels, np.zeros(labels.shape))])
+    assert put_start(Place(sequence, 2), labels[::-1].copy(), CLASSES)
+    assert annotation_at(Place(sequence, 2)) is not result.segmentations
+    assert np.array_equal(voxels(result.segmentations.GetNthDataNode(0), Place(sequence, 2).volume)[0], labels)
+
+
+def test_a_cine_that_nothing_shows_and_an_empty_frame(cine: Any, scene: Any, labels: np.ndarray) -> None:
+    sequence, browser = cine
+    with pytest.raises(SemiSegError, match="Nothing is drawn on cine, frame 2"):
+        accept(Place(sequence, 1))
+    put_start(Place(sequence, 3), labels, CLASSES)
+    with pytest.raises(SemiSegError, match="no segmentation"):
+        accept(Place(sequence, 1))
+    scene.RemoveNode(browser)
+    with pytest.raises(SemiSegError, match="No sequence browser"):
+        put_start(Place(sequence, 3), labels, CLASSES)
+
+
+# -- volumes --
+
+
+def test_a_slice_gets_a_start_and_the_first_accepted_one_becomes_the_annotation(volume: Any, labels) -> None:
+    one, other = Place(volume, 3), Place(volume, 6)
+    assert put_start(one, labels, CLASSES)
+    assert put_start(other, labels[::-1].copy(), CLASSES)
+    assert case_at(one).use == "unlabelled"
+    start = annotation_at(one)
+    assert start.GetName() == "CT slice 4 (suggested)"
+    expected = np.zeros((8, 10, 12), np.uint8)
+    expected[3] = labels
+    assert np.array_equal(voxels(start, volume), expected)
+    assert not put_start(one, labels, CLASSES)
+    accept(one)
+    case = case_at(one)
+    assert (case.use, case.slices) == ("partly", (3,))
+    assert start.GetName() == "CT segmentation"
+    accept(other)
+    expected[6] = labels[::-1]
+    case = case_at(one)
+    assert case.slices == (3, 6)
+    assert np.array_equal(case.labels, expected)
+    assert annotation_at(other) is start
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_slice_moves_into_the_users_segmentation_and_nothing_else_changes(volume, labels, shared: bool) -> None:
+    drawn = np.zeros((8, 10, 12), np.uint8)
+    drawn[2, 4:6, 3:7] = 1
+    drawn[2, 7:9, 3:7] = 2
+    statuses = {1: Status.InProgress, 2: Status.InProgress}
+    own = scenes.add_segmentation(volume, drawn, CLASSES, statuses)
+    if not shared:
+        own.GetSegmentation().SeparateSegmentLabelmap(own.GetSegmentation().GetNthSegmentID(1))
+    own.GetSegmentation().GetNthSegment(0).SetName("WALL ")
+    accept_slice(own, 2)
+    place = Place(volume, 5)
+    assert put_start(place, labels, CLASSES)
+    assert case_at(place).slices == (2,)
+    assert np.array_equal(case_at(place).labels, drawn), "not accepted, so not there"
+    accept(place)
+    drawn[5] = labels
+    assert case_at(place).slices == (2, 5)
+    assert np.array_equal(case_at(place).labels, drawn)
+    assert annotation_at(place) is own
+    assert [s.GetName() for _, s in segments_of(own)] == ["WALL ", "lumen"]
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+
+
+def test_a_class_that_the_user_has_not_drawn_yet_is_added(volume: Any, labels: np.ndarray) -> None:
+    drawn = np.zeros((8, 10, 12), np.uint8)
+    drawn[2, 4:6, 3:7] = 1
+    own = scenes.add_segmentation(volume, drawn, CLASSES[:1], {1: Status.InProgress})
+    accept_slice(own, 2)
+    put_start(Place(volume, 5), labels, CLASSES)
+    accept(Place(volume, 5))
+    drawn[5] = labels
+    assert np.array_equal(voxels(own, volume), drawn)
+
+
+def test_what_a_person_has_drawn_on_the_slice_stays(volume: Any, labels: np.ndarray) -> None:
+    drawn = np.zeros((8, 10, 12), np.uint8)
+    drawn[2] = drawn[5] = np.where(labels == 1, 1, 0)
+    own = scenes.add_segmentation(volume, drawn, CLASSES, {1: Status.InProgress, 2: Status.InProgress})
+    accept_slice(own, 2)
+    assert not put_start(Place(volume, 5), labels, CLASSES)
+    assert annotation_at(Place(volume, 5)) is own
+    # Drawn after the start was put there.
+    assert put_start(Place(volume, 6), labels, CLASSES)
+    drawn[6, 9, 9] = 1
+    again = new_segmentation(volume, drawn, CLASSES)
+    own.GetSegmentation().DeepCopy(again.GetSegmentation())
+    for _, segment in segments_of(own):
+        segment.RemoveTag("SemiSeg.Origin")
+        Status.SetSegmentStatus(segment, Status.InProgress)
+    slicer.mrmlScene.RemoveNode(again)
+    accept_slice(own, 2)
+    with pytest.raises(SemiSegError, match="both hold paint"):
+        accept(Place(volume, 6))
+    assert np.array_equal(voxels(own, volume), drawn)
+    accept(Place(volume, 5))
+    assert case_at(Place(volume, 5)).slices == (2, 5)
+
+
+def test_paint_on_other_slices_of_a_start_is_not_lost(volume: Any, labels: np.ndarray) -> None:
+    put_start(Place(volume, 1), labels, CLASSES)
+    accept(Place(volume, 1))
+    put_start(Place(volume, 3), labels, CLASSES)
+    start = annotation_at(Place(volume, 3))
+    more = np.zeros((8, 10, 12), np.uint8)
+    more[3] = more[4] = labels
+    image = slicer.vtkOrientedImageData()
+    image.DeepCopy(
+        new_segmentation(volume, more, CLASSES).GetSegmentation().GetNthSegment(0).GetRepresentation("Binary labelmap")
+    )
+    for _, segment in segments_of(start):
+        segment.AddRepresentation("Binary labelmap", image)
+    accept(Place(volume, 3))
+    assert case_at(Place(volume, 3)).slices == (1, 3)
+    assert np.array_equal(voxels(start, volume), more)
+
+
+def test_several_that_count_are_not_guessed_between(volume: Any, labels: np.ndarray) -> None:
+    drawn = np.zeros((8, 10, 12), np.uint8)
+    drawn[1] = labels
+    for _ in range(2):
+        scenes.add_segmentation(volume, drawn, CLASSES)
+    with pytest.raises(SemiSegError, match="Several segmentations count"):
+        put_start(Place(volume, 3), labels, CLASSES)
+
+
+def test_a_picture_and_a_model_that_finds_nothing(scene: Any, labels: np.ndarray) -> None:
+    picture = scenes.add_volume(np.zeros(labels.shape, np.uint8), "picture")
+    place = Place(picture, 0)
+    assert put_start(place, np.zeros_like(labels), CLASSES)
+    assert annotation_at(place).GetName() == "picture (suggested)"
+    assert case_at(place).use == "unlabelled"
+    accept(place)
+    assert case_at(place).use == "labelled"
+    assert not case_at(place).labels.any()
+    assert place.title == "picture"
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((9, 12), np.uint8), np.zeros((10, 12), np.int16), np.full((10, 12), 3, np.uint8)]
+)
+def test_labels_that_do_not_fit_are_refused(volume: Any, wrong: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="label"):
+        put_start(Place(volume, 0), wrong, CLASSES)
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
+def test_starts_survive_saving_the_scene(cine: Any, volume: Any, labels: np.ndarray, tmp_path) -> None:
+    put_start(Place(volume, 3), labels, CLASSES)
+    put_start(Place(cine[0], 2), labels, CLASSES)
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.mrmlScene.WriteToMRB(path)
+    slicer.mrmlScene.Clear(0)
+    assert slicer.mrmlScene.ReadFromMRB(path)
+    mrml.process_events()
+    nodes = [slicer.mrmlScene.GetFirstNodeByClass(kind) for kind in ("vtkMRMLScalarVolumeNode",)]
+    again = Place(next(n for n in [slicer.mrmlScene.GetFirstNodeByName("CT"), *nodes] if n), 3)
+    sequence = slicer.mrmlScene.GetFirstNodeByName("cine")
+    for place in (again, Place(sequence, 2)):
+        assert not put_start(place, labels[::-1].copy(), CLASSES)
+        accept(place)
+        assert case_at(place).use in ("partly", "labelled")
