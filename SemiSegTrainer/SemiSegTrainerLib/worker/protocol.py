@@ -301,12 +301,14 @@ class Suggestion:
         slice: index along the first axis of a volume; None for a picture.
         score: expected gain, 0 to 1.
         reasons: in plain words.
+        labels: .npy in the job's folder, uint8 ``(Y, X)``: what the model draws there, as class values of the datalist.
     """
 
     case: str
     slice: int | None
     score: float
     reasons: tuple[str, ...]
+    labels: str
 
 
 @dataclass(frozen=True)
