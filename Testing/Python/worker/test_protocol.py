@@ -69,7 +69,7 @@ WHOLE = [
         (ModelMeasure("a", "A", (0.5, None), 0.5, 900, 2, (WORST,)), ModelMeasure("b", failure=FAULT)),
     ),
     Suggest("a.semiseg", "d.json"),
-    Suggested((Suggestion("case 3", 4, 0.75, ("unsure along the outline",)),)),
+    Suggested((Suggestion("case 3", 4, 0.75, ("unsure along the outline",), "labels-0.npy"),)),
     Progress("reading", 1, 2, None, {"loss": 0.5, "dice": None}),
     FramesChunk((3, 4), "l.npy", "u.npy", (FrameFigures(3, 0.1, None, (FIGURES,)),)),
     Welcome("3.12", {"torch": None}, (protocol.Device("cpu", "x", True),), 2),
