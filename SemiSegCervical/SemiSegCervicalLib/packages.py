@@ -98,9 +98,12 @@ def is_there(module: str) -> bool:
 def installed_version(name: str) -> str | None:
     """Return a package's version; None where it has no metadata, as some that Slicer builds itself."""
     try:
-        return metadata.version(name)
+        told = metadata.distribution(name).read_text("METADATA") or ""
     except metadata.PackageNotFoundError:
         return None
+    # The whole description may follow, and a parser of mails takes 10 ms to read it; the version stands above it.
+    found = re.search(r"^Version:\s*(\S+)", told, re.MULTILINE)
+    return found.group(1) if found else None
 
 
 def release(version: str) -> tuple[int, ...]:

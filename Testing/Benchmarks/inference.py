@@ -26,6 +26,7 @@ from typing import Any
 
 import matplotlib
 import SemiSegCervicalLib.engine  # noqa: F401  before PyTorch, as in every process of ours
+from _data import add_data
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -50,7 +51,7 @@ GOALS = {"speedup_cpu_2d": 3.0, "speedup_cpu_3d": 2.5, "speedup_cpu_2d_f32": 2.0
 def main() -> None:
     """Measure what is missing, write the results and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
+    add_data(parser)
     parser.add_argument("--pack2d", type=Path, help="a trained 2D model with two branches")
     parser.add_argument("--pack3d", type=Path, help="a trained 3D model with two branches")
     parser.add_argument("--work", type=Path, default=Path(__file__).resolve().parents[2] / "build" / "bench-inference")

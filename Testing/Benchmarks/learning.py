@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _data import add_data, data_folder
 from _learning_figure import draw
 from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.pack import Pack, load_pack
@@ -105,7 +106,7 @@ PLANS = {
 def main() -> None:
     """Run what is missing of a plan and write table and figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
+    add_data(parser)
     parser.add_argument("--plan", choices=PLANS, default="final")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", help="of the plan; by default all")
@@ -115,8 +116,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--keep", type=Path, help="folder for the trained models, which are thrown away otherwise")
     arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("say where the expanded data sets are: --data DIR, or SEMISEG_DATA")
+    data = data_folder(parser, arguments)
     for seed in arguments.seeds:
         for name, datalist, method, labels in PLANS[arguments.plan]:
             if arguments.methods and method not in arguments.methods:
@@ -134,7 +134,7 @@ def main() -> None:
                 "size": list(size),
                 "spacing": list(spacing) if isinstance(spacing, tuple) else arguments.spacing or spacing,
             }
-            run_row(arguments.data, key, arguments.device, arguments.keep)
+            run_row(data, key, arguments.device, arguments.keep)
 
 
 def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None) -> None:

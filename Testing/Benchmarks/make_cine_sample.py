@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
+from _data import add_data, data_folder
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,11 +82,10 @@ def make_cine(data: Path, target: Path = TARGET) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="folder of expanded data")
+    add_data(parser)
     arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("--data is missing (or set SEMISEG_DATA)")
-    path = make_cine(arguments.data)
+    data = data_folder(parser, arguments)
+    path = make_cine(data)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB")
 
 

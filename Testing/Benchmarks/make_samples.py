@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
+from _data import add_data, data_folder
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,11 +119,10 @@ def _write_image(source: Path, target: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="folder of expanded data")
+    add_data(parser)
     arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("--data is missing (or set SEMISEG_DATA)")
-    made = make_samples(arguments.data)
+    data = data_folder(parser, arguments)
+    made = make_samples(data)
     print(f"{made['files']} files, {made['bytes'] / 1e6:.1f} MB, in {TARGET}")
     print(f"JPEG changes grey values by {made['mean_change']:.2f} of 255 on average in the worst image.")
 

@@ -10,13 +10,13 @@ are stored as float16; a model whose Dice on the test list changes by that in th
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from _data import add_data, data_folder
 from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.pack import Pack, load_pack, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
@@ -237,11 +237,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=sorted(RECIPES))
     parser.add_argument("--run", type=Path, required=True, help="folder that semiseg train wrote")
-    parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="folder of expanded data")
+    add_data(parser)
     arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("--data is missing (or set SEMISEG_DATA)")
-    path = ship(RECIPES[arguments.model], arguments.run, arguments.data)
+    data = data_folder(parser, arguments)
+    path = ship(RECIPES[arguments.model], arguments.run, data)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB")
     print(load_pack(path).card)
 

@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _data import add_data
 from _training_figure import draw
 from PIL import Image
 from SemiSegCervicalLib.engine.branch import Branch
@@ -58,7 +59,7 @@ PICTURE, PICTURES, VOLUME, VOLUMES = (336, 544), (25, 75), (48, 88, 88), (3, 5)
 def main() -> None:
     """Measure, write the results and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
+    add_data(parser)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the arithmetic")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--methods", nargs="+", default=method_names(), choices=method_names())

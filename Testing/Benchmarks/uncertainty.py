@@ -24,6 +24,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+from _data import add_data, data_folder
 from _degrade import PLAN, degraded
 from _uncertainty_figure import draw
 from SemiSegCervicalLib.engine.files import read_image, read_labels, write_atomically
@@ -87,7 +88,7 @@ class Record:
 def main() -> None:
     """Measure what is missing, and write table and figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
+    add_data(parser)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--packs", type=Path, help="folder of <set>.semiseg; by default models are trained")
     parser.add_argument("--iterations", type=int, help="of a training; by default the set's own")
@@ -96,8 +97,7 @@ def main() -> None:
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--work", type=Path, default=WORK, help="where models and counts of cases are kept")
     arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("say where the expanded data sets are: --data DIR, or SEMISEG_DATA")
+    data = data_folder(parser, arguments)
     for name in arguments.sets:
         method, iterations, _, _ = SETS[name]
         key = f"{name}-{method}-{arguments.iterations or iterations}-seed-{arguments.seed}"
@@ -106,7 +106,7 @@ def main() -> None:
             key = f"{name}-{hashlib.sha256(pack.manifest.model_dump_json().encode()).hexdigest()[:12]}"
         else:
             pack = trained(name, arguments, arguments.work / key)
-        datalist = read_datalist(arguments.data / name / "datalist.json")
+        datalist = read_datalist(data / name / "datalist.json")
         records = measure(pack, datalist["test"], arguments.work / key / "cases", arguments)
         write(name, pack, records)
 

@@ -146,6 +146,11 @@ def reload_module(name: str) -> Any:
     return slicer.util.getModuleWidget(name)
 
 
+def settle() -> None:
+    """Let what the last clicks began come to rest."""
+    process_events(0.15)
+
+
 def leave_module(name: str) -> None:
     """Show another module: this one's ``exit`` runs."""
     start().moduleManager()

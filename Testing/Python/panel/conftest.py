@@ -15,6 +15,7 @@ import pytest
 import WorkerRig.scripted
 from SlicerRig import application
 from SlicerRig.fixtures import app, clean, pytest_pycollect_makemodule  # noqa: F401
+from SlicerRig.wheels import make_wheel
 from WorkerRig.processes import alive, until
 
 SCRIPT = Path(WorkerRig.scripted.__file__)
@@ -46,6 +47,37 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def blobs(models: Path, trained: Path) -> Path:
     """The trained model, installed."""
     return Path(shutil.copy(trained, models / "blobs.semiseg"))
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the tests' pip installs to, seen by this Python."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    """A folder with one package, for an installation without network."""
+    folder = tmp_path / "wheels with a space"
+    folder.mkdir()
+    make_wheel(folder, "semiseg-tiny")
+    return folder
+
+
+@pytest.fixture
+def panel() -> Iterator[Any]:
+    """The panel as it is opened, which is closed afterwards."""
+    yield application.open_module("SemiSegCervical").panel
+    application.close_module("SemiSegCervical")
+
+
+@pytest.fixture
+def ui(panel: Any) -> Any:
+    """The widgets of the panel's result and export."""
+    return panel.results.ui
 
 
 @pytest.fixture

@@ -58,12 +58,6 @@ def test_looking_is_quick():
     assert time.perf_counter() - started < 0.1
 
 
-@pytest.fixture
-def site(tmp_path, monkeypatch) -> Path:
-    monkeypatch.syspath_prepend(tmp_path)
-    return tmp_path
-
-
 def put(site: Path, version: str | None) -> None:
     """Make a package as pip leaves it; without a version as Slicer leaves what it builds itself."""
     (site / "semiseg_tiny").mkdir()

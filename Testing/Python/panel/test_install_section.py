@@ -6,12 +6,11 @@ import os
 import subprocess
 import sys
 import types
-import zipfile
 from pathlib import Path
 
 import pytest
 from SemiSegCervicalLib.packages import NEEDED, Lack, Package
-from SemiSegCervicalLib.worker.protocol import Device
+from SemiSegCervicalLib.worker.protocol import Device, Welcome
 from SlicerRig import application
 
 TINY = Package("semiseg-tiny", "semiseg_tiny", "1.0", "computes a little", 12)
@@ -74,27 +73,6 @@ def row():
     for one in made:
         one.section.close()
         one.window.delete()
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch) -> Path:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    return folder
-
-
-@pytest.fixture
-def wheels(tmp_path) -> Path:
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    with zipfile.ZipFile(folder / "semiseg_tiny-1.0-py3-none-any.whl", "w") as wheel:
-        info = "semiseg_tiny-1.0.dist-info"
-        wheel.writestr("semiseg_tiny/__init__.py", "raise AssertionError\n")
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: semiseg-tiny\nVersion: 1.0\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "semiseg_tiny/__init__.py,,\n")
-    return folder
 
 
 @pytest.fixture
@@ -232,7 +210,7 @@ def test_the_optional_package_can_be_offered_alone(row):
 @pytest.mark.parametrize(("card_works", "suggested"), [(False, True), (True, False)])
 def test_without_a_graphics_card_the_optional_package_is_suggested_in_one_line(row, card_works, suggested):
     devices = (Device("cuda", "a card", card_works), Device("cpu", "a processor", True))
-    state = types.SimpleNamespace(busy=False, welcome=types.SimpleNamespace(devices=devices))
+    state = types.SimpleNamespace(busy=False, welcome=Welcome("3.12", {}, devices, 2))
     shown = row(packages=[], optional=EXTRA)
     shown.section.refresh(state)
     application.process_events()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -23,38 +22,11 @@ from SemiSegCervicalLib.panel.installing import (
     slicer_pip,
 )
 from SemiSegCervicalLib.pip_faults import read_fault
+from SlicerRig.wheels import make_wheel
 
 TINY = Package("semiseg-tiny", "semiseg_tiny", "1.0", "nothing", 1)
 OTHER = Package("semiseg-other", "semiseg_other", "1.0", "nothing", 2)
 TORCH = Package("semiseg-torch", "semiseg_torch", "2.6", "everything", 200)
-
-
-def make_wheel(folder: Path, name: str, version: str = "1.0", needs: str = "") -> None:
-    module = name.replace("-", "_")
-    info = f"{module}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{module}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{module}/__init__.py", "raise AssertionError('nobody imports this')\n")
-        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        wheel.writestr(f"{info}/METADATA", metadata + (f"Requires-Dist: {needs}\n" if needs else ""))
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", f"{module}/__init__.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n")
-
-
-@pytest.fixture
-def wheels(tmp_path) -> Path:
-    folder = tmp_path / "wheels with a space"
-    folder.mkdir()
-    make_wheel(folder, "semiseg-tiny")
-    return folder
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch) -> Path:
-    """Where the tests' pip installs to, seen by this Python."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    return folder
 
 
 @pytest.fixture

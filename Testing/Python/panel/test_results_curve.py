@@ -16,22 +16,6 @@ from SlicerRig.records import cine_record, more_frames, volume_record
 
 
 @pytest.fixture
-def panel() -> Iterator[Any]:
-    widget = application.open_module("SemiSegCervical")
-    yield widget.panel
-    application.close_module("SemiSegCervical")
-
-
-@pytest.fixture
-def ui(panel) -> Any:
-    return panel.results.ui
-
-
-def settle() -> None:
-    application.process_events(0.15)
-
-
-@pytest.fixture
 def red(panel) -> Iterator[Any]:
     from SlicerRig import slice_views
 
@@ -48,11 +32,11 @@ def red(panel) -> Iterator[Any]:
 def test_one_button_shows_and_hides_what_is_uncertain(panel, ui, red, tmp_path):
     record = volume_record()
     red.show(record.source)
-    settle()
+    application.settle()
     before = red.draw(tmp_path / "before.png")
     assert ui.overlayButton.text == "Show uncertainty"
     application.click(ui.overlayButton)
-    settle()
+    application.settle()
     assert ui.overlayButton.text == "Hide uncertainty"
     assert ui.opacitySlider.enabled
     red.fit()
@@ -75,15 +59,15 @@ def test_one_button_shows_and_hides_what_is_uncertain(panel, ui, red, tmp_path):
 def test_the_button_follows_what_is_done_elsewhere(panel, ui, red):
     record = volume_record()
     red.show(record.source)
-    settle()
+    application.settle()
     application.click(ui.overlayButton)
     for view in views_of(record):
         view.SetForegroundOpacity(0.25)
-    settle()
+    application.settle()
     assert ui.opacitySlider.value == 25
     for view in views_of(record):
         view.SetForegroundVolumeID(None)
-    settle()
+    application.settle()
     assert not ui.overlayButton.checked
     assert ui.overlayButton.text == "Show uncertainty"
     assert record.segmentation.GetDisplayNode().GetVisibility2DFill()
@@ -100,12 +84,12 @@ def click_at(view: Any, x: float, y: float) -> None:
     from PySide6.QtTest import QTest
 
     QTest.mouseClick(view, QtCore.Qt.MouseButton.LeftButton, pos=view.place(x, y).toPoint())
-    settle()
+    application.settle()
 
 
 def test_a_click_on_the_curve_goes_to_the_frame_and_only_a_new_one_counts(panel, ui, tmp_path):
     record, _ = cine_record({0: 0.1, 4: 0.3, 9: 0.2, 15: 0.4})
-    settle()
+    application.settle()
     application.screenshot(panel.widget, tmp_path / "curve.png")
     selected = record.browser.GetSelectedItemNumber
     click_at(plot(panel), 10, 20)
@@ -113,7 +97,7 @@ def test_a_click_on_the_curve_goes_to_the_frame_and_only_a_new_one_counts(panel,
     click_at(plot(panel), 16, 40)
     assert selected() == 15
     record.browser.SetSelectedItemNumber(2)
-    settle()
+    application.settle()
     click_at(plot(panel), 12, 2)  # beside the curve: Slicer tells the old selection once more
     assert selected() == 2
     click_at(plot(panel), 5, 30)
@@ -122,10 +106,10 @@ def test_a_click_on_the_curve_goes_to_the_frame_and_only_a_new_one_counts(panel,
 
 def test_the_line_marks_the_frame_that_is_looked_at(panel, ui):
     record, _ = cine_record({0: 0.1, 4: 0.3})
-    settle()
+    application.settle()
     for number in (0, 7, 19):
         record.browser.SetSelectedItemNumber(number)
-        settle()
+        application.settle()
         chart = panel.curve._nodes["chart"]
         marker = chart.GetNthPlotSeriesNode(1)
         assert [x for x, _ in plot(panel).points(marker)] == [number + 1] * 2
@@ -133,7 +117,7 @@ def test_the_line_marks_the_frame_that_is_looked_at(panel, ui):
 
 def test_the_axis_is_that_of_the_whole_cine_while_frames_come(panel, ui):
     record, result = cine_record({0: 0.02})
-    settle()
+    application.settle()
     chart = panel.curve._nodes["chart"]
     assert tuple(chart.GetXAxisRange()) == (1.0, 20.0)
     assert tuple(chart.GetYAxisRange()) == (0.0, 5.0)
@@ -147,7 +131,7 @@ def test_the_axis_is_that_of_the_whole_cine_while_frames_come(panel, ui):
 
 def test_the_curves_nodes_are_neither_listed_nor_saved_and_go_with_the_panel(panel, ui, tmp_path):
     cine_record({0: 0.1})
-    settle()
+    application.settle()
     nodes = list(panel.curve._nodes.values())
     assert len(nodes) == 5
     assert all(node.GetHideFromEditors() and not node.GetSaveWithScene() for node in nodes)

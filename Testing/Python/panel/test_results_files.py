@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +34,6 @@ class Asked:
     def _confirm(self, files: list[Path]) -> bool:
         self.files.append(files)
         return self.replace
-
-
-@pytest.fixture
-def panel() -> Iterator[Any]:
-    widget = application.open_module("SemiSegCervical")
-    yield widget.panel
-    application.close_module("SemiSegCervical")
-
-
-@pytest.fixture
-def ui(panel) -> Any:
-    return panel.results.ui
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,23 +15,6 @@ from SemiSegCervicalLib.scene.marks import COMPUTED
 from SemiSegCervicalLib.scene.records import Record, find_records, remove_record
 from SlicerRig import application, mrml, scenes
 from SlicerRig.records import CLASSES, cine_record, more_frames, stack_record, volume_record
-
-
-@pytest.fixture
-def panel() -> Iterator[Any]:
-    widget = application.open_module("SemiSegCervical")
-    widget.enter()
-    yield widget.panel
-    application.close_module("SemiSegCervical")
-
-
-@pytest.fixture
-def ui(panel) -> Any:
-    return panel.results.ui
-
-
-def settle() -> None:
-    application.process_events(0.15)
 
 
 def show_in_views(volume: Any) -> None:
@@ -51,7 +34,7 @@ def rows(table: Any) -> list[list[str]]:
 
 def browse(record: Record, number: int) -> None:
     record.browser.SetSelectedItemNumber(number)
-    settle()
+    application.settle()
 
 
 UNKNOWN = "\N{EN DASH}"
@@ -150,7 +133,7 @@ def says(button: Any) -> Any:
 def test_every_control_in_every_state(panel, ui, state, tmp_path):
     state()
     ui.exportButton.collapsed = False
-    settle()
+    application.settle()
     application.screenshot(panel.widget, tmp_path / f"{state.__name__}.png")
     titles, surfaces, correct, overlay, *export, label, worst, before, after = STATES[state]
     assert headers(ui.segmentsTable) == titles
@@ -185,14 +168,14 @@ def test_every_control_in_every_state(panel, ui, state, tmp_path):
 
 
 def test_without_a_result_there_is_no_section(panel, ui):
-    settle()
+    application.settle()
     assert not ui.resultButton.isVisibleTo(panel.widget)
     assert not ui.exportButton.isVisibleTo(panel.widget)
     record = volume_record()
-    settle()
+    application.settle()
     assert ui.resultButton.isVisibleTo(panel.widget)
     remove_record(record)
-    settle()
+    application.settle()
     assert not ui.resultButton.isVisibleTo(panel.widget)
 
 
@@ -200,7 +183,7 @@ def test_without_a_result_there_is_no_section(panel, ui):
 def test_while_a_job_runs_nothing_can_be_corrected_or_saved(panel, ui, state):
     record = state()
     ui.exportButton.collapsed = False
-    settle()
+    application.settle()
     running = replace(panel.state(), job=types.SimpleNamespace(ended=False), record=record)
     for section in (panel.results, panel.overlay, panel.curve, panel.export):
         section.refresh(running)
@@ -214,7 +197,7 @@ def test_while_a_job_runs_nothing_can_be_corrected_or_saved(panel, ui, state):
 
 def test_the_figures_of_a_volume(panel, ui):
     volume_record()
-    settle()
+    application.settle()
     assert rows(ui.segmentsTable) == [
         ["anterior lip", "1\u202f200.5", "12\u202f345", "12 %", "0.93"],
         ["posterior lip", "20.0", "80", "31 %", UNKNOWN],
@@ -224,7 +207,7 @@ def test_the_figures_of_a_volume(panel, ui):
 
 def test_the_figures_follow_the_frame_that_is_looked_at(panel, ui):
     record, result = cine_record({1: 0.1, 2: 0.3})
-    settle()
+    application.settle()
     assert ui.resultInfoLabel.text == "Model cervix on the processor in 2.3 s. 2 of 20 frames are computed."
     browse(record, 2)
     assert rows(ui.segmentsTable) == [
@@ -238,7 +221,7 @@ def test_the_figures_follow_the_frame_that_is_looked_at(panel, ui):
     assert rows(ui.segmentsTable) == [["anterior lip", *[UNKNOWN] * 4], ["posterior lip", *[UNKNOWN] * 4]]
     assert ui.frameLabel.text == "Frame 8 of 20: not computed."
     more_frames(record, result, {7: 0.25})
-    settle()
+    application.settle()
     assert ui.frameLabel.text == "Frame 8 of 20: mean uncertainty 25 %."
     assert record.shown_uncertainty.GetAttribute(COMPUTED) == "1"
 
@@ -246,20 +229,20 @@ def test_the_figures_follow_the_frame_that_is_looked_at(panel, ui):
 def test_the_buttons_go_through_the_most_uncertain_frames_of_a_cine(panel, ui):
     doubts = {i: 0.05 + 0.001 * i for i in range(40)} | {7: 0.9, 20: 0.5, 21: 0.6, 33: 0.7}
     record, _ = cine_record(doubts, 40)
-    settle()
+    application.settle()
     selected = record.browser.GetSelectedItemNumber
     application.click(ui.worstFrameButton)
     assert selected() == 7
-    settle()
+    application.settle()
     visited = []
     for _ in range(5):
         application.click(ui.nextFrameButton)
-        settle()
+        application.settle()
         visited.append(selected())
     assert visited == [20, 21, 33, 33, 33]
     assert not ui.nextFrameButton.enabled
     application.click(ui.previousFrameButton)
-    settle()
+    application.settle()
     assert selected() == 21
     assert ui.frameLabel.text == "Frame 22 of 40: mean uncertainty 60 %."
 
@@ -267,30 +250,30 @@ def test_the_buttons_go_through_the_most_uncertain_frames_of_a_cine(panel, ui):
 def test_the_buttons_move_the_slices_of_a_stack(panel, ui):
     record = stack_record([0.1, 0.2, 0.8, 0.1, 0.3, 0.1])
     show_in_views(record.source)
-    settle()
+    application.settle()
     application.click(ui.worstFrameButton)
-    settle()
+    application.settle()
     assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 %."
     assert [row[2] for row in rows(ui.segmentsTable)] == ["21", "22"]
     red = slicer.app.layoutManager().sliceWidget("Red").sliceLogic()
     assert red.GetSliceOffset() == pytest.approx(4.0)  # slices are 2 mm apart
     red.SetSliceOffset(8.0)
-    settle()
+    application.settle()
     assert ui.frameLabel.text == "Frame 5 of 6: mean uncertainty 30 %."
 
 
 def test_surfaces_are_made_only_when_they_are_asked_for(panel, ui):
     record = volume_record()
-    settle()
+    application.settle()
     content = record.segmentation.GetSegmentation()
     assert not content.ContainsRepresentation("Closed surface")
     application.click(ui.show3DButton)
     assert content.ContainsRepresentation("Closed surface")
     assert record.segmentation.GetDisplayNode().GetVisibility3D()
-    settle()
+    application.settle()
     assert ui.show3DButton.checked
     application.click(ui.show3DButton)
-    settle()
+    application.settle()
     assert not content.ContainsRepresentation("Closed surface")
     assert not ui.show3DButton.checked
 
@@ -313,14 +296,14 @@ def editor(monkeypatch) -> Any:
 
 def test_correcting_opens_the_segment_editor_with_image_and_result(panel, ui, editor):
     record = volume_record()
-    settle()
+    application.settle()
     application.click(ui.correctButton)
     assert (editor.module, editor.segmentation, editor.source) == ("SegmentEditor", record.segmentation, record.source)
 
 
 def test_a_corrected_frame_of_a_cine_is_not_lost(panel, ui, editor):
     record, _ = cine_record({1: 0.1, 2: 0.3})
-    settle()
+    application.settle()
     browse(record, 1)
     application.click(ui.correctButton)
     assert editor.segmentation is record.shown_segmentation
@@ -340,17 +323,17 @@ def test_a_corrected_frame_of_a_cine_is_not_lost(panel, ui, editor):
 def test_one_of_several_results_is_chosen(panel, ui):
     first = volume_record(name="first")
     second = volume_record(name="second", unit=None)
-    settle()
+    application.settle()
     assert ui.resultChoiceHost.isVisibleTo(panel.widget)
     assert [ui.resultComboBox.itemText(i) for i in range(ui.resultComboBox.count)] == ["second", "first"]
     assert ui.resultComboBox.currentText == "second"
     assert headers(ui.segmentsTable) == VOXELS
     ui.resultComboBox.activated.emit(1)
-    settle()
+    application.settle()
     assert ui.resultComboBox.currentText == "first"
     assert headers(ui.segmentsTable) == VOLUME
     remove_record(first)
-    settle()
+    application.settle()
     assert headers(ui.segmentsTable) == VOXELS
     assert not ui.resultChoiceHost.isVisibleTo(panel.widget)
     remove_record(second)
@@ -359,34 +342,34 @@ def test_one_of_several_results_is_chosen(panel, ui):
 def test_the_overlay_follows_the_result_that_is_chosen(panel, ui):
     first = volume_record(name="first")
     show_in_views(first.source)
-    settle()
+    application.settle()
     application.click(ui.overlayButton)
     assert len(views_of(first)) == 3
     second = volume_record(source=first.source, name="second")
-    settle()
+    application.settle()
     assert ui.resultComboBox.currentText == "second"
     assert views_of(first) == []
     assert len(views_of(second)) == 3
     assert ui.overlayButton.checked
     ui.resultComboBox.activated.emit(1)
-    settle()
+    application.settle()
     assert (len(views_of(first)), len(views_of(second))) == (3, 0)
 
 
 @pytest.mark.parametrize("kind", ["volume", "cine", "half a cine"])
 def test_a_reopened_scene_shows_its_result_again(panel, ui, tmp_path, kind):
     {"volume": volume_record, "cine": lambda: cine_record(ALL), "half a cine": half_a_cine}[kind]()
-    settle()
+    application.settle()
     before = (rows(ui.segmentsTable), ui.resultInfoLabel.text, ui.frameLabel.text)
     path = str(tmp_path / "scene.mrb")
     assert slicer.mrmlScene.WriteToMRB(path)
     slicer.mrmlScene.Clear(0)
-    settle()
+    application.settle()
     assert not ui.resultButton.isVisibleTo(panel.widget)
     assert slicer.mrmlScene.ReadFromMRB(path)
-    settle()
+    application.settle()
     mrml.process_events()
-    settle()
+    application.settle()
     assert (rows(ui.segmentsTable), ui.resultInfoLabel.text, ui.frameLabel.text) == before
     plots = slicer.mrmlScene.GetNodesByClass("vtkMRMLPlotViewNode")
     plots.UnRegister(None)
@@ -396,17 +379,17 @@ def test_a_reopened_scene_shows_its_result_again(panel, ui, tmp_path, kind):
 @pytest.mark.parametrize("part", ["table", "frames_table", "segmentation", "uncertainty", "source", "browser", "all"])
 def test_what_is_deleted_while_it_is_shown_does_no_harm(panel, ui, part):
     record, _ = cine_record(ALL)
-    settle()
+    application.settle()
     application.click(ui.overlayButton)
-    settle()
+    application.settle()
     if part == "all":
         slicer.mrmlScene.Clear(0)
     else:
         slicer.mrmlScene.RemoveNode(getattr(record, part))
-    settle()
+    application.settle()
     for button in (ui.worstFrameButton, ui.nextFrameButton, ui.overlayButton, ui.overlayButton):
         application.click(button)
-    settle()
+    application.settle()
     assert ui.resultButton.isVisibleTo(panel.widget) is (part not in ("table", "all"))
     assert not application.slot_errors()
 
@@ -414,7 +397,7 @@ def test_what_is_deleted_while_it_is_shown_does_no_harm(panel, ui, part):
 def test_closing_the_module_leaves_only_results(ui, panel):
     before = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
     record, _ = cine_record(ALL)
-    settle()
+    application.settle()
     application.click(ui.worstFrameButton)
     application.close_module("SemiSegCervical")
     left = [n for n in slicer.util.getNodesByClass("vtkMRMLNode") if n.GetID() not in before and n.IsA("vtkMRMLPlot*")]
@@ -427,7 +410,7 @@ def test_closing_the_module_leaves_only_results(ui, panel):
 def test_stepping_through_a_cine_is_quick(panel, ui):
     """Generous, as a test on a busy computer must be; the benchmark measures."""
     record, _ = cine_record({i: 0.001 * i for i in range(100)}, 100, (20, 30))
-    settle()
+    application.settle()
     longest = []
     for start in (0, 30, 60):
         application.reset()
@@ -442,8 +425,8 @@ def test_a_volume_of_many_nodes_and_no_slices_is_survived(panel, ui):
     """A result whose image lost its voxels."""
     record = volume_record()
     record.source.SetAndObserveImageData(None)
-    settle()
+    application.settle()
     assert headers(ui.segmentsTable) == VOLUME
     scenes.add_volume(np.zeros((2, 3, 4), np.uint8), "other")
-    settle()
+    application.settle()
     assert not application.slot_errors()

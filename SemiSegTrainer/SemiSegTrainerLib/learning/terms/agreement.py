@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -41,6 +42,27 @@ def soft_cross_entropy(log_p: Tensor, target: PseudoLabel) -> Tensor:
     return (target.weight * loss).sum() / target.weight.sum().clamp_min(1e-6)
 
 
+def teach(step: Step, source: PseudoLabelSource, view: str, loss: Callable[[int, PseudoLabel], Tensor]) -> TermValue:
+    """Sum a loss over the students that have something to follow; support in voxels of the one that has most.
+
+    Args:
+        step: the iteration.
+        source: what each student is to follow.
+        view: the view on which it answers.
+        loss: of one student and what it is to follow, some of whose voxels count.
+    """
+    losses, support = [], 0
+    for student in range(len(step.students)):
+        target = source(step, student, view)
+        count = int((target.weight > 0).sum())
+        if count:
+            losses.append(loss(student, target))
+            support = max(support, count)
+    if not losses:
+        return TermValue(zero_of(*(o[view].logits for o in step.students)), 0)
+    return TermValue(torch.stack(losses).sum(), support)
+
+
 @dataclass(frozen=True)
 class CrossSupervision:
     """Every branch follows what `source` says of an unlabelled view, by soft Dice and, if asked, cross-entropy.
@@ -63,21 +85,18 @@ class CrossSupervision:
         return self.source.reads | {self.view}
 
     def __call__(self, step: Step) -> TermValue:
-        """Return the loss summed over branches; support in voxels of the branch that has most."""
-        losses, support = [], 0
-        for student, outputs in enumerate(step.students):
-            target = self.source(step, student, self.view)
-            count = int((target.weight > 0).sum())
-            support = max(support, count)
-            if not count:
-                losses.append(zero_of(outputs[self.view].logits))
-                continue
+        """Return the loss of `teach`."""
+
+        def loss(student: int, target: PseudoLabel) -> Tensor:
+            parts = []
             if self.dice:
-                losses.append(self.dice * soft_dice(step.probabilities(student, self.view), target))
+                parts.append(self.dice * soft_dice(step.probabilities(student, self.view), target))
             if self.cross_entropy:
                 log_p = step.log_probabilities(student, self.view)
-                losses.append(self.cross_entropy * soft_cross_entropy(log_p, target))
-        return TermValue(torch.stack(losses).sum(), support)
+                parts.append(self.cross_entropy * soft_cross_entropy(log_p, target))
+            return torch.stack(parts).sum()
+
+        return teach(step, self.source, self.view, loss)
 
 
 @dataclass(frozen=True)
@@ -100,18 +119,13 @@ class SquaredConsistency:
         return self.source.reads | {self.view}
 
     def __call__(self, step: Step) -> TermValue:
-        """Return the loss summed over branches; support in voxels of the branch that has most."""
-        losses, support = [], 0
-        for student, outputs in enumerate(step.students):
-            target = self.source(step, student, self.view)
-            count = int((target.weight > 0).sum())
-            support = max(support, count)
-            if not count:
-                losses.append(zero_of(outputs[self.view].logits))
-                continue
+        """Return the loss of `teach`."""
+
+        def loss(student: int, target: PseudoLabel) -> Tensor:
             errors = (step.probabilities(student, self.view) - target.probabilities).square().mean(dim=1)
-            losses.append((target.weight * errors).sum() / target.weight.sum())
-        return TermValue(torch.stack(losses).sum(), support)
+            return (target.weight * errors).sum() / target.weight.sum()
+
+        return teach(step, self.source, self.view, loss)
 
 
 @dataclass(frozen=True)
@@ -141,24 +155,16 @@ class RectifiedSupervision:
         return self.source.reads | {self.view}
 
     def __call__(self, step: Step) -> TermValue:
-        """Return the loss summed over the students that have a teacher; support in voxels of one of them."""
-        losses, support = [], 0
-        for student in range(len(step.students)):
-            target = self.source(step, student, self.view)
-            count = int((target.weight > 0).sum())
-            if count:
-                losses.append(self._loss(step.log_probabilities(student, self.view), target))
-                support = count
-        if not losses:
-            return TermValue(zero_of(*(o[self.view].logits for o in step.students)), 0)
-        return TermValue(torch.stack(losses).sum(), support)
+        """Return the loss of `teach`."""
 
-    def _loss(self, log_p: Tensor, target: PseudoLabel) -> Tensor:
-        q = target.probabilities
-        divergence = torch.xlogy(q, q).sum(dim=1) - (q * log_p).sum(dim=1)
-        entropy = -(sharpened(q, self.temperature) * log_p).sum(dim=1)
-        loss = (-divergence.detach()).exp() * entropy + self.beta * divergence
-        return (target.weight * loss).sum() / target.weight.sum()
+        def loss(student: int, target: PseudoLabel) -> Tensor:
+            log_p, q = step.log_probabilities(student, self.view), target.probabilities
+            divergence = torch.xlogy(q, q).sum(dim=1) - (q * log_p).sum(dim=1)
+            entropy = -(sharpened(q, self.temperature) * log_p).sum(dim=1)
+            rectified = (-divergence.detach()).exp() * entropy + self.beta * divergence
+            return (target.weight * rectified).sum() / target.weight.sum()
+
+        return teach(step, self.source, self.view, loss)
 
 
 @dataclass(frozen=True)
