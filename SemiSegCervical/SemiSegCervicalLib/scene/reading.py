@@ -60,8 +60,12 @@ def is_color(volume: Any) -> bool:
     return image is not None and image.GetNumberOfScalarComponents() in (3, 4)
 
 
-def grey(volume: Any) -> np.ndarray:
+def grey(volume: Any, planes: slice = slice(None)) -> np.ndarray:
     """Return a volume's intensities as a float32 copy ``(Z, Y, X)``; colour becomes luma, alpha is ignored.
+
+    Args:
+        volume: the volume node.
+        planes: these slices only (first array axis).
 
     Raises:
         SemiSegError: the volume is empty, or its voxels are neither grey nor colour.
@@ -69,9 +73,9 @@ def grey(volume: Any) -> np.ndarray:
     grid(volume)
     voxels = slicer.util.arrayFromVolume(volume)
     if voxels.ndim == 3:
-        return np.array(voxels, dtype=np.float32)
+        return np.array(voxels[planes], dtype=np.float32)
     if voxels.ndim == 4 and voxels.shape[-1] in (3, 4):
-        return voxels[..., :3].astype(np.float32) @ _LUMA
+        return voxels[planes, ..., :3].astype(np.float32) @ _LUMA
     raise SemiSegError(
         "bad-components",
         f'The voxels of "{volume.GetName()}" are neither grey nor colour (shape {voxels.shape})',

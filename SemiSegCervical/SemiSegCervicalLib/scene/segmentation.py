@@ -171,7 +171,9 @@ def check_values(labels: np.ndarray, classes: Sequence[SegmentClass], highest: i
             raise ValueError(f"label values outside the class list: {wrong}")
 
 
-def segment_mask(segmentation: Any, segment_id: str, volume: Any) -> SegmentMask | None:
+def segment_mask(
+    segmentation: Any, segment_id: str, volume: Any, planes: tuple[int, int] | None = None
+) -> SegmentMask | None:
     """Read one segment on the grid of a volume; neither node is changed.
 
     On the volume's own grid the segment is copied exactly; on another one, or under another parent transform,
@@ -181,9 +183,10 @@ def segment_mask(segmentation: Any, segment_id: str, volume: Any) -> SegmentMask
         segmentation: ``vtkMRMLSegmentationNode``.
         segment_id: one of its segments.
         volume: the volume node whose grid is meant.
+        planes: first slice, and the one after the last, to look at; by default all of the grid.
 
     Returns:
-        The mask within its box, None where the segment has no voxel on the grid.
+        The mask within its box, None where the segment has no voxel on these slices of the grid.
 
     Raises:
         SemiSegError: the segment is stored as a surface, not as a label map.
@@ -201,10 +204,11 @@ def segment_mask(segmentation: Any, segment_id: str, volume: Any) -> SegmentMask
         return None
     if image.IsEmpty() or image.GetPointData().GetScalars() is None:
         return None
-    shape = grid(volume)
+    z, y, x = grid(volume)
+    wanted = ((0, z) if planes is None else planes, (0, y), (0, x))
     offset = _lattice_offset(segmentation, image, volume)
     if offset is None:
-        image, offset = _resampled(segmentation, image, volume), (0, 0, 0)
+        image, offset = _resampled(segmentation, image, volume, wanted[0]), (0, 0, 0)
         resampled = True
     else:
         resampled = False
@@ -214,7 +218,7 @@ def segment_mask(segmentation: Any, segment_id: str, volume: Any) -> SegmentMask
     target, inner = [], []
     for axis in range(3):
         start = extent[2 * (2 - axis)] + offset[2 - axis]
-        low, high = max(start, 0), min(start + values.shape[axis], shape[axis])
+        low, high = max(start, wanted[axis][0]), min(start + values.shape[axis], wanted[axis][1])
         if low >= high:
             return None
         target.append(slice(low, high))
@@ -278,11 +282,11 @@ def _lattice_offset(segmentation: Any, image: Any, volume: Any) -> tuple[int, in
     return (int(offset[0]), int(offset[1]), int(offset[2]))
 
 
-def _resampled(segmentation: Any, image: Any, volume: Any) -> Any:
-    """Return a label map brought onto the grid of a volume, nearest voxel, through the parent transforms."""
+def _resampled(segmentation: Any, image: Any, volume: Any, planes: tuple[int, int]) -> Any:
+    """Return a label map brought onto slices of a volume's grid, nearest voxel, through the parent transforms."""
     reference = slicer.vtkOrientedImageData()
-    z, y, x = grid(volume)
-    reference.SetExtent(0, x - 1, 0, y - 1, 0, z - 1)
+    _, y, x = grid(volume)
+    reference.SetExtent(0, x - 1, 0, y - 1, planes[0], planes[1] - 1)
     copy_geometry(volume, reference)
     between = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(

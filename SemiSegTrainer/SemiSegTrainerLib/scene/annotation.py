@@ -131,8 +131,10 @@ def read_annotation(segmentation: Any, volume: Any) -> Annotation:
     return Annotation(tuple(readings), scribbles, predicted)
 
 
-def annotation_labels(annotation: Annotation, segmentation: Any, values: Mapping[str, int], volume: Any) -> np.ndarray:
-    """Return the label array that an annotation gives its image.
+def annotation_labels(
+    annotation: Annotation, segmentation: Any, values: Mapping[str, int], volume: Any, planes: tuple[int, int]
+) -> np.ndarray:
+    """Return planes of the label array that an annotation gives its image.
 
     Args:
         annotation: of this segmentation.
@@ -140,31 +142,32 @@ def annotation_labels(annotation: Annotation, segmentation: Any, values: Mapping
         values: segment id to class value; segments that are left out of it become `IGNORE` where they are
             painted.
         volume: the image.
+        planes: the first slice, and the one after the last.
 
     Returns:
-        uint8 ``(Z, Y, X)``: class values, `CERTAIN_BACKGROUND`, `IGNORE`, and 0 where nothing counts.
+        uint8 ``(planes, Y, X)``: class values, `CERTAIN_BACKGROUND`, `IGNORE`, and 0 where nothing counts.
 
     Raises:
         SemiSegError: the segmentation is stored as surfaces.
     """
-    labels = np.zeros(grid(volume), dtype=np.uint8)
+    labels = np.zeros((planes[1] - planes[0], *grid(volume)[1:]), dtype=np.uint8)
     unknown = np.zeros(labels.shape, dtype=bool)
     for segment in annotation.segments:
         if segment.paint == "none":
             continue
-        found = segment_mask(segmentation, segment.id, volume)
+        found = segment_mask(segmentation, segment.id, volume, planes)
         if found is None:
             continue
-        mask = found.mask
+        first, mask = found.box[0].start, found.mask
+        box = (slice(first - planes[0], found.box[0].stop - planes[0]), *found.box[1:])
         if segment.paint == "slices":
-            first = found.box[0].start
             here = np.isin(np.arange(first, first + mask.shape[0]), segment.slices or ())
             mask = mask & here[:, None, None]
         value = CERTAIN_BACKGROUND if segment.background else values.get(segment.id)
         if segment.paint == "unknown" or value is None:
-            unknown[found.box] |= mask
+            unknown[box] |= mask
             continue
-        view = labels[found.box]
+        view = labels[box]
         twice = mask & (view != 0) & (view != value)
         view[mask] = value
         view[twice] = IGNORE

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import slicer
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, ijk_to_ras
-from SemiSegCervicalLib.scene.reading import SceneImage, grid, read_volume
+from SemiSegCervicalLib.scene.reading import grey, grid, is_color
 
 from .annotation import CERTAIN_BACKGROUND, Annotation, SegmentReading, annotation_labels
 from .classes import ClassMatching, SegmentKey, match_classes
 from .sources import Source, find_sources
-from .training_set import TrainingCase, TrainingSet, Use
+from .training_set import CaseImage, TrainingCase, TrainingSet, Use, slabs_of
 
 
 def collect_training_set(
@@ -75,7 +75,7 @@ def _case(source: Source, matching: ClassMatching) -> TrainingCase:
         spacing=None if calibrated == "no" else array_spacing(volume)[1 if shape[0] == 1 else 0 :],
         affine=ijk_to_ras(volume),
         shape=shape,
-        read_image=lambda: read_volume(volume, sequence),
+        images=(CaseImage(source.id, partial(_planes, volume)),),
         sequence=sequence.GetName() if sequence is not None else None,
         frame=source.frame,
         stack=sequence.GetID() if sequence is not None else None,
@@ -100,17 +100,24 @@ def _case(source: Source, matching: ClassMatching) -> TrainingCase:
     if strokes:
         case.background = CERTAIN_BACKGROUND
     segmentation = source.segmentation
-    case.read_labels = lambda: annotation_labels(annotation, segmentation, values, volume)
+    case.read_labels = lambda *planes: annotation_labels(annotation, segmentation, values, volume, planes)
     case.use, case.reason = _use(case, annotation, matching)
     return case
+
+
+def _planes(volume: Any, first: int, last: int) -> np.ndarray:
+    """Read planes of a volume: its numbers as they are stored, colour as grey."""
+    if is_color(volume) or volume.GetImageData().GetNumberOfScalarComponents() != 1:
+        return grey(volume, slice(first, last))
+    voxels: np.ndarray = slicer.util.arrayFromVolume(volume)[first:last]
+    return voxels
 
 
 def _slice_cases(source: Source, matching: ClassMatching) -> list[TrainingCase]:
     """Split a stack whose slices are frames into a case per slice."""
     whole = _case(source, matching)
-    # One reading serves all slices of the stack, and only the last stack is kept.
-    read = lru_cache(maxsize=1)(whole.read_labels) if whole.read_labels is not None else None
-    painted = np.atleast_1d(read().any(axis=(1, 2))) if read is not None else np.zeros(0, dtype=bool)
+    read = whole.read_labels
+    painted = [plane.any() for part in slabs_of(whole.shape) for plane in read(*part)] if read is not None else []
     cases = []
     for number in range(whole.shape[0]):
         case = TrainingCase(
@@ -122,7 +129,7 @@ def _slice_cases(source: Source, matching: ClassMatching) -> list[TrainingCase]:
             spacing=whole.spacing[1:] if whole.spacing is not None else None,
             affine=whole.affine @ _shift(number),
             shape=(1, *whole.shape[1:]),
-            read_image=partial(_slice_image, whole, number),
+            images=tuple(CaseImage(f"{image.key}:{number}", partial(_plane, image, number)) for image in whole.images),
             sequence=source.name,
             frame=str(number),
             stack=whole.id,
@@ -141,19 +148,12 @@ def _slice_cases(source: Source, matching: ClassMatching) -> list[TrainingCase]:
     return cases
 
 
-def _slice_image(whole: TrainingCase, number: int) -> SceneImage:
-    image = whole.read_image()
-    return SceneImage(
-        array=image.array[:, number].copy(),
-        spacing=image.spacing[1:] if image.spacing is not None else None,
-        affine=image.affine @ _shift(number),
-        from_rgb=image.from_rgb,
-        calibrated=image.calibrated,
-    )
+def _plane(image: CaseImage, number: int, first: int, last: int) -> np.ndarray:
+    return image.read(number, number + 1)[first:last]
 
 
-def _slice_labels(read: Callable[[], np.ndarray], number: int) -> np.ndarray:
-    return read()[number : number + 1].copy()
+def _slice_labels(read: Callable[[int, int], np.ndarray], number: int, first: int, last: int) -> np.ndarray:
+    return read(number, number + 1)[first:last]
 
 
 def _shift(number: int) -> np.ndarray:

@@ -7,61 +7,72 @@ import re
 import shutil
 import unicodedata
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vtk
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.scene.overlay import image_data
+from SemiSegCervicalLib.scene.pieces import Pieces, whole
 
-from .nrrd import write_nrrd
-from .training_set import TrainingCase, TrainingSet
+from .annotation import CERTAIN_BACKGROUND, IGNORE
+from .files import stored_type, write_nrrd_in_pieces, write_png_in_pieces
+from .split import Split, check_split
+from .training_set import CaseImage, TrainingCase, TrainingSet, slabs_of
+
+Entry = dict[str, Any]
+_SPECIAL = (CERTAIN_BACKGROUND, IGNORE)
 
 
 def write_datalist(
-    training_set: TrainingSet,
-    folder: str | Path,
-    validation: Collection[str] = (),
-    test: Collection[str] = (),
-    name: str = "scene",
+    training_set: TrainingSet, folder: str | Path, split: Split | None = None, name: str = "scene"
 ) -> Path:
-    """Write images, label maps and ``datalist.json`` into a new folder; all of them or nothing.
+    """Do what `datalist_steps` does, at once."""
+    return whole(datalist_steps(training_set, folder, split, name))
 
-    Labelled and partly labelled cases go to the list "training", the unlabelled ones to "unlabeled"; what is
-    left out is not written. 8-bit grey pictures become PNG, everything else NRRD with its geometry.
+
+def datalist_steps(
+    training_set: TrainingSet, folder: str | Path, split: Split | None = None, name: str = "scene"
+) -> Pieces[Path]:
+    """Write images, label maps and ``datalist.json`` into a new folder in small pieces; all of them or nothing.
+
+    Annotated cases go to the list "training" or "validation", the others to "unlabeled"; what is left out or
+    dropped by the split is not written. A volume of which slices validate is in two lists, its image one file:
+    its training entry lists as "held_out" the slices of which no voxel may be trained on, and neither of its label
+    maps holds paint of the other side. 8-bit grey pictures become PNG, everything else NRRD with its geometry.
 
     Args:
         training_set: from `collect.collect_training_set`, its uses perhaps changed by the user.
         folder: to be made; an empty one may exist.
-        validation: ids of the annotated cases that go to the list "validation" instead.
-        test: ids of those that go to "test".
+        split: what validates; by default everything trains.
         name: of the data set.
 
     Returns:
         The path of ``datalist.json``.
 
     Raises:
-        SemiSegError: open conflicts, nothing to learn from, a group on both sides of the split, the folder is
-            in use, or it cannot be written.
+        SemiSegError: open conflicts, nothing to learn from, an image with voxels that are no number, a voxel that
+            validates would be trained on, the folder is in use, or it cannot be written.
     """
     folder = Path(folder)
-    _check(training_set, folder, set(validation), set(test))
+    if split is not None:
+        check_split(training_set, split)
+    _check(training_set, folder, split)
     partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}"
-    lists: dict[str, list[dict[str, Any]]] = {key: [] for key in ("training", "unlabeled", "validation", "test")}
+    lists: dict[str, list[Entry]] = {key: [] for key in ("training", "unlabeled", "validation", "test")}
     try:
         (partial / "images").mkdir(parents=True)
         (partial / "labels").mkdir()
-        for number, case in enumerate(training_set.used("labelled", "partly", "unlabelled"), start=1):
-            stem = f"{number:04d}_{_plain(case.name)}"
-            if case.id in test:
-                key = "test"
-            elif case.id in validation:
-                key = "validation"
-            else:
-                key = "unlabeled" if case.use == "unlabelled" else "training"
-            lists[key].append(_write_case(case, partial, stem))
+        writer = _Writer(partial)
+        used = training_set.used("labelled", "partly", "unlabelled")
+        for number, case in enumerate(used, start=1):
+            if split is not None and case.id in split.dropped:
+                continue
+            for key, entry in (yield from writer.case(case, f"{number:04d}_{_plain(case.name)}", split)):
+                lists[key].append(entry)
+        if not lists["training"]:
+            raise _nothing_to_learn()
+        _keep_groups_apart(lists)
         content = {
             "name": name,
             "modality": {"0": "ultrasound"},
@@ -89,7 +100,7 @@ def write_datalist(
     return folder / "datalist.json"
 
 
-def _check(training_set: TrainingSet, folder: Path, validation: set[str], test: set[str]) -> None:
+def _check(training_set: TrainingSet, folder: Path, split: Split | None) -> None:
     if training_set.conflicts:
         raise SemiSegError(
             "ambiguous-classes",
@@ -99,69 +110,136 @@ def _check(training_set: TrainingSet, folder: Path, validation: set[str], test: 
             "scene",
         )
     annotated = training_set.used("labelled", "partly")
-    if not any(case.id not in validation | test for case in annotated):
-        raise SemiSegError(
-            "no-labelled-case",
-            "No image of the scene has an annotation that counts for training",
-            "Outline a segment and set its status to completed, or accept a frame",
-            "scene",
-        )
-    sides = {
-        case.id: "test" if case.id in test else "validation" if case.id in validation else "training"
-        for case in training_set.used("labelled", "partly", "unlabelled")
-    }
-    known: dict[str, str] = {}
-    for case in training_set.used("labelled", "partly", "unlabelled"):
-        if known.setdefault(case.group, sides[case.id]) != sides[case.id]:
-            raise SemiSegError(
-                "split-group",
-                f'"{case.name}" and another image of its patient or sequence are on both sides of the split',
-                "Put all of them on one side, or leave the others out",
-                "scene",
-            )
+    if not any(split is None or split.side(case.id) == "training" for case in annotated):
+        raise _nothing_to_learn()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SemiSegError(
             "file-exists", f'"{folder}" is in use already', "Choose another folder, or empty it", "scene"
         )
 
 
-def _write_case(case: TrainingCase, folder: Path, stem: str) -> dict[str, Any]:
-    image = case.read_image()
-    voxels = image.array[0].reshape(case.shape)
-    whole = case.shape[0] == 1 and bool(((voxels >= 0) & (voxels <= 255) & (voxels == np.rint(voxels))).all())
-    if whole:
-        name = f"images/{stem}.png"
-        _write_png(folder / name, voxels[0].astype(np.uint8))
-    else:
-        name = f"images/{stem}.nrrd"
-        write_nrrd(folder / name, voxels, case.affine)
-    entry: dict[str, Any] = {
-        "image": name,
-        "id": case.id,
-        "group": case.group,
-        "spacing": list(case.spacing) if case.spacing is not None else None,
-    }
-    if case.sequence is not None:
-        entry |= {"sequence": case.sequence, "frame": case.frame}
-    if case.use != "unlabelled" and case.read_labels is not None:
-        labels = case.read_labels()
-        entry["label"] = f"labels/{stem}_label.{'png' if whole else 'nrrd'}"
-        if whole:
-            _write_png(folder / entry["label"], labels[0])
+def _nothing_to_learn() -> SemiSegError:
+    return SemiSegError(
+        "no-labelled-case",
+        "No image of the scene has an annotation that counts for training",
+        "Outline a segment and set its status to completed, or accept a frame",
+        "scene",
+    )
+
+
+class _Writer:
+    """Writes cases into a folder, every image once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._images: dict[str, str] = {}
+
+    def case(self, case: TrainingCase, stem: str, split: Split | None) -> Pieces[list[tuple[str, Entry]]]:
+        """Write one case, and return its entries, each with the name of its list."""
+        entry: Entry = {
+            "image": (yield from self._image(case, case.images[0], stem)),
+            "id": case.id,
+            "group": case.group,
+            "spacing": list(case.spacing) if case.spacing is not None else None,
+        }
+        if case.sequence is not None:
+            entry |= {"sequence": case.sequence, "frame": case.frame}
+        if case.read_labels is None or case.use == "unlabelled":
+            return [("unlabeled", entry)]
+        slices = () if split is None else split.validation.get(case.id, ())
+        held_out = () if split is None else split.held_out(case.id)
+        if not held_out:
+            entry |= yield from self._labels(case, entry["image"], f"{stem}_label")
+            return [("validation" if slices is None else "training", entry)]
+        yield from case.count_in_pieces()
+        validation = entry | (yield from self._labels(case, entry["image"], f"{stem}_validation_label", slices))
+        rest = [k for k in range(case.shape[0]) if k not in held_out]
+        training = entry | {"held_out": list(held_out)}
+        if case.counts[rest].any() or set(rest) & set(case.annotated_slices):
+            training |= yield from self._labels(case, entry["image"], f"{stem}_label", rest)
+            return [("training", training), ("validation", validation)]
+        return [("unlabeled", training), ("validation", validation)]
+
+    def _image(self, case: TrainingCase, image: CaseImage, stem: str) -> Pieces[str]:
+        """Write an image that is not written yet, and return its file's name."""
+        if image.key in self._images:
+            return self._images[image.key]
+        first = image.read(0, 1)
+        yield
+        picture = _as_bytes(first[0]) if case.shape[0] == 1 else None
+        if picture is not None:
+            name = f"images/{stem}.png"
+            yield
+            yield from write_png_in_pieces(self._folder / name, picture)
         else:
-            write_nrrd(folder / entry["label"], labels, case.affine)
-        entry |= case.completeness(labels)
-    return entry
+            name = f"images/{stem}.nrrd"
+            slabs = (_numbers(case, image.read(*part)) for part in slabs_of(case.shape))
+            yield from write_nrrd_in_pieces(
+                self._folder / name, slabs, case.shape, case.affine, stored_type(first.dtype), packed=False
+            )
+        self._images[image.key] = name
+        return name
+
+    def _labels(self, case: TrainingCase, image: str, stem: str, only: Collection[int] | None = None) -> Pieces[Entry]:
+        """Write a label map beside an image, of these slices only, and return what the data list says about it."""
+        seen: set[int] = set()
+        kept = set(only or ())
+
+        def slabs() -> Iterator[np.ndarray]:
+            for first, last in slabs_of(case.shape):
+                labels = case.read_labels(first, last) if case.read_labels is not None else np.zeros(0, np.uint8)
+                if only is not None:
+                    keep = np.array([k in kept for k in range(first, last)])
+                    labels = np.where(keep[:, None, None], labels, np.uint8(0))
+                seen.update(value for value in _SPECIAL if (labels == value).any())
+                yield labels
+
+        path = f"labels/{stem}{Path(image).suffix}"
+        if path.endswith(".png"):
+            (picture,) = next(slabs())
+            yield from write_png_in_pieces(self._folder / path, picture)
+        else:
+            yield from write_nrrd_in_pieces(
+                self._folder / path, slabs(), case.shape, case.affine, np.dtype(np.uint8), packed=True
+            )
+        said = case.completeness(np.array(sorted(seen)))
+        if only is not None and case.complete:
+            said["slices"] = [k for k in case.annotated_slices if k in kept]
+        return {"label": path, **said}
 
 
-def _write_png(path: Path, picture: np.ndarray) -> None:
-    """Write a grey picture, uint8 ``(Y, X)``, first row on top."""
-    writer = vtk.vtkPNGWriter()
-    writer.SetFileName(str(path))
-    writer.SetInputData(image_data(picture[None, ::-1]))  # VTK counts rows from the bottom
-    writer.Write()
-    if writer.GetErrorCode():
-        raise OSError(f"PNG could not be written to {path}")
+def _as_bytes(picture: np.ndarray) -> np.ndarray | None:
+    """Return a picture as uint8 where that keeps its numbers, else None."""
+    if picture.dtype == np.uint8:
+        return picture
+    low, high = picture.min(), picture.max()
+    if not (low > -0.5 and high < 255.5):
+        return None
+    rounded = np.rint(picture).astype(np.uint8)
+    # A grey picture that was stored in colours differs from whole numbers by the rounding of its weights.
+    return rounded if np.abs(picture - rounded).max() < 1e-3 else None
+
+
+def _numbers(case: TrainingCase, voxels: np.ndarray) -> np.ndarray:
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        raise SemiSegError(
+            "not-finite",
+            f'The image "{case.name}" holds voxels that are no number (NaN or infinite)',
+            "Leave it out, or replace these voxels",
+            "scene",
+        )
+    return voxels
+
+
+def _keep_groups_apart(lists: dict[str, list[Entry]]) -> None:
+    """Give what validates a group of its own where a part of a patient, cine or volume does.
+
+    Readers refuse a group on both sides; the split has seen to the distance between them.
+    """
+    trained = {entry["group"] for key in ("training", "unlabeled") for entry in lists[key]}
+    for entry in lists["validation"]:
+        if entry["group"] in trained:
+            entry["group"] = f"{entry['group']} (validation)"
 
 
 def _plain(name: str) -> str:

@@ -8,10 +8,9 @@ trained on nor measured with.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import TypeVar
 
 import numpy as np
 from SemiSegCervicalLib.errors import SemiSegError
@@ -26,8 +25,6 @@ _LEVELS = (
     (1, "patient or sequence", "patients or sequences"),
     (0, "image or cine", "images or cines"),
 )
-
-Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True)
@@ -117,8 +114,8 @@ _BY_HAND = "; changed by hand"
 
 
 def gap_of(length: int) -> int:
-    """Return how many frames or slices around a held-out one are not trained on: a twentieth, two at least."""
-    return max(2, math.ceil(length / 20))
+    """Return how many frames or slices around a held-out one are not trained on: a twentieth, from 2 to 15."""
+    return min(max(2, math.ceil(length / 20)), 15)
 
 
 def propose_split(training_set: TrainingSet, seed: int = 0) -> Split:
@@ -179,7 +176,7 @@ def check_split(training_set: TrainingSet, split: Split) -> None:
         SemiSegError: it would be, or a case of the split cannot validate any more.
     """
     cases = {case.id: case for case in training_set.cases}
-    near = _neighbours(_frames(training_set.cases))
+    stacks = _frames(training_set.cases)
     dropped = set(split.dropped)
     for case_id, slices in split.validation.items():
         case = cases.get(case_id)
@@ -188,7 +185,8 @@ def check_split(training_set: TrainingSet, split: Split) -> None:
             raise _stale(f"{name} was chosen for validation and is not annotated any more")
         if case_id in dropped:
             raise _stale(f'"{case.name}" was chosen for validation and is left out')
-        beside = [cases[i] for i in near.get(case_id, ()) if i not in split.validation and i not in dropped]
+        near = _near(case_id, stacks.get(case.stack or "", ()))
+        beside = [cases[i] for i in near if i not in split.validation and i not in dropped]
         beside = [other for other in beside if other.use != "left out"]
         if beside:
             raise _leak(f'"{beside[0].name}" lies next to "{case.name}", which validates, and would be trained on')
@@ -207,8 +205,7 @@ def _split(
 ) -> Split:
     """Find what the chosen validation keeps out of training, and what it cannot show."""
     whole = {case_id for case_id, slices in validation.items() if slices is None}
-    near = _neighbours(layout.stacks)
-    dropped = {other for case_id in whole for other in near.get(case_id, ())}
+    dropped = {other for i in whole for other in _near(i, layout.stacks.get(layout.units[i][0], ()))}
     held: set[str] = set()
     for level in (0, 1):
         touched = {layout.units[i][level] for i in whole}
@@ -279,20 +276,19 @@ def _layout(training_set: TrainingSet) -> Layout:
 
 def _frames(cases: Iterable[TrainingCase]) -> dict[str, tuple[str, ...]]:
     """Return the ids of the frames of each cine, by its id."""
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
     for case in cases:
         if case.stack is not None:
-            found[case.stack] = (*found.get(case.stack, ()), case.id)
-    return found
+            found.setdefault(case.stack, []).append(case.id)
+    return {stack: tuple(ids) for stack, ids in found.items()}
 
 
-def _neighbours(stacks: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Return for every frame the other frames of its cine within the gap around it."""
-    return {
-        case_id: tuple(ids[k] for k in _around([number], len(ids)) if k != number)
-        for ids in stacks.values()
-        for number, case_id in enumerate(ids)
-    }
+def _near(case_id: str, frames: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the other frames of a cine within the gap around one of them; none for another image."""
+    if case_id not in frames:
+        return ()
+    number = frames.index(case_id)
+    return tuple(frames[k] for k in _around([number], len(frames)) if k != number)
 
 
 def _around(positions: Iterable[int], length: int) -> list[int]:
@@ -309,27 +305,25 @@ def _choose_units(
     rng: np.random.Generator,
 ) -> set[str]:
     """Choose images, cines or patients to hold out."""
-    present: dict[str, np.ndarray] = {}
-    weight: dict[str, int] = {}
-    for case in annotated:
-        unit = layout.units[case.id][level]
-        present[unit] = present.get(unit, np.zeros(len(layout.classes), int)) + layout.present[case.id].sum(axis=0)
-        weight[unit] = weight.get(unit, 0) + max(1, len(case.annotated_slices))
     units = list(dict.fromkeys(layout.units[case.id][level] for case in usable))
-    count = min(max(1, round(SHARE * len(present))), len(units))
+    others = list(dict.fromkeys(layout.units[case.id][level] for case in annotated))
+    rows = {unit: row for row, unit in enumerate(dict.fromkeys([*units, *others]))}
+    painted = np.zeros((len(rows), len(layout.classes)), dtype=np.int64)
+    weight = np.zeros(len(rows))
+    for case in annotated:
+        row = rows[layout.units[case.id][level]]
+        painted[row] += layout.present[case.id].sum(axis=0)
+        weight[row] += max(1, len(case.annotated_slices))
+    count = min(max(1, round(SHARE * len(rows))), len(units) - 1)
     if math.comb(len(units), count) <= _MAX_CANDIDATES:
-        candidates = [tuple(chosen) for chosen in combinations(range(len(units)), count)]
+        chosen = np.array(list(combinations(range(len(units)), count)))
     else:
-        draws = (rng.choice(len(units), count, replace=False) for _ in range(_MAX_CANDIDATES))
-        candidates = [tuple(int(k) for k in chosen) for chosen in draws]
-    total, all_weight = np.sum(list(present.values()), axis=0), sum(weight.values())
-
-    def score(chosen: tuple[int, ...]) -> tuple[int, int, float]:
-        held = np.sum([present[units[k]] for k in chosen], axis=0)
-        share = sum(weight[units[k]] for k in chosen) / all_weight
-        return int((total > held).sum()), int((held > 0).sum()), -round(abs(share - SHARE), 3)
-
-    return {units[k] for k in _best(candidates, score, rng)}
+        chosen = np.array([rng.choice(len(units), count, replace=False) for _ in range(_MAX_CANDIDATES)])
+    held = painted[chosen].sum(axis=1)
+    learned = (painted.sum(axis=0) > held).sum(axis=1)
+    share = weight[chosen].sum(axis=1) / weight.sum()
+    best = _best([learned, (held > 0).sum(axis=1), -np.round(np.abs(share - SHARE), 3)], rng)
+    return {units[k] for k in chosen[best]}
 
 
 def _choose_positions(
@@ -350,31 +344,27 @@ def _choose_positions(
     else:
         length = first.shape[0]
         present = {k: layout.present[first.id][k] for k in first.annotated_slices}
-    positions = sorted(present)
+    positions = np.array(sorted(present))
+    before = np.cumsum([np.zeros(len(layout.classes), int), *(present[k] for k in positions)], axis=0)
     total = np.sum([layout.present[case.id].sum(axis=0) for case in annotated], axis=0)
-
-    def parts(run: tuple[int, int]) -> tuple[list[int], list[int]]:
-        held = positions[run[0] : run[0] + run[1]]
-        around = set(_around(held, length))
-        return held, [k for k in positions if k in around and k not in held]
-
-    def score(run: tuple[int, int]) -> tuple[int, int, int]:
-        held, lost = parts(run)
-        out = np.sum([present[k] for k in held + lost], axis=0)
-        measured = np.any([present[k] for k in held], axis=0)
-        return int((total > out).sum()), int(measured.sum()), -len(lost)
-
+    gap = gap_of(length)
     for count in range(max(1, round(SHARE * len(positions))), 0, -1):
-        runs = [(first_k, count) for first_k in range(len(positions) - count + 1)]
-        left = {run: len(positions) - sum(map(len, parts(run))) for run in runs}
-        runs = [run for run in runs if left[run] >= max(2, len(positions) / 2)]
-        if runs:
-            held, lost = parts(_best(runs, score, rng))
+        start = np.arange(len(positions) - count + 1)
+        low = np.searchsorted(positions, positions[start] - gap)
+        high = np.searchsorted(positions, positions[start + count - 1] + gap, side="right")
+        fits = len(positions) - (high - low) >= max(2, len(positions) / 2)
+        start, low, high = start[fits], low[fits], high[fits]
+        if len(start):
+            learned = (total > before[high] - before[low]).sum(axis=1)
+            measured = (before[start + count] > before[start]).sum(axis=1)
+            k = _best([learned, measured, low - high], rng)
+            held = [int(p) for p in positions[start[k] : start[k] + count]]
+            lost = int(high[k] - low[k]) - count
             break
     else:
         return None
     kind, name = ("slices", first.name) if first.stack is None else ("frames", first.sequence)
-    aside = f" ({len(lost)} annotated ones next to them are not used)" if lost else ""
+    aside = f" ({lost} annotated ones next to them are not used)" if lost else ""
     said = f'{len(held)} of {len(positions)} annotated {kind} of "{name}" validate{aside}'
     if first.stack is not None:
         return {frames[k]: None for k in held}, {}, said
@@ -382,14 +372,15 @@ def _choose_positions(
     return {first.id: tuple(held)}, {first.id: beside}, said
 
 
-def _best(
-    candidates: Sequence[Choice], score: Callable[[Choice], tuple[float, ...]], rng: np.random.Generator
-) -> Choice:
-    """Return the candidate of the highest score; chance decides among equal ones."""
-    scores = [score(candidate) for candidate in candidates]
-    highest = max(scores)
-    equal = [k for k, value in enumerate(scores) if value == highest]
-    return candidates[equal[int(rng.integers(len(equal)))]]
+def _best(scores: Sequence[np.ndarray], rng: np.random.Generator) -> int:
+    """Return the number of the candidate whose first score is highest, then the second one, and so on.
+
+    Chance decides among equal ones.
+    """
+    best = np.arange(len(scores[0]))
+    for score in scores:
+        best = best[score[best] == score[best].max()]
+    return int(rng.choice(best))
 
 
 def _too_little(usable: Sequence[TrainingCase]) -> str:

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegCervicalLib.scene.reading import SceneImage
+from SemiSegCervicalLib.scene.pieces import Pieces, whole
 
 from .annotation import CERTAIN_BACKGROUND, IGNORE
 from .classes import Conflict
 
 Use = Literal["labelled", "partly", "unlabelled", "left out"]
 Side = Literal["training", "validation"]
+SLAB_VOXELS = 1 << 18
+"""Voxels that are read at once: a few milliseconds of work."""
+
+
+def slabs_of(shape: tuple[int, int, int]) -> Iterator[tuple[int, int]]:
+    """Cut an image into slabs of planes of at most `SLAB_VOXELS`, though of one plane at least.
+
+    Args:
+        shape: ``(Z, Y, X)``.
+
+    Yields:
+        The first plane, and the one after the last.
+    """
+    planes = max(1, SLAB_VOXELS // max(1, shape[1] * shape[2]))
+    for first in range(0, shape[0], planes):
+        yield first, min(first + planes, shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class CaseImage:
+    """One image of a case; voxels are read on demand.
+
+    Attributes:
+        key: what the voxels belong to: equal keys are one file.
+        read: returns the planes from the first to before the last, ``(planes, Y, X)``, numbers as they are
+            stored, float32 where colour became grey.
+    """
+
+    key: str
+    read: Callable[[int, int], np.ndarray] = field(repr=False)
 
 
 @dataclass(eq=False)
@@ -41,8 +71,9 @@ class TrainingCase:
         stack: id of the cine, or of the volume whose slices are frames; None for other images.
         side: where the user put the case; None leaves it to `split.propose_split`.
         classes: number of classes in the whole set.
-        read_image: reads the image from the scene.
-        read_labels: reads the label array ``(Z, Y, X)`` from the scene; None where nothing counts.
+        images: one per modality, all on one grid.
+        read_labels: reads planes of the label array from the scene, ``(planes, Y, X)``, from the first to before
+            the last; None where nothing counts.
     """
 
     id: str
@@ -53,8 +84,8 @@ class TrainingCase:
     spacing: tuple[float, ...] | None
     affine: np.ndarray
     shape: tuple[int, int, int]
-    read_image: Callable[[], SceneImage] = field(repr=False)
-    read_labels: Callable[[], np.ndarray] | None = field(default=None, repr=False)
+    images: tuple[CaseImage, ...]
+    read_labels: Callable[[int, int], np.ndarray] | None = field(default=None, repr=False)
     finished: tuple[int, ...] = ()
     complete: bool = True
     slices: tuple[int, ...] | None = None
@@ -68,18 +99,19 @@ class TrainingCase:
 
     @property
     def image(self) -> np.ndarray:
-        """Intensities, float32 ``(1, Y, X)`` or ``(1, Z, Y, X)``, read anew each time."""
-        return self.read_image().array
+        """Intensities, float32 ``(M, Y, X)`` or ``(M, Z, Y, X)``, read anew each time."""
+        voxels = np.stack([image.read(0, self.shape[0]) for image in self.images]).astype(np.float32)
+        return voxels[:, 0] if self.shape[0] == 1 else voxels
 
     @property
     def labels(self) -> np.ndarray | None:
         """Label array, uint8 ``(Y, X)`` or ``(Z, Y, X)``, read anew each time; None without annotation."""
         if self.read_labels is None:
             return None
-        labels = self.read_labels()
+        labels = self.read_labels(0, self.shape[0])
         return labels[0] if self.shape[0] == 1 else labels
 
-    @cached_property
+    @property
     def annotated(self) -> float:
         """Share of the annotation that exists, 0 to 1.
 
@@ -88,17 +120,14 @@ class TrainingCase:
         """
         if self.read_labels is None or self.classes == 0:
             return 0.0
-        labels = self.read_labels()
-        known = (labels != 0) & (labels != IGNORE)
-        painted = int(known.sum())
-        if not self.complete or not self.finished:
-            return painted / labels.size
-        region = labels != IGNORE
-        if self.slices is not None:
-            outside = np.setdiff1d(np.arange(labels.shape[0]), self.slices)
-            region[outside] = known[outside]
-        decided = len(self.finished) * int(region.sum()) + (self.classes - len(self.finished)) * painted
-        return decided / (self.classes * labels.size)
+        size = self.shape[1] * self.shape[2]
+        painted = self._values[:, 1:IGNORE].sum(axis=1)
+        done = set(self.annotated_slices)
+        known = 0
+        for number, paint in enumerate(painted):
+            finished = len(self.finished) if number in done else 0
+            known += finished * (size - int(self._values[number, IGNORE])) + (self.classes - finished) * int(paint)
+        return known / (self.classes * size * self.shape[0])
 
     @property
     def annotated_slices(self) -> tuple[int, ...]:
@@ -113,16 +142,32 @@ class TrainingCase:
 
         Background is certain where strokes say so, and on annotated slices where every class is finished.
         """
-        found = np.zeros((self.shape[0], self.classes + 1), dtype=np.int64)
+        found = self._values[:, : self.classes + 1].astype(np.int64)
+        told = np.zeros(len(found), dtype=bool)
+        if len(self.finished) == self.classes:
+            told[list(self.annotated_slices)] = True
+        found[:, 0] = np.where(told, found[:, 0], 0) + self._values[:, CERTAIN_BACKGROUND]
+        return found
+
+    @cached_property
+    def _values(self) -> np.ndarray:
+        """Voxels of each label value on each slice, int32 ``(Z, 256)``."""
+        return whole(self._values_in_pieces())
+
+    def _values_in_pieces(self) -> Pieces[np.ndarray]:
+        found = np.zeros((self.shape[0], IGNORE + 1), dtype=np.int32)
         if self.read_labels is None:
             return found
-        labels = self.read_labels()
-        told = set(self.annotated_slices) if len(self.finished) == self.classes else set()
-        for number, plane in enumerate(labels):
-            voxels = np.bincount(plane.ravel(), minlength=IGNORE + 1)
-            found[number] = voxels[: self.classes + 1]
-            found[number, 0] = voxels[CERTAIN_BACKGROUND] + (voxels[0] if number in told else 0)
+        for first, last in slabs_of(self.shape):
+            for number, plane in enumerate(self.read_labels(first, last), start=first):
+                found[number] = np.bincount(plane.ravel(), minlength=IGNORE + 1)
+            yield
         return found
+
+    def count_in_pieces(self) -> Pieces[None]:
+        """Count the label voxels a few milliseconds at a time; `counts` and `annotated` then cost nothing."""
+        if "_values" not in self.__dict__:
+            self.__dict__["_values"] = yield from self._values_in_pieces()
 
     def completeness(self, labels: np.ndarray) -> dict[str, object]:
         """Return what a data list must say about this label array beside its file.
