@@ -238,7 +238,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_started(script: Any, pic
         with pytest.raises(SemiSegError) as caught:
             script.process(*arguments)
         assert caught.value.code == code
-    assert not script.jobs._running, "no job was started"
+    assert not script.jobs.running, "no job was started"
     with pytest.raises(ValueError, match="device"):
         script.process(picture(), device="tpu")
 
