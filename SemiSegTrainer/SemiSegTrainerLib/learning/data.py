@@ -171,12 +171,7 @@ def read_case(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tens
         whole[list(entry.present)] = there
         return whole, known
     image = read_image(entry.images, entry.spacing)
-    if entry.label is None:
-        sets = np.full(image.spatial_shape, every_class(classes), dtype=np.int32)
-    else:
-        labels = read_labels(entry.label, image.spatial_shape, image.affine)
-        with naming(entry.label):
-            sets = possible_classes(labels, classes, entry.completeness)
+    sets = read_sets(entry, classes, image.spatial_shape, image.affine)
     with naming(entry.images[0]):
         if spec.sampling == "fit":
             network, where = to_network(image, spec)
@@ -186,6 +181,41 @@ def read_case(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tens
         grid = plan_grid(case, spec)
         network = NetworkView(case, grid, spec.clip).whole()
         return network, labels_to_grid(sets.reshape(case.spatial_shape), grid, every_class(classes))
+
+
+def read_sets(entry: Entry, classes: int, shape: Sequence[int], affine: np.ndarray | None = None) -> np.ndarray:
+    """Read what is known of a case's voxels.
+
+    Args:
+        entry: the case; without a label map nothing is.
+        classes: background included.
+        shape: of its image, and
+        affine: its 4x4 IJK-to-RAS matrix, which puts a cropped label map back into its place.
+
+    Returns:
+        int32 class sets ``(*shape)``: 0 for what is held out, which is then no voxel at all, and the set of every
+        class for what does not count.
+
+    Raises:
+        SemiSegError: the label map is at fault, or planes are listed that are not there.
+    """
+    if entry.label is None:
+        sets = np.full(shape, every_class(classes), dtype=np.int32)
+    else:
+        labels = read_labels(entry.label, shape, affine)
+        with naming(entry.label):
+            sets = possible_classes(labels, classes, entry.completeness)
+    listed = (*entry.held_out, *(entry.only or ()))
+    if listed and (len(shape) != 3 or not 0 <= min(listed) <= max(listed) < shape[0]):
+        raise SemiSegError(
+            "bad-slice", f"The slices that {entry.id} holds out or counts are not all in its image",
+            "Correct the list of slices", "reading",
+        )  # fmt: skip
+    if entry.only is not None:
+        sets[np.setdiff1d(np.arange(shape[0]), entry.only)] = every_class(classes)
+    if entry.held_out:
+        sets[list(entry.held_out)] = 0
+    return sets
 
 
 def draw_cases(pool: tuple[int, ...], count: int, iteration: int, seed: int, stream: str) -> list[int]:

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ class Entry:
         present: which of the datalist's modalities the images are, ascending; None means all of them.
         sequence: the cine that the case is a frame of, or None.
         frame: its place in the cine, a number or a time; None where the entry gives none.
+        held_out: 3D only: planes (first array axis) that are not learned from, annotated or not: those of the same
+            volume that validate, and their neighbours.
+        only: 3D only: planes that alone count; None for all. So validates a volume that is trained on elsewhere.
     """
 
     id: str
@@ -49,6 +52,8 @@ class Entry:
     present: tuple[int, ...] | None = None
     sequence: str | None = None
     frame: float | None = None
+    held_out: tuple[int, ...] = ()
+    only: tuple[int, ...] | None = None
 
     @property
     def modalities(self) -> tuple[int, ...]:
@@ -115,7 +120,11 @@ def read_datalist(path: Path) -> Datalist:
             "Compare it with the datalist section of the README", "reading",
         ) from error  # fmt: skip
     datalist = Datalist(path, modalities, classes, lists)
-    _refuse_leaks(datalist)
+    shared = _refuse_leaks(datalist)
+    for name in LISTS[2:]:
+        lists[name] = tuple(
+            replace(entry, only=entry.completeness.slices) if shared & _files(entry) else entry for entry in lists[name]
+        )
     return datalist
 
 
@@ -185,6 +194,7 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...],
         completeness=completeness,
         group=None if group is None else str(group),
         present=None if len(present) == modalities else present,
+        held_out=tuple(map(int, raw.get("held_out") or ())),
         sequence=None if sequence is None else str(sequence),
         frame=_place(raw.get("frame")),
     )
@@ -199,19 +209,41 @@ def _place(frame: Any) -> float | None:
     return place if math.isfinite(place) else None
 
 
-def _refuse_leaks(datalist: Datalist) -> None:
-    """A case or group that is trained on must not be evaluated on, and what chooses must not judge."""
+def _files(entry: Entry) -> set[Path]:
+    return {image.resolve() for image in entry.images}
+
+
+def _refuse_leaks(datalist: Datalist) -> set[Path]:
+    """A case or group that is trained on must not be evaluated on, and what chooses must not judge.
+
+    Planes of a volume that is trained on elsewhere may be evaluated, where all that train hold them out.
+
+    Returns:
+        The images that are trained on and evaluated, in different planes.
+    """
+    trained = [e for name in LISTS[:2] for e in datalist[name]]
     taken: dict[Path | str, str] = {}
+    validated: dict[Path, str] = {}  # in planes of their own
     for name, lists in (("trained on", LISTS[:2]), ("validation", ("validation",)), ("test", ("test",))):
         for entry in (e for listed in lists for e in datalist[listed]):
-            keys: list[Path | str] = [image.resolve() for image in entry.images]
+            keys: list[Path | str] = sorted(_files(entry))
             if entry.group is not None:
                 keys.append(entry.group)
-            other = next((taken[k] for k in keys if taken.get(k, name) != name), None)
+            twice = [k for k in keys if isinstance(k, Path) and taken.get(k, name) == "trained on" != name]
+            apart = {k for k in twice if validated.get(k, name) == name and _held_out(entry, k, trained)}
+            validated.update(dict.fromkeys(apart, name))
+            other = next((taken[k] for k in keys if taken.get(k, name) != name and k not in apart), None)
             if other is not None:
                 used = "is also trained on" if other == "trained on" else f"is also in the list {other}"
                 raise SemiSegError(
                     "leak", f"{entry.id} is in the list {name}, but it or its group {used}",
                     "Keep every patient or sequence in one list only", "reading",
                 )  # fmt: skip
-            taken.update(dict.fromkeys(keys, name))
+            taken.update({k: name for k in keys if k not in apart})
+    return set(validated)
+
+
+def _held_out(entry: Entry, image: Path, trained: Iterable[Entry]) -> bool:
+    """Say whether every case that learns from an image holds the planes out that `entry` evaluates in it."""
+    planes = entry.completeness.slices
+    return planes is not None and all(set(planes) <= set(e.held_out) for e in trained if image in _files(e))

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from SemiSegCervicalLib.engine.files import read_image, read_labels
+from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import SegmentClass
-from SemiSegCervicalLib.errors import SemiSegError, naming
+from SemiSegCervicalLib.errors import SemiSegError
 
+from .data import read_sets
 from .datalist import Entry
 from .metrics import Agreement, compare
-from .targets import membership, possible_classes
+from .targets import every_class, membership
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,8 @@ def compare_labels(
         SemiSegError: the reference is at fault, of another size, or the label map holds unknown values.
     """
     assert entry.label is not None
-    reference_map = read_labels(entry.label, labels.shape, affine)
-    with naming(entry.label):
-        sets = possible_classes(reference_map, len(classes) + 1, entry.completeness)
+    sets = read_sets(entry, len(classes) + 1, labels.shape, affine)
+    sets[sets == 0] = every_class(len(classes) + 1)  # what is held out is not compared
     strange = int(labels.max()) if labels.size and labels.max() > len(classes) else int(min(labels.min(), 0))
     if strange:
         raise SemiSegError(

@@ -9,7 +9,9 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegTrainerLib.learning.data import read_case
 from SemiSegTrainerLib.learning.datalist import file_stem, read_datalist
+from SemiSegTrainerLib.learning.evaluation import compare_labels
 from TrainingRig import cases, parts
 
 
@@ -150,6 +152,90 @@ def test_annotated_slices_of_a_volume(tmp_path):
     assert set(possible[8].unique().tolist()) == {1, 2}
     assert set(possible[7].unique().tolist()) == {7}
     assert possible[3, 0, 0] == 4, "what is painted elsewhere counts"
+
+
+@pytest.fixture
+def planes(tmp_path):
+    """A volume of which planes train and others validate, all of them painted, with a gap of one between."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((16, 16, 32), dtype=np.uint8)
+    labels[:, 4:12, 4:28] = 1
+    for name, array in (("v", rng.normal(size=labels.shape).astype(np.float32)), ("v_label", labels)):
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / f"{name}.nrrd"))
+    entry = {"image": "v.nrrd", "label": "v_label.nrrd", "group": "p"}
+    content = {
+        "labels": {"0": "background", "1": "bright"},
+        "training": [{**entry, "id": "v", "slices": [2, 4, 6], "held_out": [9, 10, 11, 12]}],
+        "validation": [{**entry, "id": "v validation", "group": "p (validation)", "slices": [10, 11]}],
+    }
+    return cases.write_datalist(tmp_path, content)
+
+
+def test_planes_of_a_volume_validate_what_is_not_learned_from_them(planes):
+    datalist = read_datalist(planes)
+    spec = parts.SPEC.model_copy(update={"spatial_dims": 3, "size": (16, 16, 32), "modalities": ("ct",)})
+    _, possible = read_case(datalist["training"][0], spec, 2)
+    known = {z: set(possible[z].unique().tolist()) for z in range(16)}
+    assert all(known[z] == {0} for z in (9, 10, 11, 12)), "no voxel of them enters a loss, painted or not"
+    assert known[4] == {1, 2}
+    assert known[3] == {2, 3}
+    (validation,) = datalist["validation"]
+    assert validation.only == (10, 11)
+    _, possible = read_case(validation, spec, 2)
+    assert [z for z in range(16) if set(possible[z].unique().tolist()) != {3}] == [10, 11], (
+        "paint elsewhere is no judge"
+    )
+    labels = np.zeros((16, 16, 32), dtype=np.uint8)
+    labels[10:12, 4:12, 4:28] = 1
+    figures = compare_labels(labels, validation, datalist.classes, None, distances=False)
+    assert figures.segments["bright"].dice == 1.0
+    assert figures.segments["bright"].voxels == 2 * 8 * 24
+
+
+def test_the_labels_of_what_is_held_out_change_nothing(planes):
+    """Whatever is painted there, the run's data are the same, to the bit."""
+    spec = parts.SPEC.model_copy(
+        update={"spatial_dims": 3, "size": (16, 16, 32), "modalities": ("ct",), "sampling": "windows"}
+    )
+    before = parts.load(planes, spec)
+    path = planes.parent / "v_label.nrrd"
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    labels[9:13] = 1 - labels[9:13]
+    sitk.WriteImage(sitk.GetImageFromArray(labels), str(path))
+    assert parts.load(planes, spec).fingerprint == before.fingerprint
+    assert not any(int(i) // (16 * 32) in (9, 10, 11, 12) for place in before.places[0].values() for i in place), (
+        "no patch is centred there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "change_of"),
+    [
+        ("training", {"held_out": [10]}),
+        ("training", {"held_out": None}),
+        ("validation", {"slices": None}),
+        ("validation", {"slices": [10, 13]}),
+        ("validation", {"group": "p"}),
+    ],
+)
+def test_planes_that_are_learned_from_do_not_validate(planes, name, change_of):
+    change(planes, **{name: lambda entries: [{**e, **change_of} for e in entries]})
+    refused(lambda: read_datalist(planes), "leak")
+
+
+def test_planes_do_not_both_choose_and_judge(planes):
+    change(planes, test=json.loads(planes.read_text())["validation"])
+    change(planes, test=lambda entries: [{**e, "group": "t", "slices": [12]} for e in entries])
+    refused(lambda: read_datalist(planes), "leak")
+    change(planes, validation=[])
+    assert read_datalist(planes)["test"][0].only == (12,)
+
+
+@pytest.mark.parametrize("held_out", [[16], [-1]])
+def test_planes_that_are_not_there(planes, held_out):
+    change(planes, training=lambda entries: [{**e, "held_out": held_out} for e in entries], validation=[])
+    spec = parts.SPEC.model_copy(update={"spatial_dims": 3, "size": (16, 16, 32), "modalities": ("ct",)})
+    refused(lambda: parts.load(planes, spec), "bad-slice")
 
 
 def test_fingerprint_names_the_data(path):
