@@ -2,34 +2,79 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-from ..scene.training_set import TrainingSet
+import numpy as np
+from SemiSegCervicalLib.panel.locks import Locks
+
+from .cases_table import CasesTable
+from .rows import Row, describe, rows_of
+from .showing import show_case
 from .state import PanelState
 
 
 class CasesSection:
-    """Shows the training set."""
+    """Shows the training set as a table."""
 
-    def __init__(self, ui: Any) -> None:
-        """Take the panel's widgets."""
-        self.ui = ui
+    def __init__(
+        self,
+        ui: Any,
+        on_use: Callable[[Row, str], None],
+        on_propose: Callable[[], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        """Prepare the table.
+
+        Args:
+            ui: the panel's widgets.
+            on_use: called with a row, and what the user wants to use it for.
+            on_propose: called when all uses are to be proposed again.
+            on_change: called when another row is selected.
+        """
+        self.ui, self._on_use, self._on_propose = ui, on_use, on_propose
+        ui.proposeButton.connect("clicked()", on_propose)
+        self._locks = Locks(ui.proposeButton)
+        self._rows: dict[str, Row] = {}
+        self._seen: Any = None
+        self.table = CasesTable(ui.casesTable, self._chosen, on_change, self._open, _no_picture)
+
+    @property
+    def selected(self) -> Row | None:
+        """The selected row."""
+        return self._rows.get(self.table.selected)
 
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
-        self.ui.casesSummaryLabel.text = describe(state.training_set)
+        ui, found, split = self.ui, state.training_set, state.split
+        ui.casesSummaryLabel.text = describe(found, split)
+        seen = (found, split, state.busy)
+        if seen != self._seen:
+            self._seen = seen
+            rows = rows_of(found, split) if found is not None and split is not None else []
+            self._rows = {row.key: row for row in rows}
+            self.table.show(rows, state.busy)
+        self._locks.set(bool(state.busy), state.busy)
+        for widget in (ui.casesTable, ui.proposeButton):
+            widget.visible = bool(self._rows)
+        ui.splitLabel.text = f"<b>Measured with:</b> {split.how}." if split is not None and self._rows else ""
+        ui.splitLabel.visible = bool(ui.splitLabel.text)
 
     def close(self) -> None:
-        """Nothing is connected."""
+        """Disconnect the widgets."""
+        self.ui.proposeButton.disconnect("clicked()", self._on_propose)
+        self.table.close()
+
+    def _chosen(self, key: str, use: str) -> None:
+        row = self._rows.get(key)
+        if row is not None and use != row.use:
+            self._on_use(row, use)
+
+    def _open(self, key: str) -> None:
+        row = self._rows.get(key)
+        if row is not None:
+            show_case(row.cases[0])
 
 
-def describe(training_set: TrainingSet | None) -> str:
-    """Say in a sentence what the scene holds."""
-    if training_set is None:
-        return "Looking at the scene ..."
-    if not training_set.cases:
-        return "The scene holds no image. Load volumes or a cine, and segment some of them."
-    count = Counter(case.use for case in training_set.cases)
-    parts = [f"{count[use]} {use}" for use in ("labelled", "partly", "unlabelled", "left out") if count[use]]
-    return f"{len(training_set.cases)} images and frames: {', '.join(parts)}."
+def _no_picture(row: Row) -> np.ndarray | None:
+    return None

@@ -1,51 +1,107 @@
-"""The scene as a training set, read again some time after anything in it has changed."""
+"""The scene as a training set and its split, read again some time after anything in it has changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Generator
 
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.later import Later
+from SemiSegCervicalLib.panel.slices import Slices
 
 from ..scene.collect import collect_training_set
-from ..scene.training_set import TrainingSet
+from ..scene.split import Split, propose_split
+from ..scene.training_set import TrainingCase, TrainingSet
+from .rows import LEFT_OUT, UNLABELLED, VALIDATION
 
 _MILLISECONDS = 200
 
 
 class Collecting:
-    """Holds the training set of the scene.
+    """Reads the scene in pieces; what was read before stays until the new is complete.
 
     Attributes:
         training_set: None before the scene has been read, or where it cannot be.
+        split: of this training set.
         error: why it cannot be read.
+        uses: what the user wants to use a case for, by its id: one of the uses of `rows`.
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         """Wait for `want`; `on_change` is called whenever the scene has been read."""
         self._on_change = on_change
-        self._later = Later(self.read, _MILLISECONDS)
+        self._later = Later(self._begin, _MILLISECONDS)
+        self._wanted = False
+        self._slices: Slices | None = None
         self.training_set: TrainingSet | None = None
+        self.split: Split | None = None
         self.error: SemiSegError | None = None
+        self.uses: dict[str, str] = {}
+
+    @property
+    def active(self) -> bool:
+        """Whether something newer than what is held is still to be read."""
+        return self._wanted or (self._slices is not None and self._slices.active)
 
     def want(self) -> None:
         """Read the scene soon: something in it may have changed."""
-        self._later.start()
-
-    def read(self) -> None:
-        """Read the scene now."""
-        self.training_set = self.error = None
-        try:
-            self.training_set = collect_training_set(slicer.mrmlScene)
-        except SemiSegError as error:
-            self.error = error
-        self._on_change()
+        if not self._wanted:
+            self._wanted = True
+            self._later.start()
 
     def forget(self) -> None:
         """Hold nothing: the scene is closed."""
-        self.training_set = self.error = None
+        self._drop()
+        self.training_set = self.split = self.error = None
+        self.uses.clear()
 
     def close(self) -> None:
         """Read no more."""
         self._later.close()
+        self._drop()
+
+    def _begin(self) -> None:
+        self._drop()
+        self._slices = Slices(self._steps(), self._ended)
+
+    def _drop(self) -> None:
+        self._wanted = False
+        if self._slices is not None:
+            self._slices.cancel()
+
+    def _steps(self) -> Generator[None, None, None]:
+        found = collect_training_set(slicer.mrmlScene)
+        for case in found.cases:
+            if case.id in self.uses:
+                apply_use(case, self.uses[case.id])
+        yield
+        for case in found.used("labelled", "partly"):
+            _ = case.counts  # the split asks for them, all at once
+            yield
+        split = propose_split(found)
+        self.training_set, self.split, self.error = found, split, None
+
+    def _ended(self, fault: Exception | None) -> None:
+        if fault is not None:
+            self.training_set = self.split = None
+            self.error = fault if isinstance(fault, SemiSegError) else _defect(fault)
+        self._on_change()
+
+
+def apply_use(case: TrainingCase, use: str) -> None:
+    """Use a case as the user wants, as far as it can be."""
+    if use == LEFT_OUT:
+        case.use, case.reason = "left out", "left out by you"
+    elif use == UNLABELLED:
+        if case.read_labels is not None:
+            case.reason = "by your choice its annotation is not used"
+        case.use = "unlabelled"
+    elif case.read_labels is not None:
+        case.side = "validation" if use == VALIDATION else "training"
+
+
+def _defect(fault: Exception) -> SemiSegError:
+    logging.error("SemiSeg: the scene could not be read", exc_info=fault)
+    cause = f"The scene could not be read ({type(fault).__name__}: {fault})"
+    return SemiSegError("defect", cause, "Report it with Slicer's log", "scene")

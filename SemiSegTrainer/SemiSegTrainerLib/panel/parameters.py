@@ -4,12 +4,9 @@
 from typing import Annotated
 
 from SemiSegCervicalLib.panel.parameters import DEVICE_NAMES
-from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
-from .recipe import PRESETS
-
-AUTOMATIC = "automatic"
-SCRATCH = "scratch"
+from .recipe import AUTOMATIC, PRESETS
 
 
 @parameterNodeWrapper
@@ -30,14 +27,14 @@ class Parameters:
         offer_stop: offer to stop when the validation no longer improves.
     """
 
-    minutes: float = PRESETS["Standard"]
-    iterations: int = 0
+    minutes: Annotated[float, WithinRange(0.1, 10000.0)] = PRESETS["Standard"]
+    iterations: Annotated[int, WithinRange(0, 10000000)] = 0
     method: str = AUTOMATIC
     start: str = AUTOMATIC
     name: str = "My model"
     size: str = ""
     spacing: str = ""
-    seed: int = 0
+    seed: Annotated[int, WithinRange(0, 1000000)] = 0
     device: Annotated[str, Choice(list(DEVICE_NAMES))] = "Automatic"
     calibrate: bool = True
     offer_stop: bool = False

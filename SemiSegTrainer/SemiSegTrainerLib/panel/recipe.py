@@ -1,12 +1,27 @@
-"""What is trained, and how long: the choices as the worker takes them."""
+"""What is trained, and how long: the panel's choices as the worker takes them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.cards import failure_of
+from SemiSegCervicalLib.panel.parameters import DEVICE_NAMES
+from SemiSegCervicalLib.scene.classes import name_key
+from SemiSegCervicalLib.worker.protocol import ModelCard
+
+from ..catalogue import METHODS, MethodText, proposed
+from ..scene.training_set import TrainingSet
+from ..versions import check_name
 
 PRESETS = {"Quick": 2.0, "Standard": 10.0, "Thorough": 60.0}
 """Name and minutes."""
+AUTOMATIC, SCRATCH = "automatic", "scratch"
+"""Instead of the name of a method or of a model to start from."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +53,114 @@ class Recipe:
     device: str = "auto"
     calibrate: str = "auto"
     offer_stop: bool = False
+
+
+def make_recipe(chosen: Any, training_set: TrainingSet, cards: Mapping[str, ModelCard]) -> Recipe:
+    """Turn the panel's choices into a recipe.
+
+    Args:
+        chosen: `parameters.Parameters`.
+        training_set: decides what is chosen automatically.
+        cards: the installed models by name.
+
+    Raises:
+        SemiSegError: the choices do not make a training.
+    """
+    check_name(chosen.name)
+    start = start_of(chosen.start, training_set, cards)
+    if start is not None and (fault := failure_of(start)) is not None:
+        raise fault
+    dimensions = dimensions_of(training_set)
+    return Recipe(
+        method=method_of(chosen.method, training_set).name,
+        name=chosen.name.strip(),
+        minutes=None if chosen.iterations else chosen.minutes,
+        iterations=chosen.iterations or None,
+        start=None if start is None else Path(start.path),
+        # A model that is trained further keeps what it reads.
+        size=tuple(round(n) for n in numbers(chosen.size, dimensions, "The size")) or None if start is None else None,
+        spacing=numbers(chosen.spacing, 3, "The voxel size") or None if start is None and dimensions == 3 else None,
+        seed=chosen.seed,
+        device=DEVICE_NAMES[chosen.device],
+        calibrate="auto" if chosen.calibrate else "none",
+        offer_stop=chosen.offer_stop,
+    )
+
+
+def dimensions_of(training_set: TrainingSet) -> int:
+    """Return 2 for pictures and frames, 3 for volumes; as the first annotated image says."""
+    cases = training_set.used("labelled", "partly") or training_set.used("unlabelled")
+    return 3 if cases and cases[0].shape[0] > 1 else 2
+
+
+def has_unlabelled(training_set: TrainingSet) -> bool:
+    """Return whether something is not annotated."""
+    return bool(training_set.used("unlabelled", "partly"))
+
+
+def method_of(name: str, training_set: TrainingSet) -> MethodText:
+    """Return the method of a name; of `AUTOMATIC`, and where there is no such method, the one for these data."""
+    known = {method.name: method for method in METHODS}
+    return known.get(name) or proposed(dimensions_of(training_set), has_unlabelled(training_set))
+
+
+def start_of(choice: str, training_set: TrainingSet, cards: Mapping[str, ModelCard]) -> ModelCard | None:
+    """Return the model to start from; None for random weights.
+
+    Args:
+        choice: name of an installed model, path of a file, `SCRATCH`, or `AUTOMATIC`: the first model that knows
+            exactly the classes of the training set.
+        training_set: what is trained on.
+        cards: the installed models by name.
+
+    Raises:
+        SemiSegError: there is no such model.
+    """
+    if choice == SCRATCH:
+        return None
+    if choice == AUTOMATIC:
+        wanted = {name_key(entry.name) for entry in training_set.classes}
+        return next(
+            (
+                card
+                for card in cards.values()
+                if fits(card, training_set) and wanted and {name_key(c.name) for c in card.classes} == wanted
+            ),
+            None,
+        )
+    card = cards.get(choice)
+    if card is None:
+        cause = f"The model to start from, {Path(choice).name}, is not there any more"
+        raise SemiSegError("missing-start", cause, "Choose another one under Start from", "settings")
+    if not fits(card, training_set):
+        kind = "volumes" if card.spatial_dims == 3 else "single images"
+        cause = f'The model to start from, "{card.name}", segments {kind}, and these are others'
+        raise SemiSegError("wrong-start", cause, "Choose another one under Start from", "settings")
+    return card
+
+
+def fits(card: ModelCard, training_set: TrainingSet) -> bool:
+    """Return whether a training on these images can begin with a model."""
+    return card.failure is None and card.spatial_dims == dimensions_of(training_set)
+
+
+def numbers(text: str, count: int, what: str) -> tuple[float, ...]:
+    """Return positive numbers that people wrote in the order x, y, z, in array order; none for an empty text.
+
+    Raises:
+        SemiSegError: something else was written.
+    """
+    if not text.strip():
+        return ()
+    parts = [part for part in re.split(r"[x\N{MULTIPLICATION SIGN},;\s]+", text.strip().lower()) if part]
+    try:
+        found = tuple(float(part) for part in parts)
+    except ValueError:
+        found = ()
+    if len(found) != count or not all(0 < value < 1e5 for value in found):
+        example = " x ".join(("128", "96", "64")[:count])
+        raise SemiSegError(
+            "bad-number", f'{what} "{text.strip()}" cannot be read',
+            f"Write {count} numbers such as {example} under Advanced, or leave it empty", "settings",
+        )  # fmt: skip
+    return found[::-1]

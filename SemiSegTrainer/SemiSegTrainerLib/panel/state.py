@@ -8,6 +8,7 @@ from typing import Protocol
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.protocol import Welcome
 
+from ..scene.split import Split
 from ..scene.training_set import TrainingSet
 from .recipe import Recipe
 
@@ -33,6 +34,7 @@ class PanelState:
     Attributes:
         complete: whether the packages are installed that compute.
         training_set: the scene as a training set; None before it has been read.
+        split: what of it is kept aside to measure with.
         recipe: what is trained; None where the choices do not make one.
         fault: why the training cannot begin; None where it can.
         busy: why everything else has to wait; empty while nothing runs.
@@ -41,6 +43,7 @@ class PanelState:
 
     complete: bool = True
     training_set: TrainingSet | None = None
+    split: Split | None = None
     recipe: Recipe | None = None
     fault: SemiSegError | None = None
     busy: str = ""

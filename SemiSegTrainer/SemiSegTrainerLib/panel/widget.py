@@ -14,14 +14,16 @@ from SemiSegCervicalLib.panel.binding import Binding
 from SemiSegCervicalLib.panel.install import InstallSection
 from SemiSegCervicalLib.panel.later import Later
 from SemiSegCervicalLib.panel.messages import Messages
-from SemiSegCervicalLib.panel.parameters import DEVICE_NAMES
 from SemiSegCervicalLib.panel.widget import choose_file
 
+from ..scene.split import Split
 from ..scene.training_set import TrainingSet
 from .cases import CasesSection
 from .collecting import Collecting
 from .parameters import Parameters
-from .recipe import Recipe
+from .recipe import Recipe, make_recipe
+from .recipe_section import RecipeSection
+from .rows import Row
 from .state import PanelState, Section
 
 # In Slicer both modules' resources lie in one folder, in the source tree they do not.
@@ -77,8 +79,9 @@ class Panel:
             packages=packages,
             optional=None,
         )
-        self.cases = CasesSection(ui)
-        self.sections: list[Section] = [self.install, self.cases]
+        self.cases = CasesSection(ui, self._use_chosen, self._propose, self.changed)
+        self.choices = RecipeSection(ui, self.changed, self.messages.error, choose_file)
+        self.sections: list[Section] = [self.install, self.cases, self.choices]
         logic.jobs.on_change = self.changed
         scene = slicer.mrmlScene
         for event, slot in (
@@ -106,6 +109,11 @@ class Panel:
         return self._collecting.training_set
 
     @property
+    def split(self) -> Split | None:
+        """What of `training_set` is kept aside to measure with."""
+        return self._collecting.split
+
+    @property
     def parameters(self) -> Parameters | None:
         """The choices in the present scene; None while there is none."""
         return self._binding.parameters
@@ -116,19 +124,9 @@ class Panel:
         Raises:
             SemiSegError: the choices do not make a training.
         """
-        chosen = self.parameters
-        if chosen is None:
-            raise SemiSegError("no-scene", "The scene is being closed", "Try again", "panel")
-        return Recipe(
-            method="cross_supervision",
-            name=chosen.name,
-            minutes=None if chosen.iterations else chosen.minutes,
-            iterations=chosen.iterations or None,
-            seed=chosen.seed,
-            device=DEVICE_NAMES[chosen.device],
-            calibrate="auto" if chosen.calibrate else "none",
-            offer_stop=chosen.offer_stop,
-        )
+        if self.parameters is None or self.training_set is None:
+            raise SemiSegError("reading", "The scene is being read", "Wait a moment", "panel")
+        return make_recipe(self.parameters, self.training_set, self.choices.cards)
 
     def changed(self) -> None:
         """Something may have changed: show it with the next turn of the event loop."""
@@ -145,6 +143,7 @@ class Panel:
         self._entered = True
         self.install.look()
         self._bind()
+        self.choices.reload()
         self._collecting.want()
         self.refresh()
 
@@ -185,12 +184,15 @@ class Panel:
             recipe = self.recipe()
         except SemiSegError as error:
             fault = fault or error
+        if fault is None and self._collecting.active:
+            fault = SemiSegError("reading", "The scene is being read", "Wait a moment", "panel")
         if not self.install.complete:
             remedy = "Install them at the top of this panel"
             fault = SemiSegError("missing-package", "Packages that compute are not installed yet", remedy, "panel")
         return PanelState(
             complete=self.install.complete,
             training_set=self.training_set,
+            split=self.split,
             recipe=recipe,
             fault=fault,
             busy=next((busy for section in self.sections if (busy := getattr(section, "busy", ""))), ""),
@@ -198,6 +200,16 @@ class Panel:
         )
 
     # -- told by others --
+
+    def _use_chosen(self, row: Row, use: str) -> None:
+        """The user wants to use an image for something else."""
+        self._collecting.uses.update({case.id: use for case in row.cases})
+        self._collecting.want()
+
+    def _propose(self) -> None:
+        """Forget what the user said of the uses."""
+        self._collecting.uses.clear()
+        self._collecting.want()
 
     def _installed(self) -> None:
         """New packages are found by a new process only."""

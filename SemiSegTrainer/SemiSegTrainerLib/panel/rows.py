@@ -1,0 +1,143 @@
+"""The training set as rows of a table: one for each volume and each cine, in words that people read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..scene.split import Split
+from ..scene.training_set import TrainingCase, TrainingSet
+
+TRAINING, VALIDATION, UNLABELLED, LEFT_OUT = "Training", "Validation", "Unlabelled", "Left out"
+MIXED = "Train + validate"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row.
+
+    Attributes:
+        key: id of the volume, or of the cine.
+        name: of the volume or the cine.
+        cases: the volume, or all frames of the cine.
+        annotated, total: how many slices or frames (or, for a single image, classes) are annotated.
+        amount: the same in words.
+        use: `TRAINING`, `VALIDATION`, `MIXED`, `UNLABELLED` or `LEFT_OUT`.
+        why: why it is used so.
+    """
+
+    key: str
+    name: str
+    cases: tuple[TrainingCase, ...]
+    annotated: int
+    total: int
+    amount: str
+    use: str
+    why: str
+
+    @property
+    def is_cine(self) -> bool:
+        """Whether its cases are frames."""
+        return self.cases[0].frame is not None
+
+    @property
+    def can_teach(self) -> bool:
+        """Whether anything in it is annotated."""
+        return any(case.read_labels is not None for case in self.cases)
+
+
+def rows_of(training_set: TrainingSet, split: Split) -> list[Row]:
+    """Return the rows of a training set, in its order."""
+    found: dict[str, list[TrainingCase]] = {}
+    for case in training_set.cases:
+        found.setdefault(case.stack or case.id, []).append(case)
+    return [_row(key, tuple(cases), split) for key, cases in found.items()]
+
+
+def use_of(case: TrainingCase, split: Split) -> str:
+    """Return what one case is used for."""
+    if case.use == "left out":
+        return LEFT_OUT
+    if split.side(case.id) is None:
+        return LEFT_OUT
+    if case.use == "unlabelled":
+        return UNLABELLED
+    if split.side(case.id) == "validation":
+        return VALIDATION
+    return MIXED if split.validation.get(case.id) else TRAINING
+
+
+def why_of(case: TrainingCase, split: Split) -> str:
+    """Say why one case is used so."""
+    if case.use != "left out" and split.side(case.id) is None:
+        return "too much like what validates: not used"
+    slices = split.validation.get(case.id)
+    if slices:
+        return f"{case.reason}; {_many(len(slices), 'slice')} of it validate"
+    return case.reason
+
+
+def describe(training_set: TrainingSet | None, split: Split | None) -> str:
+    """Say in a few words what the scene holds and what it is used for; HTML."""
+    if training_set is None or split is None:
+        return "Looking at the scene ..."
+    if not training_set.cases:
+        return "The scene holds no image. Load volumes or a cine, and segment some of them."
+    count = Counter(use_of(case, split) for case in training_set.cases)
+    count[TRAINING] += count[MIXED]
+    words = (
+        (TRAINING, "annotated to learn from"), (VALIDATION, "kept aside to measure"),
+        (UNLABELLED, "not annotated: learned from all the same"), (LEFT_OUT, "not used"),
+    )  # fmt: skip
+    parts = [f"<b>{count[use]}</b> {text}" for use, text in words if count[use]]
+    return "<br>".join(parts)
+
+
+def _row(key: str, cases: tuple[TrainingCase, ...], split: Split) -> Row:
+    first = cases[0]
+    if first.frame is None:
+        annotated, total, amount = _amount(first)
+        return Row(key, first.name, cases, annotated, total, amount, use_of(first, split), why_of(first, split))
+    done = [case for case in cases if case.read_labels is not None and case.use != "left out"]
+    amount = f"{len(done)} of {_many(len(cases), 'frame')}"
+    uses = Counter(use_of(case, split) for case in cases)
+    name = first.sequence or first.name
+    return Row(key, name, cases, len(done), len(cases), amount, _together(uses), _why_together(uses, done))
+
+
+def _amount(case: TrainingCase) -> tuple[int, int, str]:
+    """Return how much of one image is annotated: slices of a volume, classes of a single image."""
+    depth, done = case.shape[0], len(case.annotated_slices)
+    if case.read_labels is None:
+        return 0, 1, "nothing"
+    if not case.complete:
+        return 1, 4, "scribbles"
+    if not case.finished:
+        return 1, 4, "begun"
+    if len(case.finished) < case.classes:
+        part = f"{len(case.finished)} of {_many(case.classes, 'segment')}"
+        if done < depth:
+            return done * len(case.finished), depth * case.classes, f"{part}, {done} of {_many(depth, 'slice')}"
+        return len(case.finished), case.classes, part
+    if done < depth:
+        return done, depth, f"{done} of {_many(depth, 'slice')}"
+    return 1, 1, "everything"
+
+
+def _together(uses: Counter[str]) -> str:
+    if uses[MIXED] or (uses[TRAINING] and uses[VALIDATION]):
+        return MIXED
+    return next(use for use in (TRAINING, VALIDATION, UNLABELLED, LEFT_OUT) if uses[use])
+
+
+def _why_together(uses: Counter[str], done: Iterable[TrainingCase]) -> str:
+    words = (
+        (TRAINING, "to learn from"), (VALIDATION, "to measure"), (UNLABELLED, "unlabelled"), (LEFT_OUT, "not used"),
+    )  # fmt: skip
+    parts = [f"{uses[use]} {text}" for use, text in words if uses[use]]
+    return ", ".join(parts) if list(done) else "no frame accepted"
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"

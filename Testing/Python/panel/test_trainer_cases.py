@@ -1,0 +1,198 @@
+"""The table of cases: what each image of the scene is used for, why, and how the user changes it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from SlicerRig import application
+
+NAME, ANNOTATED, USE = range(3)
+
+
+@pytest.fixture
+def partly(app: Any) -> SimpleNamespace:
+    """Six volumes of blobs, of which five are drawn in, and a cine with five accepted frames."""
+    import slicer
+    from SemiSegCervicalLib.scene.classes import SegmentClass
+    from SemiSegTrainerLib.scene.marks import accept_frame, set_annotated_slices
+    from SlicerRig import scenes
+    from TrainingRig import cases
+
+    status = slicer.vtkSlicerSegmentationsModuleLogic
+    classes = [SegmentClass(1, "bright", (0.9, 0.2, 0.1), ""), SegmentClass(2, "dark", (0.1, 0.2, 0.9), "")]
+    affine = np.diag([-0.5, -0.5, 2.0, 1.0])
+    made = SimpleNamespace(volumes=[], segmentations={}, classes=classes)
+    for number in range(6):
+        drawn = [cases.draw(10 * number + z) for z in range(8)]
+        volume = scenes.add_volume(np.stack([d[0] for d in drawn]).astype(np.int16), f"Volume {number}", affine)
+        made.volumes.append(volume)
+        labels = np.stack([d[1] for d in drawn])
+        if number < 5:
+            kind = {3: status.InProgress, 4: status.Flagged}.get(number, status.Completed)
+            made.segmentations[number] = scenes.add_segmentation(
+                volume, labels, classes, statuses={1: kind, 2: kind}, name=f"Drawn {number}"
+            )
+    set_annotated_slices(made.segmentations[3], [1, 4, 6])
+    drawn = [cases.draw(seed) for seed in range(12)]
+    made.sequence, made.browser = scenes.add_cine([d[0] for d in drawn], "Cine", np.diag([-0.5, -0.5, 1.0, 1.0]))
+    made.drawn = scenes.add_drawn_sequence(made.sequence, made.browser, "Cine drawn")
+    for frame in (0, 3, 4, 8, 11):
+        value = made.sequence.GetNthIndexValue(frame)
+        scenes.draw_frame(made.drawn, made.sequence, value, drawn[frame][1], classes)
+        accept_frame(made.drawn, value)
+    return made
+
+
+def settle(module: Any) -> None:
+    """Let the scene be read and the table be filled."""
+    application.process_events(0.3)
+    panel = module.panel
+    module.until(lambda: panel.split is not None and not panel._collecting.active)
+    application.process_events(0.02)
+    module.until(lambda: not panel.cases.table.filling)
+
+
+def rows(module: Any) -> list[tuple[str, str, str, str]]:
+    """Name, why, how much is annotated and the use of every row, as shown."""
+    table = module.ui.casesTable
+    found = []
+    for row in range(table.rowCount):
+        name, why = table.item(row, NAME).text().split("\n")
+        found.append((name, why, table.cellWidget(row, ANNOTATED).format, table.cellWidget(row, USE).currentText))
+    return found
+
+
+def choose(module: Any, row: int, use: str) -> None:
+    """Choose a use as a person does."""
+    combo = module.ui.casesTable.cellWidget(row, USE)
+    combo.currentText = use
+    combo.activated(combo.currentIndex)
+    settle(module)
+
+
+def test_every_volume_and_every_cine_is_a_row(opened_trainer: Callable[..., Any], partly: Any, pictures: Any) -> None:
+    module = opened_trainer()
+    settle(module)
+    application.screenshot(module.widget.parent, pictures / "trainer-cases.png")
+    found = {name: row for name, *row in rows(module)}
+    assert list(found) == [*(f"Volume {n}" for n in range(6)), "Cine"]
+    assert {tuple(found[f"Volume {n}"][:2]) for n in range(3)} == {("every outline is finished", "everything")}
+    assert found["Volume 3"][:2] == ["finished on 3 of 8 slices", "3 of 8 slices"]
+    assert found["Volume 4"] == ["every segment is flagged", "nothing", "Left out"]
+    assert found["Volume 5"] == ["no segmentation", "nothing", "Unlabelled"]
+    assert found["Cine"][1] == "5 of 12 frames"
+    split = module.panel.split
+    for case in module.panel.training_set.cases:
+        if case.shape[0] > 1 and case.use in ("labelled", "partly"):
+            assert found[case.name][2] == ("Validation" if split.side(case.id) == "validation" else "Training")
+    assert split.how in module.ui.splitLabel.text
+    assert "not annotated" in module.ui.casesSummaryLabel.text
+
+
+def test_a_use_is_chosen_and_proposed_again(opened_trainer: Callable[..., Any], partly: Any) -> None:
+    module = opened_trainer()
+    settle(module)
+    before = rows(module)
+    for row, use in ((0, "Validation"), (1, "Training"), (2, "Left out"), (3, "Unlabelled"), (5, "Left out")):
+        choose(module, row, use)
+    uses = [use for *_, use in rows(module)]
+    assert uses[:4] == ["Validation", "Training", "Left out", "Unlabelled"]
+    assert uses[5] == "Left out"
+    by_name = {case.name: case for case in module.panel.training_set.cases}
+    assert module.panel.split.side(by_name["Volume 0"].id) == "validation"
+    assert by_name["Volume 2"].use == by_name["Volume 5"].use == "left out"
+    assert by_name["Volume 3"].use == "unlabelled"
+    application.click(module.ui.proposeButton)
+    settle(module)
+    assert rows(module) == before
+
+
+def test_the_wheel_changes_no_use(opened_trainer: Callable[..., Any], partly: Any) -> None:
+    from PySide6 import QtCore, QtGui, QtWidgets
+
+    module = opened_trainer()
+    settle(module)
+    combo = module.ui.casesTable.cellWidget(0, USE)
+    before = combo.currentText
+    turn = QtGui.QWheelEvent(
+        QtCore.QPointF(5, 5), QtCore.QPointF(5, 5), QtCore.QPoint(0, 0), QtCore.QPoint(0, -120),
+        QtCore.Qt.MouseButton.NoButton, QtCore.Qt.KeyboardModifier.NoModifier,
+        QtCore.Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    QtWidgets.QApplication.sendEvent(combo._qt, turn)
+    assert not turn.isAccepted()
+    assert combo.currentText == before
+
+
+def test_what_is_drawn_elsewhere_shows_when_the_module_is_entered(
+    opened_trainer: Callable[..., Any], partly: Any
+) -> None:
+    import slicer
+
+    module = opened_trainer()
+    settle(module)
+    application.leave_module("SemiSegTrainer")
+    segment = partly.segmentations[3].GetSegmentation().GetNthSegment(0)
+    slicer.vtkSlicerSegmentationsModuleLogic.SetSegmentStatus(segment, slicer.vtkSlicerSegmentationsModuleLogic.Flagged)
+    application.open_module("SemiSegTrainer")
+    settle(module)
+    assert rows(module)[3][1] == '"dark" finished on 3 of 8 slices'
+
+
+def test_a_double_click_shows_the_image(opened_trainer: Callable[..., Any], partly: Any) -> None:
+    from SemiSegCervicalLib.panel.views import background_volume
+
+    module = opened_trainer()
+    settle(module)
+    module.ui.casesTable.cellDoubleClicked(1, NAME)
+    assert background_volume() is partly.volumes[1]
+    module.ui.casesTable.cellDoubleClicked(6, NAME)
+    assert background_volume() is partly.browser.GetProxyNode(partly.sequence)
+
+
+def test_rows_follow_the_scene(opened_trainer: Callable[..., Any], partly: Any) -> None:
+    import slicer
+
+    module = opened_trainer()
+    settle(module)
+    module.ui.casesTable.setCurrentCell(2, NAME)
+    slicer.mrmlScene.RemoveNode(partly.volumes[0])
+    settle(module)
+    assert [name for name, *_ in rows(module)][:3] == ["Volume 1", "Volume 2", "Volume 3"]
+    assert module.panel.cases.selected.name == "Volume 2", "the selection stays with its image"
+
+
+def test_two_hundred_cases(opened_trainer: Callable[..., Any]) -> None:
+    """The table is there in under 2 s, and the panel can be used meanwhile."""
+    import slicer
+    from SemiSegCervicalLib.scene.classes import SegmentClass
+    from SlicerRig import scenes
+    from TrainingRig import cases
+
+    classes = [SegmentClass(1, "bright", (0.9, 0.2, 0.1), ""), SegmentClass(2, "dark", (0.1, 0.2, 0.9), "")]
+    affine = np.diag([-0.5, -0.5, 2.0, 1.0])
+    drawn = [cases.draw(z) for z in range(8)]
+    image, labels = (np.stack([d[k] for d in drawn]) for k in (0, 1))
+    for number in range(140):
+        volume = scenes.add_volume(image.astype(np.int16), f"Volume {number}", affine)
+        if number % 2:
+            scenes.add_segmentation(volume, labels, classes)
+    scenes.add_cine([drawn[k % 8][0] for k in range(60)], "Cine", affine)
+    module = opened_trainer()
+    application.process_events()
+    application.reset()
+    used = time.process_time()
+    settle(module)
+    assert module.ui.casesTable.rowCount == 141
+
+    assert time.process_time() - used < 2.0
+    assert application.longest_call().cpu < 0.25, application.longest_call()
+    assert len(module.panel.training_set.cases) == 200
+    slicer.mrmlScene.Clear(0)
+    settle(module)
+    assert module.ui.casesTable.rowCount == 0

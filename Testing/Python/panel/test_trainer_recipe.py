@@ -1,0 +1,190 @@
+"""The section Training: presets, methods, where to start, and what of it reaches the worker."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from SlicerRig import application
+
+
+@pytest.fixture
+def module(opened_trainer: Callable[..., Any], models: Path, picture: Any) -> Any:
+    """The trainer, with one picture in the scene that nobody has annotated, and no model."""
+    picture()
+    made = opened_trainer()
+    made.until(lambda: made.panel.training_set is not None)
+    application.process_events(0.05)
+    return made
+
+
+def texts(combo: Any) -> list[str]:
+    return [combo.itemText(i) for i in range(combo.count)]
+
+
+def choose(combo: Any, text: str) -> None:
+    combo.currentIndex = next(i for i, said in enumerate(texts(combo)) if text in said)
+    combo.activated(combo.currentIndex)
+    application.process_events(0.05)
+
+
+def draw(volume: Any, names: tuple[str, ...]) -> Any:
+    """Finish outlines of some segments."""
+    from SemiSegCervicalLib.scene.classes import SegmentClass
+    from SlicerRig import scenes
+
+    classes = [SegmentClass(value, name, (0.5, 0.5, 0.5), "") for value, name in enumerate(names, start=1)]
+    labels = np.zeros(volume.GetImageData().GetDimensions()[::-1], dtype=np.uint8)
+    for value in range(1, len(names) + 1):
+        labels[..., 5 * value : 5 * value + 3] = value
+    return scenes.add_segmentation(volume, labels, classes)
+
+
+def look(module: Any) -> None:
+    module.panel.look_again()
+    application.process_events(0.3)
+    module.until(lambda: not module.panel._collecting.active)
+    application.process_events(0.05)
+
+
+def test_presets_are_times(module: Any) -> None:
+    ui, panel = module.ui, module.panel
+    assert (ui.standardButton.checked, panel.recipe().minutes) == (True, 10.0)
+    application.click(ui.quickButton)
+    assert (ui.quickButton.checked, ui.standardButton.checked, panel.recipe().minutes) == (True, False, 2.0)
+    application.click(ui.thoroughButton)
+    assert panel.recipe().minutes == 60.0
+    application.click(ui.thoroughButton)
+    assert ui.thoroughButton.checked, "pressing it again does not take it back"
+    assert not ui.ownLengthLabel.isVisible()
+    ui.minutesSpinBox.value = 25
+    application.process_events(0.05)
+    assert panel.recipe().minutes == 25
+    assert not ui.thoroughButton.checked
+    assert "25 minutes" in ui.ownLengthLabel.text
+    ui.iterationsSpinBox.value = 300
+    application.process_events(0.05)
+    assert (panel.recipe().minutes, panel.recipe().iterations) == (None, 300)
+    assert "300 steps" in ui.ownLengthLabel.text
+    application.click(ui.standardButton)
+    assert (panel.recipe().minutes, panel.recipe().iterations) == (10.0, None)
+
+
+def test_the_method_suits_the_images(module: Any) -> None:
+    import slicer
+
+    ui, panel = module.ui, module.panel
+    assert panel.recipe().method == "cross_supervision"
+    assert "many unlabelled" in ui.methodInfoLabel.text
+    assert not any("modality" in text for text in texts(ui.methodComboBox)), "there is only one"
+    choose(ui.methodComboBox, "UniMatch")
+    assert panel.recipe().method == "unimatch"
+    choose(ui.methodComboBox, "Automatic")
+    slicer.mrmlScene.Clear(0)
+    slicer.util.addVolumeFromArray(np.zeros((6, 16, 16), dtype=np.int16), name="Volume")
+    look(module)
+    assert panel.recipe().method == "dual_uncertainty"
+    draw(slicer.util.getNode("Volume"), ("one",))
+    look(module)
+    assert panel.recipe().method == "supervised", "everything is annotated"
+    assert not any("UniMatch" in text for text in texts(ui.methodComboBox))
+
+
+def test_it_starts_from_a_model_that_knows_the_segments(module: Any, trained: Path, models: Path) -> None:
+    import slicer
+
+    ui, panel = module.ui, module.panel
+    volume = slicer.util.getNode("Picture")
+    assert panel.recipe().start is None
+    assert "learned anew" in ui.startInfoLabel.text
+    drawn = draw(volume, ("dark", "bright"))
+    installed = Path(shutil.copy(trained, models / "blobs.semiseg"))
+    panel.enter()
+    look(module)
+    assert panel.recipe().start == installed
+    assert "last layer" in ui.startInfoLabel.text, "the same segments in another order"
+    assert not ui.sizeLineEdit.isVisible(), "the model says what it reads"
+    choose(ui.startComboBox, "Random")
+    assert panel.recipe().start is None
+    slicer.mrmlScene.RemoveNode(drawn)
+    draw(volume, ("another",))
+    look(module)
+    choose(ui.startComboBox, "Automatic")
+    assert panel.recipe().start is None
+    choose(ui.startComboBox, texts(ui.startComboBox)[1])
+    assert panel.recipe().start == installed
+    installed.unlink()
+    panel.enter()
+    look(module)
+    assert panel.state().fault.code == "missing-start"
+
+
+def test_it_starts_from_a_file(module: Any, trained: Path, tmp_path: Path) -> None:
+    ui, panel = module.ui, module.panel
+    damaged = tmp_path / "damaged.semiseg"
+    damaged.write_bytes(b"no model")
+    panel.choices._choose_file = lambda title, kind: str(damaged)
+    choose(ui.startComboBox, "From a file")
+    assert "damaged.semiseg" in ui.messageLabel.text
+    assert panel.recipe().start is None
+    assert ui.startComboBox.currentText.startswith("Automatic")
+    panel.choices._choose_file = lambda title, kind: str(trained)
+    choose(ui.startComboBox, "From a file")
+    assert panel.recipe().start == trained
+    panel.choices._choose_file = lambda title, kind: ""
+    choose(ui.startComboBox, "From a file")
+    assert panel.recipe().start == trained, "nothing was chosen"
+
+
+def test_a_model_for_other_images_is_not_offered(module: Any, trained: Path, models: Path) -> None:
+    import slicer
+
+    slicer.mrmlScene.Clear(0)
+    slicer.util.addVolumeFromArray(np.zeros((6, 16, 16), dtype=np.int16), name="Volume")
+    shutil.copy(trained, models / "blobs.semiseg")
+    module.panel.enter()
+    look(module)
+    assert [text for text in texts(module.ui.startComboBox) if "blobs" in text.lower()] == []
+    module.panel.parameters.start = "blobs"
+    application.process_events(0.05)
+    assert module.panel.state().fault.code == "wrong-start"
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [("", None), ("128 x 96", (96, 128)), ("64,32", (32, 64)), ("100\u00d780", (80, 100))]
+)
+def test_sizes_are_read_as_people_write_them(module: Any, size: str, expected: Any) -> None:
+    module.ui.sizeLineEdit.text = size
+    assert module.panel.recipe().size == expected
+
+
+@pytest.mark.parametrize("size", ["large", "128", "128 x 96 x 4", "0 x 10", "-4 x 9", "nan x 3"])
+def test_other_sizes_are_refused_in_words(module: Any, size: str) -> None:
+    module.ui.sizeLineEdit.text = size
+    application.process_events(0.05)
+    fault = module.panel.state().fault
+    assert fault.code == "bad-number"
+    assert size in fault.cause
+
+
+def test_a_name_that_no_file_can_have_is_refused(module: Any) -> None:
+    module.ui.nameLineEdit.text = "a/b"
+    application.process_events(0.05)
+    assert module.panel.state().fault is not None
+    module.ui.nameLineEdit.text = "Prostate 3"
+    application.process_events(0.05)
+    assert module.panel.recipe().name == "Prostate 3"
+
+
+def test_the_rest_reaches_the_recipe(module: Any) -> None:
+    ui = module.ui
+    ui.seedSpinBox.value = 5
+    ui.deviceComboBox.currentText = "Processor"
+    ui.calibrateCheckBox.checked = False
+    ui.offerStopCheckBox.checked = True
+    recipe = module.panel.recipe()
+    assert (recipe.seed, recipe.device, recipe.calibrate, recipe.offer_stop) == (5, "cpu", "none", True)
