@@ -49,8 +49,8 @@ def test_what_is_loaded_is_a_case(opened_trainer: Callable[..., Any], picture: A
     picture()
     module.until(lambda: module.panel.training_set is not None and module.panel.training_set.cases)
     application.process_events()
-    assert "1 images and frames: 1 unlabelled" in module.ui.casesSummaryLabel.text
-    application.screenshot(module.widget.parent, pictures / "trainer-skeleton.png")
+    assert "<b>1</b> not annotated" in module.ui.casesSummaryLabel.text
+    application.screenshot(module.widget.parent, pictures / "trainer-one-picture.png")
     slicer.mrmlScene.Clear(0)
     module.until(lambda: module.panel.training_set is not None and not module.panel.training_set.cases)
 
@@ -65,7 +65,7 @@ def test_a_scene_of_another_version_opens(opened_trainer: Callable[..., Any]) ->
     node = slicer.mrmlScene.AddNode(node)
     node.SetParameter("seed", "abc")
     node.SetParameter("device", "Abacus")
-    assert opened_trainer().panel.recipe().seed == 0
+    assert opened_trainer().panel.parameters.seed == 0
 
 
 def test_choices_come_back_with_the_scene(opened_trainer: Callable[..., Any], tmp_path: Any) -> None:
@@ -76,10 +76,10 @@ def test_choices_come_back_with_the_scene(opened_trainer: Callable[..., Any], tm
     assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
     slicer.mrmlScene.Clear(0)
     application.process_events(0.1)
-    assert module.panel.recipe().seed == 0
+    assert module.panel.parameters.seed == 0
     slicer.util.loadScene(str(tmp_path / "scene.mrb"))
     application.process_events(0.1)
-    assert module.panel.recipe().seed == 7
+    assert module.panel.parameters.seed == 7
 
 
 def test_missing_packages_are_offered(opened_trainer: Callable[..., Any]) -> None:
