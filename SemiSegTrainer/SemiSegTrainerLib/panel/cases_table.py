@@ -19,7 +19,7 @@ _TIPS = (
     "How many slices, frames or segments a person has finished.",
     "What the training does with it. Validation images are never learned from: the model is measured with them.",
 )
-_WIDTHS = {ANNOTATED: 120, USE: 112}
+_WIDTHS = {ANNOTATED: 112, USE: 126}
 _ROW_HEIGHT, THUMBNAIL = 44, 52
 _ROWS_SEEN = 6
 _GRAY = "#777777"

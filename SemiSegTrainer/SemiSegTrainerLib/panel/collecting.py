@@ -10,6 +10,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.later import Later
 from SemiSegCervicalLib.panel.slices import Slices
 
+from ..scene.classes import SegmentKey
 from ..scene.collect import collect_training_set
 from ..scene.split import Split, propose_split
 from ..scene.training_set import TrainingCase, TrainingSet
@@ -26,6 +27,7 @@ class Collecting:
         split: of this training set.
         error: why it cannot be read.
         uses: what the user wants to use a case for, by its id: one of the uses of `rows`.
+        answers: what the user said of the classes of segments.
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
@@ -38,6 +40,7 @@ class Collecting:
         self.split: Split | None = None
         self.error: SemiSegError | None = None
         self.uses: dict[str, str] = {}
+        self.answers: dict[SegmentKey, str] = {}
 
     @property
     def active(self) -> bool:
@@ -55,6 +58,7 @@ class Collecting:
         self._drop()
         self.training_set = self.split = self.error = None
         self.uses.clear()
+        self.answers.clear()
 
     def close(self) -> None:
         """Read no more."""
@@ -71,7 +75,7 @@ class Collecting:
             self._slices.cancel()
 
     def _steps(self) -> Generator[None, None, None]:
-        found = collect_training_set(slicer.mrmlScene)
+        found = collect_training_set(slicer.mrmlScene, answers=self.answers)
         for case in found.cases:
             if case.id in self.uses:
                 apply_use(case, self.uses[case.id])

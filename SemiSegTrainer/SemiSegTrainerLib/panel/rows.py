@@ -74,7 +74,7 @@ def why_of(case: TrainingCase, split: Split) -> str:
         return "too much like what validates: not used"
     slices = split.validation.get(case.id)
     if slices:
-        return f"{case.reason}; {_many(len(slices), 'slice')} of it validate"
+        return f"{case.reason}; {many(len(slices), 'slice')} of it validate"
     return case.reason
 
 
@@ -100,7 +100,7 @@ def _row(key: str, cases: tuple[TrainingCase, ...], split: Split) -> Row:
         annotated, total, amount = _amount(first)
         return Row(key, first.name, cases, annotated, total, amount, use_of(first, split), why_of(first, split))
     done = [case for case in cases if case.read_labels is not None and case.use != "left out"]
-    amount = f"{len(done)} of {_many(len(cases), 'frame')}"
+    amount = f"{len(done)} of {many(len(cases), 'frame')}"
     uses = Counter(use_of(case, split) for case in cases)
     name = first.sequence or first.name
     return Row(key, name, cases, len(done), len(cases), amount, _together(uses), _why_together(uses, done))
@@ -116,12 +116,12 @@ def _amount(case: TrainingCase) -> tuple[int, int, str]:
     if not case.finished:
         return 1, 4, "begun"
     if len(case.finished) < case.classes:
-        part = f"{len(case.finished)} of {_many(case.classes, 'segment')}"
+        part = f"{len(case.finished)} of {many(case.classes, 'segment')}"
         if done < depth:
-            return done * len(case.finished), depth * case.classes, f"{part}, {done} of {_many(depth, 'slice')}"
+            return done * len(case.finished), depth * case.classes, f"{part}, {done} of {many(depth, 'slice')}"
         return len(case.finished), case.classes, part
     if done < depth:
-        return done, depth, f"{done} of {_many(depth, 'slice')}"
+        return done, depth, f"{done} of {many(depth, 'slice')}"
     return 1, 1, "everything"
 
 
@@ -139,5 +139,6 @@ def _why_together(uses: Counter[str], done: Iterable[TrainingCase]) -> str:
     return ", ".join(parts) if list(done) else "no frame accepted"
 
 
-def _many(count: int, word: str) -> str:
+def many(count: int, word: str) -> str:
+    """Return a number and a word, in the plural where it has to be."""
     return f"{count} {word}{'' if count == 1 else 's'}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.protocol import Welcome
 
+from ..scene.classes import SegmentKey
 from ..scene.split import Split
 from ..scene.training_set import TrainingSet
 from .recipe import Recipe
@@ -35,6 +37,7 @@ class PanelState:
         complete: whether the packages are installed that compute.
         training_set: the scene as a training set; None before it has been read.
         split: what of it is kept aside to measure with.
+        answers: what the user said of the classes of segments, by segment.
         recipe: what is trained; None where the choices do not make one.
         fault: why the training cannot begin; None where it can.
         busy: why everything else has to wait; empty while nothing runs.
@@ -44,6 +47,7 @@ class PanelState:
     complete: bool = True
     training_set: TrainingSet | None = None
     split: Split | None = None
+    answers: Mapping[SegmentKey, str] = field(default_factory=dict)
     recipe: Recipe | None = None
     fault: SemiSegError | None = None
     busy: str = ""

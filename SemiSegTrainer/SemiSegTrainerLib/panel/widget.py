@@ -16,11 +16,13 @@ from SemiSegCervicalLib.panel.later import Later
 from SemiSegCervicalLib.panel.messages import Messages
 from SemiSegCervicalLib.panel.widget import choose_file
 
+from ..scene.classes import SegmentKey
 from ..scene.split import Split
 from ..scene.training_set import TrainingSet
 from .cases import CasesSection
 from .collecting import Collecting
 from .parameters import Parameters
+from .questions import QuestionsSection
 from .recipe import Recipe, make_recipe
 from .recipe_section import RecipeSection
 from .rows import Row
@@ -80,8 +82,9 @@ class Panel:
             optional=None,
         )
         self.cases = CasesSection(ui, self._use_chosen, self._propose, self.changed)
+        self.questions = QuestionsSection(ui, self._answered, self._ask_again)
         self.choices = RecipeSection(ui, self.changed, self.messages.error, choose_file)
-        self.sections: list[Section] = [self.install, self.cases, self.choices]
+        self.sections: list[Section] = [self.install, self.cases, self.questions, self.choices]
         logic.jobs.on_change = self.changed
         scene = slicer.mrmlScene
         for event, slot in (
@@ -193,6 +196,7 @@ class Panel:
             complete=self.install.complete,
             training_set=self.training_set,
             split=self.split,
+            answers=dict(self._collecting.answers),
             recipe=recipe,
             fault=fault,
             busy=next((busy for section in self.sections if (busy := getattr(section, "busy", ""))), ""),
@@ -204,6 +208,16 @@ class Panel:
     def _use_chosen(self, row: Row, use: str) -> None:
         """The user wants to use an image for something else."""
         self._collecting.uses.update({case.id: use for case in row.cases})
+        self._collecting.want()
+
+    def _answered(self, key: SegmentKey, answer: str) -> None:
+        """The user said which class a segment is."""
+        self._collecting.answers[key] = answer
+        self._collecting.want()
+
+    def _ask_again(self) -> None:
+        """Forget what the user said of classes."""
+        self._collecting.answers.clear()
         self._collecting.want()
 
     def _propose(self) -> None:

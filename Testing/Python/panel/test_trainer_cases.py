@@ -167,6 +167,41 @@ def test_rows_follow_the_scene(opened_trainer: Callable[..., Any], partly: Any) 
     assert module.panel.cases.selected.name == "Volume 2", "the selection stays with its image"
 
 
+def test_which_class_a_segment_is_is_asked(opened_trainer: Callable[..., Any], partly: Any, pictures: Any) -> None:
+    from SemiSegTrainerLib.panel.questions import ASK
+
+    liver = "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure~SCT^{}^"
+    module = opened_trainer()
+    settle(module)
+    assert not module.ui.questionsHost.isVisible()
+    for number, code in ((0, "10200004"), (1, "78961009")):
+        segment = partly.segmentations[number].GetSegmentation().GetNthSegment(0)
+        segment.SetTerminology(liver.format(code) + "Organ~^^~Anatomic codes - DICOM master list~^^~^^|")
+    module.panel.look_again()
+    settle(module)
+    ui = module.ui
+    assert ui.questionsHost.isVisible()
+    application.screenshot(module.widget.parent, pictures / "trainer-questions.png")
+    assert ui.questionsTable.rowCount == 2, "the name under another terminology, and the name without any"
+    asked = [ui.questionsTable.item(row, 0).text() for row in range(2)]
+    assert "Volume 1" in asked[0]
+    assert {use for *_, use in rows(module)[1:4]} == {"Left out"}
+    while ui.questionsTable.rowCount:
+        combo = ui.questionsTable.cellWidget(0, 1)
+        assert combo.currentText == ASK
+        combo.activated(0)
+        assert not module.panel._collecting.active, "nothing was chosen"
+        combo.activated(2)
+        settle(module)
+    names = [entry.name for entry in module.panel.training_set.classes]
+    assert sorted(names) == ["bright", "bright 2", "dark"]
+    assert "Ask again about 1 segment" in ui.askAgainButton.text
+    application.click(ui.askAgainButton)
+    settle(module)
+    assert ui.questionsTable.rowCount == 2
+    assert not ui.askAgainButton.isVisible()
+
+
 def test_two_hundred_cases(opened_trainer: Callable[..., Any]) -> None:
     """The table is there in under 2 s, and the panel can be used meanwhile."""
     import slicer
