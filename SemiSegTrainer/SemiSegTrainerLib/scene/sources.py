@@ -103,10 +103,7 @@ def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
             continue
         group = _patient(found.scene, [volume]) or volume.GetID()
         source = Source(volume.GetID(), volume.GetName(), group, volume)
-        try:
-            grid(volume)
-        except SemiSegError as error:
-            found.notes.append(f"{error.cause}: left out")
+        if not _readable(found, volume, volume.GetName()):
             continue
         candidates = found.segmentations.get(volume.GetID(), [])
         if volume.GetID() in chosen:
@@ -114,6 +111,19 @@ def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
         _annotate(source, candidates)
         sources.append(source)
     return sources
+
+
+def _readable(found: _Scene, volume: Any, name: str) -> bool:
+    """Return whether a volume holds an image; where it does not, that is noted."""
+    try:
+        grid(volume)
+    except SemiSegError:
+        found.notes.append(f'"{name}" holds no image: left out')
+        return False
+    components = volume.GetImageData().GetNumberOfScalarComponents()
+    if components not in (1, 3, 4):
+        found.notes.append(f'"{name}" holds {components} numbers per voxel, no picture: left out')
+    return components in (1, 3, 4)
 
 
 def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
@@ -138,6 +148,8 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
                     by_frame.setdefault(value, []).append(item_at(segmentations, value))
         for number in range(sequence.GetNumberOfDataNodes()):
             value = sequence.GetNthIndexValue(number)
+            if not _readable(found, sequence.GetNthDataNode(number), f"{sequence.GetName()} [{value}]"):
+                continue
             source = Source(
                 id=f"{sequence.GetID()}:{value}",
                 name=f"{sequence.GetName()} [{value}]",

@@ -149,6 +149,12 @@ class TrainingCase:
         found[:, 0] = np.where(told, found[:, 0], 0) + self._values[:, CERTAIN_BACKGROUND]
         return found
 
+    @property
+    def unknown(self) -> np.ndarray:
+        """Painted voxels on each slice that do not count, int32 ``(Z,)``: flagged, or claimed by two segments."""
+        column: np.ndarray = self._values[:, IGNORE]
+        return column
+
     @cached_property
     def _values(self) -> np.ndarray:
         """Voxels of each label value on each slice, int32 ``(Z, 256)``."""
