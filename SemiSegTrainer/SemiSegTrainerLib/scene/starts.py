@@ -161,12 +161,13 @@ def accept(place: Place) -> None:
         SemiSegError: nothing is drawn there, or two segmentations claim the same slice.
     """
     if place.is_frame:
-        sequence = _sequence_for(place.node)
+        sequence = _sequence_for(place.node) or _result_for(place.node)
         if sequence is None:
             raise _nothing_drawn(place)
         accept_frame(sequence, place.index_value)
         return
-    start, counting = _start_at(place), _counting(place.node)
+    start = _start_at(place)
+    counting = _counting(place.node) if start is not None else annotation_of(place.node)
     if start is None and counting is None:
         raise _nothing_drawn(place)
     if start is not None and counting is not None:
@@ -182,7 +183,30 @@ def accept(place: Place) -> None:
         accept_slice(annotation, place.number)
 
 
+def annotation_of(volume: Any) -> Any:
+    """Return the segmentation that a person means for a whole volume: the one that counts, else the only one there is.
+
+    Raises:
+        SemiSegError: several count, or none does and there are several.
+    """
+    found = _counting(volume)
+    if found is not None:
+        return found
+    drawn = [n for n in _segmentations(volume) if n.GetAttribute(START) is None and segments_of(n)]
+    if len(drawn) > 1:
+        raise _several(volume, drawn)
+    return drawn[0] if drawn else None
+
+
 # -- cine --
+
+
+def _result_for(images: Any) -> Any:
+    """Return the only segmentation sequence that there is for a cine, such as a model's result; None without one."""
+    found = segmentation_sequences(images, browser_of(images))
+    if len(found) > 1:
+        raise _several(images, found)
+    return found[0] if found else None
 
 
 def _sequence_for(images: Any) -> Any:
@@ -271,11 +295,7 @@ def _counting(volume: Any) -> Any:
         if node.GetAttribute(START) is None and read_annotation(node, volume).counts
     ]
     if len(found) > 1:
-        names = ", ".join(f'"{node.GetName()}"' for node in found)
-        raise SemiSegError(
-            "several", f'Several segmentations count for "{volume.GetName()}" ({names})',
-            "Flag the segments of all but one", _STAGE,
-        )  # fmt: skip
+        raise _several(volume, found)
     return found[0] if found else None
 
 
@@ -365,6 +385,14 @@ def _painted(segmentation: Any, volume: Any) -> set[int]:
 def _labels(segmentation: Any, volume: Any) -> np.ndarray:
     ids = [segment_id for segment_id, _ in segments_of(segmentation)]
     return label_array(segmentation, {segment_id: value for value, segment_id in enumerate(ids, 1)}, volume)
+
+
+def _several(image: Any, found: Sequence[Any]) -> SemiSegError:
+    names = ", ".join(f'"{node.GetName()}"' for node in found)
+    return SemiSegError(
+        "several", f'Several segmentations could count for "{image.GetName()}" ({names})',
+        "Flag the segments of all but one, or remove those that are not needed", _STAGE,
+    )  # fmt: skip
 
 
 def _nothing_drawn(place: Place) -> SemiSegError:

@@ -297,8 +297,29 @@ def test_several_that_count_are_not_guessed_between(volume: Any, labels: np.ndar
     drawn[1] = labels
     for _ in range(2):
         scenes.add_segmentation(volume, drawn, CLASSES)
-    with pytest.raises(SemiSegError, match="Several segmentations count"):
+    with pytest.raises(SemiSegError, match="Several segmentations could count"):
         put_start(Place(volume, 3), labels, CLASSES)
+
+
+def test_a_result_that_a_person_takes_over_counts(volume: Any, cine: Any, labels: np.ndarray) -> None:
+    """What a model made counts for nobody; accepting it on one slice or frame makes it a label there."""
+    from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
+
+    drawn = np.zeros((8, 10, 12), np.uint8)
+    drawn[2:5] = labels
+    new_segmentation(volume, drawn, CLASSES)
+    assert case_at(Place(volume, 3)).use == "unlabelled"
+    accept(Place(volume, 3))
+    assert case_at(Place(volume, 3)).slices == (3,)
+    sequence, _ = cine
+    result = CineResult(sequence, CLASSES, uncertainty=False)
+    while result.prepare(50):
+        pass
+    result.add_frames([FrameResult(sequence.GetNthIndexValue(k), labels) for k in range(6)])
+    result.finish()
+    accept(Place(sequence, 4))
+    assert case_at(Place(sequence, 4)).use == "labelled"
+    assert case_at(Place(sequence, 3)).use == "unlabelled"
 
 
 def test_a_picture_and_a_model_that_finds_nothing(scene: Any, labels: np.ndarray) -> None:
