@@ -81,8 +81,7 @@ class Collecting:
                 apply_use(case, self.uses[case.id])
         yield
         for case in found.used("labelled", "partly"):
-            _ = case.counts  # the split asks for them, all at once
-            yield
+            yield from case.count_in_pieces()  # the split asks for all of them at once
         split = propose_split(found)
         self.training_set, self.split, self.error = found, split, None
 

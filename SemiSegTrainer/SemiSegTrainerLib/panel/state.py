@@ -10,6 +10,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.protocol import Welcome
 
 from ..scene.classes import SegmentKey
+from ..scene.facts import Facts
 from ..scene.split import Split
 from ..scene.training_set import TrainingSet
 from .recipe import Recipe
@@ -38,6 +39,7 @@ class PanelState:
         training_set: the scene as a training set; None before it has been read.
         split: what of it is kept aside to measure with.
         answers: what the user said of the classes of segments, by segment.
+        facts: what a training would work with; None before they are known.
         recipe: what is trained; None where the choices do not make one.
         fault: why the training cannot begin; None where it can.
         busy: why everything else has to wait; empty while nothing runs.
@@ -48,6 +50,7 @@ class PanelState:
     training_set: TrainingSet | None = None
     split: Split | None = None
     answers: Mapping[SegmentKey, str] = field(default_factory=dict)
+    facts: Facts | None = None
     recipe: Recipe | None = None
     fault: SemiSegError | None = None
     busy: str = ""

@@ -16,12 +16,15 @@ from SemiSegCervicalLib.panel.later import Later
 from SemiSegCervicalLib.panel.messages import Messages
 from SemiSegCervicalLib.panel.widget import choose_file
 
+from ..catalogue import describe
 from ..scene.classes import SegmentKey
 from ..scene.split import Split
 from ..scene.training_set import TrainingSet
 from .cases import CasesSection
+from .checking import Checking
 from .collecting import Collecting
 from .parameters import Parameters
+from .preflight import PreflightSection
 from .questions import QuestionsSection
 from .recipe import Recipe, make_recipe
 from .recipe_section import RecipeSection
@@ -73,6 +76,7 @@ class Panel:
         self.messages = Messages(ui)
         self._later = Later(self.refresh)  # one refresh for many events
         self._collecting = Collecting(self.changed)
+        self._checking = Checking(self.changed)
         self._binding = Binding(Parameters, logic.getParameterNode, ui, self.changed)
         self.install = InstallSection(
             self.load(str(CERVICAL_RESOURCES / "UI" / "SemiSegCervicalInstall.ui"), ui.installHost),
@@ -84,7 +88,8 @@ class Panel:
         self.cases = CasesSection(ui, self._use_chosen, self._propose, self.changed)
         self.questions = QuestionsSection(ui, self._answered, self._ask_again)
         self.choices = RecipeSection(ui, self.changed, self.messages.error, choose_file)
-        self.sections: list[Section] = [self.install, self.cases, self.questions, self.choices]
+        self.preflight = PreflightSection(ui)
+        self.sections: list[Section] = [self.install, self.cases, self.questions, self.choices, self.preflight]
         logic.jobs.on_change = self.changed
         scene = slicer.mrmlScene
         for event, slot in (
@@ -110,6 +115,11 @@ class Panel:
     def training_set(self) -> TrainingSet | None:
         """The scene as a training set; None before it has been read."""
         return self._collecting.training_set
+
+    @property
+    def reading(self) -> bool:
+        """Whether the scene is being read or checked: what is known of it may be out of date."""
+        return self._collecting.active or self._checking.active
 
     @property
     def split(self) -> Split | None:
@@ -161,7 +171,8 @@ class Panel:
         for tag in self._observed:
             slicer.mrmlScene.RemoveObserver(tag)
         self._observed.clear()
-        parts: list[Any] = [*self.sections, self.messages, self._later, self._collecting, self._binding]
+        parts: list[Any] = [*self.sections, self.messages, self._later]
+        parts += [self._collecting, self._checking, self._binding]
         for part in parts:
             part.close()
 
@@ -187,15 +198,22 @@ class Panel:
             recipe = self.recipe()
         except SemiSegError as error:
             fault = fault or error
-        if fault is None and self._collecting.active:
+        found, split = self.training_set, self.split
+        if recipe is not None and found is not None and split is not None:
+            self._checking.want(found, split, describe(recipe.method))
+        refused = self._checking.facts.refused if self._checking.facts is not None else None
+        if fault is None and refused is not None:
+            fault = SemiSegError(refused.code, refused.text, refused.remedy, "preflight")
+        if fault is None and self.reading:
             fault = SemiSegError("reading", "The scene is being read", "Wait a moment", "panel")
         if not self.install.complete:
             remedy = "Install them at the top of this panel"
             fault = SemiSegError("missing-package", "Packages that compute are not installed yet", remedy, "panel")
         return PanelState(
             complete=self.install.complete,
-            training_set=self.training_set,
-            split=self.split,
+            training_set=found,
+            split=split,
+            facts=self._checking.facts,
             answers=dict(self._collecting.answers),
             recipe=recipe,
             fault=fault,
@@ -245,6 +263,7 @@ class Panel:
         self._pass_on(None)
         self._binding.let_go()
         self._collecting.forget()
+        self._checking.forget()
 
     def _pass_on(self, parameters: Parameters | None) -> None:
         for section in self.sections:

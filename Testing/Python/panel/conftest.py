@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,14 @@ class Opened:
         application.process_events(0.1)
         return job
 
+    def settle(self) -> None:
+        """Let the trainer read the scene, check it, and fill its table."""
+        application.process_events(0.3)
+        self.until(lambda: self.panel.split is not None and not self.panel.reading)
+        application.process_events(0.02)
+        self.until(lambda: not self.panel.reading and not self.panel.cases.table.filling)
+        application.process_events()
+
     def until(self, condition: Callable[[], Any]) -> None:
         """Let the event loop turn until something holds."""
         assert application.wait_until(condition, SECONDS), "it did not come true in time"
@@ -212,6 +221,40 @@ def opened_trainer(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
         application.close_module("SemiSegTrainer")
         assert list(temporary.iterdir()) == [], "closing leaves no file"
         assert until(lambda: not any(alive(pid) for pid in made[-1].pids)), "closing leaves no process"
+
+
+@pytest.fixture
+def partly(clean: Any) -> SimpleNamespace:  # noqa: F811
+    """Six volumes of blobs, of which five are drawn in, and a cine with five accepted frames."""
+    import slicer
+    from SemiSegCervicalLib.scene.classes import SegmentClass
+    from SemiSegTrainerLib.scene.marks import accept_frame, set_annotated_slices
+    from SlicerRig import scenes
+    from TrainingRig import cases
+
+    status = slicer.vtkSlicerSegmentationsModuleLogic
+    classes = [SegmentClass(1, "bright", (0.9, 0.2, 0.1), ""), SegmentClass(2, "dark", (0.1, 0.2, 0.9), "")]
+    affine = np.diag([-0.5, -0.5, 2.0, 1.0])
+    made = SimpleNamespace(volumes=[], segmentations={}, classes=classes)
+    for number in range(6):
+        drawn = [cases.draw(10 * number + z) for z in range(8)]
+        volume = scenes.add_volume(np.stack([d[0] for d in drawn]).astype(np.int16), f"Volume {number}", affine)
+        made.volumes.append(volume)
+        labels = np.stack([d[1] for d in drawn])
+        if number < 5:
+            kind = {3: status.InProgress, 4: status.Flagged}.get(number, status.Completed)
+            made.segmentations[number] = scenes.add_segmentation(
+                volume, labels, classes, statuses={1: kind, 2: kind}, name=f"Drawn {number}"
+            )
+    set_annotated_slices(made.segmentations[3], [1, 4, 6])
+    drawn = [cases.draw(seed) for seed in range(12)]
+    made.sequence, made.browser = scenes.add_cine([d[0] for d in drawn], "Cine", np.diag([-0.5, -0.5, 1.0, 1.0]))
+    made.drawn = scenes.add_drawn_sequence(made.sequence, made.browser, "Cine drawn")
+    for frame in (0, 3, 4, 8, 11):
+        value = made.sequence.GetNthIndexValue(frame)
+        scenes.draw_frame(made.drawn, made.sequence, value, drawn[frame][1], classes)
+        accept_frame(made.drawn, value)
+    return made
 
 
 @pytest.fixture

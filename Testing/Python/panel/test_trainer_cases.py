@@ -4,57 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pytest
 from SlicerRig import application
 
 NAME, ANNOTATED, USE = range(3)
-
-
-@pytest.fixture
-def partly(app: Any) -> SimpleNamespace:
-    """Six volumes of blobs, of which five are drawn in, and a cine with five accepted frames."""
-    import slicer
-    from SemiSegCervicalLib.scene.classes import SegmentClass
-    from SemiSegTrainerLib.scene.marks import accept_frame, set_annotated_slices
-    from SlicerRig import scenes
-    from TrainingRig import cases
-
-    status = slicer.vtkSlicerSegmentationsModuleLogic
-    classes = [SegmentClass(1, "bright", (0.9, 0.2, 0.1), ""), SegmentClass(2, "dark", (0.1, 0.2, 0.9), "")]
-    affine = np.diag([-0.5, -0.5, 2.0, 1.0])
-    made = SimpleNamespace(volumes=[], segmentations={}, classes=classes)
-    for number in range(6):
-        drawn = [cases.draw(10 * number + z) for z in range(8)]
-        volume = scenes.add_volume(np.stack([d[0] for d in drawn]).astype(np.int16), f"Volume {number}", affine)
-        made.volumes.append(volume)
-        labels = np.stack([d[1] for d in drawn])
-        if number < 5:
-            kind = {3: status.InProgress, 4: status.Flagged}.get(number, status.Completed)
-            made.segmentations[number] = scenes.add_segmentation(
-                volume, labels, classes, statuses={1: kind, 2: kind}, name=f"Drawn {number}"
-            )
-    set_annotated_slices(made.segmentations[3], [1, 4, 6])
-    drawn = [cases.draw(seed) for seed in range(12)]
-    made.sequence, made.browser = scenes.add_cine([d[0] for d in drawn], "Cine", np.diag([-0.5, -0.5, 1.0, 1.0]))
-    made.drawn = scenes.add_drawn_sequence(made.sequence, made.browser, "Cine drawn")
-    for frame in (0, 3, 4, 8, 11):
-        value = made.sequence.GetNthIndexValue(frame)
-        scenes.draw_frame(made.drawn, made.sequence, value, drawn[frame][1], classes)
-        accept_frame(made.drawn, value)
-    return made
-
-
-def settle(module: Any) -> None:
-    """Let the scene be read and the table be filled."""
-    application.process_events(0.3)
-    panel = module.panel
-    module.until(lambda: panel.split is not None and not panel._collecting.active)
-    application.process_events(0.02)
-    module.until(lambda: not panel.cases.table.filling)
 
 
 def rows(module: Any) -> list[tuple[str, str, str, str]]:
@@ -72,12 +27,12 @@ def choose(module: Any, row: int, use: str) -> None:
     combo = module.ui.casesTable.cellWidget(row, USE)
     combo.currentText = use
     combo.activated(combo.currentIndex)
-    settle(module)
+    module.settle()
 
 
 def test_every_volume_and_every_cine_is_a_row(opened_trainer: Callable[..., Any], partly: Any, pictures: Any) -> None:
     module = opened_trainer()
-    settle(module)
+    module.settle()
     application.screenshot(module.widget.parent, pictures / "trainer-cases.png")
     found = {name: row for name, *row in rows(module)}
     assert list(found) == [*(f"Volume {n}" for n in range(6)), "Cine"]
@@ -96,7 +51,7 @@ def test_every_volume_and_every_cine_is_a_row(opened_trainer: Callable[..., Any]
 
 def test_a_use_is_chosen_and_proposed_again(opened_trainer: Callable[..., Any], partly: Any) -> None:
     module = opened_trainer()
-    settle(module)
+    module.settle()
     before = rows(module)
     for row, use in ((0, "Validation"), (1, "Training"), (2, "Left out"), (3, "Unlabelled"), (5, "Left out")):
         choose(module, row, use)
@@ -108,7 +63,7 @@ def test_a_use_is_chosen_and_proposed_again(opened_trainer: Callable[..., Any], 
     assert by_name["Volume 2"].use == by_name["Volume 5"].use == "left out"
     assert by_name["Volume 3"].use == "unlabelled"
     application.click(module.ui.proposeButton)
-    settle(module)
+    module.settle()
     assert rows(module) == before
 
 
@@ -116,7 +71,7 @@ def test_the_wheel_changes_no_use(opened_trainer: Callable[..., Any], partly: An
     from PySide6 import QtCore, QtGui, QtWidgets
 
     module = opened_trainer()
-    settle(module)
+    module.settle()
     combo = module.ui.casesTable.cellWidget(0, USE)
     before = combo.currentText
     turn = QtGui.QWheelEvent(
@@ -135,12 +90,12 @@ def test_what_is_drawn_elsewhere_shows_when_the_module_is_entered(
     import slicer
 
     module = opened_trainer()
-    settle(module)
+    module.settle()
     application.leave_module("SemiSegTrainer")
     segment = partly.segmentations[3].GetSegmentation().GetNthSegment(0)
     slicer.vtkSlicerSegmentationsModuleLogic.SetSegmentStatus(segment, slicer.vtkSlicerSegmentationsModuleLogic.Flagged)
     application.open_module("SemiSegTrainer")
-    settle(module)
+    module.settle()
     assert rows(module)[3][1] == '"dark" finished on 3 of 8 slices'
 
 
@@ -148,7 +103,7 @@ def test_a_double_click_shows_the_image(opened_trainer: Callable[..., Any], part
     from SemiSegCervicalLib.panel.views import background_volume
 
     module = opened_trainer()
-    settle(module)
+    module.settle()
     module.ui.casesTable.cellDoubleClicked(1, NAME)
     assert background_volume() is partly.volumes[1]
     module.ui.casesTable.cellDoubleClicked(6, NAME)
@@ -159,10 +114,10 @@ def test_rows_follow_the_scene(opened_trainer: Callable[..., Any], partly: Any) 
     import slicer
 
     module = opened_trainer()
-    settle(module)
+    module.settle()
     module.ui.casesTable.setCurrentCell(2, NAME)
     slicer.mrmlScene.RemoveNode(partly.volumes[0])
-    settle(module)
+    module.settle()
     assert [name for name, *_ in rows(module)][:3] == ["Volume 1", "Volume 2", "Volume 3"]
     assert module.panel.cases.selected.name == "Volume 2", "the selection stays with its image"
 
@@ -172,13 +127,13 @@ def test_which_class_a_segment_is_is_asked(opened_trainer: Callable[..., Any], p
 
     liver = "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure~SCT^{}^"
     module = opened_trainer()
-    settle(module)
+    module.settle()
     assert not module.ui.questionsHost.isVisible()
     for number, code in ((0, "10200004"), (1, "78961009")):
         segment = partly.segmentations[number].GetSegmentation().GetNthSegment(0)
         segment.SetTerminology(liver.format(code) + "Organ~^^~Anatomic codes - DICOM master list~^^~^^|")
     module.panel.look_again()
-    settle(module)
+    module.settle()
     ui = module.ui
     assert ui.questionsHost.isVisible()
     application.screenshot(module.widget.parent, pictures / "trainer-questions.png")
@@ -190,14 +145,14 @@ def test_which_class_a_segment_is_is_asked(opened_trainer: Callable[..., Any], p
         combo = ui.questionsTable.cellWidget(0, 1)
         assert combo.currentText == ASK
         combo.activated(0)
-        assert not module.panel._collecting.active, "nothing was chosen"
+        assert not module.panel.reading, "nothing was chosen"
         combo.activated(2)
-        settle(module)
+        module.settle()
     names = [entry.name for entry in module.panel.training_set.classes]
     assert sorted(names) == ["bright", "bright 2", "dark"]
     assert "Ask again about 1 segment" in ui.askAgainButton.text
     application.click(ui.askAgainButton)
-    settle(module)
+    module.settle()
     assert ui.questionsTable.rowCount == 2
     assert not ui.askAgainButton.isVisible()
 
@@ -222,12 +177,12 @@ def test_two_hundred_cases(opened_trainer: Callable[..., Any]) -> None:
     application.process_events()
     application.reset()
     used = time.process_time()
-    settle(module)
+    module.settle()
     assert module.ui.casesTable.rowCount == 141
 
     assert time.process_time() - used < 2.0
     assert application.longest_call().cpu < 0.25, application.longest_call()
     assert len(module.panel.training_set.cases) == 200
     slicer.mrmlScene.Clear(0)
-    settle(module)
+    module.settle()
     assert module.ui.casesTable.rowCount == 0

@@ -17,8 +17,7 @@ def module(opened_trainer: Callable[..., Any], models: Path, picture: Any) -> An
     """The trainer, with one picture in the scene that nobody has annotated, and no model."""
     picture()
     made = opened_trainer()
-    made.until(lambda: made.panel.training_set is not None)
-    application.process_events(0.05)
+    made.settle()
     return made
 
 
@@ -46,9 +45,7 @@ def draw(volume: Any, names: tuple[str, ...]) -> Any:
 
 def look(module: Any) -> None:
     module.panel.look_again()
-    application.process_events(0.3)
-    module.until(lambda: not module.panel._collecting.active)
-    application.process_events(0.05)
+    module.settle()
 
 
 def test_presets_are_times(module: Any) -> None:

@@ -1,0 +1,122 @@
+"""The section Check: what would keep a training from learning, and what it would work with, before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from SemiSegCervicalLib.panel.inputs import TIMES
+
+from ..scene.facts import ClassFacts, Facts, Finding
+from .rows import many
+from .state import PanelState
+
+_ASIDES = ("left-out", "note")
+_SHOWN = 5
+_STYLE = "background: {}; border: 1px solid {}; border-radius: 3px; color: {}; padding: 5px;"
+_GOOD = _STYLE.format("#e7f1e7", "#9cc19c", "#1d3b1d")
+_DOUBT = _STYLE.format("#fff3cd", "#e0c36a", "#533f03")
+_BAD = _STYLE.format("#f8d7da", "#d9848d", "#58151c")
+_GREY = "#666666"
+
+
+class PreflightSection:
+    """Shows the facts: first whether it can start, then what to know, then the figures."""
+
+    def __init__(self, ui: Any) -> None:
+        """Connect the widgets of the panel."""
+        self.ui = ui
+        self._all = False
+        self._facts: Facts | None = None
+        ui.moreFindingsButton.connect("clicked()", self._show_all)
+
+    def refresh(self, state: PanelState) -> None:
+        """Show the moment."""
+        ui, facts = self.ui, state.facts
+        if facts is not self._facts:
+            self._facts, self._all = facts, False
+        text, style = verdict(facts)
+        ui.verdictLabel.text, ui.verdictLabel.styleSheet = text, style
+        findings = [] if facts is None else sorted(facts.findings, key=_gravity)
+        shown = findings if self._all else findings[:_SHOWN]
+        ui.findingsLabel.text = "".join(map(_line, shown))
+        ui.findingsLabel.visible = bool(shown)
+        ui.moreFindingsButton.visible = len(shown) < len(findings)
+        ui.moreFindingsButton.text = f"Show {len(findings) - len(shown)} more"
+        ui.factsLabel.text = "" if facts is None else figures(facts)
+        ui.factsLabel.visible = bool(ui.factsLabel.text)
+
+    def close(self) -> None:
+        """Disconnect the widgets."""
+        self.ui.moreFindingsButton.disconnect("clicked()", self._show_all)
+
+    def _show_all(self) -> None:
+        self._all = True
+        if self._facts is not None:
+            self.refresh(PanelState(facts=self._facts))
+
+
+def verdict(facts: Facts | None) -> tuple[str, str]:
+    """Say in a sentence whether a training can start; HTML and its style."""
+    if facts is None:
+        return "Looking at the images ...", _GOOD
+    refused = facts.refused
+    if refused is not None:
+        return (
+            "<b>The training cannot start yet.</b> What is marked \N{HEAVY MULTIPLICATION X} has to be put right.",
+            _BAD,
+        )
+    if any(finding.code not in _ASIDES for finding in facts.findings):
+        return "<b>The training can start.</b> It would learn more if these were put right:", _DOUBT
+    return "<b>The training can start.</b>", _GOOD
+
+
+def figures(facts: Facts) -> str:
+    """Return what a training would work with, as HTML."""
+    lines = []
+    if facts.classes:
+        head = _row(*(f"<b>{title}</b>" for title in ("Segment", "Learned from", "Measured with")))
+        lines.append(f"<table cellspacing='0' cellpadding='2'>{head}{''.join(map(_class_row, facts.classes))}</table>")
+    if facts.unlabelled:
+        lines.append(f"Besides, {many(facts.unlabelled, 'image')} without annotation.")
+    if facts.shapes is not None:
+        size = f"Size: {_range(facts.shapes, '{:g}')} {'pixels' if len(facts.shapes[0]) == 2 else 'voxels'}"
+        spacing = "" if facts.spacings is None else f" of {_range(facts.spacings, '{:.3g}')} mm"
+        lines.append(f"{size}{spacing}.")
+    return "<br>".join(lines)
+
+
+def _class_row(entry: ClassFacts) -> str:
+    learned = _amount(entry.training_voxels, entry.training_cases)
+    return _row(escape(entry.name), learned, _amount(entry.validation_voxels, entry.validation_cases))
+
+
+def _row(*cells: str) -> str:
+    return "<tr>" + "".join(f"<td>{cell}&nbsp;&nbsp;</td>" for cell in cells) + "</tr>"
+
+
+def _amount(voxels: int, cases: int) -> str:
+    if not voxels:
+        return "nothing"
+    number = f"{voxels:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{number} voxels in {many(cases, 'image')}"
+
+
+def _range(values: tuple[Sequence[float], Sequence[float]], form: str) -> str:
+    low, high = (TIMES.join(form.format(value) for value in reversed(end)) for end in values)
+    return low if low == high else f"{low} to {high}"
+
+
+def _gravity(finding: Finding) -> int:
+    return 0 if finding.refuses else 2 if finding.code in _ASIDES else 1
+
+
+def _line(finding: Finding) -> str:
+    mark, color = {
+        0: ("\N{HEAVY MULTIPLICATION X}", "#b3261e"), 1: ("\N{WARNING SIGN}", "#9a6700"), 2: ("\N{BULLET}", _GREY),
+    }[_gravity(finding)]  # fmt: skip
+    return (
+        f"<p style='margin: 3px 0 3px 0'><span style='color: {color}'><b>{mark}</b></span> {escape(finding.text)}."
+        f" <span style='color: {_GREY}'>{escape(finding.remedy)}.</span></p>"
+    )

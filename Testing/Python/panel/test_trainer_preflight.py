@@ -1,0 +1,100 @@
+"""The check before a training: what refuses it, what is doubtful, and the figures, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from SlicerRig import application
+
+
+def test_volumes_and_frames_together_are_refused(
+    opened_trainer: Callable[..., Any], partly: Any, pictures: Any
+) -> None:
+    module = opened_trainer()
+    module.settle()
+    ui = module.ui
+    application.screenshot(module.widget.parent, pictures / "trainer-refused.png")
+    assert "cannot start" in ui.verdictLabel.text
+    assert "Volumes and single pictures" in ui.findingsLabel.text
+    assert module.panel.state().fault.code == "volumes-and-pictures"
+    combo = ui.casesTable.cellWidget(6, 2)
+    combo.currentText = "Left out"
+    combo.activated(combo.currentIndex)
+    module.settle()
+    assert module.panel.state().fault is None
+    assert "can start" in ui.verdictLabel.text
+    assert "bright" in ui.factsLabel.text
+    assert "48 \N{MULTIPLICATION SIGN} 32 \N{MULTIPLICATION SIGN} 8 voxels" in ui.factsLabel.text
+    assert "0.5 \N{MULTIPLICATION SIGN} 0.5 \N{MULTIPLICATION SIGN} 2 mm" in ui.factsLabel.text
+
+
+def test_figures_are_those_of_the_arrays(opened_trainer: Callable[..., Any], partly: Any) -> None:
+    module = opened_trainer()
+    module.settle()
+    panel = module.panel
+    voxels = 0
+    for case in panel.training_set.cases:
+        if case.use in ("labelled", "partly") and panel.split.side(case.id) == "training":
+            labels = np.atleast_3d(case.labels)
+            kept = np.setdiff1d(np.arange(len(labels)), panel.split.held_out(case.id))
+            voxels += int((labels[kept] == 1).sum())
+    said = f"{voxels:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    assert f"bright&nbsp;&nbsp;</td><td>{said} voxels" in module.ui.factsLabel.text
+
+
+def test_nothing_annotated_is_said(opened_trainer: Callable[..., Any], picture: Any) -> None:
+    picture()
+    module = opened_trainer()
+    module.settle()
+    fault = module.panel.state().fault
+    assert fault.code == "nothing-annotated"
+    assert "accept" in module.ui.findingsLabel.text
+
+
+def test_a_method_that_learns_from_nothing_is_refused(opened_trainer: Callable[..., Any], picture: Any) -> None:
+    from SemiSegCervicalLib.scene.classes import SegmentClass
+    from SlicerRig import scenes
+    from TrainingRig import cases
+
+    for seed in range(4):
+        volume = picture(seed, name=f"Picture {seed}")
+        classes = [SegmentClass(1, "bright", (1, 0, 0), ""), SegmentClass(2, "dark", (0, 0, 1), "")]
+        scenes.add_segmentation(volume, cases.draw(seed)[1], classes)
+    module = opened_trainer()
+    module.settle()
+    assert module.panel.state().fault is None
+    module.panel.parameters.method = "unimatch"
+    module.settle()
+    assert module.panel.state().fault.code == "nothing-unlabelled"
+    module.panel.parameters.method = "supervised"
+    module.settle()
+    assert module.panel.state().fault is None
+
+
+def test_many_findings_are_folded(opened_trainer: Callable[..., Any], partly: Any) -> None:
+    import slicer
+    from SemiSegCervicalLib.scene.classes import SegmentClass
+    from SlicerRig import scenes
+
+    for number in range(7):
+        alone = scenes.add_segmentation(
+            partly.volumes[5],
+            np.ones((8, 32, 48), np.uint8),
+            [SegmentClass(1, "x", (1, 0, 0), "")],
+            name=f"Lone {number}",
+        )
+        alone.SetNodeReferenceID(alone.GetReferenceImageGeometryReferenceRole(), None)
+    module = opened_trainer()
+    module.settle()
+    ui = module.ui
+    assert ui.moreFindingsButton.isVisible()
+    folded = ui.findingsLabel.text.count("<p")
+    application.click(ui.moreFindingsButton)
+    assert ui.findingsLabel.text.count("<p") > folded
+    assert "Lone 6" in ui.findingsLabel.text
+    assert not ui.moreFindingsButton.isVisible()
+    slicer.mrmlScene.Clear(0)
+    module.settle()
+    assert "Lone" not in ui.findingsLabel.text
