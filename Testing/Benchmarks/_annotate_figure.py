@@ -33,8 +33,6 @@ def curves(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for method, iterations, size in settings:
         mine = [r for r in rows if (r["method"], r["iterations"], tuple(r["size"])) == (method, iterations, size)]
         for way in LOOKS:
-            if not any(r["way"] == way for r in mine):
-                continue
             for number in sorted({r["round"] for r in mine if r["way"] in (way, "start")}):
                 found = _by_seed(mine, way, number)
                 random = _by_seed(mine, "random", number)
@@ -85,8 +83,6 @@ def draw(results: dict[str, Any], path: Path) -> None:
     for axis, video in zip(axes[0], [None, *videos], strict=True):
         for shift, (way, (label, colour, mark)) in enumerate(LOOKS.items()):
             mine = [c for c in lines if c["way"] == way]
-            if not mine:
-                continue
             frames = [c["annotated"] + 0.25 * (shift - 1) for c in mine]
             means = [c["dice"] if video is None else c["videos"][video] for c in mine]
             axis.plot(frames, means, f"{mark}-", color=colour, label=label, markersize=6, linewidth=1.8)
