@@ -15,15 +15,16 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from SemiSegCervicalLib.engine.files import read_image, read_labels
+from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.preprocess import standardise
-from SemiSegCervicalLib.errors import SemiSegError, naming
+from SemiSegCervicalLib.errors import SemiSegError
 from torch.nn import functional
 
+from .data import read_sets
 from .datalist import Datalist, Entry
 from .evaluation import reading
-from .targets import every_class, possible_classes
+from .targets import every_class
 from .trust import BAND_WIDTH, boundary_band
 
 # Cells along each side of the coarse maps by which two frames or slices are compared.
@@ -70,7 +71,7 @@ class Sight:
         line: cine or volume along which neighbours are near copies; None for a picture of its own.
         position: frame (a number or a time) or slice on it.
         annotated: somebody has outlined something here.
-        open: it may be suggested.
+        open: it may be suggested: nothing is known of it, and it is not held out for validation.
         doubt: see `doubt_at_outline`.
         drawn: the model draws something here.
         look: coarse maps of image and prediction, see `coarse`.
@@ -141,17 +142,14 @@ def look_at(predictor: Predictor, entry: Entry, classes: int) -> Iterator[Sight]
     image = read_image(entry.images, entry.spacing)
     volume = len(image.spatial_shape) == 3
     flat = image.spatial_shape if volume else (1, *image.spatial_shape)
-    known = np.zeros(flat, dtype=bool)
-    if entry.label is not None:
-        labels = read_labels(entry.label, image.spatial_shape, image.affine)
-        with naming(entry.label):
-            known = (possible_classes(labels, classes, entry.completeness) != every_class(classes)).reshape(flat)
+    sets = read_sets(entry, classes, image.spatial_shape, image.affine).reshape(flat)
     prediction = reading(predictor, entry).predict(image)
     pictures = standardise(torch.from_numpy(image.array).float(), predictor.pack.manifest.input.clip).mean(dim=0)
     for number in range(flat[0]):
         picture = pictures.reshape(flat)[number].numpy()
         labels, uncertainty = (a.reshape(flat)[number] for a in (prediction.labels, prediction.uncertainty))
-        annotated = bool(known[number].any())
+        voxels = sets[number] != 0  # none of a slice that is held out
+        annotated = bool((voxels & (sets[number] != every_class(classes))).any())
         yield Sight(
             case=entry.id,
             slice=number if volume else None,
@@ -159,7 +157,7 @@ def look_at(predictor: Predictor, entry: Entry, classes: int) -> Iterator[Sight]
             line=entry.id if volume else entry.sequence if entry.frame is not None else None,
             position=number if volume else entry.frame or 0.0,
             annotated=annotated,
-            open=not annotated,
+            open=bool(voxels.any()) and not annotated,
             doubt=doubt_at_outline(labels, uncertainty),
             drawn=bool(labels.any()),
             look=coarse(picture, labels, predictor.pack.class_count),

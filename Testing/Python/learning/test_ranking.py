@@ -164,15 +164,16 @@ def test_slices_of_volumes_are_suggested_one_by_one(tmp_path):
     scribble[16, 5, 5:9] = 2
     images = [write(f"image{i}", rng.normal(0, 1, labels.shape).astype(np.float32)) for i in range(3)]
     entries = [
-        {"image": images[0], "label": write("slices", labels), "slices": [8, 24]},
+        {"image": images[0], "label": write("slices", labels), "slices": [8, 24], "held_out": [0, 1, 2, 3]},
         {"image": images[1], "label": write("scribble", scribble), "complete": False},
     ]
     content = {"labels": cases.LABELS, "training": entries, "unlabeled": [{"image": images[2]}]}
     data = read_datalist(cases.write_datalist(tmp_path, content))
     spec = InputSpec(spatial_dims=3, modalities=("image",), sampling="windows", size=(16, 16, 16))
-    ranked = rank(Predictor(parts.pack(spec=spec), "cpu"), data, 12)
-    assert len(ranked) == 12
+    ranked = rank(Predictor(parts.pack(spec=spec), "cpu"), data, 24)
+    assert len(ranked) == 24
     assert len({r.case for r in ranked}) == 3
+    assert all(r.slice > 3 for r in ranked if r.case == "image0"), "what validates is no suggestion"
     for case, known in (("image0", [8, 24]), ("image1", [16]), ("image2", [])):
         mine = [r.slice for r in ranked if r.case == case]
         assert all(abs(a - b) >= 2 for i, a in enumerate(mine) for b in [*mine[:i], *known])
