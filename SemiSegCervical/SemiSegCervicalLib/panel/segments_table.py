@@ -67,10 +67,10 @@ def _cells(figure: SegmentFigures | None, sized: bool) -> list[str]:
     """Return the texts beside a segment's name; what is not known is a dash."""
     if figure is None:
         return [UNKNOWN] * (4 if sized else 3)
-    size = [UNKNOWN if figure.size is None else _number(figure.size, 1)] if sized else []
+    size = [UNKNOWN if figure.size is None else number_text(figure.size, 1)] if sized else []
     return [
         *size,
-        _number(figure.voxels, 0),
+        number_text(figure.voxels),
         UNKNOWN if figure.mean_uncertainty is None else f"{100 * figure.mean_uncertainty:.0f} %",
         UNKNOWN if figure.predicted_dice is None else f"{figure.predicted_dice:.2f}",
     ]
@@ -92,5 +92,6 @@ def _swatch(color: str) -> Any:
     return qt.QIcon(pixmap)
 
 
-def _number(value: float, digits: int) -> str:
+def number_text(value: float, digits: int = 0) -> str:
+    """Return a number as people read it: groups of three digits, a fixed number of decimals."""
     return f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")

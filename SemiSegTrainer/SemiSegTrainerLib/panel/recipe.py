@@ -119,15 +119,8 @@ def start_of(choice: str, training_set: TrainingSet, cards: Mapping[str, ModelCa
     if choice == SCRATCH:
         return None
     if choice == AUTOMATIC:
-        wanted = {name_key(entry.name) for entry in training_set.classes}
-        return next(
-            (
-                card
-                for card in cards.values()
-                if fits(card, training_set) and wanted and {name_key(c.name) for c in card.classes} == wanted
-            ),
-            None,
-        )
+        fitting = (card for card in cards.values() if fits(card, training_set) and knows(card, training_set))
+        return next(fitting, None)
     card = cards.get(choice)
     if card is None:
         cause = f"The model to start from, {Path(choice).name}, is not there any more"
@@ -142,6 +135,12 @@ def start_of(choice: str, training_set: TrainingSet, cards: Mapping[str, ModelCa
 def fits(card: ModelCard, training_set: TrainingSet) -> bool:
     """Return whether a training on these images can begin with a model."""
     return card.failure is None and card.spatial_dims == dimensions_of(training_set)
+
+
+def knows(card: ModelCard, training_set: TrainingSet) -> bool:
+    """Return whether a model has exactly the classes of a training set, in whatever order."""
+    wanted = {name_key(entry.name) for entry in training_set.classes}
+    return bool(wanted) and {name_key(entry.name) for entry in card.classes} == wanted
 
 
 def numbers(text: str, count: int, what: str) -> tuple[float, ...]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import slicer
-from SemiSegCervicalLib.scene.cine import browser_of
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.views import background_volume
 from SemiSegCervicalLib.scene.navigation import show_frame
 
+from ..scene.starts import Place, find_place
 from ..scene.training_set import TrainingCase
-
-
-def node_of(case: TrainingCase) -> Any:
-    """Return the volume, or for a frame the cine (or stack) that it belongs to; None where it is gone."""
-    return slicer.mrmlScene.GetNodeByID(case.stack or case.id)
 
 
 def show_case(case: TrainingCase, number: int | None = None) -> bool:
@@ -26,19 +21,22 @@ def show_case(case: TrainingCase, number: int | None = None) -> bool:
     Returns:
         Whether it could be shown.
     """
-    node = node_of(case)
-    if node is None:
+    try:
+        middle = case.shape[0] // 2
+        return show_place(find_place(slicer.mrmlScene, case.id, middle if number is None else number))
+    except SemiSegError:
         return False
-    shown = node
-    if node.IsA("vtkMRMLSequenceNode"):
-        browser = browser_of(node)
-        shown = browser.GetProxyNode(node) if browser is not None else None
-        number = node.GetItemNumberFromIndexValue(case.frame or "", True)
-    elif case.frame is not None:
-        number = int(case.frame)
-    elif number is None:
-        number = case.shape[0] // 2
+
+
+def show_place(place: Place) -> bool:
+    """Show a frame or slice in the slice views; whoever looks at its image already keeps the zoom.
+
+    Returns:
+        Whether it could be shown.
+    """
+    shown = place.shown
     if shown is None:
         return False
-    slicer.util.setSliceViewerLayers(background=shown, fit=True)
-    return show_frame(node, number)
+    if background_volume() is not shown:
+        slicer.util.setSliceViewerLayers(background=shown, fit=True)
+    return show_frame(place.node, place.number)

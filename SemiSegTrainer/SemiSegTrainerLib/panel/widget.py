@@ -20,9 +20,12 @@ from ..catalogue import describe
 from ..scene.classes import SegmentKey
 from ..scene.split import Split
 from ..scene.training_set import TrainingSet
+from ..versions import Version
+from .after import AfterSection
 from .cases import CasesSection
 from .checking import Checking
 from .collecting import Collecting
+from .jobs import Jobs
 from .parameters import Parameters
 from .preflight import PreflightSection
 from .questions import QuestionsSection
@@ -30,6 +33,7 @@ from .recipe import Recipe, make_recipe
 from .recipe_section import RecipeSection
 from .rows import Row
 from .state import PanelState, Section
+from .suggest import SuggestSection
 
 # In Slicer both modules' resources lie in one folder, in the source tree they do not.
 CERVICAL_RESOURCES = Path(SemiSegCervicalLib.__file__).resolve().parents[1] / "Resources"
@@ -90,6 +94,10 @@ class Panel:
         self.choices = RecipeSection(ui, self.changed, self.messages.error, choose_file)
         self.preflight = PreflightSection(ui)
         self.sections: list[Section] = [self.install, self.cases, self.questions, self.choices, self.preflight]
+        after = self.load("UI/SemiSegTrainerAfter.ui", ui.afterHost)
+        self.after = AfterSection(after, self._jobs, self.messages, self.changed)
+        self.suggest = SuggestSection(after, self._jobs, self.messages, self.changed, self.look_again)
+        self.sections += [self.after, self.suggest]
         logic.jobs.on_change = self.changed
         scene = slicer.mrmlScene
         for event, slot in (
@@ -149,6 +157,11 @@ class Panel:
         """The images or their annotations may have changed: read the scene soon."""
         self._collecting.want()
 
+    def trained(self, version: Version) -> None:
+        """A model was trained: every section that offers models offers it."""
+        self._reload(version.name)
+        self.after.trained(version)
+
     # -- life cycle --
 
     def enter(self) -> None:
@@ -156,7 +169,7 @@ class Panel:
         self._entered = True
         self.install.look()
         self._bind()
-        self.choices.reload()
+        self._reload()
         self._collecting.want()
         self.refresh()
 
@@ -220,6 +233,16 @@ class Panel:
             busy=next((busy for section in self.sections if (busy := getattr(section, "busy", ""))), ""),
             welcome=self.logic.jobs.welcome,
         )
+
+    def _reload(self, model: str = "") -> None:
+        """Look again which models there are."""
+        self.choices.reload()
+        self.after.reload(model)
+        self.suggest.reload(model)
+
+    def _jobs(self) -> Jobs:
+        jobs: Jobs = self.logic.jobs
+        return jobs
 
     # -- told by others --
 

@@ -1,0 +1,230 @@
+"""Asking the worker something about the scene as it is now: how good models are, and what to annotate next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.speed import in_words
+from SemiSegCervicalLib.panel.work import CANCELLED, CANCELLING, DONE, FAILED, STARTING, Work
+from SemiSegCervicalLib.worker.arrays import take_array
+from SemiSegCervicalLib.worker.protocol import Message
+
+from ..scene.datalist import datalist_steps
+from ..scene.split import Split
+from ..scene.training_set import TrainingSet
+from ..worker.protocol import Compare, Compared, Suggest, Suggested, WorstCase
+from .jobs import Jobs
+
+__all__ = ["CANCELLED", "DONE", "FAILED", "Asking", "Comparing", "Idea", "Suggesting", "Worst", "describe"]
+
+WRITING = "writing"
+_STAGES = {"": "Preparing", WRITING: "Handing over the images", "loading the model": "Loading the model"}
+
+
+class Asking(Work):
+    """One question: the training set is written for the worker, and its answer taken over.
+
+    Attributes:
+        answer: of the worker's, once done.
+    """
+
+    doing = "Computing"
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        training_set: TrainingSet,
+        split: Split | None,
+        on_change: Callable[[], None] | None = None,
+        on_end: Callable[[Any], None] | None = None,
+    ) -> None:
+        """Begin with the next turn of the event loop.
+
+        Args:
+            jobs: of the module.
+            training_set: what the question is about.
+            split: which annotations are held out.
+            on_change: called when anything about it has changed.
+            on_end: called with it, once.
+        """
+        super().__init__(jobs.client, on_change)
+        self._asker, self._training_set, self._split, self._on_end = jobs, training_set, split, on_end
+        self.answer: Any = None
+        jobs.running.append(self)
+        self.begin()
+
+    def message(self, datalist: Path) -> Message:
+        """Return the question."""
+        raise NotImplementedError
+
+    def take(self, answer: Any) -> Generator[Any, None, None]:
+        """Take over what is in files, which go with the job."""
+        raise NotImplementedError
+
+    def work(self) -> Iterator[Any]:
+        """Do it."""
+        job = self.prepare()
+        self.set(stage=WRITING)
+        path = yield from self.checked(datalist_steps(self._training_set, job.folder / "data", self._split))
+        self.submit(self.message(path), job)
+        self.tell(job)
+        yield from self.until_end(job)
+        yield from self.checked(self.take(job.result))
+        self.answer = job.result
+        self.set(state=DONE)
+
+    def over(self) -> None:
+        """Tell its end."""
+        self._asker.running.remove(self)
+        if self._on_end is not None:
+            self._on_end(self)
+
+
+@dataclass(frozen=True)
+class Worst:
+    """One of the worst cases of a model.
+
+    Attributes:
+        found: what the worker says.
+        image, labels, reference: uint8 ``(Y, X)``.
+    """
+
+    found: WorstCase
+    image: np.ndarray
+    labels: np.ndarray
+    reference: np.ndarray
+
+
+class Comparing(Asking):
+    """Measures models on the annotations that are held out.
+
+    Attributes:
+        worst: the worst cases of the first model.
+    """
+
+    doing = "Measuring"
+    answer: Compared | None
+
+    def __init__(self, packs: Sequence[Path], device: str, worst: int, *args: Any, **options: Any) -> None:
+        """Begin with the next turn of the event loop.
+
+        Args:
+            packs: the models.
+            device: as `worker.protocol.Compare` says.
+            worst: how many of the worst cases are shown.
+            args, options: of `Asking`.
+        """
+        self._packs, self._device, self._count = tuple(map(str, packs)), device, worst
+        self.worst: tuple[Worst, ...] = ()
+        super().__init__(*args, **options)
+
+    def message(self, datalist: Path) -> Message:
+        """Return the question."""
+        return Compare(self._packs, str(datalist), device=self._device, worst=self._count)
+
+    def take(self, answer: Compared) -> Generator[Any, None, None]:
+        """Read the pictures.
+
+        Raises:
+            SemiSegError: a model cannot be measured.
+        """
+        for model in answer.models:
+            if model.failure is not None:
+                fault = model.failure
+                raise SemiSegError(fault.code, fault.cause, fault.remedy, fault.stage)
+        found = []
+        for case in answer.models[0].worst:
+            found.append(Worst(case, *(take_array(file) for file in (case.image, case.labels, case.reference))))
+            yield
+        self.worst = tuple(found)
+
+
+@dataclass(frozen=True)
+class Idea:
+    """Something that is worth an annotation.
+
+    Attributes:
+        case: its id in the training set.
+        slice: of a volume; None for a picture or frame.
+        score: expected gain, 0 to 1.
+        reasons: in plain words.
+        labels: uint8 ``(Y, X)``, what the model draws there, as classes of the training set.
+    """
+
+    case: str
+    slice: int | None
+    score: float
+    reasons: tuple[str, ...]
+    labels: np.ndarray
+
+
+class Suggesting(Asking):
+    """Asks what to annotate next.
+
+    Attributes:
+        ideas: the best first.
+    """
+
+    doing = "Looking at what is not annotated"
+    answer: Suggested | None
+
+    def __init__(self, pack: Path, device: str, count: int, *args: Any, **options: Any) -> None:
+        """Begin with the next turn of the event loop.
+
+        Args:
+            pack: the model.
+            device: as `worker.protocol.Suggest` says.
+            count: how many at most.
+            args, options: of `Asking`.
+        """
+        self._pack, self._device, self._count = str(pack), device, count
+        self.ideas: tuple[Idea, ...] = ()
+        super().__init__(*args, **options)
+
+    def message(self, datalist: Path) -> Message:
+        """Return the question."""
+        return Suggest(self._pack, str(datalist), self._count, self._device)
+
+    def take(self, answer: Suggested) -> Generator[Any, None, None]:
+        """Read what the model draws."""
+        found = []
+        for item in answer.items:
+            found.append(Idea(item.case, item.slice, item.score, item.reasons, take_array(item.labels)))
+            yield
+        self.ideas = tuple(found)
+
+
+def describe(asking: Asking) -> str:
+    """Say what is done now, how far it is and how long it will take."""
+    if asking.state == CANCELLING:
+        return "Cancelling..."
+    if asking.state == STARTING:
+        return "Starting the computation"
+    text = _STAGES.get(asking.stage, asking.doing)
+    if asking.total > 0:
+        text += f": {asking.done} of {asking.total}"
+    if asking.seconds_left is not None:
+        text += f", about {in_words(asking.seconds_left)} left"
+    return text
+
+
+def show_progress(host: Any, bar: Any, asking: Asking | None) -> None:
+    """Show how a question stands; without one, nothing.
+
+    Args:
+        host: what holds the bar, and the button that cancels.
+        bar: a ``QProgressBar``.
+        asking: the question; None or an ended one hides all.
+    """
+    running = asking is not None and not asking.ended
+    host.visible = running
+    if asking is not None and running:
+        known = asking.total > 0 and asking.state != CANCELLING
+        bar.setRange(0, asking.total if known else 0)
+        bar.value = asking.done if known else 0
+        bar.setFormat(describe(asking).replace("%", "%%"))

@@ -1,0 +1,119 @@
+"""How well a model does on annotations that were held out: figures, and what has to be said beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import qt
+from SemiSegCervicalLib.panel.segments_table import UNKNOWN, number_text
+
+from ..worker.protocol import ModelMeasure
+
+SEGMENT, MEAN = "Segment", "Mean"
+ROW = 24
+"""Height of a row of one line, in pixels."""
+_MOST_ROWS = 8
+# Below so many images a small difference says nothing.
+_FEW = 3
+_ALSO = {
+    "temperature": "The same annotations also decided how sure the model says it is, so that has not been tested on "
+    "anything else.",
+    "stop": "The same annotations also decided when the training ended, so these figures may be a little too good.",
+}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One model on some annotations.
+
+    Attributes:
+        dice: by the name of the segment; None where no image shows it.
+        mean: over images and segments.
+        voxels: annotated voxels that it rests on; None where that was not said.
+        cases: images.
+    """
+
+    dice: Mapping[str, float | None]
+    mean: float | None
+    voxels: int | None
+    cases: int
+
+
+def from_summary(found: Any) -> Figures | None:
+    """Read what a run says of a measurement (``validation`` or ``before`` of its summary); None without one."""
+    try:
+        return Figures(
+            {str(name): segment["dice"] for name, segment in found["segments"].items()},
+            found["dice"],
+            found["voxels"] if isinstance(found.get("voxels"), int) else None,
+            int(found["cases_count"]),
+        )
+    except (TypeError, KeyError, AttributeError, ValueError):
+        return None
+
+
+def from_measure(measure: ModelMeasure, classes: Sequence[str]) -> Figures:
+    """Return what the worker measured of a model."""
+    return Figures(dict(zip(classes, measure.dice, strict=False)), measure.mean, measure.voxels, measure.cases)
+
+
+def what_it_rests_on(figures: Figures, also_decided: Sequence[str] = ()) -> str:
+    """Say how much figures can be trusted."""
+    images = "1 image" if figures.cases == 1 else f"{figures.cases} images"
+    voxels = f" ({number_text(figures.voxels)} voxels)" if figures.voxels else ""
+    said = [f"Dice on {images}{voxels} with annotations that were held out of the training; 1.00 is perfect."]
+    if figures.cases < _FEW:
+        said.append("With so few, a difference of a few hundredths may be chance.")
+    said += [text for key, text in _ALSO.items() if key in also_decided]
+    return " ".join(said)
+
+
+def prepare_figures(table: Any) -> None:
+    """Set what does not change."""
+    table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    table.verticalHeader().setDefaultSectionSize(ROW)
+
+
+def show_figures(table: Any, columns: Sequence[tuple[str, Figures]]) -> None:
+    """Show one or two models beside each other; with two, also the difference."""
+    names = list(dict.fromkeys(name for _, figures in columns for name in figures.dice))
+    rows = [(name, [figures.dice.get(name) for _, figures in columns]) for name in names]
+    if len(names) > 1:
+        rows.append((MEAN, [figures.mean for _, figures in columns]))
+    titles = [SEGMENT, *(title for title, _ in columns), *(["Change"] if len(columns) == 2 else [])]
+    table.setColumnCount(len(titles))
+    table.setHorizontalHeaderLabels(titles)
+    table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
+    table.setRowCount(len(rows))
+    for row, (name, values) in enumerate(rows):
+        cells = [name, *(_dice(value) for value in values)]
+        if len(columns) == 2:
+            cells.append(_change(*values))
+        for column, text in enumerate(cells):
+            item = qt.QTableWidgetItem(text)
+            if column:
+                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+            if name == MEAN:
+                font = item.font()
+                font.setBold(True)
+                item.setFont(font)
+            table.setItem(row, column, item)
+    fit_height(table, len(rows))
+
+
+def fit_height(table: Any, rows: int, height: int = ROW) -> None:
+    """Make a table as high as its rows, up to a few; a row's `height` is in pixels."""
+    header = table.horizontalHeader().sizeHint.height()
+    table.setFixedHeight(header + height * max(1, min(rows, _MOST_ROWS)) + 4)
+
+
+def _dice(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
+def _change(before: float | None, after: float | None) -> str:
+    if before is None or after is None:
+        return UNKNOWN
+    return f"{round(after, 2) - round(before, 2):+.2f}".replace("-", "\N{MINUS SIGN}")
