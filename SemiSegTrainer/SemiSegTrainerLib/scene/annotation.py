@@ -17,20 +17,25 @@ annotated ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from SemiSegCervicalLib.scene.marks import ORIGIN, PREDICTION, segment_tag, segments_of
+from SemiSegCervicalLib.scene.pieces import Pieces, whole
 from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import segment_mask
 
 from .marks import ACCEPTED, PAINTED, Status, annotated_slices, has_scribbles, is_background
+from .memory import Memory, paint_stamp
+from .slabs import slabs_of
 
 IGNORE = 255
 """Label value: this voxel was not looked at, or nobody knows what it is."""
 CERTAIN_BACKGROUND = 254
 """Label value: painted as certainly none of the classes."""
+_MASK_VOXELS = 1 << 22
+_PAINTED: Memory[tuple[int, ...]] = Memory()
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,11 @@ class Annotation:
 
 
 def read_annotation(segmentation: Any, volume: Any) -> Annotation:
+    """Do what `annotation_in_pieces` does, at once."""
+    return whole(annotation_in_pieces(segmentation, volume))
+
+
+def annotation_in_pieces(segmentation: Any, volume: Any) -> Pieces[Annotation]:
     """Read status and marks of a segmentation; voxels are looked at only where a rule asks for them.
 
     Args:
@@ -115,7 +125,7 @@ def read_annotation(segmentation: Any, volume: Any) -> Annotation:
     """
     scribbles = has_scribbles(segmentation)
     depth = grid(volume)[0]
-    painted = _painted_slices(segmentation, volume)
+    painted = yield from _painted_slices(segmentation, volume)
     readings = []
     predicted = False
     for segment_id, segment in segments_of(segmentation):
@@ -127,7 +137,12 @@ def read_annotation(segmentation: Any, volume: Any) -> Annotation:
         )
         predicted = predicted or drawn_by_model
         slices = _slices(annotated_slices(segment), () if drawn_by_model else painted, depth)
-        readings.append(_reading(segmentation, volume, segment_id, segment, status, drawn_by_model, slices, scribbles))
+        reading = _reading(segment_id, segment, status, drawn_by_model, slices, scribbles)
+        if reading.paint == "all" and not reading.finished:
+            # Nothing is said by paint that is not there.
+            there = yield from _any_paint(segmentation, segment_id, volume)
+            reading = reading if there else replace(reading, paint="none")
+        readings.append(reading)
     return Annotation(tuple(readings), scribbles, predicted)
 
 
@@ -176,8 +191,6 @@ def annotation_labels(
 
 
 def _reading(
-    segmentation: Any,
-    volume: Any,
     segment_id: str,
     segment: Any,
     status: int,
@@ -200,7 +213,7 @@ def _reading(
         finished = True
         paint = "all" if status == Status.InProgress else "slices"
     elif status == Status.InProgress or scribbles or background:
-        paint = "all" if segment_mask(segmentation, segment_id, volume) is not None else "none"
+        paint = "all"
     return SegmentReading(
         id=segment_id,
         name=segment.GetName(),
@@ -221,7 +234,7 @@ def _slices(marked: set[int | str], painted: tuple[int, ...], depth: int) -> tup
     return tuple(sorted(number for number in numbers if 0 <= number < depth))
 
 
-def _painted_slices(segmentation: Any, volume: Any) -> tuple[int, ...]:
+def _painted_slices(segmentation: Any, volume: Any) -> Pieces[tuple[int, ...]]:
     """Return the slices that hold paint of the segments marked with `PAINTED`."""
     found: set[int] = set()
     for segment_id, segment in segments_of(segmentation):
@@ -231,7 +244,35 @@ def _painted_slices(segmentation: Any, volume: Any) -> tuple[int, ...]:
             continue
         if segment_tag(segment, ORIGIN) == PREDICTION and segment_tag(segment, ACCEPTED) != "1":
             continue
-        mask = segment_mask(segmentation, segment_id, volume)
-        if mask is not None:
-            found.update(int(k) + mask.box[0].start for k in np.flatnonzero(mask.mask.any(axis=(1, 2))))
+        found.update((yield from painted_planes_in_pieces(segmentation, segment_id, volume)))
     return tuple(sorted(found))
+
+
+def painted_planes_in_pieces(segmentation: Any, segment_id: str, volume: Any) -> Pieces[tuple[int, ...]]:
+    """Return the slices of an image on which a segment has paint; remembered until it changes."""
+    stamp = paint_stamp(segmentation, volume, segment_id)
+    known = _PAINTED.get(stamp)
+    if known is not None:
+        return known
+    found: list[int] = []
+    for planes in slabs_of(grid(volume), _MASK_VOXELS):
+        mask = segment_mask(segmentation, segment_id, volume, planes)
+        if mask is not None:
+            found += [int(k) + mask.box[0].start for k in np.flatnonzero(mask.mask.any(axis=(1, 2)))]
+        yield
+    return _PAINTED.put(stamp, tuple(found))
+
+
+def _any_paint(segmentation: Any, segment_id: str, volume: Any) -> Pieces[bool]:
+    """Return whether a segment has any paint on an image, looking from its middle outwards."""
+    stamp = paint_stamp(segmentation, volume, segment_id)
+    known = _PAINTED.get(stamp)
+    if known is not None:
+        return bool(known)
+    slabs = list(slabs_of(grid(volume), _MASK_VOXELS))
+    for planes in sorted(slabs, key=lambda slab: abs(slab[0] + slab[1] - slabs[-1][1])):
+        if segment_mask(segmentation, segment_id, volume, planes) is not None:
+            return True
+        yield
+    _PAINTED.put(stamp, ())
+    return False

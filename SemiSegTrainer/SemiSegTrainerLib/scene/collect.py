@@ -10,12 +10,14 @@ import numpy as np
 import slicer
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, ijk_to_ras
+from SemiSegCervicalLib.scene.pieces import Pieces, whole
 from SemiSegCervicalLib.scene.reading import grey, grid, is_color
 
 from .annotation import CERTAIN_BACKGROUND, Annotation, SegmentReading, annotation_labels
 from .classes import ClassMatching, SegmentKey, match_classes
-from .sources import Source, find_sources
-from .training_set import CaseImage, TrainingCase, TrainingSet, Use, slabs_of
+from .memory import image_stamp, paint_stamp
+from .sources import Source, sources_in_pieces
+from .training_set import CaseImage, TrainingCase, TrainingSet, Use
 
 
 def collect_training_set(
@@ -25,7 +27,18 @@ def collect_training_set(
     segmentation_of: Mapping[str, str] | None = None,
     answers: Mapping[SegmentKey, str] | None = None,
 ) -> TrainingSet:
-    """Read the scene as a training set; nothing in it is changed, no sequence is browsed.
+    """Do what `collect_steps` does, at once."""
+    return whole(collect_steps(scene, classes, as_frames, segmentation_of, answers))
+
+
+def collect_steps(
+    scene: Any = None,
+    classes: Sequence[SegmentClass] = (),
+    as_frames: Collection[str] = (),
+    segmentation_of: Mapping[str, str] | None = None,
+    answers: Mapping[SegmentKey, str] | None = None,
+) -> Pieces[TrainingSet]:
+    """Read the scene as a training set in small pieces; nothing in it is changed, no sequence is browsed.
 
     Every scalar or colour volume is a case and every frame of an image sequence; label maps, results of a
     model and the volumes that only show a sequence's current frame are not. What counts as annotated is
@@ -45,7 +58,7 @@ def collect_training_set(
     Raises:
         SemiSegError: more classes than a model can have.
     """
-    sources, notes = find_sources(scene or slicer.mrmlScene, segmentation_of or {})
+    sources, notes = yield from sources_in_pieces(scene or slicer.mrmlScene, segmentation_of or {})
     matching = match_classes(
         [
             (source.name, [s for s in source.annotation.segments if s.counts and not s.background])
@@ -58,7 +71,11 @@ def collect_training_set(
     cases: list[TrainingCase] = []
     for source in sources:
         stack = source.frame is None and source.volume.GetID() in as_frames and grid(source.volume)[0] > 1
-        cases += _slice_cases(source, matching) if stack else [_case(source, matching)]
+        case = _case(source, matching)
+        if stack:
+            yield from case.count_in_pieces()
+        cases += _slice_cases(source, case, matching) if stack else [case]
+        yield
     return TrainingSet(matching.classes, cases, matching.conflicts, notes)
 
 
@@ -75,9 +92,11 @@ def _case(source: Source, matching: ClassMatching) -> TrainingCase:
         spacing=None if calibrated == "no" else array_spacing(volume)[1 if shape[0] == 1 else 0 :],
         affine=ijk_to_ras(volume),
         shape=shape,
-        images=(CaseImage(source.id, partial(_planes, volume)),),
+        images=(CaseImage(source.id, partial(_planes, volume), image_stamp(volume)),),
         sequence=sequence.GetName() if sequence is not None else None,
         frame=source.frame,
+        volume=volume.GetID() if sequence is None else None,
+        segmentation=source.candidate,
         stack=sequence.GetID() if sequence is not None else None,
         classes=len(matching.classes),
     )
@@ -101,6 +120,7 @@ def _case(source: Source, matching: ClassMatching) -> TrainingCase:
         case.background = CERTAIN_BACKGROUND
     segmentation = source.segmentation
     case.read_labels = lambda *planes: annotation_labels(annotation, segmentation, values, volume, planes)
+    case.label_stamp = (annotation, tuple(values.items()), paint_stamp(segmentation, volume))
     case.use, case.reason = _use(case, annotation, matching)
     return case
 
@@ -113,37 +133,42 @@ def _planes(volume: Any, first: int, last: int) -> np.ndarray:
     return voxels
 
 
-def _slice_cases(source: Source, matching: ClassMatching) -> list[TrainingCase]:
+def _slice_cases(source: Source, stack: TrainingCase, matching: ClassMatching) -> list[TrainingCase]:
     """Split a stack whose slices are frames into a case per slice."""
-    whole = _case(source, matching)
-    read = whole.read_labels
-    painted = [plane.any() for part in slabs_of(whole.shape) for plane in read(*part)] if read is not None else []
+    read = stack.read_labels
+    painted = stack.painted
     cases = []
-    for number in range(whole.shape[0]):
+    for number in range(stack.shape[0]):
         case = TrainingCase(
-            id=f"{whole.id}:{number}",
-            name=f"{whole.name} [{number}]",
-            group=whole.group,
-            use=whole.use,
-            reason=whole.reason,
-            spacing=whole.spacing[1:] if whole.spacing is not None else None,
-            affine=whole.affine @ _shift(number),
-            shape=(1, *whole.shape[1:]),
-            images=tuple(CaseImage(f"{image.key}:{number}", partial(_plane, image, number)) for image in whole.images),
+            id=f"{stack.id}:{number}",
+            name=f"{stack.name} [{number}]",
+            group=stack.group,
+            use=stack.use,
+            reason=stack.reason,
+            spacing=stack.spacing[1:] if stack.spacing is not None else None,
+            affine=stack.affine @ _shift(number),
+            shape=(1, *stack.shape[1:]),
+            images=tuple(
+                CaseImage(f"{image.key}:{number}", partial(_plane, image, number), (image.stamp, number))
+                for image in stack.images
+            ),
             sequence=source.name,
             frame=str(number),
-            stack=whole.id,
-            classes=whole.classes,
+            volume=stack.volume,
+            segmentation=stack.segmentation,
+            stack=stack.id,
+            classes=stack.classes,
         )
         cases.append(case)
         if read is None or source.annotation is None:
             continue
-        case.complete, case.background = whole.complete, whole.background
-        case.finished = whole.finished if whole.slices is None or number in whole.slices else ()
+        case.complete, case.background = stack.complete, stack.background
+        case.finished = stack.finished if stack.slices is None or number in stack.slices else ()
         if not (case.finished and case.complete) and not painted[number]:
             case.use, case.reason, case.finished = "unlabelled", "nothing drawn on this slice", ()
             continue
         case.read_labels = partial(_slice_labels, read, number)
+        case.label_stamp = (stack.label_stamp, number)
         case.use, case.reason = _use(case, source.annotation, matching)
     return cases
 

@@ -17,8 +17,9 @@ from SemiSegCervicalLib.scene.pieces import Pieces, whole
 
 from .annotation import CERTAIN_BACKGROUND, IGNORE
 from .files import stored_type, write_nrrd_in_pieces, write_png_in_pieces
+from .slabs import slabs_of
 from .split import Split, check_split
-from .training_set import CaseImage, TrainingCase, TrainingSet, slabs_of
+from .training_set import CaseImage, TrainingCase, TrainingSet
 
 Entry = dict[str, Any]
 _SPECIAL = (CERTAIN_BACKGROUND, IGNORE)

@@ -12,13 +12,15 @@ from SemiSegCervicalLib.scene import marks as result_marks
 from SemiSegCervicalLib.scene.cine import (
     browser_of,
     browser_of_proxy,
+    index_values,
     is_image_sequence,
     item_at,
     sequences_of,
 )
+from SemiSegCervicalLib.scene.pieces import Pieces
 from SemiSegCervicalLib.scene.reading import grid
 
-from .annotation import Annotation, read_annotation
+from .annotation import Annotation, annotation_in_pieces
 from .marks import accepted_frames
 
 
@@ -30,6 +32,7 @@ class Source:
         id, name, group: as in `training_set.TrainingCase`.
         volume: the volume node, for a frame the sequence's item.
         segmentation, annotation: the segmentation that counts and what it says; None where none does.
+        candidate: id of the segmentation node or sequence that holds it, else of the first one that could.
         why_not: why none does, in plain words.
         left_out: the image is not to be used at all.
         sequence, frame: image sequence and index value of a frame; None for other images.
@@ -41,6 +44,7 @@ class Source:
     volume: Any
     segmentation: Any = None
     annotation: Annotation | None = None
+    candidate: str | None = None
     why_not: str = ""
     left_out: bool = False
     sequence: Any = None
@@ -56,7 +60,7 @@ class _Scene:
     segmentations: dict[str, list[Any]] = field(default_factory=dict)
 
 
-def find_sources(scene: Any, chosen: Mapping[str, str]) -> tuple[list[Source], list[str]]:
+def sources_in_pieces(scene: Any, chosen: Mapping[str, str]) -> Pieces[tuple[list[Source], list[str]]]:
     """Find every image and frame of a scene; nothing in it is changed, no sequence is browsed.
 
     Args:
@@ -68,7 +72,9 @@ def find_sources(scene: Any, chosen: Mapping[str, str]) -> tuple[list[Source], l
     """
     found = _Scene(scene)
     _sort_segmentations(found)
-    return _volume_sources(found, chosen) + _frame_sources(found, chosen), found.notes
+    volumes = yield from _volume_sources(found, chosen)
+    frames = yield from _frame_sources(found, chosen)
+    return volumes + frames, found.notes
 
 
 def _sort_segmentations(found: _Scene) -> None:
@@ -91,7 +97,7 @@ def _sort_segmentations(found: _Scene) -> None:
             found.segmentations.setdefault(volume.GetID(), []).append(segmentation)
 
 
-def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
+def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Source]]:
     sources = []
     for volume in _nodes(found.scene, "vtkMRMLScalarVolumeNode"):
         if (
@@ -108,8 +114,12 @@ def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
         candidates = found.segmentations.get(volume.GetID(), [])
         if volume.GetID() in chosen:
             candidates = [s for s in candidates if s.GetID() == chosen[volume.GetID()]]
-        _annotate(source, candidates)
+        source.candidate = candidates[0].GetID() if candidates else None
+        yield from _annotate(source, candidates)
+        if source.segmentation is not None:
+            source.candidate = source.segmentation.GetID()
         sources.append(source)
+        yield
     return sources
 
 
@@ -126,7 +136,7 @@ def _readable(found: _Scene, volume: Any, name: str) -> bool:
     return components in (1, 3, 4)
 
 
-def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
+def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Source]]:
     sources = []
     for sequence in _nodes(found.scene, "vtkMRMLSequenceNode"):
         if not is_image_sequence(sequence):
@@ -135,6 +145,7 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
         proxy = browser.GetProxyNode(sequence) if browser is not None else None
         group = _patient(found.scene, [sequence, browser, proxy]) or sequence.GetID()
         by_frame: dict[str, list[Any]] = {}
+        belonging: dict[str, str] = {}
         for segmentations in segmentation_sequences(sequence, browser):
             if sequence.GetID() in chosen and segmentations.GetID() != chosen[sequence.GetID()]:
                 continue
@@ -146,6 +157,9 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
                     )
                 else:
                     by_frame.setdefault(value, []).append(item_at(segmentations, value))
+                    belonging.setdefault(value, segmentations.GetID())
+            for value in ("", *index_values(segmentations)):
+                belonging.setdefault(value, segmentations.GetID())
         for number in range(sequence.GetNumberOfDataNodes()):
             value = sequence.GetNthIndexValue(number)
             if not _readable(found, sequence.GetNthDataNode(number), f"{sequence.GetName()} [{value}]"):
@@ -158,10 +172,12 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> list[Source]:
                 sequence=sequence,
                 frame=value,
             )
-            _annotate(source, by_frame.get(value, []))
+            source.candidate = belonging.get(value, belonging.get(""))
+            yield from _annotate(source, by_frame.get(value, []))
             if not source.why_not and source.annotation is None:
                 source.why_not = "not accepted"
             sources.append(source)
+            yield
     return sources
 
 
@@ -184,12 +200,12 @@ def segmentation_sequences(sequence: Any, browser: Any) -> list[Any]:
     return belonging
 
 
-def _annotate(source: Source, segmentations: Sequence[Any]) -> None:
+def _annotate(source: Source, segmentations: Sequence[Any]) -> Pieces[None]:
     """Find the one segmentation that counts for an image, or why there is none."""
     read = []
     for segmentation in segmentations:
         try:
-            read.append((segmentation, read_annotation(segmentation, source.volume)))
+            read.append((segmentation, (yield from annotation_in_pieces(segmentation, source.volume))))
         except SemiSegError as error:
             source.why_not, source.left_out = error.cause, True
             return

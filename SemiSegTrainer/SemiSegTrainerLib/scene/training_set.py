@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -13,25 +13,12 @@ from SemiSegCervicalLib.scene.pieces import Pieces, whole
 
 from .annotation import CERTAIN_BACKGROUND, IGNORE
 from .classes import Conflict
+from .memory import Memory
+from .slabs import slabs_of
 
 Use = Literal["labelled", "partly", "unlabelled", "left out"]
 Side = Literal["training", "validation"]
-SLAB_VOXELS = 1 << 18
-"""Voxels that are read at once: a few milliseconds of work."""
-
-
-def slabs_of(shape: tuple[int, int, int]) -> Iterator[tuple[int, int]]:
-    """Cut an image into slabs of planes of at most `SLAB_VOXELS`, though of one plane at least.
-
-    Args:
-        shape: ``(Z, Y, X)``.
-
-    Yields:
-        The first plane, and the one after the last.
-    """
-    planes = max(1, SLAB_VOXELS // max(1, shape[1] * shape[2]))
-    for first in range(0, shape[0], planes):
-        yield first, min(first + planes, shape[0])
+_COUNTED: Memory[np.ndarray] = Memory()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +29,22 @@ class CaseImage:
         key: what the voxels belong to: equal keys are one file.
         read: returns the planes from the first to before the last, ``(planes, Y, X)``, numbers as they are
             stored, float32 where colour became grey.
+        stamp: another value after any change of the voxels; None where that is not known.
     """
 
     key: str
     read: Callable[[int, int], np.ndarray] = field(repr=False)
+    stamp: Hashable = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How much of a case is annotated: slices with finished outlines of all slices, finished classes of all."""
+
+    slices: int
+    all_slices: int
+    classes: int
+    all_classes: int
 
 
 @dataclass(eq=False)
@@ -68,9 +67,13 @@ class TrainingCase:
         affine: IJK-to-RAS, float64 ``(4, 4)``.
         shape: ``(Z, Y, X)``.
         sequence: name of the cine, and `frame` its index value; None for other images.
+        volume: id of the volume node; None for a frame of a sequence.
+        segmentation: id of the segmentation (of a frame: of the segmentation sequence) that counts, else of the
+            first one that could; None without any.
         stack: id of the cine, or of the volume whose slices are frames; None for other images.
         side: where the user put the case; None leaves it to `split.propose_split`.
         classes: number of classes in the whole set.
+        label_stamp: another value after any change of the label array; None where that is not known.
         images: one per modality, all on one grid.
         read_labels: reads planes of the label array from the scene, ``(planes, Y, X)``, from the first to before
             the last; None where nothing counts.
@@ -93,9 +96,12 @@ class TrainingCase:
     ignore: int = IGNORE
     sequence: str | None = None
     frame: str | None = None
+    volume: str | None = None
+    segmentation: str | None = None
     stack: str | None = None
     side: Side | None = None
     classes: int = 0
+    label_stamp: Hashable = field(default=None, repr=False)
 
     @property
     def image(self) -> np.ndarray:
@@ -121,13 +127,18 @@ class TrainingCase:
         if self.read_labels is None or self.classes == 0:
             return 0.0
         size = self.shape[1] * self.shape[2]
-        painted = self._values[:, 1:IGNORE].sum(axis=1)
+        painted = self._values[:, 1:-1].sum(axis=1)
         done = set(self.annotated_slices)
         known = 0
         for number, paint in enumerate(painted):
             finished = len(self.finished) if number in done else 0
-            known += finished * (size - int(self._values[number, IGNORE])) + (self.classes - finished) * int(paint)
+            known += finished * (size - int(self.unknown[number])) + (self.classes - finished) * int(paint)
         return known / (self.classes * size * self.shape[0])
+
+    @property
+    def shares(self) -> Shares:
+        """How much is annotated; costs no look at any voxel."""
+        return Shares(len(self.annotated_slices), self.shape[0], len(self.finished), self.classes)
 
     @property
     def annotated_slices(self) -> tuple[int, ...]:
@@ -146,29 +157,39 @@ class TrainingCase:
         told = np.zeros(len(found), dtype=bool)
         if len(self.finished) == self.classes:
             told[list(self.annotated_slices)] = True
-        found[:, 0] = np.where(told, found[:, 0], 0) + self._values[:, CERTAIN_BACKGROUND]
+        found[:, 0] = np.where(told, found[:, 0], 0) + self._values[:, -2]
         return found
+
+    @property
+    def painted(self) -> np.ndarray:
+        """Whether there is any paint on each slice, bool ``(Z,)``."""
+        return np.asarray(self._values[:, 1:].any(axis=1))
 
     @property
     def unknown(self) -> np.ndarray:
         """Painted voxels on each slice that do not count, int32 ``(Z,)``: flagged, or claimed by two segments."""
-        column: np.ndarray = self._values[:, IGNORE]
+        column: np.ndarray = self._values[:, -1]
         return column
 
     @cached_property
     def _values(self) -> np.ndarray:
-        """Voxels of each label value on each slice, int32 ``(Z, 256)``."""
+        """Voxels on each slice, int32 ``(Z, classes + 3)``: not painted, each class, background strokes, unknown."""
         return whole(self._values_in_pieces())
 
     def _values_in_pieces(self) -> Pieces[np.ndarray]:
-        found = np.zeros((self.shape[0], IGNORE + 1), dtype=np.int32)
+        kept = [*range(self.classes + 1), CERTAIN_BACKGROUND, IGNORE]
+        found = np.zeros((self.shape[0], len(kept)), dtype=np.int32)
         if self.read_labels is None:
             return found
+        key = (self.label_stamp, self.classes)
+        known = _COUNTED.get(key) if self.label_stamp is not None else None
+        if known is not None:
+            return known
         for first, last in slabs_of(self.shape):
             for number, plane in enumerate(self.read_labels(first, last), start=first):
-                found[number] = np.bincount(plane.ravel(), minlength=IGNORE + 1)
+                found[number] = np.bincount(plane.ravel(), minlength=IGNORE + 1)[kept]
             yield
-        return found
+        return _COUNTED.put(key, found) if self.label_stamp is not None else found
 
     def count_in_pieces(self) -> Pieces[None]:
         """Count the label voxels a few milliseconds at a time; `counts` and `annotated` then cost nothing."""
