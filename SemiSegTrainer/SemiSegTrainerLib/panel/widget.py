@@ -22,6 +22,7 @@ from ..scene.split import Split
 from ..scene.training_set import TrainingSet
 from ..versions import Version
 from .after import AfterSection
+from .annotating import AnnotatingSection
 from .cases import CasesSection
 from .checking import Checking
 from .collecting import Collecting
@@ -90,14 +91,17 @@ class Panel:
             optional=None,
         )
         self.cases = CasesSection(ui, self._use_chosen, self._propose, self.changed)
+        self.annotating = AnnotatingSection(ui, lambda: self.cases.selected, self._marked, self.messages.error)
         self.questions = QuestionsSection(ui, self._answered, self._ask_again)
         self.choices = RecipeSection(ui, self.changed, self.messages.error, choose_file)
         self.preflight = PreflightSection(ui)
-        self.sections: list[Section] = [self.install, self.cases, self.questions, self.choices, self.preflight]
         after = self.load("UI/SemiSegTrainerAfter.ui", ui.afterHost)
         self.after = AfterSection(after, self._jobs, self.messages, self.changed)
         self.suggest = SuggestSection(after, self._jobs, self.messages, self.changed, self.look_again)
-        self.sections += [self.after, self.suggest]
+        self.sections: list[Section] = [
+            self.install, self.cases, self.annotating, self.questions, self.choices, self.preflight,
+            self.after, self.suggest,
+        ]  # fmt: skip
         logic.jobs.on_change = self.changed
         scene = slicer.mrmlScene
         for event, slot in (
@@ -250,6 +254,11 @@ class Panel:
         """The user wants to use an image for something else."""
         self._collecting.uses.update({case.id: use for case in row.cases})
         self._collecting.want()
+
+    def _marked(self, note: str) -> None:
+        """The user accepted something, or took it back."""
+        self.messages.note(note)
+        self.look_again()
 
     def _answered(self, key: SegmentKey, answer: str) -> None:
         """The user said which class a segment is."""

@@ -1,0 +1,235 @@
+"""The selected image: its frames, the way to it, and what a person accepts of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.inputs import shown_frame
+from SemiSegCervicalLib.panel.results import open_segment_editor
+from SemiSegCervicalLib.panel.watching import Watching
+from SemiSegCervicalLib.scene.cine import browser_of
+from SemiSegCervicalLib.scene.source import source_of
+
+from ..scene.marks import accept_segmentation, accepted_frames, withdraw_frame
+from ..scene.split import Split
+from ..scene.starts import Place, accept, annotation_at, annotation_of, shown_annotation
+from ..scene.training_set import TrainingCase
+from .rows import Row, use_of, why_of
+from .showing import show_case
+from .state import PanelState
+
+_HEADERS = ("Frame", "Annotation", "Use")
+_HEIGHT = 148
+_MILLISECONDS = 100
+
+
+class AnnotatingSection:
+    """Shows one row of the table of cases in detail."""
+
+    def __init__(
+        self,
+        ui: Any,
+        selected: Callable[[], Row | None],
+        on_marked: Callable[[str], None],
+        on_error: Callable[[SemiSegError], None],
+        edit: Callable[[Any, Any], None] = open_segment_editor,
+    ) -> None:
+        """Connect the widgets.
+
+        Args:
+            ui: the panel's widgets.
+            selected: returns the selected row.
+            on_marked: called with what was done, after the scene holds another mark.
+            on_error: called with why something cannot be done.
+            edit: opens the Segment Editor for a segmentation and its image.
+        """
+        self.ui, self._selected, self._on_marked, self._on_error = ui, selected, on_marked, on_error
+        self._edit = edit
+        self._state = PanelState()
+        self._shown_cases: tuple[Any, ...] = ()
+        self._connections: tuple[tuple[Any, str, Callable[..., None]], ...] = (
+            (ui.showButton, "clicked()", self._show),
+            (ui.drawButton, "clicked()", self._draw),
+            (ui.acceptHereButton, "clicked()", self._accept_here),
+            (ui.acceptAllButton, "clicked()", self._accept_all),
+            (ui.withdrawButton, "clicked()", self._withdraw),
+            (ui.framesTable, "cellClicked(int,int)", self._frame_clicked),
+        )
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
+        self._watching = Watching(self._show_buttons, _MILLISECONDS)
+        table = ui.framesTable
+        table.setColumnCount(len(_HEADERS))
+        table.setHorizontalHeaderLabels(list(_HEADERS))
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
+        table.verticalHeader().setVisible(False)
+        table.verticalHeader().setDefaultSectionSize(22)
+        table.setFixedHeight(_HEIGHT)
+
+    def refresh(self, state: PanelState) -> None:
+        """Show the moment."""
+        ui, row = self.ui, self._selected()
+        self._state = state
+        ui.detailsBox.visible = row is not None
+        if row is None or state.split is None:
+            self._watching.watch(())
+            return
+        ui.detailsBox.title = row.name
+        ui.framesTable.visible = row.is_cine
+        if row.is_cine and self._shown_cases != (row, state.split):
+            self._shown_cases = (row, state.split)
+            self._fill(row, state.split)
+        node = _node(row)
+        views = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+        self._watching.watch([browser_of(node)] if row.is_cine and node is not None else views)
+        self._show_buttons()
+
+    def close(self) -> None:
+        """Disconnect the widgets, watch nothing."""
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
+        self._connections = ()
+        self._watching.close()
+
+    # -- showing --
+
+    def _fill(self, row: Row, split: Split) -> None:
+        table = self.ui.framesTable
+        table.setRowCount(len(row.cases))
+        for number, case in enumerate(row.cases):
+            for column, text in enumerate((str(number + 1), why_of(case, split), use_of(case, split))):
+                item = table.item(number, column)
+                if item is None:
+                    item = qt.QTableWidgetItem()
+                    table.setItem(number, column, item)
+                item.setText(text)
+                item.setToolTip(f"At {case.frame}: {why_of(case, split)}")
+
+    def _show_buttons(self) -> None:
+        ui, row = self.ui, self._selected()
+        if row is None:
+            return
+        place, busy = self._place(row), self._state.busy
+        accepted = place is not None and place.is_frame and _is_accepted(place)
+        here = f"frame {place.number + 1}" if place is not None and row.is_cine else "frame"
+        if not row.is_cine:
+            here = f"slice {place.number + 1}" if place is not None else "slice"
+        picture = not row.is_cine and row.cases[0].shape[0] == 1
+        ui.acceptHereButton.visible = not picture
+        ui.acceptHereButton.text = f"Accept {here}"
+        ui.withdrawButton.visible = row.is_cine
+        ui.withdrawButton.text = f"Take back {here}"
+        ui.acceptAllButton.visible = not row.is_cine
+        ui.acceptAllButton.text = "Accept the picture" if picture else "Accept the whole volume"
+        unseen = "" if place is not None else "Show it first: what counts has to be looked at."
+        why = {
+            ui.acceptHereButton: busy or unseen,
+            ui.acceptAllButton: busy,
+            ui.withdrawButton: busy or ("" if accepted else "It is not accepted."),
+            ui.drawButton: busy or unseen,
+        }
+        for button, reason in why.items():
+            button.enabled = not reason
+            button.toolTip = reason or self._tips[button.name]
+
+    @property
+    def _tips(self) -> dict[str, str]:
+        return {
+            "acceptHereButton": "Every outline here is right and finished: from now on the training learns from it. "
+            "What is not drawn here counts as not being there.",
+            "acceptAllButton": "Every outline is right and finished in the whole image.",
+            "withdrawButton": "This frame counts no more; what is drawn in it stays.",
+            "drawButton": "Opens the Segment Editor for this image. Come back here to accept what is drawn.",
+        }
+
+    def _place(self, row: Row) -> Place | None:
+        """Return the frame or slice that is looked at."""
+        node = _node(row)
+        if node is None:
+            return None
+        if not row.is_cine and row.cases[0].shape[0] == 1:
+            return Place(node, 0)
+        try:
+            number = shown_frame(source_of(node, slices_as_frames=True))
+        except SemiSegError:
+            return None
+        return Place(node, number) if number is not None else None
+
+    # -- doing --
+
+    def _show(self) -> None:
+        row = self._selected()
+        if row is not None:
+            self._show_case(row.cases[0])
+
+    def _frame_clicked(self, number: int, _column: int) -> None:
+        row = self._selected()
+        if row is not None and number < len(row.cases):
+            self._show_case(row.cases[number])
+
+    def _show_case(self, case: TrainingCase) -> None:
+        if not show_case(case):
+            cause = f'"{case.name}" cannot be shown'
+            self._on_error(SemiSegError("not-shown", cause, "Add its sequence to a sequence browser", "scene"))
+
+    def _draw(self) -> None:
+        place = self._here()
+        if place is not None:
+            self._try(lambda: self._edit(shown_annotation(place), place.shown))
+
+    def _accept_here(self) -> None:
+        place = self._here()
+        if place is not None and self._try(lambda: accept(place)):
+            self._on_marked(f"{place.title} is accepted: the training learns from it.")
+
+    def _accept_all(self) -> None:
+        row = self._selected()
+        if row is not None and self._try(lambda: _accept_volume(_node(row))):
+            self._on_marked(f"{row.name} is accepted as a whole: the training learns from it.")
+
+    def _withdraw(self) -> None:
+        place = self._here()
+        if place is not None and self._try(lambda: withdraw_frame(annotation_at(place), place.index_value)):
+            self._on_marked(f"{place.title} counts no more. What is drawn in it stays.")
+
+    def _here(self) -> Place | None:
+        row = self._selected()
+        return self._place(row) if row is not None else None
+
+    def _try(self, action: Callable[[], None]) -> bool:
+        try:
+            action()
+        except SemiSegError as error:
+            self._on_error(error)
+            return False
+        return True
+
+
+def _node(row: Row) -> Any:
+    return slicer.mrmlScene.GetNodeByID(row.key)
+
+
+def _is_accepted(place: Place) -> bool:
+    try:
+        sequence = annotation_at(place)
+    except SemiSegError:
+        return False
+    return sequence is not None and place.index_value in accepted_frames(sequence)
+
+
+def _accept_volume(volume: Any) -> None:
+    """Make everything that is drawn in a volume a finished annotation.
+
+    Raises:
+        SemiSegError: nothing is drawn, or it is not clear which segmentation is meant.
+    """
+    found = annotation_of(volume) if volume is not None else None
+    if found is None:
+        raise SemiSegError("nothing-drawn", "Nothing is drawn in this image", "Draw in it first", "scene")
+    accept_segmentation(found)
