@@ -122,6 +122,27 @@ def rank(
     return choose(seen, count)
 
 
+def drawn_at(predictor: Predictor, datalist: Datalist, ranked: Sequence[Ranked]) -> Iterator[tuple[Ranked, np.ndarray]]:
+    """Yield what a model draws on suggested frames and slices, for a person to begin with.
+
+    Args:
+        predictor: the model.
+        datalist: what was ranked.
+        ranked: of `rank`.
+
+    Yields:
+        (suggestion, uint8 ``(Y, X)`` of the model's own class values).
+    """
+    entries = {entry.id: entry for entry in (*datalist["unlabeled"], *datalist["training"])}
+    drawn: dict[str, np.ndarray] = {}
+    for item in ranked:
+        if item.case not in drawn:  # several slices of a volume are predicted at once
+            entry = entries[item.case]
+            drawn[item.case] = reading(predictor, entry).predict(read_image(entry.images, entry.spacing)).labels
+        labels = drawn[item.case]
+        yield item, labels if item.slice is None else labels[item.slice]
+
+
 def _worth_a_look(datalist: Datalist) -> list[Entry]:
     """Return the annotated cases and, evenly spaced, not too many of the others."""
     others = datalist["unlabeled"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.server_jobs import ServerJob
 
-from .protocol import Train, Trained
+from .protocol import Suggest, Train, Trained
+from .server_suggest import suggest
 
 if TYPE_CHECKING:
     from SemiSegCervicalLib.worker.server_main import Server
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def register(server: Server) -> None:
     """Make the server train; nothing heavy is imported before the first job."""
     server.register(Train, train)
+    server.register(Suggest, suggest)
 
 
 def train(job: ServerJob) -> Trained:
