@@ -22,7 +22,7 @@ of 5 pixels around the reference boundary and on the whole image, means of the s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +33,11 @@ from SemiSegCervicalLib.engine.grid import plan_grid
 from SemiSegCervicalLib.engine.preprocess import as_volume, place
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.engine.uncertainty import expected_dice_from_sums, sharpen
-from SemiSegCervicalLib.engine.windows import plan_axis, slide
 from torch import Tensor
 from torch.nn import functional
 
 from .datalist import Entry
-from .patches import cut
+from .readers import logits_of, readers
 from .seeds import mix_seed
 from .targets import decided, every_class, informative, membership
 from .trust import BAND_WIDTH, boundary_band
@@ -160,8 +159,8 @@ def held_out_voxels(
             sets = case.possible.flatten()[chosen]
             logits = torch.empty(len(branches), len(chosen), classes, dtype=torch.float64)
             row = math.prod(case.possible.shape[1:])
-            readers = _readers(branches, modalities, classes, case.present)
-            for (first, last), part in _logits(readers, spec, case.image, device):
+            asked = readers(branches, modalities, classes, case.present)
+            for (first, last), part in logits_of(asked, spec, case.image, device):
                 inside = (chosen >= first * row) & (chosen < last * row)
                 picked = part.flatten(2)[:, :, chosen[inside] - first * row]
                 logits[:, inside] = picked.movedim(1, 2).double().cpu()
@@ -275,42 +274,3 @@ def _choose(case: HeldOut, classes: int, seed: int) -> tuple[Tensor, Tensor, Ten
         weights.append(torch.full((len(some),), len(every) / max(1, len(some)), dtype=torch.float64))
     order = torch.cat(indices).argsort()
     return tuple(torch.cat(parts)[order] for parts in (indices, close, weights))  # type: ignore[return-value]
-
-
-Reader = Callable[[Tensor], Tensor]
-
-
-def _readers(
-    branches: Sequence[Branch], modalities: Sequence[Sequence[int]], classes: int, present: Sequence[int] | None
-) -> list[Reader]:
-    """Return per branch what turns images into logits: the branch, or NaN where a case lacks what it reads."""
-
-    def silent(batch: Tensor) -> Tensor:
-        return batch.new_full((len(batch), classes, *batch.shape[2:]), torch.nan)
-
-    def reader(branch: Branch, read: Sequence[int]) -> Reader:
-        return lambda batch: branch(batch[:, list(read)]).logits.float()
-
-    return [
-        reader(branch, read) if present is None or set(read) <= set(present) else silent
-        for branch, read in zip(branches, modalities, strict=True)
-    ]
-
-
-def _logits(
-    readers: Sequence[Reader], spec: InputSpec, image: Tensor, device: torch.device
-) -> Iterator[tuple[tuple[int, int], Tensor]]:
-    """Yield rows of the grid and the branches' logits there, ``(K, C, rows, *rest)``, windows merged."""
-
-    def fields(batch: Tensor) -> Tensor:
-        batch = batch.to(device)
-        return torch.cat([reader(batch) for reader in readers], dim=1)
-
-    count = len(readers)
-    if spec.sampling == "fit":
-        yield (0, image.shape[1]), fields(image[None])[0].unflatten(0, (count, -1))
-        return
-    shape = tuple(image.shape[1:])
-    axes = [plan_axis(n, size, spec.overlap) for n, size in zip(shape, spec.size, strict=True)]
-    for rows, part in slide(axes, [(0, n) for n in shape], lambda block: cut(image, block), fields, batch=1):
-        yield rows, part.unflatten(0, (count, -1))

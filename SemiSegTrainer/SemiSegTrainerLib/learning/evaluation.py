@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,11 @@ from .targets import every_class, membership
 
 @dataclass(frozen=True)
 class CaseFigures:
-    """The figures of one case by segment name."""
+    """The figures of one case by segment name; `voxels` of it are annotated, so that they could be compared."""
 
     case: str
     segments: dict[str, Agreement]
+    voxels: int = 0
 
     @property
     def dice(self) -> float:
@@ -69,7 +70,41 @@ def compare_labels(
         reference = single & member[c.value]
         known = reference | ~member[c.value]
         segments[c.name] = compare(labels == c.value, reference, spacing, None if known.all() else known, distances)
-    return CaseFigures(entry.id, segments)
+    return CaseFigures(entry.id, segments, int((sets != every_class(len(classes) + 1)).sum()))
+
+
+class Meaning:
+    """What a model's label values are called by references with a class list of their own."""
+
+    def __init__(self, own: Sequence[SegmentClass], classes: Sequence[SegmentClass] | None = None) -> None:
+        """Match by name.
+
+        Args:
+            own: the model's classes.
+            classes: the references'; None where they are the model's.
+
+        Raises:
+            SemiSegError: none of them are the same.
+        """
+        self.classes = tuple(own if classes is None else classes)
+        values = {c.name: c.value for c in self.classes}
+        self._table = np.zeros(1 + max(c.value for c in own), dtype=np.uint8)
+        for c in own:
+            self._table[c.value] = values.get(c.name, 0)
+        self._names = {c.name for c in own} & values.keys()
+        if not self._names:
+            raise SemiSegError(
+                "other-classes", f"The model knows none of {', '.join(values)}",
+                "Choose a model of the same segments", "reading",
+            )  # fmt: skip
+
+    def __call__(self, labels: np.ndarray) -> np.ndarray:
+        """Return a label map in the references' values; a class that they do not have becomes background."""
+        return self._table[labels]
+
+    def known(self, figures: CaseFigures) -> CaseFigures:
+        """Leave out the segments that the model does not know."""
+        return replace(figures, segments={n: a for n, a in figures.segments.items() if n in self._names})
 
 
 def evaluate_model(
@@ -77,6 +112,7 @@ def evaluate_model(
     entries: Sequence[Entry],
     distances: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    classes: Sequence[SegmentClass] | None = None,
 ) -> list[CaseFigures]:
     """Predict every entry that has a label map and compare.
 
@@ -85,14 +121,20 @@ def evaluate_model(
         entries: cases; those without a label map are passed over.
         distances: compute HD95 and ASSD.
         progress: called with (done, total).
+        classes: of the references; None where they are the model's. A segment that the model does not know by its name
+            has no figures then.
+
+    Raises:
+        SemiSegError: a file is at fault, or the model knows none of the segments.
     """
+    meaning = Meaning(predictor.pack.manifest.classes, classes)
     usable = [e for e in entries if e.label is not None]
     figures = []
     for done, entry in enumerate(usable):
         image = read_image(entry.images, entry.spacing)
-        labels = reading(predictor, entry).predict(image).labels
-        classes = predictor.pack.manifest.classes
-        figures.append(compare_labels(labels, entry, classes, image.spacing, distances, image.affine))
+        labels = meaning(reading(predictor, entry).predict(image).labels)
+        found = compare_labels(labels, entry, meaning.classes, image.spacing, distances, image.affine)
+        figures.append(meaning.known(found))
         if progress:
             progress(done + 1, len(usable))
     return figures
@@ -122,6 +164,7 @@ def summarise(figures: Sequence[CaseFigures]) -> dict[str, Any]:
     every = [a for f in figures for a in f.segments.values()]
     return {
         "cases_count": len(figures),
+        "voxels": sum(f.voxels for f in figures),
         "dice": _plain(nan_mean([f.dice for f in figures])),
         "hd95": _plain(nan_mean([a.hd95 for a in every])),
         "assd": _plain(nan_mean([a.assd for a in every])),

@@ -15,10 +15,12 @@ from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import Calibration, Quality
 from SemiSegCervicalLib.errors import SemiSegError
 
+from ..news import News
 from .data import TrainingData
 from .evaluation import evaluate_model, summarise
 from .fitting import calibrate
 from .folds import FOLD_SHARE
+from .observing import Observer, Wish
 from .packing import build_pack, write_card
 from .preparation import Prepared, RunOptions, prepare
 from .training import CHECKPOINT, Progress, Training, TrainingResult, versions
@@ -36,6 +38,8 @@ def train_model(
     on_progress: StageProgress | None = None,
     should_stop: ShouldStop | None = None,
     should_finish: ShouldStop | None = None,
+    wish: Wish | None = None,
+    on_news: Callable[[News], None] | None = None,
 ) -> dict[str, Any]:
     """Train and write ``model.semiseg``, ``history.csv``, ``summary.json`` and ``checkpoints/`` into `out`.
 
@@ -46,7 +50,9 @@ def train_model(
         on_progress: called with (stage, done, total, seconds left, values).
         should_stop: asked every iteration; the run is then saved and can be resumed.
         should_finish: asked every iteration; on True the training ends early and its model is made, and a calibration
-            that is asked does without what it has not begun.
+            that is asked is left out.
+        wish: what `on_news` is to be told beside the loss; None for no news. Nothing of the run depends on it.
+        on_news: called with the news of the training.
 
     Returns:
         The content of ``summary.json``; its key ``finished`` is False for a run that was stopped.
@@ -60,10 +66,16 @@ def train_model(
     run = prepare(datalist_path, options)
     training = run.training(out / CHECKPOINTS)
 
+    observer = Observer(run, training, wish, on_news) if wish is not None and on_news is not None else None
+
     def forward(progress: Progress) -> None:
         say("training", progress.iteration, progress.iterations, progress.seconds_left, progress.values)
+        if observer:
+            observer.look(progress)
 
     result = training.run(forward, should_stop, should_finish)
+    if observer:
+        observer.end()
     write_atomically(out / HISTORY, result.history.as_csv().encode())
     summary = _summary(run, result, training)
     if summary["finished"]:
@@ -95,6 +107,8 @@ def _summary(run: Prepared, result: TrainingResult, training: Training) -> dict[
         "started_from": run.start.manifest.name if run.start else None,
         "model": None,
         "validation": None,
+        "before": None,
+        "validation_also_decided": [],
         "calibration": None,
     }
 
@@ -134,16 +148,41 @@ def _save(
     pack = build_pack(options.name, result, run, calibration, summary)
     entries = run.validation
     if entries:
+        total = len(entries) * (2 if run.start else 1)
         figures = summarise(
             evaluate_model(Predictor(pack, options.device), entries,
-                           progress=lambda done, total: say("validating", done, total, 0.0, {}))
+                           progress=lambda done, _: say("validating", done, total, 0.0, {}))
         )  # fmt: skip
         summary["validation"] = figures
+        summary["before"] = _before(run, options, lambda done: say("validating", len(entries) + done, total, 0.0, {}))
+        decided = {
+            "temperature": run.source == "validation" and bool(calibration.fitted_on),
+            "stop": summary["ended_early"] and bool(result.validated),
+        }
+        summary["validation_also_decided"] = [what for what, so in decided.items() if so]
         if figures["dice"] is not None:
             quality = Quality(metric="dice", value=figures["dice"], data="validation list", cases=len(entries))
             pack.manifest = pack.manifest.model_copy(update={"quality": (quality,)})
+    say("saving", 0, 1, 0.0, {})
     pack.card = write_card(pack.manifest)
     summary["model"] = str(save_pack(path, pack, overwrite=options.resume))
+
+
+def _before(run: Prepared, options: RunOptions, progress: Callable[[int], None]) -> dict[str, Any] | None:
+    """Measure the model that the run started from on the validation list; None where it has no segment in common."""
+    if run.start is None:
+        return None
+
+    def forward(done: int, total: int) -> None:
+        progress(done)
+
+    predictor = Predictor(run.start, options.device)
+    try:
+        return summarise(evaluate_model(predictor, run.validation, False, forward, run.datalist.classes))
+    except SemiSegError as error:
+        if error.code != "other-classes":
+            raise
+        return None
 
 
 def check_output(out: Path, resume: bool) -> None:

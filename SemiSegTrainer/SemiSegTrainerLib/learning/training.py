@@ -78,7 +78,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The trained branches (their weight averages) and what the run took."""
+    """The trained branches (their weight averages) and what the run took; `validated`: it was measured meanwhile."""
 
     branches: list[Branch]
     iterations: int
@@ -86,6 +86,7 @@ class TrainingResult:
     precision: str
     device: str
     history: History
+    validated: bool = False
 
 
 class NonFiniteLossError(SemiSegError):
@@ -179,6 +180,9 @@ class Training:
         self.ended = False  # by `should_finish`
         self.seconds = 0.0
         self.history = History([t.name for t in method.terms])
+        # Of an observer, for the resumed run's: what it told, and how much it measures. No step reads them.
+        self.told: list[dict[str, Any]] = []
+        self.parts_validated: int | None = None
 
     # -- one step --
 
@@ -284,7 +288,8 @@ class Training:
             module.train()
         if self.iterations is None:
             self.iterations = self._measure()
-        started, before, saved = time.perf_counter(), self.seconds, time.perf_counter()
+        # The first iteration is saved at once: however soon a run is killed, it can be resumed.
+        started, before, saved = time.perf_counter(), self.seconds, -np.inf
         first = self.iteration
         while not (self.over or (should_stop and should_stop())):
             if should_finish and self.iteration and should_finish():
@@ -308,6 +313,7 @@ class Training:
         return TrainingResult(
             [a.model for a in self.averages],  # type: ignore[misc]
             self.iteration, self.seconds, self.precision, str(self.device), self.history,
+            any(told["validation"] for told in self.told),
         )  # fmt: skip
 
     @property
@@ -357,6 +363,8 @@ class Training:
             "losses": self.losses.state(),
             "memory": self.memory,
             "history": self.history.state(),
+            "told": self.told,
+            "parts_validated": self.parts_validated,
             "threads": torch.get_num_threads(),
             "precision": self.precision,
             "versions": versions(),
@@ -393,3 +401,5 @@ class Training:
         self.losses.load(state["losses"])
         self.memory = {name: value.to(self.device) for name, value in state["memory"].items()}
         self.history = History.from_state(state["history"])
+        self.told = list(state.get("told", ()))
+        self.parts_validated = state.get("parts_validated")

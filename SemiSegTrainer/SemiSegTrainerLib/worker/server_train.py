@@ -33,6 +33,7 @@ def train(job: ServerJob) -> Trained:
         )  # fmt: skip
     job.progress("starting", 0, 1)
     with job.shielded():
+        from SemiSegTrainerLib.learning.observing import Wish
         from SemiSegTrainerLib.learning.preparation import RunOptions
         from SemiSegTrainerLib.learning.run import train_model
         from SemiSegTrainerLib.learning.training import Settings
@@ -56,7 +57,9 @@ def train(job: ServerJob) -> Trained:
     def forward(stage: str, done: int, total: int, seconds_left: float, values: dict[str, float]) -> None:
         job.progress(stage, done, total, seconds_left or None, values)
 
+    wish = Wish(job.folder, message.preview, message.preview_slice, message.preview_seconds, message.validate_seconds)
     summary = train_model(
-        Path(message.datalist), Path(message.out), options, forward, lambda: job.stopped, job.asked_to_finish
-    )
+        Path(message.datalist), Path(message.out), options, forward, lambda: job.stopped, job.asked_to_finish, wish,
+        job.chunk,
+    )  # fmt: skip
     return Trained(summary["finished"], summary["model"], summary)

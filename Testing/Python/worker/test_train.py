@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.worker.arrays import write_array
+from SemiSegCervicalLib.worker.arrays import read_array, write_array
 from SemiSegCervicalLib.worker.job import JobCancelled
 from SemiSegCervicalLib.worker.protocol import Hello, Model, Predict
 from SemiSegCervicalLib.worker.subprocess_transport import local_client
 from SemiSegTrainerLib.learning.method import get_method, method_names
-from SemiSegTrainerLib.worker.protocol import LIBRARIES, SERVER_MODULE, Part, Train, training_hello
+from SemiSegTrainerLib.worker.protocol import LIBRARIES, SERVER_MODULE, News, Part, Train, training_hello
 from TrainingRig import cases, parts
 
 pytestmark = pytest.mark.torch
@@ -74,6 +75,34 @@ def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(client, datalist, tm
     # The same process segments with it.
     job = client.submit(Predict(Model(whole.model), (str(write_array(tmp_path / "image.npy", cases.draw(5)[0])),)))
     assert client.wait(job, PATIENCE).segments[0].voxels > 0
+
+
+def test_news_of_a_run_that_is_stopped_and_goes_on(client, tmp_path):
+    datalist = cases.write_dataset(tmp_path / "data", validation=2)
+    first, second = [], []
+    told = message(datalist, tmp_path / "a", 400, preview="validation1", preview_seconds=0.01, validate_seconds=0.01)
+    job = client.submit(told, on_chunk=first.append)
+    client.wait_until(lambda: job.ended or len(first) > 3, PATIENCE)
+    client.stop(job)
+    client.wait(job, PATIENCE)
+    assert all(isinstance(news, News) and not news.repeated for news in first)
+    assert [n.iteration for n in first] == sorted(n.iteration for n in first)
+    shown = [n.preview for n in first if n.preview]
+    assert {p.case for p in shown} == {"validation1"}
+    assert len({p.labels for p in shown}) == len(shown), "names are new each time"
+    for name in ("image", "labels", "uncertainty", "reference"):
+        array = read_array(getattr(shown[-1], name))
+        assert array.shape == cases.SIZE
+        assert array.dtype == "uint8"
+    assert first[0].validation.cases == 2
+    resumed = replace(told, resume=True)
+    answer = client.wait(client.submit(resumed, on_chunk=second.append), PATIENCE)
+    assert answer.finished
+    again = [n for n in second if n.repeated]
+    assert [n.iteration for n in again] == [n.iteration for n in first][: len(again)]
+    assert len(again) >= len(first) - 1, "all but what was said after the last checkpoint"
+    assert second[-1].iteration == 400
+    assert answer.summary["validation"]["cases_count"] == second[-1].validation.cases == 2
 
 
 def test_a_run_that_is_finished_early_becomes_a_model(client, datalist, tmp_path):
