@@ -60,7 +60,7 @@ def test_a_run_leaves_model_history_and_summary(tmp_path, datalist):
     summary = train_model(datalist, out, options(name="blobs"), lambda stage, *_: stages.append(stage))
     assert sorted(p.name for p in out.iterdir()) == ["checkpoints", "history.csv", "model.semiseg", "summary.json"]
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["last.ckpt"]
-    assert list(dict.fromkeys(stages)) == ["reading", "training", "calibrating", "validating"]
+    assert list(dict.fromkeys(stages)) == ["reading", "training", "calibrating", "validating", "saving"]
     assert summary["finished"]
     assert (summary["labelled"], summary["unlabelled"]) == (3, 4)
     assert summary["validation"]["cases_count"] == 1

@@ -80,7 +80,7 @@ def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(client, datalist, tm
 def test_news_of_a_run_that_is_stopped_and_goes_on(client, tmp_path):
     datalist = cases.write_dataset(tmp_path / "data", validation=2)
     first, second = [], []
-    told = message(datalist, tmp_path / "a", 400, preview="validation1", preview_seconds=0.01, validate_seconds=0.01)
+    told = message(datalist, tmp_path / "a", 120, preview="validation1", preview_seconds=0.01, validate_seconds=0.01)
     job = client.submit(told, on_chunk=first.append)
     client.wait_until(lambda: job.ended or len(first) > 3, PATIENCE)
     client.stop(job)
@@ -101,7 +101,7 @@ def test_news_of_a_run_that_is_stopped_and_goes_on(client, tmp_path):
     again = [n for n in second if n.repeated]
     assert [n.iteration for n in again] == [n.iteration for n in first][: len(again)]
     assert len(again) >= len(first) - 1, "all but what was said after the last checkpoint"
-    assert second[-1].iteration == 400
+    assert second[-1].iteration == 120
     assert answer.summary["validation"]["cases_count"] == second[-1].validation.cases == 2
 
 
