@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 from SemiSegCervicalLib.panel.locks import Locks
+from SemiSegCervicalLib.scene.pieces import Pieces
 
-from .cases_table import CasesTable
+from ..scene.thumbnails import thumbnail_in_pieces
+from .cases_table import THUMBNAIL, CasesTable
 from .rows import Row, describe, rows_of
 from .showing import show_case
 from .state import PanelState
@@ -37,7 +39,7 @@ class CasesSection:
         self._locks = Locks(ui.proposeButton)
         self._rows: dict[str, Row] = {}
         self._seen: Any = None
-        self.table = CasesTable(ui.casesTable, self._chosen, on_change, self._open, _no_picture)
+        self.table = CasesTable(ui.casesTable, self._chosen, on_change, self._open, _thumbnail)
 
     @property
     def selected(self) -> Row | None:
@@ -76,5 +78,7 @@ class CasesSection:
             show_case(row.cases[0])
 
 
-def _no_picture(row: Row) -> np.ndarray | None:
-    return None
+def _thumbnail(row: Row) -> Pieces[np.ndarray]:
+    """Draw a row: its first annotated image, else the one in the middle."""
+    drawn = next((case for case in row.cases if case.read_labels is not None), row.cases[len(row.cases) // 2])
+    return thumbnail_in_pieces(drawn, THUMBNAIL)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import qt
 from SemiSegCervicalLib.panel.slices import Slices
+from SemiSegCervicalLib.scene.pieces import Pieces
 
 from .pictures import pixmap
 from .rows import LEFT_OUT, MIXED, TRAINING, UNLABELLED, VALIDATION, Row
@@ -20,7 +21,7 @@ _TIPS = (
     "What the training does with it. Validation images are never learned from: the model is measured with them.",
 )
 _WIDTHS = {ANNOTATED: 112, USE: 126}
-_ROW_HEIGHT, THUMBNAIL = 44, 52
+_ROW_HEIGHT, THUMBNAIL = 44, 48
 _ROWS_SEEN = 6
 _GRAY = "#777777"
 _COLORS = {TRAINING: "#2e7d32", MIXED: "#2e7d32", VALIDATION: "#1565c0", UNLABELLED: "#616161", LEFT_OUT: "#9e9e9e"}
@@ -66,7 +67,7 @@ class CasesTable:
         on_use: Callable[[str, str], None],
         on_select: Callable[[], None],
         on_open: Callable[[str], None],
-        thumbnail: Callable[[Row], np.ndarray | None],
+        thumbnail: Callable[[Row], Pieces[np.ndarray]],
     ) -> None:
         """Prepare the table.
 
@@ -75,14 +76,14 @@ class CasesTable:
             on_use: called with the key of a row and a use.
             on_select: called when another row is selected.
             on_open: called with the key of a row that was clicked twice.
-            thumbnail: draws a row's picture, uint8 ``(H, W)``; None where there is none.
+            thumbnail: draws a row's picture, uint8 ``(H, W)``, in pieces; the same array while it has not changed.
         """
         self._table, self._on_use, self._on_select, self._on_open = table, on_use, on_select, on_open
         self._thumbnail = thumbnail
         self._slices: Slices | None = None
         self._rows: list[Row] = []
         self._shown: list[Row | None] = []
-        self._icons: dict[str, Any] = {}
+        self._pictures: dict[str, np.ndarray] = {}
         self._locked = ""
         table.setColumnCount(len(HEADERS))
         table.setHorizontalHeaderLabels(list(HEADERS))
@@ -133,8 +134,8 @@ class CasesTable:
             self._shown = (self._shown + [None] * len(rows))[: len(rows)]
             header = self._table.horizontalHeader().sizeHint.height()
             self._table.setFixedHeight(header + _ROW_HEIGHT * max(2, min(len(rows), _ROWS_SEEN)) + 4)
-        for key in set(self._icons) - {row.key for row in rows}:
-            del self._icons[key]
+        for key in set(self._pictures) - {row.key for row in rows}:
+            del self._pictures[key]
         self._select(selected)
         self._slices = Slices(self._steps(), self._filled)
 
@@ -153,15 +154,13 @@ class CasesTable:
                 self._shown[number] = row
                 yield
         for number, row in enumerate(self._rows):
-            if row.key not in self._icons:
-                picture = self._thumbnail(row)
-                grey = None if picture is None else np.repeat(picture[..., None], 3, axis=-1)
-                self._icons[row.key] = None if grey is None else qt.QIcon(pixmap(grey))
-                yield
+            picture = yield from self._thumbnail(row)
             item = self._table.item(number, NAME)
-            if self._icons[row.key] is not None and item.data(qt.Qt.UserRole) != row.key:
-                item.setIcon(self._icons[row.key])
+            if picture is not self._pictures.get(row.key) or item.data(qt.Qt.UserRole) != row.key:
+                item.setIcon(qt.QIcon(pixmap(np.repeat(picture[..., None], 3, axis=-1))))
                 item.setData(qt.Qt.UserRole, row.key)
+                self._pictures[row.key] = picture
+            yield
 
     def _filled(self, fault: Exception | None) -> None:
         if fault is not None:

@@ -11,7 +11,7 @@ from SemiSegCervicalLib.panel.later import Later
 from SemiSegCervicalLib.panel.slices import Slices
 
 from ..scene.classes import SegmentKey
-from ..scene.collect import collect_training_set
+from ..scene.collect import collect_steps
 from ..scene.split import Split, propose_split
 from ..scene.training_set import TrainingCase, TrainingSet
 from .rows import LEFT_OUT, UNLABELLED, VALIDATION
@@ -75,7 +75,7 @@ class Collecting:
             self._slices.cancel()
 
     def _steps(self) -> Generator[None, None, None]:
-        found = collect_training_set(slicer.mrmlScene, answers=self.answers)
+        found = yield from collect_steps(slicer.mrmlScene, answers=self.answers)
         for case in found.cases:
             if case.id in self.uses:
                 apply_use(case, self.uses[case.id])
