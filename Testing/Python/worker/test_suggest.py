@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from PIL import Image
 from SemiSegCervicalLib.engine.files import read_image
-from SemiSegCervicalLib.engine.pack import load_pack
+from SemiSegCervicalLib.engine.pack import load_pack, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
+from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.arrays import take_array
+from SemiSegCervicalLib.worker.job import JobCancelled
 from SemiSegCervicalLib.worker.protocol import Hello
 from SemiSegCervicalLib.worker.subprocess_transport import local_client
 from SemiSegTrainerLib.worker.protocol import LIBRARIES, SERVER_MODULE, Suggest
-from TrainingRig import cases
+from TrainingRig import cases, parts
 
 pytestmark = pytest.mark.torch
 
@@ -81,3 +84,31 @@ def test_what_cannot_be_suggested_is_refused(client, trained: Path, tmp_path: Pa
         job = client.submit(message)
         with pytest.raises(SemiSegError, match=said):
             client.wait(job)
+
+
+def test_slices_come_with_what_the_model_draws_on_them(client, tmp_path: Path) -> None:
+    spec = InputSpec(spatial_dims=3, modalities=("image",), sampling="windows", size=(16, 16, 16))
+    pack = save_pack(tmp_path / "volumes", parts.pack(spec=spec))
+    voxels = np.random.default_rng(0).normal(0, 1, (20, 24, 28)).astype(np.float32)
+    labels = np.zeros(voxels.shape, dtype=np.uint8)
+    labels[10, 5:12, 5:12] = 1
+    for name, array in (("image", voxels), ("label", labels)):
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / f"{name}.nrrd"))
+    entry = {"image": "image.nrrd", "label": "label.nrrd", "slices": [10]}
+    datalist = cases.write_datalist(tmp_path, {"labels": cases.LABELS, "training": [entry]})
+    job = client.submit(Suggest(str(pack), str(datalist), 3, "cpu"))
+    items = client.wait(job).items
+    assert len({item.slice for item in items}) == 3
+    assert not {item.slice for item in items} & {9, 10, 11}
+    expected = Predictor(load_pack(pack), "cpu").predict(read_image([tmp_path / "image.nrrd"])).labels
+    assert all(np.array_equal(take_array(item.labels), expected[item.slice]) for item in items)
+    client.release(job)
+
+
+def test_it_can_be_cancelled_while_it_looks(client, trained: Path, tmp_path: Path) -> None:
+    datalist = cases.write_dataset(tmp_path, labelled=1, unlabelled=60)
+    job = client.submit(Suggest(str(trained), str(datalist), device="cpu"))
+    client.wait_until(lambda: job.ended or (job.progress is not None and job.progress.stage == "looking"), 60)
+    client.cancel(job)
+    with pytest.raises(JobCancelled):
+        client.wait(job)
