@@ -75,13 +75,18 @@ def grey(volume: Any, planes: slice = slice(None)) -> np.ndarray:
     if voxels.ndim == 3:
         return np.array(voxels[planes], dtype=np.float32)
     if voxels.ndim == 4 and voxels.shape[-1] in (3, 4):
-        return voxels[planes, ..., :3].astype(np.float32) @ _LUMA
+        return luma(voxels[planes])
     raise SemiSegError(
         "bad-components",
         f'The voxels of "{volume.GetName()}" are neither grey nor colour (shape {voxels.shape})',
         "Choose a scalar or an RGB volume",
         "reading",
     )
+
+
+def luma(voxels: np.ndarray) -> np.ndarray:
+    """Return colour voxels ``(..., 3)`` or, with alpha, ``(..., 4)`` as grey ones, float32 ``(...)``."""
+    return voxels[..., :3].astype(np.float32) @ _LUMA
 
 
 def read_volume(volume: Any, sequence: Any = None) -> SceneImage:

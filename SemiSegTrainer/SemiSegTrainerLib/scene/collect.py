@@ -11,11 +11,13 @@ import slicer
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, ijk_to_ras
 from SemiSegCervicalLib.scene.pieces import Pieces, whole
-from SemiSegCervicalLib.scene.reading import grey, grid, is_color
+from SemiSegCervicalLib.scene.reading import grid
 
+from . import choices
 from .annotation import CERTAIN_BACKGROUND, Annotation, SegmentReading, annotation_labels
 from .classes import ClassMatching, SegmentKey, match_classes
 from .memory import image_stamp, paint_stamp
+from .reslicing import planes_of, resliced_planes, same_grid
 from .sources import Source, sources_in_pieces
 from .training_set import CaseImage, TrainingCase, TrainingSet, Use
 
@@ -52,6 +54,8 @@ def collect_steps(
             that counts, where several do.
         answers: the user's answers to conflicts (`classes.match_classes`).
 
+    What the user chose is read from the scene (`choices`); `as_frames`, `segmentation_of` and `answers` come on top.
+
     Returns:
         The training set.
 
@@ -66,20 +70,64 @@ def collect_steps(
             if source.annotation is not None
         ],
         classes,
-        answers,
+        choices.saved_answers(scene) | {**(answers or {})},
     )
+    modalities = _modalities(sources)
     cases: list[TrainingCase] = []
     for source in sources:
-        stack = source.frame is None and source.volume.GetID() in as_frames and grid(source.volume)[0] > 1
-        case = _case(source, matching)
-        if stack:
+        volume, case = source.volume, _case(source, matching, modalities)
+        framed = source.frame is None and (volume.GetID() in as_frames or choices.slices_are_frames(volume))
+        found = [case]
+        if framed and case.shape[0] > 1:
             yield from case.count_in_pieces()
-        cases += _slice_cases(source, case, matching) if stack else [case]
+            found = _slice_cases(source, case, matching)
+        for each in found:
+            _choose(each, choices.chosen_use(volume, each.frame) if framed else source.chosen)
+        cases += found
         yield
-    return TrainingSet(matching.classes, cases, matching.conflicts, notes)
+    return TrainingSet(matching.classes, cases, matching.conflicts, notes, modalities)
 
 
-def _case(source: Source, matching: ClassMatching) -> TrainingCase:
+def _modalities(sources: Sequence[Source]) -> tuple[str, ...]:
+    """Return the names of the modalities, in the order in which pairs name them; one without a name where none does."""
+    paired = [source.modalities for source in sources if len(source.modalities) > 1]
+    known: dict[str, str] = {}
+    for names in paired:
+        for name in names:
+            known.setdefault(name.casefold(), name)
+    return tuple(known.values()) or ("",)
+
+
+def _images(source: Source, modalities: tuple[str, ...]) -> tuple[CaseImage | None, ...]:
+    """Return the images of a case in the order of the modalities; none where it is not known which one it is."""
+    volume = source.volume
+    own = CaseImage(source.id, partial(planes_of, volume), image_stamp(volume))
+    if len(modalities) == 1:
+        return (own,)
+    found: dict[str, CaseImage] = {source.modalities[0].casefold(): own}
+    for partner, name in zip(source.partners, source.modalities[1:], strict=True):
+        if partner is not None:
+            read = (
+                partial(planes_of, partner) if same_grid(volume, partner) else partial(resliced_planes, partner, volume)
+            )
+            found[name.casefold()] = CaseImage(f"{source.id}:{name}", read, (image_stamp(partner), image_stamp(volume)))
+    return tuple(found.get(name.casefold()) for name in modalities)
+
+
+def _choose(case: TrainingCase, use: choices.ChosenUse | None) -> None:
+    """Use a case as the user wants, as far as its annotation allows."""
+    if use is None or case.use == "left out":
+        return
+    if use == "left out":
+        case.use, case.reason = "left out", "left out by you"
+    elif use == "unlabelled":
+        if case.read_labels is not None:
+            case.use, case.reason = "unlabelled", "by your choice its annotation is not used"
+    elif case.read_labels is not None:
+        case.side = use
+
+
+def _case(source: Source, matching: ClassMatching, modalities: tuple[str, ...]) -> TrainingCase:
     volume, sequence = source.volume, source.sequence
     shape = grid(volume)
     calibrated = calibration(volume, sequence)
@@ -92,7 +140,7 @@ def _case(source: Source, matching: ClassMatching) -> TrainingCase:
         spacing=None if calibrated == "no" else array_spacing(volume)[1 if shape[0] == 1 else 0 :],
         affine=ijk_to_ras(volume),
         shape=shape,
-        images=(CaseImage(source.id, partial(_planes, volume), image_stamp(volume)),),
+        images=_images(source, modalities),
         sequence=sequence.GetName() if sequence is not None else None,
         frame=source.frame,
         volume=volume.GetID() if sequence is None else None,
@@ -100,6 +148,10 @@ def _case(source: Source, matching: ClassMatching) -> TrainingCase:
         stack=sequence.GetID() if sequence is not None else None,
         classes=len(matching.classes),
     )
+    if not case.present:
+        case.images = (CaseImage(source.id, partial(planes_of, volume), image_stamp(volume)),)
+        case.use, case.reason = "left out", "its modality is not known: pair it with the other image of the patient"
+        return case
     annotation = source.annotation
     if annotation is None:
         return case
@@ -125,14 +177,6 @@ def _case(source: Source, matching: ClassMatching) -> TrainingCase:
     return case
 
 
-def _planes(volume: Any, first: int, last: int) -> np.ndarray:
-    """Read planes of a volume: its numbers as they are stored, colour as grey."""
-    if is_color(volume) or volume.GetImageData().GetNumberOfScalarComponents() != 1:
-        return grey(volume, slice(first, last))
-    voxels: np.ndarray = slicer.util.arrayFromVolume(volume)[first:last]
-    return voxels
-
-
 def _slice_cases(source: Source, stack: TrainingCase, matching: ClassMatching) -> list[TrainingCase]:
     """Split a stack whose slices are frames into a case per slice."""
     read = stack.read_labels
@@ -148,10 +192,7 @@ def _slice_cases(source: Source, stack: TrainingCase, matching: ClassMatching) -
             spacing=stack.spacing[1:] if stack.spacing is not None else None,
             affine=stack.affine @ _shift(number),
             shape=(1, *stack.shape[1:]),
-            images=tuple(
-                CaseImage(f"{image.key}:{number}", partial(_plane, image, number), (image.stamp, number))
-                for image in stack.images
-            ),
+            images=tuple(_slice_image(image, number) for image in stack.images),
             sequence=source.name,
             frame=str(number),
             volume=stack.volume,
@@ -167,17 +208,20 @@ def _slice_cases(source: Source, stack: TrainingCase, matching: ClassMatching) -
         if not (case.finished and case.complete) and not painted[number]:
             case.use, case.reason, case.finished = "unlabelled", "nothing drawn on this slice", ()
             continue
-        case.read_labels = partial(_slice_labels, read, number)
+        case.read_labels = partial(_plane, read, number)
         case.label_stamp = (stack.label_stamp, number)
         case.use, case.reason = _use(case, source.annotation, matching)
     return cases
 
 
-def _plane(image: CaseImage, number: int, first: int, last: int) -> np.ndarray:
-    return image.read(number, number + 1)[first:last]
+def _slice_image(image: CaseImage | None, number: int) -> CaseImage | None:
+    if image is None:
+        return None
+    read = partial(_plane, image.read, number)
+    return CaseImage(f"{image.key}:{number}", read, None if image.stamp is None else (image.stamp, number))
 
 
-def _slice_labels(read: Callable[[int, int], np.ndarray], number: int, first: int, last: int) -> np.ndarray:
+def _plane(read: Callable[[int, int], np.ndarray], number: int, first: int, last: int) -> np.ndarray:
     return read(number, number + 1)[first:last]
 
 

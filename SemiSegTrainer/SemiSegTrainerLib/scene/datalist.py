@@ -19,7 +19,7 @@ from .annotation import CERTAIN_BACKGROUND, IGNORE
 from .files import stored_type, write_nrrd_in_pieces, write_png_in_pieces
 from .slabs import slabs_of
 from .split import Split, check_split
-from .training_set import CaseImage, TrainingCase, TrainingSet
+from .training_set import TrainingCase, TrainingSet
 
 Entry = dict[str, Any]
 _SPECIAL = (CERTAIN_BACKGROUND, IGNORE)
@@ -76,7 +76,7 @@ def datalist_steps(
         _keep_groups_apart(lists)
         content = {
             "name": name,
-            "modality": {"0": "ultrasound"},
+            "modality": {str(k): name or "ultrasound" for k, name in enumerate(training_set.modalities)},
             "labels": {"0": "background", **{str(c.value): c.name for c in training_set.classes}},
             "segments": {
                 str(c.value): {"name": c.name, "color": list(c.color), "terminology": c.terminology}
@@ -129,16 +129,17 @@ def _nothing_to_learn() -> SemiSegError:
 
 
 class _Writer:
-    """Writes cases into a folder, every image once."""
+    """Writes cases into a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._images: dict[str, str] = {}
 
     def case(self, case: TrainingCase, stem: str, split: Split | None) -> Pieces[list[tuple[str, Entry]]]:
         """Write one case, and return its entries, each with the name of its list."""
+        images = yield from self._images(case, stem)
+        kind = next(Path(name).suffix for name in images if name is not None)
         entry: Entry = {
-            "image": (yield from self._image(case, case.images[0], stem)),
+            "image": images if len(images) > 1 else images[0],
             "id": case.id,
             "group": case.group,
             "spacing": list(case.spacing) if case.spacing is not None else None,
@@ -150,39 +151,42 @@ class _Writer:
         slices = () if split is None else split.validation.get(case.id, ())
         held_out = () if split is None else split.held_out(case.id)
         if not held_out:
-            entry |= yield from self._labels(case, entry["image"], f"{stem}_label")
+            entry |= yield from self._labels(case, f"{stem}_label{kind}")
             return [("validation" if slices is None else "training", entry)]
         yield from case.count_in_pieces()
-        validation = entry | (yield from self._labels(case, entry["image"], f"{stem}_validation_label", slices))
+        validation = entry | (yield from self._labels(case, f"{stem}_validation_label{kind}", slices))
         rest = [k for k in range(case.shape[0]) if k not in held_out]
         training = entry | {"held_out": list(held_out)}
         if case.counts[rest].any() or set(rest) & set(case.annotated_slices):
-            training |= yield from self._labels(case, entry["image"], f"{stem}_label", rest)
+            training |= yield from self._labels(case, f"{stem}_label{kind}", rest)
             return [("training", training), ("validation", validation)]
         return [("unlabeled", training), ("validation", validation)]
 
-    def _image(self, case: TrainingCase, image: CaseImage, stem: str) -> Pieces[str]:
-        """Write an image that is not written yet, and return its file's name."""
-        if image.key in self._images:
-            return self._images[image.key]
-        first = image.read(0, 1)
-        yield
-        picture = _as_bytes(first[0]) if case.shape[0] == 1 else None
-        if picture is not None:
-            name = f"images/{stem}.png"
+    def _images(self, case: TrainingCase, stem: str) -> Pieces[list[str | None]]:
+        """Write the images of a case, all of one kind, and return their files' names."""
+        pictures = {}
+        for shown in case.present if case.shape[0] == 1 else ():
+            pictures[shown.key] = _as_bytes(shown.read(0, 1)[0])
             yield
-            yield from write_png_in_pieces(self._folder / name, picture)
-        else:
-            name = f"images/{stem}.nrrd"
+        flat = bool(pictures) and all(picture is not None for picture in pictures.values())
+        names: list[str | None] = []
+        for number, image in enumerate(case.images):
+            if image is None:
+                names.append(None)
+                continue
+            name = f"images/{stem}{f'_{number}' if len(case.images) > 1 else ''}.{'png' if flat else 'nrrd'}"
+            names.append(name)
+            picture = pictures.get(image.key) if flat else None
+            if picture is not None:
+                yield from write_png_in_pieces(self._folder / name, picture)
+                continue
+            stored = stored_type(image.read(0, 1).dtype)
             slabs = (_numbers(case, image.read(*part)) for part in slabs_of(case.shape))
-            yield from write_nrrd_in_pieces(
-                self._folder / name, slabs, case.shape, case.affine, stored_type(first.dtype), packed=False
-            )
-        self._images[image.key] = name
-        return name
+            yield from write_nrrd_in_pieces(self._folder / name, slabs, case.shape, case.affine, stored, packed=False)
+        return names
 
-    def _labels(self, case: TrainingCase, image: str, stem: str, only: Collection[int] | None = None) -> Pieces[Entry]:
-        """Write a label map beside an image, of these slices only, and return what the data list says about it."""
+    def _labels(self, case: TrainingCase, name: str, only: Collection[int] | None = None) -> Pieces[Entry]:
+        """Write a label map, of these slices only, and return what the data list says about it."""
         seen: set[int] = set()
         kept = set(only or ())
 
@@ -195,7 +199,7 @@ class _Writer:
                 seen.update(value for value in _SPECIAL if (labels == value).any())
                 yield labels
 
-        path = f"labels/{stem}{Path(image).suffix}"
+        path = f"labels/{name}"
         if path.endswith(".png"):
             (picture,) = next(slabs())
             yield from write_png_in_pieces(self._folder / path, picture)

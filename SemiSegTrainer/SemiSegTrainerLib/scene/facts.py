@@ -328,14 +328,14 @@ def _doubts(facts: Facts, parts: _Parts, method: MethodText | None) -> Iterable[
             "Enter the spacing in the Volumes module where it is known; else the model learns in voxels",
         )
     yield from _differences(facts)
-    if method is not None and facts.modalities > 1:
-        single = [c for c in parts.images if len(c.images) < facts.modalities]
+    if facts.modalities > 1 and not (method is not None and method.needs_modalities):
+        single = [c for c in parts.images if len(c.present) < facts.modalities]
         if single:
             yield Finding(
                 "unpaired",
-                f"Only one image of {_named(c.name for c in single)}, while others have {facts.modalities}",
-                "Pair them, or leave them out",
-                True,
+                f"Not every modality is there of {_named(c.name for c in single)}",
+                "Pair them, leave them out, or choose a method with a network for each modality",
+                method is not None,
             )
 
 
@@ -396,14 +396,15 @@ def _looks(cases: Sequence[TrainingCase]) -> Pieces[list[Finding]]:
     twins: list[tuple[TrainingCase, TrainingCase]] = []
     for case in cases:
         middle = case.shape[0] // 2
-        plane = np.ascontiguousarray(case.images[0].read(middle, middle + 1))
-        if plane.min() == plane.max():
-            blank.append(case)
-        else:
-            key = (case.shape, plane.dtype.str, hashlib.blake2b(plane.data, digest_size=16).digest())
-            if seen.setdefault(key, case) is not case:
-                twins.append((seen[key], case))
-        yield
+        for image in case.present:
+            plane = np.ascontiguousarray(image.read(middle, middle + 1))
+            if plane.min() == plane.max():
+                blank.append(case)
+            else:
+                key = (case.shape, plane.dtype.str, hashlib.blake2b(plane.data, digest_size=16).digest())
+                if seen.setdefault(key, case) is not case:
+                    twins.append((seen[key], case))
+            yield
     found = []
     if blank:
         found.append(

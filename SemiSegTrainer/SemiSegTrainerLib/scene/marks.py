@@ -52,7 +52,7 @@ def accept_segmentation(segmentation: Any, segments: Iterable[str] | None = None
         segmentation: ``vtkMRMLSegmentationNode``.
         segments: segment ids; by default all except flagged ones and background strokes.
     """
-    for segment in _chosen(segmentation, segments):
+    for segment in chosen_segments(segmentation, segments):
         segment.SetTag(ACCEPTED, "1")
         segment.RemoveTag(SLICES)
         segment.RemoveTag(SCRIBBLES)
@@ -67,7 +67,7 @@ def accept_slice(segmentation: Any, number: int, segments: Iterable[str] | None 
         number: slice of the reference image, along its last axis (k), from 0.
         segments: segment ids; by default all except flagged ones and background strokes.
     """
-    for segment in _chosen(segmentation, segments):
+    for segment in chosen_segments(segmentation, segments):
         _set_slices(segment, {*annotated_slices(segment), int(number)})
 
 
@@ -81,7 +81,7 @@ def set_annotated_slices(
         numbers: slices along the reference image's last axis (k); None means every slice that holds paint.
         segments: segment ids; by default all except flagged ones and background strokes.
     """
-    for segment in _chosen(segmentation, segments):
+    for segment in chosen_segments(segmentation, segments):
         _set_slices(segment, {PAINTED} if numbers is None else {int(number) for number in numbers})
 
 
@@ -203,7 +203,8 @@ def _shown_at(sequence: Any, index_value: str, has_item: bool) -> Any:
     return browser.GetProxyNode(sequence)
 
 
-def _chosen(segmentation: Any, segments: Iterable[str] | None) -> list[Any]:
+def chosen_segments(segmentation: Any, segments: Iterable[str] | None = None) -> list[Any]:
+    """Return the segments of these ids, by default all except flagged ones and background strokes."""
     wanted = None if segments is None else set(segments)
     return [
         segment

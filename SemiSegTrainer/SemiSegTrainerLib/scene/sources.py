@@ -20,7 +20,9 @@ from SemiSegCervicalLib.scene.cine import (
 from SemiSegCervicalLib.scene.pieces import Pieces
 from SemiSegCervicalLib.scene.reading import grid
 
+from . import choices
 from .annotation import Annotation, annotation_in_pieces
+from .choices import ChosenUse, nodes_of
 from .marks import accepted_frames
 
 
@@ -36,6 +38,9 @@ class Source:
         why_not: why none does, in plain words.
         left_out: the image is not to be used at all.
         sequence, frame: image sequence and index value of a frame; None for other images.
+        partners: volume nodes of the other modalities; None where a frame has none.
+        modalities: names of the volume's modality and of its partners'; empty where nobody said one.
+        chosen: what the user said that it is to be used for.
     """
 
     id: str
@@ -49,15 +54,19 @@ class Source:
     left_out: bool = False
     sequence: Any = None
     frame: str | None = None
+    partners: tuple[Any, ...] = ()
+    modalities: tuple[str, ...] = ("",)
+    chosen: ChosenUse | None = None
 
 
 @dataclass
 class _Scene:
-    """The scene, what cannot be used in it, and its segmentations by the id of their image."""
+    """The scene, what cannot be used in it, its segmentations by the id of their image, and who is a partner."""
 
     scene: Any
     notes: list[str] = field(default_factory=list)
     segmentations: dict[str, list[Any]] = field(default_factory=dict)
+    partners: set[str] = field(default_factory=set)
 
 
 def sources_in_pieces(scene: Any, chosen: Mapping[str, str]) -> Pieces[tuple[list[Source], list[str]]]:
@@ -65,12 +74,15 @@ def sources_in_pieces(scene: Any, chosen: Mapping[str, str]) -> Pieces[tuple[lis
 
     Args:
         scene: ``vtkMRMLScene``.
-        chosen: id of a volume or image sequence to the id of the segmentation or segmentation sequence that counts.
+        chosen: id of a volume or image sequence to the id of the segmentation or segmentation sequence that
+            counts; what is chosen in the scene holds for the others.
 
     Returns:
         (the images and frames, what was found that cannot be used, in plain words).
     """
     found = _Scene(scene)
+    for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLSequenceNode"):
+        found.partners |= {p.GetID() for node in nodes_of(scene, kind) for p in choices.partners_of(node)}
     _sort_segmentations(found)
     volumes = yield from _volume_sources(found, chosen)
     frames = yield from _frame_sources(found, chosen)
@@ -79,7 +91,7 @@ def sources_in_pieces(scene: Any, chosen: Mapping[str, str]) -> Pieces[tuple[lis
 
 def _sort_segmentations(found: _Scene) -> None:
     """Find the image of every segmentation, and say which ones have none."""
-    for segmentation in _nodes(found.scene, "vtkMRMLSegmentationNode"):
+    for segmentation in nodes_of(found.scene, "vtkMRMLSegmentationNode"):
         if browser_of_proxy(segmentation) is not None:
             continue
         volume = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
@@ -99,21 +111,28 @@ def _sort_segmentations(found: _Scene) -> None:
 
 def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Source]]:
     sources = []
-    for volume in _nodes(found.scene, "vtkMRMLScalarVolumeNode"):
+    for volume in nodes_of(found.scene, "vtkMRMLScalarVolumeNode"):
         if (
             volume.IsA("vtkMRMLLabelMapVolumeNode")
             or volume.GetAttribute(result_marks.CONTENT) is not None
             or volume.GetHideFromEditors()
             or browser_of_proxy(volume) is not None
+            or volume.GetID() in found.partners
         ):
             continue
         group = _patient(found.scene, [volume]) or volume.GetID()
-        source = Source(volume.GetID(), volume.GetName(), group, volume)
+        source = Source(volume.GetID(), volume.GetName(), group, volume, chosen=choices.chosen_use(volume))
         if not _readable(found, volume, volume.GetName()):
             continue
-        candidates = found.segmentations.get(volume.GetID(), [])
-        if volume.GetID() in chosen:
-            candidates = [s for s in candidates if s.GetID() == chosen[volume.GetID()]]
+        candidates = list(found.segmentations.get(volume.GetID(), []))
+        for partner in choices.partners_of(volume):
+            if _readable(found, partner, partner.GetName()):
+                source.partners += (partner,)
+                candidates += found.segmentations.get(partner.GetID(), [])
+        source.modalities = tuple(choices.modality_of(node) for node in (volume, *source.partners))
+        wanted = _wanted(volume, chosen)
+        if wanted is not None:
+            candidates = [s for s in candidates if s.GetID() == wanted]
         source.candidate = candidates[0].GetID() if candidates else None
         yield from _annotate(source, candidates)
         if source.segmentation is not None:
@@ -121,6 +140,14 @@ def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sou
         sources.append(source)
         yield
     return sources
+
+
+def _wanted(image: Any, chosen: Mapping[str, str]) -> str | None:
+    """Return the id of the segmentation that the user chose for an image, None where they chose none."""
+    if image.GetID() in chosen:
+        return chosen[image.GetID()]
+    node = choices.chosen_segmentation(image)
+    return node.GetID() if node is not None else None
 
 
 def _readable(found: _Scene, volume: Any, name: str) -> bool:
@@ -138,16 +165,19 @@ def _readable(found: _Scene, volume: Any, name: str) -> bool:
 
 def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Source]]:
     sources = []
-    for sequence in _nodes(found.scene, "vtkMRMLSequenceNode"):
-        if not is_image_sequence(sequence):
+    for sequence in nodes_of(found.scene, "vtkMRMLSequenceNode"):
+        if not is_image_sequence(sequence) or sequence.GetID() in found.partners:
             continue
+        partners = [p for p in choices.partners_of(sequence) if is_image_sequence(p)]
+        modalities = tuple(choices.modality_of(node) for node in (sequence, *partners))
+        wanted = _wanted(sequence, chosen)
         browser = browser_of(sequence)
         proxy = browser.GetProxyNode(sequence) if browser is not None else None
         group = _patient(found.scene, [sequence, browser, proxy]) or sequence.GetID()
         by_frame: dict[str, list[Any]] = {}
         belonging: dict[str, str] = {}
         for segmentations in segmentation_sequences(sequence, browser):
-            if sequence.GetID() in chosen and segmentations.GetID() != chosen[sequence.GetID()]:
+            if wanted is not None and segmentations.GetID() != wanted:
                 continue
             for value in accepted_frames(segmentations):
                 if sequence.GetItemNumberFromIndexValue(value, True) < 0:
@@ -171,6 +201,9 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
                 volume=sequence.GetNthDataNode(number),
                 sequence=sequence,
                 frame=value,
+                partners=tuple(item_at(partner, value) for partner in partners),
+                modalities=modalities,
+                chosen=choices.chosen_use(sequence, value),
             )
             source.candidate = belonging.get(value, belonging.get(""))
             yield from _annotate(source, by_frame.get(value, []))
@@ -235,9 +268,3 @@ def _patient(scene: Any, nodes: Sequence[Any]) -> str | None:
         if patient:
             return f"patient-{patient}"
     return None
-
-
-def _nodes(scene: Any, class_name: str) -> list[Any]:
-    found = scene.GetNodesByClass(class_name)
-    found.UnRegister(None)
-    return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]

@@ -28,7 +28,7 @@ def thumbnail_in_pieces(case: TrainingCase, width: int) -> Pieces[np.ndarray]:
         uint8 ``(H, W)``, anterior or superior on top, the patient's right on the left.
     """
     number = yield from _slice_shown(case)
-    image = case.images[0]
+    image = case.present[0]
     key = (image.key, image.stamp, number, width)
     known = _MADE.get(key) if image.stamp is not None else None
     if known is not None:

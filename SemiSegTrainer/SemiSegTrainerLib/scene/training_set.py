@@ -74,7 +74,7 @@ class TrainingCase:
         side: where the user put the case; None leaves it to `split.propose_split`.
         classes: number of classes in the whole set.
         label_stamp: another value after any change of the label array; None where that is not known.
-        images: one per modality, all on one grid.
+        images: one per modality of the set, all on one grid; None where the case lacks it.
         read_labels: reads planes of the label array from the scene, ``(planes, Y, X)``, from the first to before
             the last; None where nothing counts.
     """
@@ -87,7 +87,7 @@ class TrainingCase:
     spacing: tuple[float, ...] | None
     affine: np.ndarray
     shape: tuple[int, int, int]
-    images: tuple[CaseImage, ...]
+    images: tuple[CaseImage | None, ...]
     read_labels: Callable[[int, int], np.ndarray] | None = field(default=None, repr=False)
     finished: tuple[int, ...] = ()
     complete: bool = True
@@ -104,9 +104,14 @@ class TrainingCase:
     label_stamp: Hashable = field(default=None, repr=False)
 
     @property
+    def present(self) -> tuple[CaseImage, ...]:
+        """The images that the case has."""
+        return tuple(image for image in self.images if image is not None)
+
+    @property
     def image(self) -> np.ndarray:
-        """Intensities, float32 ``(M, Y, X)`` or ``(M, Z, Y, X)``, read anew each time."""
-        voxels = np.stack([image.read(0, self.shape[0]) for image in self.images]).astype(np.float32)
+        """Intensities, float32 ``(M, Y, X)`` or ``(M, Z, Y, X)`` of `present`, read anew each time."""
+        voxels = np.stack([image.read(0, self.shape[0]) for image in self.present]).astype(np.float32)
         return voxels[:, 0] if self.shape[0] == 1 else voxels
 
     @property
@@ -229,12 +234,14 @@ class TrainingSet:
         cases: one per image and per frame.
         conflicts: segments whose class only the user can tell; nothing is written while there are any.
         notes: what was found in the scene and cannot be used, in plain words.
+        modalities: names of the modalities, one for each of a case's images; empty where nobody said one.
     """
 
     classes: list[SegmentClass]
     cases: list[TrainingCase]
     conflicts: list[Conflict]
     notes: list[str]
+    modalities: tuple[str, ...] = ("",)
 
     def used(self, *uses: Use) -> list[TrainingCase]:
         """Return the cases of these uses."""

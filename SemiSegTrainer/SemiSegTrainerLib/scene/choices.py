@@ -1,0 +1,237 @@
+"""What the user chose for training, kept in the scene: uses, segmentations that count, pairs, names of classes.
+
+Everything is an attribute of, or a reference from, the node that it is about, so that it comes back with a saved
+scene; references follow their node also when a scene is imported into another one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import slicer
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.scene.cine import is_image_sequence
+
+from .classes import SegmentKey
+
+ChosenUse = Literal["training", "validation", "unlabelled", "left out"]
+USES: tuple[ChosenUse, ...] = get_args(ChosenUse)
+
+USE = "SemiSeg.Use"
+"""Attribute of a volume or image sequence: one of `USES`."""
+FRAME_USES = "SemiSeg.FrameUses"
+"""Attribute of an image sequence, or of a volume whose slices are frames: JSON, one of `USES` by index value."""
+SLICES_ARE_FRAMES = "SemiSeg.SlicesAreFrames"
+"""Attribute of a volume "1": its slices are the frames of a cine."""
+ANNOTATION_ROLE = "SemiSeg.Annotation"
+"""Reference from a volume or image sequence to the segmentation or segmentation sequence that counts for it."""
+PARTNER_ROLE = "SemiSeg.Partner"
+"""References from a volume or image sequence to images of the same patient in other modalities."""
+MODALITY = "SemiSeg.Modality"
+"""Attribute of a volume or image sequence: the name of its modality."""
+ANSWERS = "SemiSeg.Answers"
+"""Attribute of a node of its own: JSON list of [name, codes or null, class] for segments that the user named."""
+_HOLDER = "SemiSegTrainerChoices"
+
+
+def set_use(case_id: str, use: ChosenUse | None, scene: Any = None) -> None:
+    """Say what a case is to be used for.
+
+    Args:
+        case_id: of a `training_set.TrainingCase`, or of a whole cine, whose frames then have no use of their own.
+        use: None leaves it to what is annotated.
+        scene: ``slicer.mrmlScene`` by default.
+
+    Raises:
+        SemiSegError: the image is not in the scene any more.
+        ValueError: there is no such use.
+    """
+    if use is not None and use not in USES:
+        raise ValueError(f"no use: {use}")
+    node, frame = _node_of(case_id, scene)
+    if frame is None:
+        _set(node, USE, use)
+        _set(node, FRAME_USES, None)
+        return
+    frames: dict[str, str] = {**_frame_uses(node)}
+    frames.pop(frame, None)
+    if use is not None:
+        frames[frame] = use
+    _set(node, FRAME_USES, json.dumps(frames) if frames else None)
+
+
+def chosen_use(node: Any, frame: str | None = None) -> ChosenUse | None:
+    """Return what the user said that an image, or a frame, is to be used for; None where nothing was said.
+
+    Args:
+        node: volume or image sequence.
+        frame: index value of a frame; what was said of the whole cine holds for it too.
+    """
+    own = _frame_uses(node).get(frame) if frame is not None else None
+    return own or _known(node.GetAttribute(USE))
+
+
+def set_slices_as_frames(volume: Any, frames: bool) -> None:
+    """Say whether the slices of a volume are the frames of a cine."""
+    _set(volume, SLICES_ARE_FRAMES, "1" if frames else None)
+
+
+def slices_are_frames(volume: Any) -> bool:
+    """Return whether the slices of a volume are the frames of a cine."""
+    return bool(volume.GetAttribute(SLICES_ARE_FRAMES) == "1")
+
+
+def choose_segmentation(image: Any, segmentation: Any) -> None:
+    """Say which segmentation counts for an image where several do.
+
+    Args:
+        image: volume or image sequence.
+        segmentation: segmentation or segmentation sequence; None leaves it open again.
+    """
+    image.SetNodeReferenceID(ANNOTATION_ROLE, segmentation.GetID() if segmentation is not None else None)
+
+
+def chosen_segmentation(image: Any) -> Any:
+    """Return the segmentation that the user chose for an image, None where they chose none."""
+    return image.GetNodeReference(ANNOTATION_ROLE)
+
+
+def pair(reference: Any, partner: Any, modalities: tuple[str, str]) -> None:
+    """Say that two images show the same patient in two modalities: together they are one case.
+
+    The case lies on the grid of the reference; its annotation may be drawn on either.
+
+    Args:
+        reference: volume or image sequence; frames are paired by their index value.
+        partner: another one; several may be paired with one reference, one after another.
+        modalities: names of the modalities, of the reference first; the same in all pairs.
+
+    Raises:
+        SemiSegError: an image with itself, with one of another kind, or one that is paired already; names that are
+            empty or equal.
+    """
+    names = [name.strip() for name in modalities]
+    taken = [modality_of(node).casefold() for node in (reference, *partners_of(reference))[1:]]
+    if not all(names) or names[1].casefold() in (names[0].casefold(), *taken):
+        raise SemiSegError(
+            "modality-names",
+            "The images of a case need different modalities",
+            "Name them T1 and FLAIR, for instance",
+            "scene",
+        )
+    if reference is partner or reference.IsA("vtkMRMLSequenceNode") != partner.IsA("vtkMRMLSequenceNode"):
+        raise SemiSegError(
+            "not-a-pair",
+            f'"{reference.GetName()}" and "{partner.GetName()}" cannot be one case',
+            "Pair two volumes, or two cines",
+            "scene",
+        )
+    for node, is_partner in ((partner, True), (reference, False)):
+        other = reference_of(node)
+        if other is not None or (is_partner and partners_of(node)):
+            raise SemiSegError(
+                "paired-already",
+                f'"{node.GetName()}" is in another pair already',
+                "Take that pair apart first",
+                "scene",
+            )
+    reference.AddNodeReferenceID(PARTNER_ROLE, partner.GetID())
+    reference.SetAttribute(MODALITY, names[0])
+    partner.SetAttribute(MODALITY, names[1])
+
+
+def unpair(reference: Any) -> None:
+    """Take an image and its partners apart again; the names of their modalities go too."""
+    for node in (*partners_of(reference), reference):
+        _set(node, MODALITY, None)
+    reference.RemoveNodeReferenceIDs(PARTNER_ROLE)
+
+
+def partners_of(reference: Any) -> list[Any]:
+    """Return the images that are paired with one."""
+    count = reference.GetNumberOfNodeReferences(PARTNER_ROLE)
+    found = [reference.GetNthNodeReference(PARTNER_ROLE, k) for k in range(count)]
+    return [node for node in found if node is not None]
+
+
+def reference_of(partner: Any) -> Any:
+    """Return the image that one is a partner of, None where it is nobody's."""
+    scene = partner.GetScene()
+    kind = "vtkMRMLSequenceNode" if partner.IsA("vtkMRMLSequenceNode") else "vtkMRMLScalarVolumeNode"
+    return next((node for node in nodes_of(scene, kind) if partner in partners_of(node)), None)
+
+
+def modality_of(image: Any) -> str:
+    """Return the name of an image's modality, empty where nobody said it."""
+    return image.GetAttribute(MODALITY) or ""
+
+
+def save_answers(answers: Mapping[SegmentKey, str], scene: Any = None) -> None:
+    """Keep the user's answers to conflicts of classes (`classes.match_classes`); they replace those kept before."""
+    scene = scene or slicer.mrmlScene
+    holders = _holders(scene)
+    for holder in holders[1:]:
+        scene.RemoveNode(holder)
+    if not answers and not holders:
+        return
+    holder = holders[0] if holders else scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", _HOLDER)
+    holder.SetAttribute("ModuleName", _HOLDER)
+    listed = [[key.name, key.code, answer] for key, answer in answers.items()]
+    _set(holder, ANSWERS, json.dumps(listed) if listed else None)
+
+
+def saved_answers(scene: Any = None) -> dict[SegmentKey, str]:
+    """Return the answers that are kept in the scene."""
+    found: dict[SegmentKey, str] = {}
+    for holder in _holders(scene or slicer.mrmlScene):
+        for name, code, answer in _read_json(holder.GetAttribute(ANSWERS), list):
+            found[SegmentKey(name, tuple((s, c) for s, c in code) if code is not None else None)] = answer
+    return found
+
+
+def nodes_of(scene: Any, class_name: str) -> list[Any]:
+    """Return the nodes of a class and of those derived from it, in the scene's order."""
+    found = scene.GetNodesByClass(class_name)
+    found.UnRegister(None)
+    return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
+
+
+def _holders(scene: Any) -> list[Any]:
+    return [n for n in nodes_of(scene, "vtkMRMLScriptedModuleNode") if n.GetAttribute("ModuleName") == _HOLDER]
+
+
+def _node_of(case_id: str, scene: Any) -> tuple[Any, str | None]:
+    """Return the node behind the id of a case, and the index value of its frame."""
+    scene = scene or slicer.mrmlScene
+    node_id, colon, frame = case_id.partition(":")
+    node = scene.GetNodeByID(node_id)
+    if node is None or not (node.IsA("vtkMRMLScalarVolumeNode") or is_image_sequence(node)):
+        raise SemiSegError("gone", "The image is not in the scene any more", "Choose another one", "scene")
+    return node, frame if colon else None
+
+
+def _frame_uses(node: Any) -> dict[str, ChosenUse]:
+    found = _read_json(node.GetAttribute(FRAME_USES), dict)
+    return {frame: use for frame, value in found.items() if (use := _known(value)) is not None}
+
+
+def _known(use: str | None) -> ChosenUse | None:
+    return use if use in USES else None
+
+
+def _read_json(text: str | None, kind: type) -> Any:
+    """Return what an attribute holds, empty where it is not what was written there."""
+    try:
+        found = json.loads(text or "null")
+    except ValueError:
+        found = None
+    return found if type(found) is kind else kind()
+
+
+def _set(node: Any, name: str, value: str | None) -> None:
+    if value is None:
+        node.RemoveAttribute(name)
+    else:
+        node.SetAttribute(name, value)
