@@ -265,7 +265,8 @@ class SuggestSection:
     def _selected(self) -> None:
         self._enable()
 
-    def _double_clicked(self, _row: int, _column: int) -> None:
+    def _double_clicked(self, number: int, _column: int) -> None:
+        self.ui.suggestionsTable.selectRow(number)
         self._go()
 
     def _place(self, row: Row) -> Place:
@@ -290,6 +291,7 @@ class SuggestSection:
             self._messages.note("Something is drawn here already, and stays as it is: complete it, then accept it.")
         row.seen = True
         self._mark()
+        self._enable()
         self._on_change()
 
     def _open_editor(self) -> None:
