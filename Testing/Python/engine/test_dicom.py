@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 from SemiSegCervicalLib.engine.files import ending, read_image, stem, write_map
-from SemiSegCervicalLib.engine.formats import PICTURES
+from SemiSegCervicalLib.formats import PICTURES
 from SemiSegCervicalLib.errors import SemiSegError
 from TrainingRig import dicom
 
