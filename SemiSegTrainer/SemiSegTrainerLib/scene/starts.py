@@ -356,13 +356,12 @@ def _move(place: Place, start: Any, target: Any) -> None:
 def _same_class(target: Any, segment: Any) -> str:
     """Return the id of the segment of a segmentation that is of the same class; one is made where there is none."""
     key, name = terminology_key(segment.GetTerminology()), name_key(segment.GetName())
-    own = segments_of(target)
-    for segment_id, other in own:
-        if key is not None and terminology_key(other.GetTerminology()) == key:
-            return str(segment_id)
-    for segment_id, other in own:
-        if name_key(other.GetName()) == name:
-            return str(segment_id)
+    named = [str(i) for i, other in segments_of(target) if name_key(other.GetName()) == name]
+    typed = [str(i) for i, other in segments_of(target) if key and terminology_key(other.GetTerminology()) == key]
+    # Parts of one structure may share its terminology, and then their names tell them apart.
+    found = [i for i in named if i in typed] or named or (typed if len(typed) == 1 else [])
+    if found:
+        return found[0]
     content = target.GetSegmentation()
     made = content.AddEmptySegment("", segment.GetName(), segment.GetColor())
     content.GetSegment(made).SetTerminology(segment.GetTerminology())

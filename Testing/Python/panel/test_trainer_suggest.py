@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from SemiSegCervicalLib.errors import SemiSegError
 from SlicerRig import application
 
 
@@ -155,6 +156,12 @@ def test_what_the_user_draws_removes_or_closes_is_respected(asked: Any, monkeypa
     application.click(ui.acceptSuggestionButton)
     settle(module)
     assert np.array_equal(module.panel.training_set.cases[frame_of(asked, 1)].labels == 1, drawn == 1)
+    # A script asks the same.
+    ideas = module.widget.logic.suggestNext(count=2)
+    assert [idea.labels.shape for idea in ideas] == [drawn.shape] * 2
+    assert not {idea.case for idea in ideas} & {c.id for c in module.panel.training_set.used("labelled")}
+    with pytest.raises(SemiSegError, match="no model"):
+        module.widget.logic.suggestNext("nobody")
     # What is gone says so, and a closed scene takes its suggestions along.
     slicer.mrmlScene.RemoveNode(film.cine)
     settle(module)
