@@ -35,10 +35,12 @@ ANSWERS = "SemiSeg.Answers"
 """Attribute of a node of its own: JSON list of [name, codes or null, class] for segments that the user named."""
 FOLDERS = "SemiSeg.Folders"
 """Attribute of the same node: JSON list of the folders on disk whose images are cases too."""
+SCENES = "SemiSeg.Scenes"
+"""Attribute of the same node: JSON list of the saved scenes on disk whose images are cases too."""
 OUTSIDE_USES = "SemiSeg.OutsideUses"
-"""Attribute of the same node: JSON, one of `USES` by id of a case in these folders."""
+"""Attribute of the same node: JSON, one of `USES` by id of a case in these folders and scenes."""
 _HOLDER = "SemiSegTrainerChoices"
-_OUTSIDE = "file:"
+_OUTSIDE = ("file:", "scene:")
 
 
 def set_use(case_id: str, use: ChosenUse | None, scene: Any = None) -> None:
@@ -86,14 +88,13 @@ def chosen_use(node: Any, frame: str | None = None) -> ChosenUse | None:
 
 
 def chosen_outside_use(case_id: str, scene: Any = None) -> ChosenUse | None:
-    """Return what the user said that a case from a folder is to be used for; None where nothing was said."""
+    """Return what the user said that a case from disk is to be used for; None where nothing was said."""
     return _outside_uses(scene).get(case_id)
 
 
 def folders(scene: Any = None) -> list[str]:
     """Return the folders on disk whose images are cases too."""
-    found = [path for holder in _holders(scene) for path in _read_json(holder.GetAttribute(FOLDERS), list)]
-    return list(dict.fromkeys(path for path in found if isinstance(path, str)))
+    return _paths(FOLDERS, scene)
 
 
 def add_folder(path: str, scene: Any = None) -> None:
@@ -105,6 +106,22 @@ def remove_folder(path: str, scene: Any = None) -> None:
     """Leave the images of a folder out again; the folder stays as it is."""
     left = [other for other in folders(scene) if other != path]
     _hold(scene, FOLDERS, json.dumps(left) if left else None)
+
+
+def scenes(scene: Any = None) -> list[str]:
+    """Return the saved scenes on disk whose images are cases too."""
+    return _paths(SCENES, scene)
+
+
+def add_scene(path: str, scene: Any = None) -> None:
+    """Take the images of a saved scene as cases too; where it lies is kept, and it is read when cases are collected."""
+    _hold(scene, SCENES, json.dumps(list(dict.fromkeys([*scenes(scene), path]))))
+
+
+def remove_scene(path: str, scene: Any = None) -> None:
+    """Leave the images of a saved scene out again; its file stays as it is."""
+    left = [other for other in scenes(scene) if other != path]
+    _hold(scene, SCENES, json.dumps(left) if left else None)
 
 
 def set_slices_as_frames(volume: Any, frames: bool) -> None:
@@ -228,6 +245,11 @@ def _holders(scene: Any) -> list[Any]:
     """Return the nodes that hold what is about no other node; an imported scene may bring a second one."""
     found = nodes_of(scene or slicer.mrmlScene, "vtkMRMLScriptedModuleNode")
     return [node for node in found if node.GetAttribute("ModuleName") == _HOLDER]
+
+
+def _paths(name: str, scene: Any) -> list[str]:
+    found = [path for holder in _holders(scene) for path in _read_json(holder.GetAttribute(name), list)]
+    return list(dict.fromkeys(path for path in found if isinstance(path, str)))
 
 
 def _hold(scene: Any, name: str, value: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from SemiSegCervicalLib.scene.pieces import Pieces, whole
 from . import choices
 from .cases import outside_case, scene_case, slice_cases
 from .classes import ClassMatching, SegmentKey, make_conflict, match_classes
+from .other_scenes import read_scene
 from .outside import OutsideCase, folder_cases, look_in_pieces, unnamed
 from .sources import Source, sources_in_pieces
 from .training_set import TrainingCase, TrainingSet
@@ -61,6 +63,9 @@ def collect_steps(
     """
     scene = scene or slicer.mrmlScene
     sources, notes = yield from sources_in_pieces(scene, segmentation_of or {})
+    others = yield from _other_scenes(scene, notes)
+    elsewhere = {id(source): place for place, found in others.items() for source in found}
+    sources += [source for found in others.values() for source in found]
     outside = yield from _outside(scene, notes)
     given = choices.saved_answers(scene) | {**(answers or {})}
     matching = _matching(sources, outside, classes, given)
@@ -75,6 +80,9 @@ def collect_steps(
             found = slice_cases(source, case, matching)
         for each in found:
             _choose(each, choices.chosen_use(volume, each.frame) if framed else source.chosen)
+            if id(source) in elsewhere:
+                _put_elsewhere(each, elsewhere[id(source)])
+                _choose(each, choices.chosen_outside_use(each.id, scene))
         cases += found
         yield
     for other in outside:
@@ -86,6 +94,32 @@ def collect_steps(
             cases.append(from_disk)
         yield
     return TrainingSet(matching.classes, cases, matching.conflicts, notes, modalities)
+
+
+def _other_scenes(scene: Any, notes: list[str]) -> Pieces[dict[str, list[Source]]]:
+    """Find the images of the saved scenes that the user added, by the path of each scene."""
+    found: dict[str, list[Source]] = {}
+    for path in choices.scenes(scene):
+        try:
+            other = read_scene(Path(path))
+        except SemiSegError as error:
+            notes.append(f"{error.cause}: left out")
+            continue
+        yield
+        found[path], more = yield from sources_in_pieces(other, {})
+        notes += [f"{Path(path).name}: {note}" for note in more]
+    return found
+
+
+def _put_elsewhere(case: TrainingCase, path: str) -> None:
+    """Give a case of another scene an id of its own; the ids of that scene's nodes mean others in the open one."""
+    place = f"scene:{path}:"
+    case.id, case.group = place + case.id, place + case.group
+    case.name = f"{case.name} ({Path(path).stem})"
+    case.stack = place + case.stack if case.stack is not None else None
+    case.images = tuple(i if i is None else replace(i, key=place + i.key) for i in case.images)
+    case.volume = case.segmentation = None
+    case.source = "other scene"
 
 
 def _outside(scene: Any, notes: list[str]) -> Pieces[list[OutsideCase]]:

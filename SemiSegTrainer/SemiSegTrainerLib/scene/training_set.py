@@ -79,7 +79,7 @@ class TrainingCase:
             first one that could; None without any.
         stack: id of the cine, or of the volume whose slices are frames; None for other images.
         side: where the user put the case; None leaves it to `split.propose_split`.
-        source: "scene", or "folder" for files that the user added.
+        source: "scene"; "folder" for files and "other scene" for a saved scene that the user added.
         label_file: the file on disk that holds just this label array; None where it has to be written.
         classes: number of classes in the whole set.
         label_stamp: another value after any change of the label array; None where that is not known.
@@ -110,7 +110,7 @@ class TrainingCase:
     stack: str | None = None
     side: Side | None = None
     grouped: bool = True
-    source: Literal["scene", "folder"] = "scene"
+    source: Literal["scene", "folder", "other scene"] = "scene"
     label_file: Path | None = None
     classes: int = 0
     label_stamp: Hashable = field(default=None, repr=False)

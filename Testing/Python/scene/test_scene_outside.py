@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,68 @@ def test_folders_and_uses_come_back_with_the_scene(scene, labels, tmp_path):
     assert [(case.id, case.use) for case in collect_training_set().cases[1:]] == before
     choices.set_use(f"file:{outside / 'a.png'}", None)
     assert [case.use for case in collect_training_set().cases[1:]] == ["unlabelled", "unlabelled"]
+
+
+@pytest.mark.parametrize("kind", ["mrb", "mrml"])
+def test_a_saved_scene_joins_the_open_one(scene, labels, tmp_path, kind):
+    made = scenes.partly_segmented_scene(
+        [picture(k) for k in range(3)],
+        {0: labels, 1: labels},
+        CLASSES,
+        names=["one", "two", "three"],
+        cine=[picture(k + 10) for k in range(4)],
+        cine_labels={1: labels},
+    )
+    choices.set_use(made.volumes[1].GetID(), "validation")
+    path = tmp_path / "other.mrb"
+    assert scene.WriteToMRB(str(path))
+    if kind == "mrml":
+        with zipfile.ZipFile(path) as bundle:
+            bundle.extractall(tmp_path / "unpacked")
+        (path,) = (tmp_path / "unpacked").rglob("*.mrml")
+    mrml.clear()
+    mine = scenes.add_volume(picture(50), "mine")  # its node has the id of the other scene's first volume
+    scenes.add_segmentation(
+        mine, labels, [SegmentClass(1, "canal", (0, 1, 0)), SegmentClass(2, "Posterior", (1, 1, 1))]
+    )
+    choices.add_scene(str(path))
+    nodes = scene.GetNumberOfNodes()
+    found = collect_training_set()
+    assert scene.GetNumberOfNodes() == nodes
+    assert [entry.name for entry in found.classes] == ["canal", "Posterior", "anterior"]
+    other = [case for case in found.cases if case.source == "other scene"]
+    assert [case.name for case in other[:2]] == [f"one ({path.stem})", f"two ({path.stem})"]
+    assert len(other) == 7
+    assert [case.use for case in other] == [
+        "partly",
+        "partly",
+        "unlabelled",
+        "unlabelled",
+        "partly",
+        *["unlabelled"] * 2,
+    ]
+    assert [case.side for case in other[:2]] == [None, "validation"]
+    np.testing.assert_array_equal(other[4].labels, np.choose(labels, np.array([0, 3, 2], np.uint8)))
+    np.testing.assert_array_equal(other[4].image[0], picture(11))
+    assert len({case.id for case in found.cases}) == len(found.cases)
+    assert {case.volume for case in other} == {None}
+    check_split(found, propose_split(found))
+    content = written(found, tmp_path / "run")
+    assert len(content["training"]) == 4
+    assert len({entry["image"] for key in ("training", "unlabeled") for entry in content[key]}) == 8
+    choices.set_use(other[0].id, "left out")
+    assert next(c for c in collect_training_set().cases if c.id == other[0].id).use == "left out"
+    choices.remove_scene(str(path))
+    assert len(collect_training_set().cases) == 1
+
+
+def test_a_scene_that_cannot_be_read_is_noted(scene, tmp_path):
+    (tmp_path / "broken.mrb").write_bytes(b"no scene")
+    choices.add_scene(str(tmp_path / "broken.mrb"))
+    choices.add_scene(str(tmp_path / "gone.mrb"))
+    found = collect_training_set()
+    assert found.cases == []
+    assert [name in " ".join(found.notes) for name in ("broken.mrb", "gone.mrb")] == [True, True]
 
 
 def test_modalities_of_a_folder_join_those_of_the_scene(scene, labels, tmp_path):
