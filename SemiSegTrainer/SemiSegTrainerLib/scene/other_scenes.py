@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +35,24 @@ def read_scene(path: Path) -> Any:
     known = _READ.get(stamp)
     if known is not None:
         return known
+    # Slicer unpacks bundles by way of the working directory, and leaves it changed where it cannot.
+    if path.suffix.lower() == ".mrb" and not zipfile.is_zipfile(path):
+        raise _unreadable(path)
     opened = slicer.mrmlScene
     scene = slicer.vtkMRMLScene()
     opened.CopyRegisteredNodesToScene(scene)
     scene.SetCacheManager(opened.GetCacheManager())
     scene.SetDataIOManager(opened.GetDataIOManager())
     scene.SetURL(str(path))
-    done = scene.ReadFromMRB(str(path), True) if path.suffix.lower() == ".mrb" else scene.Connect()
+    directory = os.getcwd()
+    try:
+        done = scene.ReadFromMRB(str(path), True) if path.suffix.lower() == ".mrb" else scene.Connect()
+    finally:
+        os.chdir(directory)
     if not done:
-        raise SemiSegError("unreadable", f'The scene "{path}" cannot be read', "Open it and save it anew", "reading")
+        raise _unreadable(path)
     return _READ.put(stamp, scene)
+
+
+def _unreadable(path: Path) -> SemiSegError:
+    return SemiSegError("unreadable", f'The scene "{path}" cannot be read', "Open it and save it anew", "reading")

@@ -349,11 +349,16 @@ def test_a_saved_scene_joins_the_open_one(scene, labels, tmp_path, kind):
 
 def test_a_scene_that_cannot_be_read_is_noted(scene, tmp_path):
     (tmp_path / "broken.mrb").write_bytes(b"no scene")
-    choices.add_scene(str(tmp_path / "broken.mrb"))
-    choices.add_scene(str(tmp_path / "gone.mrb"))
+    with zipfile.ZipFile(tmp_path / "empty.mrb", "w") as bundle:
+        bundle.writestr("readme.txt", "no scene either")
+    names = ("broken.mrb", "empty.mrb", "gone.mrb")
+    for name in names:
+        choices.add_scene(str(tmp_path / name))
+    here = Path.cwd()
     found = collect_training_set()
     assert found.cases == []
-    assert [name in " ".join(found.notes) for name in ("broken.mrb", "gone.mrb")] == [True, True]
+    assert [name in " ".join(found.notes) for name in names] == [True, True, True]
+    assert Path.cwd() == here
 
 
 def test_modalities_of_a_folder_join_those_of_the_scene(scene, labels, tmp_path):
