@@ -138,20 +138,20 @@ class Work:
             raise JobCancelled
 
     def checked(self, steps: Generator[Any, None, T]) -> Generator[Any, None, T]:
-        """Take the steps of a generator and return its result, looking between them whether it was cancelled.
+        """Take the steps of a generator and return its result, looking before each whether it was cancelled.
 
         Raises:
             JobCancelled: it was.
         """
         try:
             while True:
+                self.check()  # before the next step: what it reads may be gone
                 try:
                     step = next(steps)
                 except StopIteration as end:
                     result: T = end.value
                     return result
                 yield step
-                self.check()
         finally:
             steps.close()
 
