@@ -56,6 +56,7 @@ class About:
         train: the message to the worker; `datalist`, `out` and `resume` are filled in when it is sent.
         classes: of the new model, in value order.
         case_names: what people call the cases, by their id.
+        offer_stop: offer to stop when the validation no longer improves.
     """
 
     version: int
@@ -63,6 +64,7 @@ class About:
     train: Train
     classes: tuple[RunClass, ...]
     case_names: dict[str, str]
+    offer_stop: bool
 
 
 @dataclass(frozen=True)
@@ -288,19 +290,28 @@ class Runs:
         """
         self.root = root or own_folder("data", "runs", "SEMISEG_RUNS")
 
-    def begin(self, train: Train, classes: tuple[RunClass, ...], case_names: dict[str, str] | None = None) -> Run:
+    def begin(
+        self,
+        train: Train,
+        classes: tuple[RunClass, ...],
+        case_names: dict[str, str] | None = None,
+        offer_stop: bool = False,
+    ) -> Run:
         """Make the folder of a new run, which is ours.
 
         Args:
             train: what is asked for; `datalist`, `out` and `resume` do not matter.
             classes: of the new model, in value order.
             case_names: what people call the cases, by their id.
+            offer_stop: offer to stop when the validation no longer improves.
 
         Raises:
             SemiSegError: it cannot be written.
         """
         now = time.time()
-        about = About(VERSION, now, replace(train, datalist="", out="", resume=False), classes, case_names or {})
+        about = About(
+            VERSION, now, replace(train, datalist="", out="", resume=False), classes, case_names or {}, offer_stop
+        )
         plain_name = re.sub(r"[^A-Za-z0-9]+", "-", train.name).strip("-")[:40] or "model"
         stem = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{plain_name}"
         try:

@@ -72,8 +72,8 @@ class Training(Work):
         run: Run,
         write: Write | None = None,
         keep: bool = False,
-        on_change: Callable[[], None] | None = None,
-        on_news: Callable[[], None] | None = None,
+        on_change: Callable[[Training], None] | None = None,
+        on_news: Callable[[Training], None] | None = None,
         on_end: Callable[[Training], None] | None = None,
     ) -> None:
         """Begin with the next turn of the event loop.
@@ -83,11 +83,11 @@ class Training(Work):
             run: new, or one that was interrupted; it must be ours (`Run.hold`), and is released at the end.
             write: writes the training set into the folder that it is given, in pieces; None for a run that has it.
             keep: make a model of what was learned so far, and train no further.
-            on_change: called when anything but `news` and `picture` has changed.
-            on_news: called when these have.
-            on_end: called once.
+            on_change: called with the training when anything but `news` and `picture` has changed.
+            on_news: called with it when these have.
+            on_end: called with it once.
         """
-        super().__init__(client, on_change)
+        super().__init__(client, None if on_change is None else lambda: on_change(self))
         self.run = run
         self.news: list[News] = []
         self.picture: Picture | None = None
@@ -255,7 +255,7 @@ class Training(Work):
         if not news.repeated and now - self._noted > _NOTE_SECONDS:
             self._noted = now
             self.run.note(Reached(news.iteration, news.iterations, news.seconds))
-        say(self._on_news)
+        say(self._on_news, self)
 
     def _look_at(self, news: News) -> None:
         """Read a preview now, for the worker removes its files."""
