@@ -74,7 +74,7 @@ class RunSection:
         self.curves, self.preview = TrainingCurves(ui), TrainingPreview(ui)
         ui.unfinishedFrame.styleSheet = f"QFrame#unfinishedFrame {{ {BANNER_STYLE} }}"
         ui.plateauFrame.styleSheet = f"QFrame#plateauFrame {{ {BANNER_STYLE} }}"
-        self._connections = (
+        self._connections: tuple[Any, ...] = (
             (ui.startButton, "clicked()", self._start),
             (ui.pauseButton, "clicked()", self._pause),
             (ui.keepButton, "clicked()", self._keep),
@@ -235,13 +235,15 @@ class RunSection:
         training_set, split, recipe = state.training_set, state.split, state.recipe
         self._run(lambda **told: self._jobs().train(training_set, split, recipe, **told))
 
-    def _resume(self, keep: bool = False) -> None:
-        run = self.chosen
-        if run is not None:
-            self._run(lambda **told: self._jobs().go_on(run, keep, **told))
+    def _resume(self) -> None:
+        self._go_on_with(self.chosen)
 
     def _keep_unfinished(self) -> None:
-        self._resume(keep=True)
+        self._go_on_with(self.chosen, keep=True)
+
+    def _go_on_with(self, run: Run | None, keep: bool = False) -> None:
+        if run is not None:
+            self._run(lambda **told: self._jobs().go_on(run, keep, **told))
 
     def _run(self, begin: Callable[..., Training]) -> None:
         self._messages.hide()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .pictures import WHITE, draw, pixmap
+from .pictures import WHITE, Color, draw, pixmap
 from .training import Picture, Training
 
 _WIDTH, _HEIGHT, _GAP = 190, 170, 6
@@ -30,12 +31,12 @@ class TrainingPreview:
         self._shown = picture
         about = training.run.about
         colors = [entry.color for entry in about.classes] if about is not None else []
-        self.ui.previewLabel.setPixmap(pixmap(both(picture, colors or list(WHITE))))
+        self.ui.previewLabel.setPixmap(pixmap(both(picture, colors or WHITE)))
         names = about.case_names if about is not None else {}
         self.ui.previewInfoLabel.text = caption(picture, names.get(picture.case, picture.case))
 
 
-def both(picture: Picture, colors: list[tuple[float, ...]]) -> np.ndarray:
+def both(picture: Picture, colors: Sequence[Color]) -> np.ndarray:
     """Draw the picture with outlines, the annotation's in white, and beside it with what is uncertain coloured.
 
     Returns:
