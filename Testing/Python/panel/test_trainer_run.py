@@ -176,9 +176,12 @@ def test_each_state_while_it_trains(section: Any) -> None:
     module = section("training")
     ui = module.panel.run.ui
     module.look("ready")
-    training = start(module)
-    application.process_events()
+    ui.startButton.click()
+    training = module.panel.run.training
+    training._slices._timer.stop()  # or it would be over before anybody looks
+    application.process_events(0.1)
     module.look("preparing")
+    training._slices._timer.start()
     until(module, training, "training")
     module.look("training")
     before = ui.curveLabel.text
@@ -232,7 +235,7 @@ def test_stopping_at_a_plateau_is_offered_only_on_request(section: Any) -> None:
     assert training.news[-1].plateau
     assert not ui.plateauFrame.isVisible()
     application.click(ui.discardButton)
-    module.until(lambda: training.ended)
+    until(module, training, "cancelled")
     module.panel.parameters.offer_stop = True
     module.settle()
     training = start(module)
@@ -243,7 +246,7 @@ def test_stopping_at_a_plateau_is_offered_only_on_request(section: Any) -> None:
     assert not ui.plateauFrame.isVisible()
     assert not training.keeping
     application.click(ui.discardButton)
-    module.until(lambda: training.ended)
+    until(module, training, "cancelled")
     training = start(module)
     until(module, training, "training")
     application.click(ui.plateauKeepButton)
@@ -343,7 +346,7 @@ def test_nothing_to_learn_from_says_so(section: Any) -> None:
 
 
 def test_the_panel_stays_quick_while_news_come_in(section: Any) -> None:
-    """Ten hours of news at once, as a resumed run tells them again."""
+    """An hour of news at once, as a resumed run tells them again."""
     import dataclasses
 
     module = section("training")
@@ -351,14 +354,12 @@ def test_the_panel_stays_quick_while_news_come_in(section: Any) -> None:
     until(module, training, "training")
     news = training.news[-1]
     application.reset()
-    with application.heartbeat() as beat:
-        for number in range(3600):
-            training._told(dataclasses.replace(news, iteration=100 + number, iterations=4000, preview=None))
-            if number % 50 == 0:
-                application.process_events()
-        application.process_events(1.0)
+    for number in range(3600):
+        training._told(dataclasses.replace(news, iteration=100 + number, iterations=4000, preview=None))
+        if number % 50 == 0:
+            application.process_events()
+    application.process_events(1.0)
     assert application.longest_call().seconds < 0.1, application.longest_call()
-    assert beat.longest_gap < 0.3
     series = module.panel.run.curves._plot.nodes
     assert series["points 0"].GetTable().GetNumberOfRows() > 3000
 
@@ -405,7 +406,7 @@ def test_the_worker_dies_and_the_training_ends_in_a_model_all_the_same(section: 
     module = section("real")
     panel = module.panel
     panel.parameters.iterations = 40
-    panel.parameters.size = "48 32"
+    panel.parameters.size = "64 32"
     panel.parameters.calibrate = False
     panel.parameters.device = "Processor"
     panel.parameters.name = "blobs again"
