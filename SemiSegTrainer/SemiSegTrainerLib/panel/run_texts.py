@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
+from SemiSegCervicalLib.panel.request import CPU
 from SemiSegCervicalLib.panel.speed import in_words
 from SemiSegCervicalLib.worker.protocol import Welcome
 
 from . import training as states
+from .rows import many
 from .runs import Run
 from .training import Training
 
@@ -52,7 +54,7 @@ def device_text(training: Training, welcome: Welcome | None) -> str:
         wished, wished
     )
     label = next((device.label for device in welcome.devices if device.name == name), name)
-    said = [f"{label}, {welcome.threads} threads" if name == "cpu" and welcome.threads > 1 else label]
+    said = [f"Processor, {many(welcome.threads, 'thread')}" if name == CPU else label]
     news = training.news[-1] if training.news else None
     if news is not None and news.memory_gib is not None:
         said.append(f"{news.memory_gib:.1f} GiB of memory")

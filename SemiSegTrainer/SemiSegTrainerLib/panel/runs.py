@@ -336,7 +336,7 @@ class Runs:
     def latest(self) -> Run | None:
         """Return the run whose model was installed last."""
         done = [run for run in self._all() if run.installed]
-        return max(done, key=lambda run: (run.folder / _RESULT).stat().st_mtime, default=None)
+        return max(done, key=lambda run: _age(run.folder / _RESULT), default=None)
 
     def tidy(self) -> Iterator[None]:
         """Remove, in pieces, what nobody needs: what was never begun, and all done runs but the latest."""

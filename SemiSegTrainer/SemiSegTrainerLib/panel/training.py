@@ -17,7 +17,7 @@ from SemiSegCervicalLib.worker.arrays import read_array
 from SemiSegCervicalLib.worker.client import Client
 from SemiSegCervicalLib.worker.job import RUNNING, SENT, Job, JobCancelled
 
-from ..versions import Version, install_steps
+from ..versions import Version, install_steps, versions
 from ..worker.protocol import News, Trained
 from .runs import Reached, Run
 
@@ -174,7 +174,9 @@ class Training(Work):
                 self.set(state=PAUSED)
                 return
         self.set(state=SAVING, stage="installing", done=0, total=0, seconds_left=None)
-        version = yield from self.checked(install_steps(run.model, run.name, run.summary))
+        version = self._installed()
+        if version is None:
+            version = yield from self.checked(install_steps(run.model, run.name, run.summary))
         # From here on nothing can be cancelled: the model is in use.
         run.complete(version.path)
         self.set(version=version)
@@ -191,6 +193,7 @@ class Training(Work):
     def over(self) -> None:
         """Let go of the scene and the run."""
         self._stop_observing()
+        self._note()
         self.run.release()
         say(self._on_end, self)
 
@@ -245,6 +248,11 @@ class Training(Work):
             self.finish(job)
             return answer
 
+    def _installed(self) -> Version | None:
+        """Return the version that this run became before it was interrupted."""
+        current = next((v for v in versions(self.run.name) if v.current), None)
+        return current if current is not None and current.summary == self.run.summary else None
+
     def _told(self, news: News) -> None:
         if self.news and news.iteration < self.news[-1].iteration:  # what was told after the last checkpoint, again
             self.news = [old for old in self.news if old.iteration < news.iteration]
@@ -252,10 +260,16 @@ class Training(Work):
         if news.preview is not None:
             self._look_at(news)
         now = time.monotonic()
-        if not news.repeated and now - self._noted > _NOTE_SECONDS:
+        if now - self._noted > _NOTE_SECONDS:
             self._noted = now
-            self.run.note(Reached(news.iteration, news.iterations, news.seconds))
+            self._note()
         say(self._on_news, self)
+
+    def _note(self) -> None:
+        """Write down how far it is."""
+        if self.news and self.run.folder.is_dir():
+            last = self.news[-1]
+            self.run.note(Reached(last.iteration, last.iterations, last.seconds))
 
     def _look_at(self, news: News) -> None:
         """Read a preview now, for the worker removes its files."""

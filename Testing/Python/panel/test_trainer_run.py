@@ -63,7 +63,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         "keepButton": Cell(True, True, "Stop and keep", "makes a model"),
         "discardButton": Cell(True, True, "Discard", "removes what it has learned"),
         "runStageLabel": shows("Training: step 20 of 40, about 75 s left"),
-        "runDeviceLabel": shows("scripted, 1.2 GiB of memory, trained for 20 s"),
+        "runDeviceLabel": shows("Processor, 1 thread, 1.2 GiB of memory, trained for 20 s"),
         "liveHost": on,
         "curveComboBox": Cell(True, True, "Dice on what is held out"),
         "curveLabel": shows("bright 0.90"),

@@ -257,7 +257,7 @@ def test_a_paused_run_can_be_kept_without_training_on(jobs: Any, partly_annotate
     with pytest.raises(JobCancelled):
         training.wait()
     (run,) = unfinished()
-    assert run.reached.iterations == 40
+    assert (run.reached.iteration, run.reached.iterations) == (20, 40)
     again = resume(worker, run, keep=True)
     assert ended(again).state == "done"
     assert "blobs" in find_packs()
@@ -395,6 +395,26 @@ def test_a_model_that_could_not_be_installed_is_installed_later(jobs: Any, partl
     models.unlink()
     assert ended(resume(worker, run)).state == "done"
     assert "blobs" in find_packs()
+
+
+def test_a_model_that_was_installed_when_slicer_ended_is_not_installed_twice(jobs: Any, partly_annotated: Any) -> None:
+    from SemiSegTrainerLib.panel.runs import Run
+    from SemiSegTrainerLib.versions import versions
+
+    class Lost(Run):
+        def complete(self, model: Path) -> None:
+            raise OSError("Slicer ends here")
+
+    partly_annotated()
+    worker = jobs()
+    training = begin(worker)
+    training.run.__class__ = Lost
+    assert ended(training).state == "failed"
+    (run,) = unfinished()
+    assert run.trained
+    assert len(versions("blobs")) == 1
+    assert ended(resume(worker, run)).state == "done"
+    assert len(versions("blobs")) == 1
 
 
 def test_pieces_are_short_while_images_are_written(jobs: Any, partly_annotated: Any) -> None:
