@@ -325,3 +325,24 @@ def partly_annotated() -> Callable[..., Any]:
         return scenes.partly_segmented_scene([d[0] for d in drawn], labels, classes, spacing=(0.5, 0.25))
 
     return make
+
+
+@pytest.fixture
+def film() -> Callable[..., Any]:
+    """A cine of blobs, its first frames annotated."""
+    from SemiSegCervicalLib.scene.classes import SegmentClass
+    from SlicerRig import scenes
+    from TrainingRig import cases
+
+    classes = (SegmentClass(1, "bright", (1.0, 0.6, 0.2)), SegmentClass(2, "dark", (0.3, 0.6, 1.0)))
+
+    def make(frames: int = 7, annotated: int = 2) -> Any:
+        drawn = [cases.draw(seed) for seed in range(frames)]
+        made = scenes.partly_segmented_scene(
+            [], {}, classes, cine=[picture for picture, _ in drawn],
+            cine_labels={number: drawn[number][1] for number in range(annotated)},
+        )  # fmt: skip
+        application.process_events()
+        return made
+
+    return make
