@@ -14,17 +14,22 @@ from SemiSegCervicalLib.panel.watching import Watching
 from SemiSegCervicalLib.scene.cine import browser_of
 from SemiSegCervicalLib.scene.source import source_of
 
+from ..scene.choices import chosen_use, set_use
 from ..scene.marks import accept_segmentation, accepted_frames, withdraw_frame
 from ..scene.split import Split
 from ..scene.starts import Place, accept, annotation_at, annotation_of, shown_annotation
 from ..scene.training_set import TrainingCase
-from .rows import Row, use_of, why_of
+from .marking import MarkingControls
+from .pairing import PairingControls
+from .rows import CHOSEN_USES, LEFT_OUT, TRAINING, UNLABELLED, VALIDATION, Row, use_of, why_of
 from .showing import show_case
 from .state import PanelState
 
 _HEADERS = ("Frame", "Annotation", "Use")
 _HEIGHT = 148
 _MILLISECONDS = 100
+_AS_CINE = "As the cine"
+_FRAME_USES = (TRAINING, VALIDATION, UNLABELLED, LEFT_OUT)
 
 
 class AnnotatingSection:
@@ -35,6 +40,7 @@ class AnnotatingSection:
         ui: Any,
         selected: Callable[[], Row | None],
         on_marked: Callable[[str], None],
+        on_change: Callable[[], None],
         on_error: Callable[[SemiSegError], None],
         edit: Callable[[Any, Any], None] = open_segment_editor,
     ) -> None:
@@ -44,11 +50,15 @@ class AnnotatingSection:
             ui: the panel's widgets.
             selected: returns the selected row.
             on_marked: called with what was done, after the scene holds another mark.
+            on_change: called after the scene holds another choice.
             on_error: called with why something cannot be done.
             edit: opens the Segment Editor for a segmentation and its image.
         """
         self.ui, self._selected, self._on_marked, self._on_error = ui, selected, on_marked, on_error
-        self._edit = edit
+        ui.frameUseComboBox.addItems([_AS_CINE, *_FRAME_USES])
+        self._edit, self._on_change = edit, on_change
+        self._marking = MarkingControls(ui, on_change, on_error)
+        self._pairing = PairingControls(ui, on_change, on_error)
         self._state = PanelState()
         self._shown_cases: tuple[Any, ...] = ()
         self._connections: tuple[tuple[Any, str, Callable[..., None]], ...] = (
@@ -58,6 +68,7 @@ class AnnotatingSection:
             (ui.acceptAllButton, "clicked()", self._accept_all),
             (ui.withdrawButton, "clicked()", self._withdraw),
             (ui.framesTable, "cellClicked(int,int)", self._frame_clicked),
+            (ui.frameUseComboBox, "activated(int)", self._frame_use_chosen),
         )
         for widget, signal, slot in self._connections:
             widget.connect(signal, slot)
@@ -87,15 +98,19 @@ class AnnotatingSection:
             self._fill(row, state.split)
         node = _node(row)
         views = slicer.util.getNodesByClass("vtkMRMLSliceNode")
-        self._watching.watch([browser_of(node)] if row.is_cine and node is not None else views)
+        self._watching.watch([browser_of(node)] if _is_sequence(node) else views)
         self._show_buttons()
+        self._show_frame_use(row)
+        self._marking.refresh(row, state.busy)
+        self._pairing.refresh(row, state.busy)
 
     def close(self) -> None:
         """Disconnect the widgets, watch nothing."""
         for widget, signal, slot in self._connections:
             widget.disconnect(signal, slot)
         self._connections = ()
-        self._watching.close()
+        for part in (self._watching, self._marking, self._pairing):
+            part.close()
 
     # -- showing --
 
@@ -115,17 +130,15 @@ class AnnotatingSection:
         ui, row = self.ui, self._selected()
         if row is None:
             return
-        place, busy = self._place(row), self._state.busy
+        place, busy, cine = self._place(row), self._state.busy, _is_sequence(_node(row))
         accepted = place is not None and place.is_frame and _is_accepted(place)
-        here = f"frame {place.number + 1}" if place is not None and row.is_cine else "frame"
-        if not row.is_cine:
-            here = f"slice {place.number + 1}" if place is not None else "slice"
-        picture = not row.is_cine and row.cases[0].shape[0] == 1
+        here = ("frame" if cine else "slice") + (f" {place.number + 1}" if place is not None else "")
+        picture = place is not None and place.is_picture
         ui.acceptHereButton.visible = not picture
         ui.acceptHereButton.text = f"Accept {here}"
-        ui.withdrawButton.visible = row.is_cine
+        ui.withdrawButton.visible = cine
         ui.withdrawButton.text = f"Take back {here}"
-        ui.acceptAllButton.visible = not row.is_cine
+        ui.acceptAllButton.visible = not cine
         ui.acceptAllButton.text = "Accept the picture" if picture else "Accept the whole volume"
         unseen = "" if place is not None else "Show it first: what counts has to be looked at."
         why = {
@@ -148,12 +161,27 @@ class AnnotatingSection:
             "drawButton": "Opens the Segment Editor for this image. Come back here to accept what is drawn.",
         }
 
+    def _show_frame_use(self, row: Row) -> None:
+        """Show what the user said of the frame that is selected in the table."""
+        ui, node, number = self.ui, _node(row), self.ui.framesTable.currentRow()
+        one = row.is_cine and node is not None and 0 <= number < len(row.cases)
+        for widget in (ui.frameUseLabel, ui.frameUseComboBox):
+            widget.visible = row.is_cine
+        ui.frameUseLabel.text = f"Use frame {number + 1}:" if one else "Use a frame:"
+        ui.frameUseComboBox.enabled = one and not self._state.busy
+        ui.frameUseComboBox.toolTip = (
+            self._state.busy or "What the training does with this frame." if one else "Select a frame in the table."
+        )
+        own = chosen_use(node, row.cases[number].frame) if one else None
+        named = next((text for text in _FRAME_USES if CHOSEN_USES[text] == own), _AS_CINE)
+        ui.frameUseComboBox.currentText = _AS_CINE if own is None or own == chosen_use(node) else named
+
     def _place(self, row: Row) -> Place | None:
         """Return the frame or slice that is looked at."""
         node = _node(row)
         if node is None:
             return None
-        if not row.is_cine and row.cases[0].shape[0] == 1:
+        if not _is_sequence(node) and Place(node, 0).is_picture:
             return Place(node, 0)
         try:
             number = shown_frame(source_of(node, slices_as_frames=True))
@@ -172,6 +200,15 @@ class AnnotatingSection:
         row = self._selected()
         if row is not None and number < len(row.cases):
             self._show_case(row.cases[number])
+            self._show_frame_use(row)
+
+    def _frame_use_chosen(self, index: int) -> None:
+        """The frame that is selected in the table is to be used otherwise than the rest of its cine."""
+        row, number = self._selected(), self.ui.framesTable.currentRow()
+        if row is not None and 0 <= number < len(row.cases):
+            use = CHOSEN_USES[_FRAME_USES[index - 1]] if index > 0 else None
+            if self._try(lambda: set_use(row.cases[number].id, use)):
+                self._on_change()
 
     def _show_case(self, case: TrainingCase) -> None:
         if not show_case(case):
@@ -213,6 +250,10 @@ class AnnotatingSection:
 
 def _node(row: Row) -> Any:
     return slicer.mrmlScene.GetNodeByID(row.key)
+
+
+def _is_sequence(node: Any) -> bool:
+    return node is not None and bool(node.IsA("vtkMRMLSequenceNode"))
 
 
 def _is_accepted(place: Place) -> bool:

@@ -46,6 +46,11 @@ class CasesSection:
         """The selected row."""
         return self._rows.get(self.table.selected)
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The ids of the images of all rows."""
+        return tuple(self._rows)
+
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
         ui, found, split = self.ui, state.training_set, state.split

@@ -169,26 +169,27 @@ class CasesTable:
     def _fill(self, number: int, row: Row) -> None:
         table = self._table
         item = table.item(number, NAME)
-        if item is None:
+        fresh = item is None
+        if fresh:
             item = qt.QTableWidgetItem()
             table.setItem(number, NAME, item)
-            bar = qt.QProgressBar()
-            table.setCellWidget(number, ANNOTATED, bar)
-            table.setCellWidget(number, USE, UseCombo(self._on_use))
         item.setText(f"{row.name}\n{row.why}")
         item.setToolTip(f"{row.name}: {row.why}")
         item.setForeground(qt.QBrush(qt.QColor(_GRAY if row.use == LEFT_OUT else "#000000")))
-        bar = table.cellWidget(number, ANNOTATED)
+        bar = qt.QProgressBar() if fresh else table.cellWidget(number, ANNOTATED)
+        combo = UseCombo(self._on_use) if fresh else table.cellWidget(number, USE)
         bar.setRange(0, row.total)
         bar.setValue(row.annotated)
         bar.setFormat(row.amount)
         bar.setToolTip(f"Annotated: {row.amount}")
         bar.setStyleSheet(_BARS[row.annotated == row.total])
-        combo = table.cellWidget(number, USE)
         combo.show_use(row.key, offered_uses(row), row.use)
         combo.setEnabled(not self._locked)
         combo.setToolTip(self._locked or _TIPS[USE])
         combo.setStyleSheet(f"QComboBox {{ color: {_COLORS[row.use]}; margin: 6px 2px; }}")
+        if fresh:  # last, for a bar that is seen is drawn anew at every change
+            table.setCellWidget(number, ANNOTATED, bar)
+            table.setCellWidget(number, USE, combo)
 
     def _select(self, key: str) -> None:
         number = next((n for n, row in enumerate(self._rows) if row.key == key), -1)

@@ -10,11 +10,9 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.later import Later
 from SemiSegCervicalLib.panel.slices import Slices
 
-from ..scene.classes import SegmentKey
 from ..scene.collect import collect_steps
 from ..scene.split import Split, propose_split
-from ..scene.training_set import TrainingCase, TrainingSet
-from .rows import LEFT_OUT, UNLABELLED, VALIDATION
+from ..scene.training_set import TrainingSet
 
 _MILLISECONDS = 200
 
@@ -26,8 +24,6 @@ class Collecting:
         training_set: None before the scene has been read, or where it cannot be.
         split: of this training set.
         error: why it cannot be read.
-        uses: what the user wants to use a case for, by its id: one of the uses of `rows`.
-        answers: what the user said of the classes of segments.
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
@@ -39,8 +35,6 @@ class Collecting:
         self.training_set: TrainingSet | None = None
         self.split: Split | None = None
         self.error: SemiSegError | None = None
-        self.uses: dict[str, str] = {}
-        self.answers: dict[SegmentKey, str] = {}
 
     @property
     def active(self) -> bool:
@@ -57,8 +51,6 @@ class Collecting:
         """Hold nothing: the scene is closed."""
         self._drop()
         self.training_set = self.split = self.error = None
-        self.uses.clear()
-        self.answers.clear()
 
     def close(self) -> None:
         """Read no more."""
@@ -75,11 +67,7 @@ class Collecting:
             self._slices.cancel()
 
     def _steps(self) -> Generator[None, None, None]:
-        found = yield from collect_steps(slicer.mrmlScene, answers=self.answers)
-        for case in found.cases:
-            if case.id in self.uses:
-                apply_use(case, self.uses[case.id])
-        yield
+        found = yield from collect_steps(slicer.mrmlScene)
         for case in found.used("labelled", "partly"):
             yield from case.count_in_pieces()  # the split asks for all of them at once
         split = propose_split(found)
@@ -90,18 +78,6 @@ class Collecting:
             self.training_set = self.split = None
             self.error = fault if isinstance(fault, SemiSegError) else _defect(fault)
         self._on_change()
-
-
-def apply_use(case: TrainingCase, use: str) -> None:
-    """Use a case as the user wants, as far as it can be."""
-    if use == LEFT_OUT:
-        case.use, case.reason = "left out", "left out by you"
-    elif use == UNLABELLED:
-        if case.read_labels is not None:
-            case.reason = "by your choice its annotation is not used"
-        case.use = "unlabelled"
-    elif case.read_labels is not None:
-        case.side = "validation" if use == VALIDATION else "training"
 
 
 def _defect(fault: Exception) -> SemiSegError:

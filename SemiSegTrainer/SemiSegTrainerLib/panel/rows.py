@@ -6,11 +6,20 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..scene.choices import ChosenUse
 from ..scene.split import Split
 from ..scene.training_set import TrainingCase, TrainingSet
 
 TRAINING, VALIDATION, UNLABELLED, LEFT_OUT = "Training", "Validation", "Unlabelled", "Left out"
 MIXED = "Train + validate"
+CHOSEN_USES: dict[str, ChosenUse | None] = {
+    TRAINING: "training",
+    VALIDATION: "validation",
+    UNLABELLED: "unlabelled",
+    LEFT_OUT: "left out",
+    MIXED: None,
+}
+"""What `choices.set_use` takes; a mixture can only be proposed."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from SemiSegCervicalLib.panel.messages import Messages
 from SemiSegCervicalLib.panel.widget import choose_file
 
 from ..catalogue import describe
+from ..scene import choices
 from ..scene.classes import SegmentKey
 from ..scene.split import Split
 from ..scene.training_set import TrainingSet
@@ -32,8 +33,7 @@ from .preflight import PreflightSection
 from .questions import QuestionsSection
 from .recipe import Recipe, make_recipe
 from .recipe_section import RecipeSection
-from .rows import Row
-from .run_section import RunSection
+from .rows import CHOSEN_USES, Row
 from .state import PanelState, Section
 from .suggest import SuggestSection
 
@@ -92,19 +92,17 @@ class Panel:
             optional=None,
         )
         self.cases = CasesSection(ui, self._use_chosen, self._propose, self.changed)
-        self.annotating = AnnotatingSection(ui, lambda: self.cases.selected, self._marked, self.messages.error)
+        self.annotating = AnnotatingSection(
+            ui, lambda: self.cases.selected, self._marked, self.look_again, self.messages.error
+        )  # fmt: skip
         self.questions = QuestionsSection(ui, self._answered, self._ask_again)
         self.choices = RecipeSection(ui, self.changed, self.messages.error, choose_file)
         self.preflight = PreflightSection(ui)
         after = self.load("UI/SemiSegTrainerAfter.ui", ui.afterHost)
         self.after = AfterSection(after, self._jobs, self.messages, self.changed)
         self.suggest = SuggestSection(after, self._jobs, self.messages, self.changed, self.look_again)
-        self.run = RunSection(
-            self.load("UI/SemiSegTrainerRun.ui", ui.runHost), self._jobs, self.state, self.messages, self.changed,
-            self.after.trained,
-        )  # fmt: skip
         self.sections: list[Section] = [
-            self.install, self.cases, self.annotating, self.questions, self.choices, self.preflight, self.run,
+            self.install, self.cases, self.annotating, self.questions, self.choices, self.preflight,
             self.after, self.suggest,
         ]  # fmt: skip
         logic.jobs.on_change = self.changed
@@ -179,7 +177,6 @@ class Panel:
         self.install.look()
         self._bind()
         self._reload()
-        self.run.look()
         self._collecting.want()
         self.refresh()
 
@@ -237,7 +234,7 @@ class Panel:
             training_set=found,
             split=split,
             facts=self._checking.facts,
-            answers=dict(self._collecting.answers),
+            answers=choices.saved_answers(),
             recipe=recipe,
             fault=fault,
             busy=next((busy for section in self.sections if (busy := getattr(section, "busy", ""))), ""),
@@ -258,7 +255,7 @@ class Panel:
 
     def _use_chosen(self, row: Row, use: str) -> None:
         """The user wants to use an image for something else."""
-        self._collecting.uses.update({case.id: use for case in row.cases})
+        choices.set_use(row.key, CHOSEN_USES[use])
         self._collecting.want()
 
     def _marked(self, note: str) -> None:
@@ -268,17 +265,18 @@ class Panel:
 
     def _answered(self, key: SegmentKey, answer: str) -> None:
         """The user said which class a segment is."""
-        self._collecting.answers[key] = answer
+        choices.save_answers({**choices.saved_answers(), key: answer})
         self._collecting.want()
 
     def _ask_again(self) -> None:
         """Forget what the user said of classes."""
-        self._collecting.answers.clear()
+        choices.save_answers({})
         self._collecting.want()
 
     def _propose(self) -> None:
         """Forget what the user said of the uses."""
-        self._collecting.uses.clear()
+        for key in self.cases.keys:
+            choices.set_use(key, None)
         self._collecting.want()
 
     def _installed(self) -> None:

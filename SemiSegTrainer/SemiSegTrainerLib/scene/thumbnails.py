@@ -25,11 +25,8 @@ def thumbnail_in_pieces(case: TrainingCase, width: int) -> Pieces[np.ndarray]:
         width: in pixels; the height follows from the size in mm.
 
     Returns:
-        uint8 ``(H, W)``, anterior or superior on top, the patient's right on the left; black where reading the image
-        takes long.
+        uint8 ``(H, W)``, anterior or superior on top, the patient's right on the left.
     """
-    if case.present[0].costly:
-        return np.zeros((width, width), dtype=np.uint8)
     number = yield from _slice_shown(case)
     image = case.present[0]
     key = (image.key, image.stamp, number, width)
@@ -74,6 +71,7 @@ def _grey(picture: np.ndarray) -> np.ndarray:
     values = picture[np.isfinite(picture)]
     if not values.size:
         return np.zeros(picture.shape, dtype=np.uint8)
-    low, high = np.percentile(values[:: max(1, values.size // _LOOKED_AT)], (1, 99))
+    looked_at = np.sort(values[:: max(1, values.size // _LOOKED_AT)])  # np.percentile imports a tenth of a second
+    low, high = (float(looked_at[round(share * (looked_at.size - 1))]) for share in (0.01, 0.99))
     scaled = (np.nan_to_num(picture, nan=low) - low) * (255 / max(high - low, 1e-6))
     return np.rint(scaled.clip(0, 255)).astype(np.uint8)

@@ -137,3 +137,145 @@ def test_drawing_goes_on_in_the_segment_editor(module: Any, partly: Any) -> None
     assert editor.segmentationNode() is partly.segmentations[0]
     assert editor.sourceVolumeNode() is partly.volumes[0]
     slicer.util.selectModule("SemiSegTrainer")
+
+
+def combo_choose(module: Any, name: str, text: str) -> None:
+    combo = getattr(module.ui, name)
+    combo.currentIndex = next(i for i in range(combo.count) if text in combo.itemText(i))
+    combo.activated(combo.currentIndex)
+    module.settle()
+
+
+def test_how_far_a_volume_is_annotated_is_said_in_one_choice(module: Any, partly: Any, pictures: Any) -> None:
+    ui = module.ui
+    select(module, 0)
+    assert ui.modeComboBox.currentText == "The whole volume is finished"
+    assert not ui.slicesLineEdit.isVisible()
+    combo_choose(module, "modeComboBox", "Unfinished")
+    assert case(module, "Volume 0").finished == ()
+    combo_choose(module, "modeComboBox", "paint are finished")
+    assert case(module, "Volume 0").use in ("labelled", "partly")
+    combo_choose(module, "modeComboBox", "Scribbles")
+    assert not case(module, "Volume 0").complete
+    combo_choose(module, "modeComboBox", "These slices")
+    assert not case(module, "Volume 0").complete, "nothing has changed before slices are named"
+    assert ui.slicesLineEdit.isVisible()
+    ui.slicesLineEdit.text = "1, 9"
+    ui.slicesLineEdit.editingFinished()
+    assert "1 to 8" in ui.messageLabel.text
+    ui.slicesLineEdit.text = "2, 5-7"
+    ui.slicesLineEdit.editingFinished()
+    module.settle()
+    assert case(module, "Volume 0").slices == (1, 4, 5, 6)
+    application.screenshot(module.widget.parent, pictures / "trainer-mode.png")
+    select(module, 3)
+    assert ui.slicesLineEdit.text == "2, 5, 7"
+    select(module, 5)
+    assert not ui.modeComboBox.isVisible(), "it has no segmentation"
+
+
+@pytest.mark.parametrize(
+    ("text", "slices"),
+    [("", ()), ("3", (2,)), ("3, 8-10", (2, 7, 8, 9)), ("1 – 2; 4", (0, 1, 3)), ("2 to 3 10", (1, 2, 9))],  # noqa: RUF001
+)
+def test_slices_are_read_as_people_write_them(text: str, slices: tuple[int, ...]) -> None:
+    from SemiSegTrainerLib.panel.marking import read_slices, write_slices
+
+    assert read_slices(text, 10) == slices
+    assert read_slices(write_slices(slices), 10) == slices
+
+
+@pytest.mark.parametrize("text", ["0", "11", "5-3", "a", "1-2-3", "-4", "1.5"])
+def test_other_slices_are_refused(text: str) -> None:
+    from SemiSegCervicalLib.errors import SemiSegError
+    from SemiSegTrainerLib.panel.marking import read_slices
+
+    with pytest.raises(SemiSegError, match="names no slices"):
+        read_slices(text, 10)
+
+
+def test_one_of_several_segmentations_is_chosen(module: Any, partly: Any) -> None:
+    from SlicerRig import scenes
+
+    labels = np.zeros((8, 32, 48), np.uint8)
+    labels[:, 4:8, 4:8] = 1
+    other = scenes.add_segmentation(partly.volumes[0], labels, partly.classes[:1], name="Second reader")
+    module.panel.look_again()
+    module.settle()
+    assert case(module, "Volume 0").use == "left out"
+    select(module, 0)
+    combo_choose(module, "segmentationComboBox", "Second reader")
+    assert case(module, "Volume 0").segmentation == other.GetID()
+    assert int(case(module, "Volume 0").labels.sum()) == int(labels.sum())
+    combo_choose(module, "segmentationComboBox", "annotated")
+    assert case(module, "Volume 0").use == "left out"
+
+
+def test_slices_as_frames(module: Any, partly: Any) -> None:
+    ui = module.ui
+    select(module, 0)
+    ui.slicesAreFramesCheckBox.click()
+    module.settle()
+    assert ui.framesTable.isVisible()
+    assert ui.framesTable.rowCount == 8
+    assert len(module.panel.training_set.cases) == 6 + 12 + 7
+    assert "8 of 8 frames" in ui.casesTable.cellWidget(0, 1).format
+    ui.framesTable.setCurrentCell(2, 0)
+    combo_choose(module, "frameUseComboBox", "Left out")
+    assert case(module, "Volume 0 [2]").use == "left out"
+    ui.slicesAreFramesCheckBox.click()
+    module.settle()
+    assert len(module.panel.training_set.cases) == 6 + 12
+
+
+def test_a_frame_is_used_otherwise_than_its_cine(module: Any, partly: Any) -> None:
+    ui = module.ui
+    select(module, CINE)
+    assert not ui.frameUseComboBox.enabled
+    ui.framesTable.setCurrentCell(4, 0)
+    ui.framesTable.cellClicked(4, 0)
+    assert ui.frameUseComboBox.enabled
+    combo_choose(module, "frameUseComboBox", "Left out")
+    assert ui.framesTable.item(4, 2).text() == "Left out"
+    assert ui.frameUseComboBox.currentText == "Left out"
+    combo_choose(module, "frameUseComboBox", "As the cine")
+    assert ui.framesTable.item(4, 2).text() != "Left out" or "too much" in ui.framesTable.item(4, 1).text()
+
+
+def test_two_modalities_are_paired_and_taken_apart(module: Any, partly: Any, pictures: Any) -> None:
+    ui = module.ui
+    select(module, 0)
+    assert not ui.pairButton.isVisible()
+    ui.partnerSelector.setCurrentNode(partly.volumes[5])
+    application.process_events(0.05)
+    application.click(ui.pairButton)
+    assert "different modalities" in ui.messageLabel.text
+    ui.modalityLineEdit.text, ui.partnerModalityLineEdit.text = "T1", "FLAIR"
+    application.click(ui.pairButton)
+    module.settle()
+    assert case(module, "Volume 0").image.shape[0] == 2
+    assert "Volume 5 (FLAIR)" in ui.pairedLabel.text
+    application.screenshot(module.widget.parent, pictures / "trainer-paired.png")
+    assert [c.name for c in module.panel.training_set.cases if c.name == "Volume 5"] == []
+    assert "semi_cml" not in module.panel.recipe().method, "others have one image only"
+    application.click(ui.unpairButton)
+    module.settle()
+    assert case(module, "Volume 5").use == "unlabelled"
+    assert not ui.pairedLabel.isVisible()
+
+
+def test_choices_come_back_with_a_saved_scene(module: Any, partly: Any, tmp_path: Any) -> None:
+    import slicer
+
+    select(module, 0)
+    combo_choose(module, "modeComboBox", "Unfinished")
+    module.panel._use_chosen(module.panel.cases._rows[partly.volumes[1].GetID()], "Left out")
+    module.settle()
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(0)
+    module.settle()
+    assert module.panel.training_set.cases == []
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    module.settle()
+    assert case(module, "Volume 0").finished == ()
+    assert case(module, "Volume 1").reason == "left out by you"

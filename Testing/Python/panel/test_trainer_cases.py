@@ -177,11 +177,11 @@ def test_two_hundred_cases(opened_trainer: Callable[..., Any]) -> None:
     application.process_events()
     application.reset()
     used = time.process_time()
-    module.settle()
-    assert module.ui.casesTable.rowCount == 141
-
+    table = module.ui.casesTable
+    module.until(lambda: table.rowCount == 141 and table.cellWidget(140, USE) is not None)
     assert time.process_time() - used < 2.0
-    assert application.longest_call().cpu < 0.25, application.longest_call()
+    module.settle()
+    assert application.longest_call().cpu < 0.1, application.longest_call()
     assert len(module.panel.training_set.cases) == 200
     slicer.mrmlScene.Clear(0)
     module.settle()

@@ -1,0 +1,144 @@
+"""What else can be said of the selected image: which segmentation counts, its slices, its second modality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.locks import Locks
+from SemiSegCervicalLib.scene.cine import browser_of
+
+from ..scene import choices
+from ..scene.sources import segmentation_sequences
+from ..scene.starts import segmentations_of
+from .rows import Row
+
+_AUTOMATIC = "The one that is annotated"
+
+
+class PairingControls:
+    """Shows and changes what `scene.choices` keeps of one image."""
+
+    def __init__(self, ui: Any, on_change: Callable[[], None], on_error: Callable[[SemiSegError], None]) -> None:
+        """Connect the widgets.
+
+        Args:
+            ui: the panel's widgets.
+            on_change: called when the scene holds another choice.
+            on_error: called with why something cannot be done.
+        """
+        self.ui, self._on_change, self._on_error = ui, on_change, on_error
+        self._node: Any = None
+        self._candidates: list[Any] = []
+        self._connections: tuple[tuple[Any, str, Callable[..., None]], ...] = (
+            (ui.segmentationComboBox, "activated(int)", self._segmentation_chosen),
+            (ui.slicesAreFramesCheckBox, "clicked(bool)", self._frames_chosen),
+            (ui.partnerSelector, "currentNodeChanged(vtkMRMLNode*)", self._show_pair_button),
+            (ui.pairButton, "clicked()", self._pair),
+            (ui.unpairButton, "clicked()", self._unpair),
+        )
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
+        self._locks = Locks(
+            ui.segmentationComboBox, ui.slicesAreFramesCheckBox, ui.partnerSelector, ui.modalityLineEdit,
+            ui.partnerModalityLineEdit, ui.pairButton, ui.unpairButton,
+        )  # fmt: skip
+
+    def refresh(self, row: Row, busy: str) -> None:
+        """Show a row of the table of cases."""
+        ui = self.ui
+        node = slicer.mrmlScene.GetNodeByID(row.key)
+        if node is None:
+            return
+        fresh, self._node = node is not self._node, node
+        self._locks.set(bool(busy), busy)
+        self._show_segmentations(node)
+        is_volume = not node.IsA("vtkMRMLSequenceNode")
+        ui.slicesAreFramesCheckBox.visible = is_volume and node.GetImageData().GetDimensions()[2] > 1
+        ui.slicesAreFramesCheckBox.checked = is_volume and choices.slices_are_frames(node)
+        self._show_partner(node, fresh)
+
+    def close(self) -> None:
+        """Disconnect the widgets."""
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
+        self._connections = ()
+
+    # -- which segmentation counts --
+
+    def _show_segmentations(self, node: Any) -> None:
+        ui = self.ui
+        if node.IsA("vtkMRMLSequenceNode"):
+            self._candidates = segmentation_sequences(node, browser_of(node))
+        else:
+            self._candidates = segmentations_of(node)
+        chosen = choices.chosen_segmentation(node)
+        for widget in (ui.segmentationLabel, ui.segmentationComboBox):
+            widget.visible = len(self._candidates) > 1 or chosen is not None
+        texts = [_AUTOMATIC, *(candidate.GetName() for candidate in self._candidates)]
+        combo = ui.segmentationComboBox
+        if texts != [combo.itemText(i) for i in range(combo.count)]:
+            combo.clear()
+            combo.addItems(texts)
+        combo.currentIndex = self._candidates.index(chosen) + 1 if chosen in self._candidates else 0
+
+    def _segmentation_chosen(self, index: int) -> None:
+        if self._node is not None:
+            choices.choose_segmentation(self._node, self._candidates[index - 1] if index > 0 else None)
+            self._on_change()
+
+    # -- slices as frames --
+
+    def _frames_chosen(self, frames: bool) -> None:
+        if self._node is not None:
+            choices.set_slices_as_frames(self._node, bool(frames))
+            self._on_change()
+
+    # -- two modalities --
+
+    def _show_partner(self, node: Any, fresh: bool) -> None:
+        ui = self.ui
+        reference = choices.reference_of(node) or node
+        paired = [reference, *choices.partners_of(reference)]
+        together = len(paired) > 1
+        ui.pairedLabel.visible = ui.unpairButton.visible = together
+        ui.pairedLabel.text = "One case with: " + ", ".join(
+            f"{other.GetName()} ({choices.modality_of(other)})" for other in paired if other is not node
+        )
+        ui.pairHost.visible = not together
+        if together:
+            return
+        kind = "vtkMRMLSequenceNode" if node.IsA("vtkMRMLSequenceNode") else "vtkMRMLScalarVolumeNode"
+        if list(ui.partnerSelector.nodeTypes) != [kind]:
+            ui.partnerSelector.nodeTypes = [kind]
+        hidden = [node.GetID()]
+        model = ui.partnerSelector.sortFilterProxyModel()
+        if list(model.hiddenNodeIDs) != hidden:
+            model.hiddenNodeIDs = hidden
+        if fresh:
+            ui.partnerSelector.setCurrentNode(None)
+        self._show_pair_button()
+
+    def _show_pair_button(self, *_: Any) -> None:
+        chosen = self.ui.partnerSelector.currentNode() is not None
+        for widget in (self.ui.modalityHost, self.ui.pairButton):
+            widget.visible = chosen
+
+    def _pair(self) -> None:
+        ui = self.ui
+        partner = ui.partnerSelector.currentNode()
+        if self._node is None or partner is None:
+            return
+        try:
+            choices.pair(self._node, partner, (ui.modalityLineEdit.text, ui.partnerModalityLineEdit.text))
+        except SemiSegError as error:
+            self._on_error(error)
+            return
+        self._on_change()
+
+    def _unpair(self) -> None:
+        if self._node is not None:
+            choices.unpair(choices.reference_of(self._node) or self._node)
+            self._on_change()
