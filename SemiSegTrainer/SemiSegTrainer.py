@@ -107,6 +107,26 @@ class SemiSegTrainerLogic(ScriptedLoadableModuleLogic):
 
         return collect_training_set(slicer.mrmlScene)
 
+    def suggestNext(self, model=None, count=4, device="auto"):
+        """Say which frames and slices of the open scene teach most if they are annotated next; nothing is changed.
+
+        Args:
+            model: whose doubts count: its name, or a file; by default the first installed one that knows exactly the
+                segments of the scene.
+            count: how many suggestions at most.
+            device: ``auto`` or ``cpu``.
+
+        Returns:
+            The best first (`SemiSegTrainerLib.panel.asking.Idea`): `case` and `slice`, `score`, `reasons`, and in
+            `labels` what the model draws there.
+
+        Raises:
+            SemiSegError: why there are none, with `cause` and `remedy`.
+        """
+        from SemiSegTrainerLib.panel.asking import suggest_next
+
+        return suggest_next(self.jobs, self.trainingSet(), model, count, device)
+
     def close(self):
         """Cancel what runs and end the process that computes; it is started again when it is needed."""
         self.jobs.close()

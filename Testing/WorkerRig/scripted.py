@@ -4,8 +4,9 @@ python scripted.py START PRIVATE_FOLDER [PREDICT]
 
 START is how the process begins. After that each ``describe`` job's first pack names how it is done, and PREDICT how
 ``predict`` and ``predict-frames`` are: as those, ``hold`` for one that begins and never ends, ``well`` for a result in
-which everything is class 1 with an uncertainty of 7 percent. With ``first-`` before it only the first is done so, with
-``later-`` all but the first; the others are done well.
+which everything is class 1 with an uncertainty of 7 percent. A ``train`` job is held in one of `STAGES` until it is
+told to stop or to finish, or misbehaves as the others, with ``saved:`` before it after something was saved. With
+``first-`` before it only the first is done so, with ``later-`` all but the first; the others are done well.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 PROTOCOL = 2
@@ -29,7 +31,24 @@ CARDS: dict[str, object] = {"models": [{"path": "here"}]}
 LOADED = {
     "model": {"path": "here"}, "device": "cpu", "backend": "scripted", "precision": "none", "notes": [], "seconds": 0.1,
 }  # fmt: skip
+STAGES = ("reading", "measuring", "training", "plateau", "calibrating", "validating")
 STUBBORN = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)\n"
+
+
+def command_lines(told: dict[str, str]) -> Callable[[Path], list[str]]:
+    """Return what makes the command lines of scripted workers.
+
+    Args:
+        told: ``start`` and ``prediction``, as above; they may change between one process and the next.
+    """
+
+    def command(folder: Path) -> list[str]:
+        prediction = told["prediction"]
+        if prediction.startswith("first-"):  # the next process is another one, and need not fail again
+            told["prediction"] = ""
+        return [sys.executable, "-I", "-S", __file__, told["start"], str(folder), prediction]
+
+    return command
 
 
 def raw(data: bytes) -> None:
@@ -139,6 +158,54 @@ def predict(kind: str, how: str, job: str, folder: Path, body: dict) -> None:
     perform(how, job, folder, answer)
 
 
+def train(how: str, job: str, folder: Path, body: dict) -> bool:
+    """Train as it is told, well if it is told nothing; say whether it waits to be told to stop or to finish."""
+    total = body["iterations"] or 40
+    fault = how.removeprefix("saved:")
+    if how != fault or how in ("", "well", *STAGES):
+        (Path(body["out"]) / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (Path(body["out"]) / "checkpoints" / "last.ckpt").write_bytes(b"saved")
+    if fault == "bad-checkpoint" and body["resume"]:
+        say("failure", job, code=fault, stage="reading", cause="It is damaged", remedy="Start again")
+    elif fault not in ("", "well", "bad-checkpoint", *STAGES):
+        perform(fault, job, folder)
+    else:
+        for number in range(1, 5) if fault not in ("reading", "measuring") else ():
+            tell_news(job, folder, number * total // 8, total, plateau=fault == "plateau")
+        if fault in STAGES:
+            stage = "training" if fault == "plateau" else fault
+            say("progress", job, stage=stage, done=total // 2, total=total, seconds_left=75.0, values={})
+            return True
+        trained(job, Path(body["out"]), total, finished=True)
+    return False
+
+
+def tell_news(job: str, folder: Path, iteration: int, total: int, plateau: bool = False) -> None:
+    """Tell of a training, with a measurement and a picture."""
+    place = folder / f"job-{job}"
+    files = {"image": 90, "labels": 1, "uncertainty": 30, "reference": 1}
+    shown = {name: write(place / f"{name}-{iteration}.npy", (32, 48), value) for name, value in files.items()}
+    dice = min(0.9, 0.1 * iteration)
+    say(
+        "chunk", job, iteration=iteration, iterations=total, seconds=float(iteration), unsupervised=0.25,
+        terms={"supervised": 1 / iteration, "cross": 0.2}, plateau=plateau, memory_gib=1.25,
+        validation={"iteration": iteration, "dice": [dice, None], "mean": dice, "voxels": 900, "cases": 2},
+        preview={"case": "of nobody", "slice": None, "aspect": 1.0, **shown},
+    )  # fmt: skip
+
+
+def trained(job: str, out: Path, iterations: int, finished: bool) -> None:
+    """End a training, with a model or without."""
+    summary: dict[str, object] = {"finished": finished, "iterations": iterations, "model": None}
+    if finished:
+        out.mkdir(exist_ok=True)
+        model = out / "model.semiseg"
+        model.write_bytes(b"scripted")
+        summary["model"] = str(model)
+        (out / "summary.json").write_text(json.dumps(summary))
+    say("result", job, finished=finished, model=summary["model"], summary=summary)
+
+
 def shape_of(image: Path, rgb: bool) -> tuple[int, ...]:
     """Read the shape of a .npy file, without its colours."""
     data = image.open("rb").read(4096)
@@ -160,6 +227,7 @@ def write(path: Path, shape: tuple[int, ...], value: int) -> str:
 def main(how: str, folder: Path, prediction: str = "") -> None:
     os.setsid()
     start(how, folder)
+    held: tuple[str, Path, int] | None = None
     for line in sys.stdin.buffer:
         if not line.startswith(b"@semiseg "):
             continue
@@ -181,6 +249,14 @@ def main(how: str, folder: Path, prediction: str = "") -> None:
             turn, fault = prediction[:6], prediction[6:]
             now, prediction = {"first-": (fault, ""), "later-": ("", fault)}.get(turn, (prediction, prediction))
             predict(kind, now, job, folder, body)
+        elif kind == "train":
+            say("started", job)
+            turn, fault = prediction[:6], prediction[6:]
+            now, prediction = {"first-": (fault, ""), "later-": ("", fault)}.get(turn, (prediction, prediction))
+            held = (job, Path(body["out"]), 20) if train(now, job, folder, body) else None
+        elif kind in ("stop", "finish") and held is not None:
+            trained(*held, finished=kind == "finish")
+            held = None
         elif kind == "load":
             say("result", job, **LOADED)
         elif kind == "cancel":

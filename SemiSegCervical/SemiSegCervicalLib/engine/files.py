@@ -14,8 +14,8 @@ import numpy as np
 
 from ..atomic import write_atomically
 from ..errors import SemiSegError
+from ..formats import PICTURES, VOLUMES, ending, stem
 from .dicom import is_dicom
-from .formats import PICTURES, VOLUMES, ending, stem
 from .image import Image
 from .maps import Template, is_sequence, write_map
 from .reading import Stored, read_affine, read_stored

@@ -13,8 +13,8 @@ from PIL import Image as PillowImage
 
 from ..atomic import cannot_write
 from ..errors import SemiSegError
+from ..formats import PICTURES, ending
 from . import dicom, nifti, nrrd
-from .formats import PICTURES, ending
 
 # Kinds that spread over two files, or that only name a use, are written as their one-file kind.
 _ONE_FILE = {".seg.nrrd": ".nrrd", ".seq.nrrd": ".nrrd", ".nhdr": ".nrrd", ".mhd": ".mha"}

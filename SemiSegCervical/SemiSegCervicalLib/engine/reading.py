@@ -11,8 +11,8 @@ from PIL import Image as PillowImage
 
 from ..atomic import reason
 from ..errors import SemiSegError
+from ..formats import PICTURES, ending
 from . import dicom, nrrd
-from .formats import PICTURES, ending
 from .image import grey_from_rgb
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

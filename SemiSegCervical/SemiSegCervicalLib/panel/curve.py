@@ -11,23 +11,26 @@ from ..scene.navigation import go_to_frame
 from ..scene.records import FRAME, UNCERTAINTY, Frame, Record, frames_of
 from ..scene.tables import add_column, insert_row, set_row
 from .frames import shown_frame, total_frames
+from .plot import Plot
 from .state import PanelState
 from .watching import Watching
 
-_HEIGHT = 170
 _CURVE_COLOR, _MARKER_COLOR = (0.55, 0.1, 0.45), (0.1, 0.45, 0.9)
 _FRAMES_A_SECOND = 15
+_SELECTED = "dataSelected(vtkStringArray*,vtkCollection*)"
 
 
 class CurveSection:
-    """A Slicer plot of its own; its nodes are neither saved with the scene nor listed for the user."""
+    """Shows the curve of the chosen result."""
 
     def __init__(self, ui: Any) -> None:
-        """Make nothing yet: a plot view in the scene counts as one of Slicer's own."""
+        """Make nothing yet."""
         self.ui = ui
         self._record: Record | None = None
-        self._plot: Any = None
-        self._nodes: dict[str, Any] = {}
+        self._plot = Plot(
+            ui.curveHost, "SemiSegCervical", "Mean uncertainty of each frame. Click a point to go to its frame."
+        )
+        self._connected: Any = None
         self._rows: list[Frame] = []
         self._clicked: tuple[str, int] | None = None
         self._watching = Watching(self._mark, 1000 // _FRAMES_A_SECOND)
@@ -39,32 +42,24 @@ class CurveSection:
         if record is not None and record.frames_table is None:
             record = None
         self.ui.curveHost.visible = record is not None
-        if record is None:
-            self._record = None
-            self._watching.watch(())
-            self._drop_nodes()
-            return
         self._record = record
-        self._make_plot()
-        self._make_nodes()
+        if record is None:
+            self._watching.watch(())
+            self._plot.drop()
+            return
+        self._make()
         self._watching.watch([record.browser, *_slice_nodes()])
         self.frames_added()
 
     def frames_added(self) -> None:
         """Show the frames that have come."""
-        if self._record is None or not self._nodes:
+        if self._record is None or not self._plot.nodes:
             return
         self._rows = frames_of(self._record)
-        chart, series = self._nodes["chart"], self._nodes["series"]
-        table = self._record.frames_table
+        table, series = self._record.frames_table, self._plot.nodes["series"]
         if table is None:
             return
-        was_modifying = chart.StartModify()
-        chart.SetXAxisRangeAuto(False)
-        chart.SetXAxisRange(1, max(2, total_frames(self._record)))
-        chart.SetYAxisRangeAuto(False)
-        chart.SetYAxisRange(0, self._highest())
-        chart.EndModify(was_modifying)
+        self._plot.limits(1, max(2, total_frames(self._record)), 0, self._highest())
         if series.GetTableNodeID() != table.GetID():
             series.SetAndObserveTableNodeID(table.GetID())
         self._mark()
@@ -73,77 +68,33 @@ class CurveSection:
         """Take the plot and its nodes away."""
         self._watching.close()
         self._record = None
-        self._drop_nodes()
-        if self._plot is not None:
-            self._plot.plotView().disconnect("dataSelected(vtkStringArray*,vtkCollection*)", self._selected)
-            self._plot.setMRMLPlotViewNode(None)
-            self._plot.setMRMLScene(None)
-            self._plot = None
+        if self._connected is not None:
+            self._connected.disconnect(_SELECTED, self._selected)
+            self._connected = None
+        self._plot.close()
 
-    def _make_plot(self) -> None:
-        if self._plot is None:
-            self._plot = slicer.qMRMLPlotWidget()
-            self._plot.setMRMLScene(slicer.mrmlScene)
-            self._plot.plotController().hide()
-            self._plot.setMinimumHeight(_HEIGHT)
-            self._plot.setMaximumHeight(_HEIGHT)
-            self._plot.toolTip = "Mean uncertainty of each frame. Click a point to go to its frame."
-            self.ui.curveHost.layout().addWidget(self._plot)
-            self._plot.plotView().connect("dataSelected(vtkStringArray*,vtkCollection*)", self._selected)
-
-    def _make_nodes(self) -> None:
+    def _make(self) -> None:
         """Make what is drawn, where it is not there (any more)."""
-        if self._nodes and all(node.GetScene() is not None for node in self._nodes.values()):
-            return
-        self._drop_nodes()
-        for name, kind in (
-            ("marks", "vtkMRMLTableNode"), ("series", "vtkMRMLPlotSeriesNode"), ("marker", "vtkMRMLPlotSeriesNode"),
-            ("chart", "vtkMRMLPlotChartNode"), ("view", "vtkMRMLPlotViewNode"),
+        plot = self._plot
+        if not plot.make(
+            marks="vtkMRMLTableNode", series="vtkMRMLPlotSeriesNode", marker="vtkMRMLPlotSeriesNode"
         ):  # fmt: skip
-            node = slicer.mrmlScene.CreateNodeByClass(kind)
-            node.SetName(f"SemiSegCervical {name}")
-            node.SetSaveWithScene(False)
-            node.SetHideFromEditors(True)
-            if name == "view":
-                node.SetLayoutName("SemiSegCervicalCurve")  # else it would be taken for Slicer's own
-                node.SetDoPropagatePlotChartSelection(False)  # else it would show whatever chart is shown elsewhere
-            self._nodes[name] = slicer.mrmlScene.AddNode(node)
-            node.UnRegister(None)
-        marks, series, marker, chart = (self._nodes[name] for name in ("marks", "series", "marker", "chart"))
+            return
+        if self._connected is None:
+            self._connected = plot.view
+            self._connected.connect(_SELECTED, self._selected)
+        marks, series, chart = plot.nodes["marks"], plot.nodes["series"], plot.nodes["chart"]
         for title in (FRAME, UNCERTAINTY):
             add_column(marks, title, float)
         for row in range(2):
             insert_row(marks, row)
-        for drawn, color, width in ((series, _CURVE_COLOR, 2), (marker, _MARKER_COLOR, 2)):
-            drawn.SetPlotType(drawn.PlotTypeScatter)
-            drawn.SetXColumnName(FRAME)
-            drawn.SetYColumnName(UNCERTAINTY)
-            drawn.SetColor(*color)
-            drawn.SetLineStyle(drawn.LineStyleSolid)
-            drawn.SetLineWidth(width)
-            drawn.SetMarkerStyle(drawn.MarkerStyleNone)
+        plot.line("series", "", FRAME, UNCERTAINTY, _CURVE_COLOR)
+        plot.line("marker", "marks", FRAME, UNCERTAINTY, _MARKER_COLOR)
         series.SetMarkerStyle(series.MarkerStyleCircle)
         series.SetMarkerSize(4)
-        marker.SetAndObserveTableNodeID(marks.GetID())
-        chart.SetTitleVisibility(False)
-        chart.SetLegendVisibility(False)
         chart.SetXAxisTitle("Frame")
         chart.SetYAxisTitle(UNCERTAINTY)
-        chart.SetAxisTitleFontSize(11)
-        chart.SetAxisLabelFontSize(10)
-        chart.AddAndObservePlotSeriesNodeID(series.GetID())
-        chart.AddAndObservePlotSeriesNodeID(marker.GetID())
-        self._nodes["view"].SetPlotChartNodeID(chart.GetID())
-        self._plot.setMRMLPlotViewNode(self._nodes["view"])
         self._clicked = None
-
-    def _drop_nodes(self) -> None:
-        if self._plot is not None:
-            self._plot.setMRMLPlotViewNode(None)
-        for node in reversed(list(self._nodes.values())):
-            if node.GetScene() is not None:
-                node.GetScene().RemoveNode(node)
-        self._nodes = {}
 
     def _highest(self) -> float:
         """Return the upper end of the axis: a round number above the highest point."""
@@ -152,10 +103,10 @@ class CurveSection:
 
     def _mark(self) -> None:
         """Move the line to the frame that is looked at."""
-        if self._record is None or not self._nodes or self._nodes["marks"].GetScene() is None:
+        if self._record is None or not self._plot.there:
             return
         number = shown_frame(self._record)
-        marks = self._nodes["marks"]
+        marks = self._plot.nodes["marks"]
         for row, height in enumerate((0.0, self._highest())):
             set_row(marks, row, {FRAME: None if number is None else number + 1, UNCERTAINTY: height})
         marks.GetTable().Modified()
@@ -165,11 +116,11 @@ class CurveSection:
 
         Slicer tells the selection with every click, also one beside the curve: only another one counts.
         """
-        if self._record is None or not self._nodes:
+        if self._record is None or not self._plot.nodes:
             return
         for i in range(series.GetNumberOfValues()):
             array = rows.GetItemAsObject(i)
-            if series.GetValue(i) == self._nodes["series"].GetID() and array.GetNumberOfValues():
+            if series.GetValue(i) == self._plot.nodes["series"].GetID() and array.GetNumberOfValues():
                 clicked = (series.GetValue(i), array.GetValue(0))
                 if clicked != self._clicked and clicked[1] < len(self._rows):
                     self._clicked = clicked

@@ -8,14 +8,13 @@ from typing import Any
 import slicer
 import vtk
 
-from ..errors import SemiSegError
 from ..scene.cine import browser_of
 from ..scene.records import Record
 from ..worker.client import Client
 from ..worker.job import JobCancelled
-from ..worker.protocol import Describe, Model
+from ..worker.protocol import Model
 from .frames_job import FramesJob
-from .request import GPU, Request
+from .request import Request
 from .volume_job import VolumeJob
 from .work import CANCELLED, CANCELLING, DONE, FAILED, PREPARING, RUNNING, STARTING, Work, say
 
@@ -114,24 +113,12 @@ class Segmenting(Work):
         say(self._on_frames)
 
     def model(self) -> Generator[Any, None, Model]:
-        """Find out the device, which only the worker knows, and return the model to send.
+        """Return the model to send, with the device that is meant.
 
         Raises:
             SemiSegError: no graphics card works.
         """
-        device = self.request.device
-        if device == GPU:
-            yield from self.until_end(self.submit(Describe(())))
-            welcome = self.client.welcome
-            cards = welcome.working_cards if welcome is not None else ()
-            if not cards:
-                broken = welcome.cards if welcome is not None else ()
-                why = f": {broken[0].reason}" if broken else ""
-                raise SemiSegError(
-                    "no-gpu", f"No graphics card can be used on this computer{why}",
-                    "Choose the device Automatic or Processor", "device",
-                )  # fmt: skip
-            device = cards[0].name
+        device = yield from self.device(self.request.device)
         return Model(self.request.card.path, device)
 
     # -- inside --

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, TypeVar
 from ..errors import SemiSegError
 from ..worker.client import Client
 from ..worker.job import SENT, WAITING, Job, JobCancelled
-from ..worker.protocol import Message
+from ..worker.protocol import Describe, Message
+from .request import GPU
 from .slices import WAIT, Slices
 
 T = TypeVar("T")
@@ -137,20 +138,20 @@ class Work:
             raise JobCancelled
 
     def checked(self, steps: Generator[Any, None, T]) -> Generator[Any, None, T]:
-        """Take the steps of a generator and return its result, looking between them whether it was cancelled.
+        """Take the steps of a generator and return its result, looking before each whether it was cancelled.
 
         Raises:
             JobCancelled: it was.
         """
         try:
             while True:
+                self.check()  # before the next step: what it reads may be gone
                 try:
                     step = next(steps)
                 except StopIteration as end:
                     result: T = end.value
                     return result
                 yield step
-                self.check()
         finally:
             steps.close()
 
@@ -196,6 +197,30 @@ class Work:
             self.set(state=RUNNING, stage=said.stage, done=said.done, total=said.total, seconds_left=said.seconds_left)
         elif job.state in (WAITING, SENT):
             self.set(state=STARTING if self.client.state != "ready" else RUNNING)
+
+    def device(self, wished: str) -> Generator[Any, None, str]:
+        """Return the name of the device that is meant; which graphics card works only the worker knows.
+
+        Args:
+            wished: ``auto``, ``gpu``, or a name, which is returned as it is.
+
+        Raises:
+            SemiSegError: no graphics card works.
+            JobCancelled: it was cancelled.
+        """
+        if wished != GPU:
+            return wished
+        yield from self.until_end(self.submit(Describe(())))
+        welcome = self.client.welcome
+        cards = welcome.working_cards if welcome is not None else ()
+        if not cards:
+            broken = welcome.cards if welcome is not None else ()
+            why = f": {broken[0].reason}" if broken else ""
+            raise SemiSegError(
+                "no-gpu", f"No graphics card can be used on this computer{why}",
+                "Choose the device Automatic or Processor", "device",
+            )  # fmt: skip
+        return cards[0].name
 
     # -- inside --
 

@@ -16,12 +16,25 @@ from .reading import SceneImage, grey, read_volume
 
 def browser_of(sequence: Any) -> Any:
     """Return the first browser that shows a sequence, None where there is none."""
-    return slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(sequence)
+    scene = sequence.GetScene()
+    if scene is None or scene is slicer.mrmlScene:
+        return slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(sequence)
+    return next((b for b in _browsers(scene) if b.IsSynchronizedSequenceNode(sequence, True)), None)
 
 
 def browser_of_proxy(node: Any) -> Any:
     """Return the browser whose current frame a node shows, None for an ordinary node."""
-    return slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(node)
+    scene = node.GetScene()
+    if scene is None or scene is slicer.mrmlScene:
+        return slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(node)
+    return next((b for b in _browsers(scene) if b.IsProxyNodeID(node.GetID())), None)
+
+
+def _browsers(scene: Any) -> list[Any]:
+    """Return the browsers of a scene that is not the open one, which the Sequences module knows nothing of."""
+    found = scene.GetNodesByClass("vtkMRMLSequenceBrowserNode")
+    found.UnRegister(None)
+    return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
 
 
 def sequences_of(browser: Any) -> list[Any]:

@@ -9,16 +9,21 @@ from typing import Any
 
 import numpy as np
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.packs import find_packs
+from SemiSegCervicalLib.panel.cards import failure_of, read_card
+from SemiSegCervicalLib.panel.jobs import find_card
 from SemiSegCervicalLib.panel.speed import in_words
 from SemiSegCervicalLib.panel.work import CANCELLED, CANCELLING, DONE, FAILED, STARTING, Work
 from SemiSegCervicalLib.worker.arrays import take_array
+from SemiSegCervicalLib.worker.job import JobCancelled
 from SemiSegCervicalLib.worker.protocol import Message
 
 from ..scene.datalist import datalist_steps
-from ..scene.split import Split
+from ..scene.split import Split, propose_split
 from ..scene.training_set import TrainingSet
 from ..worker.protocol import Compare, Compared, Suggest, Suggested, WorstCase
 from .jobs import Jobs
+from .recipe import fits, knows
 
 __all__ = ["CANCELLED", "DONE", "FAILED", "Asking", "Comparing", "Idea", "Suggesting", "Worst", "describe"]
 
@@ -197,6 +202,41 @@ class Suggesting(Asking):
             found.append(Idea(item.case, item.slice, item.score, item.reasons, take_array(item.labels)))
             yield
         self.ideas = tuple(found)
+
+
+def suggest_next(
+    jobs: Jobs, training_set: TrainingSet, model: str | Path | None = None, count: int = 4, device: str = "auto"
+) -> tuple[Idea, ...]:
+    """Ask what to annotate next and wait for the answer, for scripts.
+
+    Args:
+        jobs: of the module.
+        training_set: what is annotated, and what is not.
+        model: its name, or a file; None for the first installed one that knows exactly these segments.
+        count: how many at most.
+        device: as `worker.protocol.Suggest` says.
+
+    Raises:
+        SemiSegError: there is no such model, or nothing to suggest.
+        JobCancelled: it was cancelled.
+    """
+    if model is None:
+        cards = map(read_card, find_packs().values())
+        card = next((card for card in cards if fits(card, training_set) and knows(card, training_set)), None)
+        if card is None:
+            raise SemiSegError(
+                "no-model", "No installed model knows exactly the segments of this scene", "Train one first", "panel"
+            )
+    else:
+        card = find_card(model)
+        if (fault := failure_of(card)) is not None:
+            raise fault
+    split = propose_split(training_set)
+    suggesting = Suggesting(Path(card.path), device, count, jobs, training_set, split)
+    suggesting.wait_for_end()
+    if suggesting.state != DONE:
+        raise JobCancelled
+    return suggesting.ideas
 
 
 def describe(asking: Asking) -> str:

@@ -42,12 +42,14 @@ class Row:
     Attributes:
         idea: what the model says.
         name: what people call it.
+        outside: it lies in a folder on disk, not in the scene.
         seen: the user was led there.
         accepted: it is annotated now.
     """
 
     idea: Idea
     name: str
+    outside: bool = False
     seen: bool = False
     accepted: bool = False
 
@@ -180,10 +182,11 @@ class SuggestSection:
         ui, row = self.ui, self.row
         wait = self._state.busy
         none = "Choose a row of the table."
+        outside = "It lies in a folder on disk: load it into the scene to draw in it."
         unseen = "" if row is None or row.seen else "Go there first: what counts has to be looked at."
         done = "It is accepted." if row is not None and row.accepted else ""
         why = {
-            ui.goThereButton: wait or ("" if row is not None else none),
+            ui.goThereButton: wait or (none if row is None else outside if row.outside else ""),
             ui.correctSuggestionButton: wait or (unseen if row is not None else none),
             ui.acceptSuggestionButton: wait or (done or unseen if row is not None else none),
         }
@@ -250,22 +253,28 @@ class SuggestSection:
         if suggesting.state == asking.FAILED and suggesting.error is not None:
             self._messages.error(suggesting.error)
         if suggesting.state == asking.DONE:
-            self._rows = [Row(idea, self._name_of(idea)) for idea in suggesting.ideas]
+            self._rows = [self._row_of(idea) for idea in suggesting.ideas]
             self._fill()
             if not self._rows:
                 self._messages.note("There is nothing left to suggest.")
         self._on_change()
 
-    def _name_of(self, idea: Idea) -> str:
+    def _row_of(self, idea: Idea) -> Row:
+        cases = self._state.training_set.cases if self._state.training_set is not None else []
+        case = next((case for case in cases if case.id == idea.case), None)
+        if case is not None and case.source == "folder":
+            where = "" if idea.slice is None else f", slice {idea.slice + 1}"
+            return Row(idea, case.name + where, outside=True)
         try:
-            return find_place(slicer.mrmlScene, idea.case, idea.slice).title
+            return Row(idea, find_place(slicer.mrmlScene, idea.case, idea.slice).title)
         except SemiSegError:
-            return idea.case
+            return Row(idea, idea.case)
 
     def _selected(self) -> None:
         self._enable()
 
-    def _double_clicked(self, _row: int, _column: int) -> None:
+    def _double_clicked(self, number: int, _column: int) -> None:
+        self.ui.suggestionsTable.selectRow(number)
         self._go()
 
     def _place(self, row: Row) -> Place:
@@ -273,7 +282,7 @@ class SuggestSection:
 
     def _go(self) -> None:
         row = self.row
-        if row is None or self._state.busy:
+        if row is None or row.outside or self._state.busy:
             return
         try:
             place = self._place(row)
@@ -290,6 +299,7 @@ class SuggestSection:
             self._messages.note("Something is drawn here already, and stays as it is: complete it, then accept it.")
         row.seen = True
         self._mark()
+        self._enable()
         self._on_change()
 
     def _open_editor(self) -> None:

@@ -34,6 +34,7 @@ from .questions import QuestionsSection
 from .recipe import Recipe, make_recipe
 from .recipe_section import RecipeSection
 from .rows import CHOSEN_USES, Row
+from .run_section import RunSection
 from .state import PanelState, Section
 from .suggest import SuggestSection
 
@@ -101,8 +102,12 @@ class Panel:
         after = self.load("UI/SemiSegTrainerAfter.ui", ui.afterHost)
         self.after = AfterSection(after, self._jobs, self.messages, self.changed)
         self.suggest = SuggestSection(after, self._jobs, self.messages, self.changed, self.look_again)
+        self.run = RunSection(
+            self.load("UI/SemiSegTrainerRun.ui", ui.runHost), self._jobs, self.state, self.messages, self.changed,
+            self.after.trained,
+        )  # fmt: skip
         self.sections: list[Section] = [
-            self.install, self.cases, self.annotating, self.questions, self.choices, self.preflight,
+            self.install, self.cases, self.annotating, self.questions, self.choices, self.preflight, self.run,
             self.after, self.suggest,
         ]  # fmt: skip
         logic.jobs.on_change = self.changed
@@ -177,6 +182,7 @@ class Panel:
         self.install.look()
         self._bind()
         self._reload()
+        self.run.look()
         self._collecting.want()
         self.refresh()
 

@@ -33,7 +33,14 @@ MODALITY = "SemiSeg.Modality"
 """Attribute of a volume or image sequence: the name of its modality."""
 ANSWERS = "SemiSeg.Answers"
 """Attribute of a node of its own: JSON list of [name, codes or null, class] for segments that the user named."""
+FOLDERS = "SemiSeg.Folders"
+"""Attribute of the same node: JSON list of the folders on disk whose images are cases too."""
+SCENES = "SemiSeg.Scenes"
+"""Attribute of the same node: JSON list of the saved scenes on disk whose images are cases too."""
+OUTSIDE_USES = "SemiSeg.OutsideUses"
+"""Attribute of the same node: JSON, one of `USES` by id of a case in these folders and scenes."""
 _HOLDER = "SemiSegTrainerChoices"
+_OUTSIDE = ("file:", "scene:")
 
 
 def set_use(case_id: str, use: ChosenUse | None, scene: Any = None) -> None:
@@ -50,6 +57,13 @@ def set_use(case_id: str, use: ChosenUse | None, scene: Any = None) -> None:
     """
     if use is not None and use not in USES:
         raise ValueError(f"no use: {use}")
+    if case_id.startswith(_OUTSIDE):
+        uses = {**_outside_uses(scene)}
+        uses.pop(case_id, None)
+        if use is not None:
+            uses[case_id] = use
+        _hold(scene, OUTSIDE_USES, json.dumps(uses) if uses else None)
+        return
     node, frame = _node_of(case_id, scene)
     if frame is None:
         _set(node, USE, use)
@@ -71,6 +85,43 @@ def chosen_use(node: Any, frame: str | None = None) -> ChosenUse | None:
     """
     own = _frame_uses(node).get(frame) if frame is not None else None
     return own or _known(node.GetAttribute(USE))
+
+
+def chosen_outside_use(case_id: str, scene: Any = None) -> ChosenUse | None:
+    """Return what the user said that a case from disk is to be used for; None where nothing was said."""
+    return _outside_uses(scene).get(case_id)
+
+
+def folders(scene: Any = None) -> list[str]:
+    """Return the folders on disk whose images are cases too."""
+    return _paths(FOLDERS, scene)
+
+
+def add_folder(path: str, scene: Any = None) -> None:
+    """Take the images of a folder on disk as cases too; the folder's place is kept in the scene, no file is copied."""
+    _hold(scene, FOLDERS, json.dumps(list(dict.fromkeys([*folders(scene), path]))))
+
+
+def remove_folder(path: str, scene: Any = None) -> None:
+    """Leave the images of a folder out again; the folder stays as it is."""
+    left = [other for other in folders(scene) if other != path]
+    _hold(scene, FOLDERS, json.dumps(left) if left else None)
+
+
+def scenes(scene: Any = None) -> list[str]:
+    """Return the saved scenes on disk whose images are cases too."""
+    return _paths(SCENES, scene)
+
+
+def add_scene(path: str, scene: Any = None) -> None:
+    """Take the images of a saved scene as cases too; where it lies is kept, and it is read when cases are collected."""
+    _hold(scene, SCENES, json.dumps(list(dict.fromkeys([*scenes(scene), path]))))
+
+
+def remove_scene(path: str, scene: Any = None) -> None:
+    """Leave the images of a saved scene out again; its file stays as it is."""
+    left = [other for other in scenes(scene) if other != path]
+    _hold(scene, SCENES, json.dumps(left) if left else None)
 
 
 def set_slices_as_frames(volume: Any, frames: bool) -> None:
@@ -170,22 +221,14 @@ def modality_of(image: Any) -> str:
 
 def save_answers(answers: Mapping[SegmentKey, str], scene: Any = None) -> None:
     """Keep the user's answers to conflicts of classes (`classes.match_classes`); they replace those kept before."""
-    scene = scene or slicer.mrmlScene
-    holders = _holders(scene)
-    for holder in holders[1:]:
-        scene.RemoveNode(holder)
-    if not answers and not holders:
-        return
-    holder = holders[0] if holders else scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", _HOLDER)
-    holder.SetAttribute("ModuleName", _HOLDER)
     listed = [[key.name, key.code, answer] for key, answer in answers.items()]
-    _set(holder, ANSWERS, json.dumps(listed) if listed else None)
+    _hold(scene, ANSWERS, json.dumps(listed) if listed else None)
 
 
 def saved_answers(scene: Any = None) -> dict[SegmentKey, str]:
     """Return the answers that are kept in the scene."""
     found: dict[SegmentKey, str] = {}
-    for holder in _holders(scene or slicer.mrmlScene):
+    for holder in _holders(scene):
         for name, code, answer in _read_json(holder.GetAttribute(ANSWERS), list):
             found[SegmentKey(name, tuple((s, c) for s, c in code) if code is not None else None)] = answer
     return found
@@ -199,7 +242,29 @@ def nodes_of(scene: Any, class_name: str) -> list[Any]:
 
 
 def _holders(scene: Any) -> list[Any]:
-    return [n for n in nodes_of(scene, "vtkMRMLScriptedModuleNode") if n.GetAttribute("ModuleName") == _HOLDER]
+    """Return the nodes that hold what is about no other node; an imported scene may bring a second one."""
+    found = nodes_of(scene or slicer.mrmlScene, "vtkMRMLScriptedModuleNode")
+    return [node for node in found if node.GetAttribute("ModuleName") == _HOLDER]
+
+
+def _paths(name: str, scene: Any) -> list[str]:
+    found = [path for holder in _holders(scene) for path in _read_json(holder.GetAttribute(name), list)]
+    return list(dict.fromkeys(path for path in found if isinstance(path, str)))
+
+
+def _hold(scene: Any, name: str, value: str | None) -> None:
+    """Set an attribute of one of these nodes, which is made where there is none, and remove it from the others."""
+    holders = _holders(scene)
+    if value is not None and not holders:
+        holders = [(scene or slicer.mrmlScene).AddNewNodeByClass("vtkMRMLScriptedModuleNode", _HOLDER)]
+        holders[0].SetAttribute("ModuleName", _HOLDER)
+    for number, holder in enumerate(holders):
+        _set(holder, name, value if number == 0 else None)
+
+
+def _outside_uses(scene: Any) -> dict[str, ChosenUse]:
+    found = {k: v for holder in _holders(scene) for k, v in _read_json(holder.GetAttribute(OUTSIDE_USES), dict).items()}
+    return {case_id: use for case_id, value in found.items() if (use := _known(value)) is not None}
 
 
 def _node_of(case_id: str, scene: Any) -> tuple[Any, str | None]:

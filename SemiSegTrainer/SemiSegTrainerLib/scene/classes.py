@@ -205,15 +205,13 @@ def _ask(
     why: str,
     found: ClassMatching,
 ) -> None:
-    found.conflicts.append(
-        Conflict(
-            key=key,
-            name=segment.name,
-            cases=tuple(cases),
-            candidates=tuple(options),
-            question=f'"{segment.name}" {why}: {", ".join(options)}, a class of its own, or to be left out?',
-        )
-    )
+    found.conflicts.append(make_conflict(key, segment.name, cases, options, why))
+
+
+def make_conflict(key: SegmentKey, name: str, cases: Sequence[str], options: Sequence[str], why: str) -> Conflict:
+    """Put a question to the user: which class a segment is, and why that is not clear."""
+    choices = ", ".join([*options, "a class of its own"])
+    return Conflict(key, name, tuple(cases), tuple(options), f'"{name}" {why}: {choices}, or to be left out?')
 
 
 def _class_named(name: str, segment: SegmentReading, classes: list[SegmentClass]) -> int:

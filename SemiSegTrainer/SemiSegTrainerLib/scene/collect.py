@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import slicer
+from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, ijk_to_ras
 from SemiSegCervicalLib.scene.pieces import Pieces, whole
-from SemiSegCervicalLib.scene.reading import grid
 
 from . import choices
-from .annotation import CERTAIN_BACKGROUND, Annotation, SegmentReading, annotation_labels
-from .classes import ClassMatching, SegmentKey, match_classes
-from .memory import image_stamp, paint_stamp
-from .reslicing import planes_of, resliced_planes, same_grid
+from .cases import outside_case, scene_case, slice_cases
+from .classes import ClassMatching, SegmentKey, make_conflict, match_classes
+from .other_scenes import read_scene
+from .outside import OutsideCase, folder_cases, look_in_pieces, unnamed
 from .sources import Source, sources_in_pieces
-from .training_set import CaseImage, TrainingCase, TrainingSet, Use
+from .training_set import TrainingCase, TrainingSet
 
 
 def collect_training_set(
@@ -62,33 +61,108 @@ def collect_steps(
     Raises:
         SemiSegError: more classes than a model can have.
     """
-    sources, notes = yield from sources_in_pieces(scene or slicer.mrmlScene, segmentation_of or {})
-    matching = match_classes(
-        [
-            (source.name, [s for s in source.annotation.segments if s.counts and not s.background])
-            for source in sources
-            if source.annotation is not None
-        ],
-        classes,
-        choices.saved_answers(scene) | {**(answers or {})},
-    )
-    modalities = _modalities(sources)
+    scene = scene or slicer.mrmlScene
+    sources, notes = yield from sources_in_pieces(scene, segmentation_of or {})
+    others = yield from _other_scenes(scene, notes)
+    elsewhere = {id(source): place for place, found in others.items() for source in found}
+    sources += [source for found in others.values() for source in found]
+    outside = yield from _outside(scene, notes)
+    given = choices.saved_answers(scene) | {**(answers or {})}
+    matching = _matching(sources, outside, classes, given)
+    modalities = _modalities([*sources, *outside])
     cases: list[TrainingCase] = []
     for source in sources:
-        volume, case = source.volume, _case(source, matching, modalities)
+        volume, case = source.volume, scene_case(source, matching, modalities)
         framed = source.frame is None and (volume.GetID() in as_frames or choices.slices_are_frames(volume))
         found = [case]
         if framed and case.shape[0] > 1:
             yield from case.count_in_pieces()
-            found = _slice_cases(source, case, matching)
+            found = slice_cases(source, case, matching)
         for each in found:
             _choose(each, choices.chosen_use(volume, each.frame) if framed else source.chosen)
+            if id(source) in elsewhere:
+                _put_elsewhere(each, elsewhere[id(source)])
+                _choose(each, choices.chosen_outside_use(each.id, scene))
         cases += found
+        yield
+    for other in outside:
+        from_disk = outside_case(other, matching, modalities)
+        if from_disk is None:
+            notes.append(f'"{other.name}" in "{other.folder}" is left out: {other.why_not}')
+        else:
+            _choose(from_disk, choices.chosen_outside_use(other.id, scene))
+            cases.append(from_disk)
         yield
     return TrainingSet(matching.classes, cases, matching.conflicts, notes, modalities)
 
 
-def _modalities(sources: Sequence[Source]) -> tuple[str, ...]:
+def _other_scenes(scene: Any, notes: list[str]) -> Pieces[dict[str, list[Source]]]:
+    """Find the images of the saved scenes that the user added, by the path of each scene."""
+    found: dict[str, list[Source]] = {}
+    for path in choices.scenes(scene):
+        try:
+            other = read_scene(Path(path))
+        except SemiSegError as error:
+            notes.append(f"{error.cause}: left out")
+            continue
+        yield
+        found[path], more = yield from sources_in_pieces(other, {})
+        notes += [f"{Path(path).name}: {note}" for note in more]
+    return found
+
+
+def _put_elsewhere(case: TrainingCase, path: str) -> None:
+    """Give a case of another scene an id of its own; the ids of that scene's nodes mean others in the open one."""
+    place = f"scene:{path}:"
+    case.id, case.group = place + case.id, place + case.group
+    case.name = f"{case.name} ({Path(path).stem})"
+    case.stack = place + case.stack if case.stack is not None else None
+    case.images = tuple(i if i is None else replace(i, key=place + i.key) for i in case.images)
+    case.volume = case.segmentation = None
+    case.source = "other scene"
+
+
+def _outside(scene: Any, notes: list[str]) -> Pieces[list[OutsideCase]]:
+    """Find the cases of the folders that the user added."""
+    found: dict[str, OutsideCase] = {}
+    for folder in choices.folders(scene):
+        try:
+            listed = folder_cases(Path(folder))
+        except SemiSegError as error:
+            notes.append(f"{error.cause}: left out")
+            continue
+        yield
+        for case in listed:
+            if case.id not in found:
+                found[case.id] = case
+                yield from look_in_pieces(case)
+    return list(found.values())
+
+
+def _matching(
+    sources: Sequence[Source],
+    outside: Sequence[OutsideCase],
+    classes: Sequence[SegmentClass],
+    answers: Mapping[SegmentKey, str],
+) -> ClassMatching:
+    """Find the classes behind the segments of all cases; what a number in a label map means is asked."""
+    nameless = unnamed(outside)
+    listed = [(source.name, source.annotation) for source in sources] + [(c.name, c.annotation()) for c in outside]
+    asked = [key for key in nameless if key not in answers]
+    segments = [
+        (name, [s for s in annotation.segments if s.counts and not s.background and SegmentKey.of(s) not in asked])
+        for name, annotation in listed
+        if annotation is not None
+    ]
+    matching = match_classes(segments, classes, answers)
+    for key in asked:
+        name, holders = nameless[key]
+        options = [entry.name for entry in matching.classes]
+        matching.conflicts.append(make_conflict(key, name, holders, options, "is a number that nobody named"))
+    return matching
+
+
+def _modalities(sources: Sequence[Source | OutsideCase]) -> tuple[str, ...]:
     """Return the names of the modalities, in the order in which pairs name them; one without a name where none does."""
     paired = [source.modalities for source in sources if len(source.modalities) > 1]
     known: dict[str, str] = {}
@@ -96,22 +170,6 @@ def _modalities(sources: Sequence[Source]) -> tuple[str, ...]:
         for name in names:
             known.setdefault(name.casefold(), name)
     return tuple(known.values()) or ("",)
-
-
-def _images(source: Source, modalities: tuple[str, ...]) -> tuple[CaseImage | None, ...]:
-    """Return the images of a case in the order of the modalities; none where it is not known which one it is."""
-    volume = source.volume
-    own = CaseImage(source.id, partial(planes_of, volume), image_stamp(volume))
-    if len(modalities) == 1:
-        return (own,)
-    found: dict[str, CaseImage] = {source.modalities[0].casefold(): own}
-    for partner, name in zip(source.partners, source.modalities[1:], strict=True):
-        if partner is not None:
-            read = (
-                partial(planes_of, partner) if same_grid(volume, partner) else partial(resliced_planes, partner, volume)
-            )
-            found[name.casefold()] = CaseImage(f"{source.id}:{name}", read, (image_stamp(partner), image_stamp(volume)))
-    return tuple(found.get(name.casefold()) for name in modalities)
 
 
 def _choose(case: TrainingCase, use: choices.ChosenUse | None) -> None:
@@ -125,154 +183,3 @@ def _choose(case: TrainingCase, use: choices.ChosenUse | None) -> None:
             case.use, case.reason = "unlabelled", "by your choice its annotation is not used"
     elif case.read_labels is not None:
         case.side = use
-
-
-def _case(source: Source, matching: ClassMatching, modalities: tuple[str, ...]) -> TrainingCase:
-    volume, sequence = source.volume, source.sequence
-    shape = grid(volume)
-    calibrated = calibration(volume, sequence)
-    case = TrainingCase(
-        id=source.id,
-        name=source.name,
-        group=source.group,
-        use="left out" if source.left_out else "unlabelled",
-        reason=source.why_not or "no segmentation",
-        spacing=None if calibrated == "no" else array_spacing(volume)[1 if shape[0] == 1 else 0 :],
-        affine=ijk_to_ras(volume),
-        shape=shape,
-        images=_images(source, modalities),
-        sequence=sequence.GetName() if sequence is not None else None,
-        frame=source.frame,
-        volume=volume.GetID() if sequence is None else None,
-        segmentation=source.candidate,
-        stack=sequence.GetID() if sequence is not None else None,
-        classes=len(matching.classes),
-    )
-    if not case.present:
-        case.images = (CaseImage(source.id, partial(planes_of, volume), image_stamp(volume)),)
-        case.use, case.reason = "left out", "its modality is not known: pair it with the other image of the patient"
-        return case
-    annotation = source.annotation
-    if annotation is None:
-        return case
-    asked = [s.name for s in annotation.segments if _is_open(s, matching)]
-    if asked:
-        case.use, case.reason = "left out", f"the class of {_listed(asked)} has to be said first"
-        return case
-    values, case.finished = _values(annotation, matching)
-    strokes = any(s.background and s.counts for s in annotation.segments)
-    if not values and not strokes:
-        case.reason = "all its segments were left out"
-        return case
-    case.complete = not annotation.scribbles
-    case.slices = annotation.slices
-    if case.slices is not None and len(case.slices) == shape[0]:
-        case.slices = None
-    if strokes:
-        case.background = CERTAIN_BACKGROUND
-    segmentation = source.segmentation
-    case.read_labels = lambda *planes: annotation_labels(annotation, segmentation, values, volume, planes)
-    case.label_stamp = (annotation, tuple(values.items()), paint_stamp(segmentation, volume))
-    case.use, case.reason = _use(case, annotation, matching)
-    return case
-
-
-def _slice_cases(source: Source, stack: TrainingCase, matching: ClassMatching) -> list[TrainingCase]:
-    """Split a stack whose slices are frames into a case per slice."""
-    read = stack.read_labels
-    painted = stack.painted
-    cases = []
-    for number in range(stack.shape[0]):
-        case = TrainingCase(
-            id=f"{stack.id}:{number}",
-            name=f"{stack.name} [{number}]",
-            group=stack.group,
-            use=stack.use,
-            reason=stack.reason,
-            spacing=stack.spacing[1:] if stack.spacing is not None else None,
-            affine=stack.affine @ _shift(number),
-            shape=(1, *stack.shape[1:]),
-            images=tuple(_slice_image(image, number) for image in stack.images),
-            sequence=source.name,
-            frame=str(number),
-            volume=stack.volume,
-            segmentation=stack.segmentation,
-            stack=stack.id,
-            classes=stack.classes,
-        )
-        cases.append(case)
-        if read is None or source.annotation is None:
-            continue
-        case.complete, case.background = stack.complete, stack.background
-        case.finished = stack.finished if stack.slices is None or number in stack.slices else ()
-        if not (case.finished and case.complete) and not painted[number]:
-            case.use, case.reason, case.finished = "unlabelled", "nothing drawn on this slice", ()
-            continue
-        case.read_labels = partial(_plane, read, number)
-        case.label_stamp = (stack.label_stamp, number)
-        case.use, case.reason = _use(case, source.annotation, matching)
-    return cases
-
-
-def _slice_image(image: CaseImage | None, number: int) -> CaseImage | None:
-    if image is None:
-        return None
-    read = partial(_plane, image.read, number)
-    return CaseImage(f"{image.key}:{number}", read, None if image.stamp is None else (image.stamp, number))
-
-
-def _plane(read: Callable[[int, int], np.ndarray], number: int, first: int, last: int) -> np.ndarray:
-    return read(number, number + 1)[first:last]
-
-
-def _shift(number: int) -> np.ndarray:
-    matrix = np.eye(4)
-    matrix[2, 3] = number
-    return matrix
-
-
-def _is_open(segment: SegmentReading, matching: ClassMatching) -> bool:
-    return (
-        segment.counts
-        and not segment.background
-        and any(conflict.key == SegmentKey.of(segment) for conflict in matching.conflicts)
-    )
-
-
-def _values(annotation: Annotation, matching: ClassMatching) -> tuple[dict[str, int], tuple[int, ...]]:
-    """Return the class value by segment id, and the values of the classes whose outlines are all finished."""
-    values = {
-        segment.id: value
-        for segment in annotation.segments
-        if segment.counts and not segment.background and (value := matching.values.get(SegmentKey.of(segment), 0))
-    }
-    finished_ids = {segment.id for segment in annotation.finished}
-    unfinished = {value for segment_id, value in values.items() if segment_id not in finished_ids}
-    for segment in annotation.segments:
-        # A flagged or untouched second segment of a class leaves the class open.
-        if not segment.counts and not segment.background:
-            unfinished.add(matching.values.get(SegmentKey.of(segment), 0))
-    finished = {value for segment_id, value in values.items() if segment_id in finished_ids} - unfinished
-    return values, tuple(sorted(finished))
-
-
-def _use(case: TrainingCase, annotation: Annotation, matching: ClassMatching) -> tuple[Use, str]:
-    """Say in plain words what an annotated case is used for."""
-    total = len(matching.classes)
-    if not case.complete:
-        return "partly", "scribbles: what is not painted has not been looked at"
-    names = [matching.classes[value - 1].name for value in case.finished]
-    if case.slices is not None:
-        where = f"finished on {len(case.slices)} of {case.shape[0]} slices"
-        return "partly", where if len(names) == total else f"{_listed(names) or 'nothing'} {where}"
-    flagged = [s.name for s in annotation.segments if s.paint == "unknown"]
-    aside = f"; {_listed(flagged)} left out, flagged" if flagged else ""
-    if len(names) == total and not flagged:
-        return "labelled", "every outline is finished"
-    if names:
-        return "partly", f"{len(names)} of {total} segments finished ({', '.join(names)}){aside}"
-    return "partly", f"begun, no outline finished{aside}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)

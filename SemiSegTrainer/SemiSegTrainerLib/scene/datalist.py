@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.formats import PICTURES, ending
 from SemiSegCervicalLib.scene.pieces import Pieces, whole
 
 from .annotation import CERTAIN_BACKGROUND, IGNORE
@@ -137,7 +138,7 @@ class _Writer:
     def case(self, case: TrainingCase, stem: str, split: Split | None) -> Pieces[list[tuple[str, Entry]]]:
         """Write one case, and return its entries, each with the name of its list."""
         images = yield from self._images(case, stem)
-        kind = next(Path(name).suffix for name in images if name is not None)
+        kind = ".png" if next(ending(Path(name)) for name in images if name is not None) in PICTURES else ".nrrd"
         entry: Entry = {
             "image": images if len(images) > 1 else images[0],
             "id": case.id,
@@ -150,6 +151,9 @@ class _Writer:
             return [("unlabeled", entry)]
         slices = () if split is None else split.validation.get(case.id, ())
         held_out = () if split is None else split.held_out(case.id)
+        if not held_out and case.label_file is not None:
+            entry |= {"label": str(case.label_file), **case.completeness(np.zeros(0, np.uint8))}
+            return [("validation" if slices is None else "training", entry)]
         if not held_out:
             entry |= yield from self._labels(case, f"{stem}_label{kind}")
             return [("validation" if slices is None else "training", entry)]
@@ -163,7 +167,9 @@ class _Writer:
         return [("unlabeled", training), ("validation", validation)]
 
     def _images(self, case: TrainingCase, stem: str) -> Pieces[list[str | None]]:
-        """Write the images of a case, all of one kind, and return their files' names."""
+        """Write the images of a case, all of one kind, and return their files' names; what is on disk stays there."""
+        if any(image.file is not None for image in case.present):
+            return [str(image.file) if image is not None else None for image in case.images]
         pictures = {}
         for shown in case.present if case.shape[0] == 1 else ():
             pictures[shown.key] = _as_bytes(shown.read(0, 1)[0])

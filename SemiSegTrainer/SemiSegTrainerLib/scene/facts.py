@@ -177,7 +177,7 @@ def facts_in_pieces(training_set: TrainingSet, split: Split, method: MethodText 
         findings=(),
     )
     findings = [*_refusals(training_set, facts, parts, method), *_doubts(facts, parts, method)]
-    findings += [*looks, *_split_findings(facts, split), *_aside(training_set, parts)]
+    findings += [*looks, *_split_findings(facts, parts, split), *_aside(training_set, parts)]
     return replace(facts, findings=tuple(sorted(findings, key=lambda finding: not finding.refuses)))
 
 
@@ -359,7 +359,7 @@ def _differences(facts: Facts) -> Iterable[Finding]:
             )
 
 
-def _split_findings(facts: Facts, split: Split) -> Iterable[Finding]:
+def _split_findings(facts: Facts, parts: _Parts, split: Split) -> Iterable[Finding]:
     if not facts.training:
         return
     if not split.validation:
@@ -368,6 +368,13 @@ def _split_findings(facts: Facts, split: Split) -> Iterable[Finding]:
         return
     for text in split.warnings:
         yield Finding("split", text, "Annotate more patients or images, or change what validates")
+    lone = [case for case, _ in (*parts.training, *parts.validation) if not case.grouped]
+    if len(lone) > 1:
+        yield Finding(
+            "patients-unknown",
+            f"Nobody says which of the {len(lone)} annotated images in folders are of one patient: each stands alone",
+            'Put a datalist.json with a "group" for each image into the folder',
+        )
     if facts.groups == 1:
         yield Finding(
             "one-patient",
@@ -397,6 +404,8 @@ def _looks(cases: Sequence[TrainingCase]) -> Pieces[list[Finding]]:
     for case in cases:
         middle = case.shape[0] // 2
         for image in case.present:
+            if image.costly:
+                continue
             plane = np.ascontiguousarray(image.read(middle, middle + 1))
             if plane.min() == plane.max():
                 blank.append(case)

@@ -302,7 +302,7 @@ def _counting(volume: Any) -> Any:
 def _put_on_slice(place: Place, labels: np.ndarray, classes: Sequence[SegmentClass]) -> bool:
     volume, number = place.node, place.number
     drawn = _counting(volume)
-    if _start_at(place) is not None or (drawn is not None and number in _painted(drawn, volume)):
+    if _start_at(place) is not None or (drawn is not None and _painted(drawn, volume, number, number + 1)):
         return False
     scene = volume.GetScene()
     where = "" if place.is_picture else f" slice {number + 1}"
@@ -332,7 +332,7 @@ def _slice_image(volume: Any, labels: np.ndarray, number: int) -> Any:
 def _move(place: Place, start: Any, target: Any) -> None:
     """Bring the start's slice into the segmentation that counts; paint of a person's on this slice forbids it."""
     volume, number = place.node, place.number
-    if number in _painted(target, volume):
+    if _painted(target, volume, number, number + 1):
         raise SemiSegError(
             "drawn-twice", f'"{target.GetName()}" and "{start.GetName()}" both hold paint on this slice',
             "Erase it in one of them, or accept the slice in the table of cases", _STAGE,
@@ -340,29 +340,28 @@ def _move(place: Place, start: Any, target: Any) -> None:
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     for segment_id, segment in segments_of(start):
         wanted = _same_class(target, segment)
-        found = segment_mask(start, segment_id, volume)
-        labels = np.zeros(grid(volume)[1:], np.uint8)
-        if found is not None and found.box[0].start <= number < found.box[0].stop:
-            labels[found.box[1:]] = found.mask[number - found.box[0].start]
-        if labels.any():
+        found = segment_mask(start, segment_id, volume, (number, number + 1))
+        if found is not None:
+            labels = np.zeros(grid(volume)[1:], np.uint8)
+            labels[found.box[1:]] = found.mask[0]
             # The image has to hold the value that the segment has in its layer, which it may share with others.
             value = target.GetSegmentation().GetSegment(wanted).GetLabelValue()
             image = _slice_image(volume, labels * np.uint8(value), number)
             logic.SetBinaryLabelmapToSegment(image, target, wanted, logic.MODE_MERGE_MAX)
-    if not _painted(start, volume) - {number}:  # a brush in 3D paints on other slices too
+    # A brush in 3D paints on other slices too.
+    if not _painted(start, volume, 0, number) and not _painted(start, volume, number + 1):
         volume.GetScene().RemoveNode(start)
 
 
 def _same_class(target: Any, segment: Any) -> str:
     """Return the id of the segment of a segmentation that is of the same class; one is made where there is none."""
     key, name = terminology_key(segment.GetTerminology()), name_key(segment.GetName())
-    own = segments_of(target)
-    for segment_id, other in own:
-        if key is not None and terminology_key(other.GetTerminology()) == key:
-            return str(segment_id)
-    for segment_id, other in own:
-        if name_key(other.GetName()) == name:
-            return str(segment_id)
+    named = [str(i) for i, other in segments_of(target) if name_key(other.GetName()) == name]
+    typed = [str(i) for i, other in segments_of(target) if key and terminology_key(other.GetTerminology()) == key]
+    # Parts of one structure may share its terminology, and then their names tell them apart.
+    found = [i for i in named if i in typed] or named or (typed if len(typed) == 1 else [])
+    if found:
+        return found[0]
     content = target.GetSegmentation()
     made = content.AddEmptySegment("", segment.GetName(), segment.GetColor())
     content.GetSegment(made).SetTerminology(segment.GetTerminology())
@@ -372,14 +371,10 @@ def _same_class(target: Any, segment: Any) -> str:
 # -- what is drawn --
 
 
-def _painted(segmentation: Any, volume: Any) -> set[int]:
-    """Return the slices on which any segment has paint."""
-    found: set[int] = set()
-    for segment_id, _ in segments_of(segmentation):
-        mask = segment_mask(segmentation, segment_id, volume)
-        if mask is not None:
-            found.update(mask.box[0].start + int(k) for k in np.flatnonzero(mask.mask.any(axis=(1, 2))))
-    return found
+def _painted(segmentation: Any, volume: Any, first: int = 0, last: int | None = None) -> bool:
+    """Return whether any segment has paint on the slices from `first` to before `last`."""
+    planes = (first, grid(volume)[0] if last is None else last)
+    return any(segment_mask(segmentation, i, volume, planes) is not None for i, _ in segments_of(segmentation))
 
 
 def _labels(segmentation: Any, volume: Any) -> np.ndarray:

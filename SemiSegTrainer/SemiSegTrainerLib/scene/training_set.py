@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from .slabs import slabs_of
 
 Use = Literal["labelled", "partly", "unlabelled", "left out"]
 Side = Literal["training", "validation"]
+LabelReader = Callable[[int, int], np.ndarray]
 _COUNTED: Memory[np.ndarray] = Memory()
 
 
@@ -30,11 +32,15 @@ class CaseImage:
         read: returns the planes from the first to before the last, ``(planes, Y, X)``, numbers as they are
             stored, float32 where colour became grey.
         stamp: another value after any change of the voxels; None where that is not known.
+        file: the file on disk that holds just these voxels, for an image that is not in the scene.
+        costly: reading takes long, and is not done only to look at it.
     """
 
     key: str
     read: Callable[[int, int], np.ndarray] = field(repr=False)
     stamp: Hashable = field(default=None, repr=False)
+    file: Path | None = None
+    costly: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class TrainingCase:
         id: unique in the scene, the same each time the scene is read.
         name: for people.
         group: patient, else sequence or volume; never split between training and validation.
+        grouped: False for a file of which nobody said whose it is.
         use: "labelled" (every outline of every class is finished), "partly", "unlabelled" or "left out".
         reason: why, in plain words.
         finished: values of the classes whose outline is finished; an unpainted voxel may still be any other
@@ -72,6 +79,8 @@ class TrainingCase:
             first one that could; None without any.
         stack: id of the cine, or of the volume whose slices are frames; None for other images.
         side: where the user put the case; None leaves it to `split.propose_split`.
+        source: "scene"; "folder" for files and "other scene" for a saved scene that the user added.
+        label_file: the file on disk that holds just this label array; None where it has to be written.
         classes: number of classes in the whole set.
         label_stamp: another value after any change of the label array; None where that is not known.
         images: one per modality of the set, all on one grid; None where the case lacks it.
@@ -88,7 +97,7 @@ class TrainingCase:
     affine: np.ndarray
     shape: tuple[int, int, int]
     images: tuple[CaseImage | None, ...]
-    read_labels: Callable[[int, int], np.ndarray] | None = field(default=None, repr=False)
+    read_labels: LabelReader | None = field(default=None, repr=False)
     finished: tuple[int, ...] = ()
     complete: bool = True
     slices: tuple[int, ...] | None = None
@@ -100,6 +109,9 @@ class TrainingCase:
     segmentation: str | None = None
     stack: str | None = None
     side: Side | None = None
+    grouped: bool = True
+    source: Literal["scene", "folder", "other scene"] = "scene"
+    label_file: Path | None = None
     classes: int = 0
     label_stamp: Hashable = field(default=None, repr=False)
 

@@ -7,8 +7,8 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 from SemiSegCervicalLib.engine.files import ending, read_image, stem, write_map
-from SemiSegCervicalLib.engine.formats import PICTURES
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.formats import PICTURES
 from TrainingRig import dicom
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])

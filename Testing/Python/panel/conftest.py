@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import WorkerRig.scripted
 from SlicerRig import application
 from SlicerRig.fixtures import app, clean, pytest_pycollect_makemodule  # noqa: F401
 from SlicerRig.wheels import make_wheel
 from WorkerRig.processes import alive, until
+from WorkerRig.scripted import command_lines
 
-SCRIPT = Path(WorkerRig.scripted.__file__)
 SECONDS = 180.0
 
 
@@ -166,16 +164,9 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
         widget = application.open_module("SemiSegCervical")
         opened = Opened(widget, widget.panel, temporary, set())
         if how:
-            told = how if isinstance(how, dict) else {"start": how, "prediction": prediction}
-            line = [sys.executable, "-I", "-S", str(SCRIPT)]
-
-            def command(folder: Path) -> list[str]:
-                prediction = told["prediction"]
-                if prediction.startswith("first-"):  # the next process is another one, and need not fail again
-                    told["prediction"] = ""
-                return [*line, told["start"], str(folder), prediction]
-
-            options["command"] = command
+            options["command"] = command_lines(
+                how if isinstance(how, dict) else {"start": how, "prediction": prediction}
+            )
         jobs = Jobs(temporary=temporary, log=tmp_path / "worker.log", **options)
         jobs.on_change = widget.logic.jobs.on_change
         widget.logic.jobs.close()
@@ -194,18 +185,30 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
 
 
 @pytest.fixture
-def opened_trainer(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
+def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder of trainings, empty."""
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("SEMISEG_RUNS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def opened_trainer(tmp_path: Path, run_folder: Path) -> Iterator[Callable[..., Opened]]:
     """Open the trainer's module, with a worker of its own; afterwards nothing may be left of it."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     made: list[Opened] = []
 
-    def make(**options: Any) -> Opened:
-        """Open it; `options` are those of `worker.client.Client`."""
+    def make(how: str | dict[str, str] = "", prediction: str = "", **options: Any) -> Opened:
+        """Open it; the arguments are those of `opened`, where ``prediction`` is also how a scripted worker trains."""
         widget = application.open_module("SemiSegTrainer")
         from SemiSegTrainerLib.panel.jobs import Jobs
 
         opened = Opened(widget, widget.panel, temporary, set())
+        if how:
+            options["command"] = command_lines(
+                how if isinstance(how, dict) else {"start": how, "prediction": prediction}
+            )
         jobs = Jobs(temporary=temporary, log=tmp_path / "worker.log", **options)
         jobs.on_change = widget.logic.jobs.on_change
         widget.logic.jobs.close()
@@ -286,5 +289,60 @@ def cine() -> Callable[..., Any]:
         sequence, browser = scenes.add_cine(values, name, np.diag([-0.25, -0.5, 1.0, 1.0]))
         application.process_events()
         return sequence, browser, browser.GetProxyNode(sequence)
+
+    return make
+
+
+@pytest.fixture
+def small_files() -> Iterator[Callable[[int], None]]:
+    """A disk on which no file may become larger than so many bytes, from when that is called; 0 lifts the limit."""
+    import resource
+    import signal
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def limit(size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size or before[0], before[1]))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.fixture
+def partly_annotated() -> Callable[..., Any]:
+    """Add pictures of blobs to the scene, of which the first are annotated."""
+
+    def make(pictures: int = 6, annotated: int = 4) -> Any:
+        from SemiSegCervicalLib.scene.classes import SegmentClass
+        from SlicerRig import scenes
+        from TrainingRig import cases
+
+        drawn = [cases.draw(seed) for seed in range(pictures)]
+        classes = [SegmentClass(1, "bright", (1.0, 0.5, 0.0)), SegmentClass(2, "dark", (0.0, 0.5, 1.0))]
+        labels = {number: drawn[number][1] for number in range(annotated)}
+        return scenes.partly_segmented_scene([d[0] for d in drawn], labels, classes, spacing=(0.5, 0.25))
+
+    return make
+
+
+@pytest.fixture
+def film() -> Callable[..., Any]:
+    """A cine of blobs, its first frames annotated."""
+    from SemiSegCervicalLib.scene.classes import SegmentClass
+    from SlicerRig import scenes
+    from TrainingRig import cases
+
+    classes = (SegmentClass(1, "bright", (1.0, 0.6, 0.2)), SegmentClass(2, "dark", (0.3, 0.6, 1.0)))
+
+    def make(frames: int = 7, annotated: int = 2) -> Any:
+        drawn = [cases.draw(seed) for seed in range(frames)]
+        made = scenes.partly_segmented_scene(
+            [], {}, classes, cine=[picture for picture, _ in drawn],
+            cine_labels={number: drawn[number][1] for number in range(annotated)},
+        )  # fmt: skip
+        application.process_events()
+        return made
 
     return make

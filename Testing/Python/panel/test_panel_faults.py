@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import resource
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,27 +86,17 @@ def test_without_a_finished_frame_nothing_stays(opened: Callable[..., Any], blob
 
 
 def test_a_full_disk_while_the_image_is_written(
-    opened: Callable[..., Any], blobs: Any, picture: Any, small_files: None
+    opened: Callable[..., Any], blobs: Any, picture: Any, small_files: Any
 ) -> None:
     import slicer
 
+    small_files(2**20)
     module = opened("good")
     module.choose(slicer.util.addVolumeFromArray(np.zeros((1, 2000, 2000), dtype=np.uint8), name="Large"))
     application.click(module.ui.applyButton)
     module.until(lambda: module.ui.messageFrame.isVisible())
     assert "has no room for more. Free some space" in module.ui.messageLabel.text
     assert module.run(picture()).state == "done"
-
-
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """A disk on which no file may become larger than a megabyte."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 def node_names() -> set[str]:

@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from SlicerRig import application
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What one control must be; None where it does not matter, texts by a part of them."""
-
-    enabled: bool | None = None
-    visible: bool | None = None
-    text: str | None = None
-    tip: str | None = None
-
-
-on = Cell(enabled=True, visible=True)
-off = Cell(enabled=False, visible=True)
-hidden = Cell(visible=False)
-
-
-def shows(text: str) -> Cell:
-    return Cell(visible=True, text=text)
+from SlicerRig import application, state_table
+from SlicerRig.state_table import Cell, hidden, off, on, shows
 
 
 def apply_off(why: str) -> Cell:
@@ -188,23 +169,7 @@ TABLE: dict[str, dict[str, Cell]] = {
 
 def look(opened: Any, state: str, pictures: Any) -> None:
     """Hold the panel against a row of the table, and save what it looks like."""
-    application.screenshot(opened.widget.parent, pictures / f"{state.replace(' ', '-').replace(',', '')}.png")
-    wrong = []
-    for name, cell in TABLE[state].items():
-        widget = getattr(opened.ui, name, None) or opened.panel.widget.findChild("QWidget", name)
-        if cell.enabled is not None and widget.enabled != cell.enabled:
-            wrong.append(f"{name} is {'enabled' if widget.enabled else 'disabled'}")
-        if cell.visible is not None and widget.isVisible() != cell.visible:
-            wrong.append(f"{name} is {'visible' if widget.isVisible() else 'hidden'}")
-        if cell.text is not None and cell.text not in (text := said(widget)):
-            wrong.append(f"{name} says {text!r}, not {cell.text!r}")
-        if cell.tip is not None and cell.tip not in widget.toolTip:
-            wrong.append(f"{name}'s tool tip is {widget.toolTip!r}, not {cell.tip!r}")
-    assert not wrong, f"{state}: " + "; ".join(wrong)
-
-
-def said(widget: Any) -> str:
-    return widget.currentText if widget.inherits("QComboBox") else getattr(widget, "text", "")
+    state_table.look(opened, state, TABLE[state], pictures)
 
 
 def test_nothing_installed(opened: Callable[..., Any], blobs: Any, pictures: Any) -> None:

@@ -76,7 +76,7 @@ def test_the_button_follows_what_is_done_elsewhere(panel, ui, red):
 
 def plot(panel: Any) -> Any:
     """The Qt widget that draws the curve."""
-    return panel.curve._plot.plotView()._qt
+    return panel.curve._plot.view._qt
 
 
 def click_at(view: Any, x: float, y: float) -> None:
@@ -110,7 +110,7 @@ def test_the_line_marks_the_frame_that_is_looked_at(panel, ui):
     for number in (0, 7, 19):
         record.browser.SetSelectedItemNumber(number)
         application.settle()
-        chart = panel.curve._nodes["chart"]
+        chart = panel.curve._plot.nodes["chart"]
         marker = chart.GetNthPlotSeriesNode(1)
         assert [x for x, _ in plot(panel).points(marker)] == [number + 1] * 2
 
@@ -118,7 +118,7 @@ def test_the_line_marks_the_frame_that_is_looked_at(panel, ui):
 def test_the_axis_is_that_of_the_whole_cine_while_frames_come(panel, ui):
     record, result = cine_record({0: 0.02})
     application.settle()
-    chart = panel.curve._nodes["chart"]
+    chart = panel.curve._plot.nodes["chart"]
     assert tuple(chart.GetXAxisRange()) == (1.0, 20.0)
     assert tuple(chart.GetYAxisRange()) == (0.0, 5.0)
     more_frames(record, result, {3: 0.37, 2: 0.1})
@@ -132,7 +132,7 @@ def test_the_axis_is_that_of_the_whole_cine_while_frames_come(panel, ui):
 def test_the_curves_nodes_are_neither_listed_nor_saved_and_go_with_the_panel(panel, ui, tmp_path):
     cine_record({0: 0.1})
     application.settle()
-    nodes = list(panel.curve._nodes.values())
+    nodes = list(panel.curve._plot.nodes.values())
     assert len(nodes) == 5
     assert all(node.GetHideFromEditors() and not node.GetSaveWithScene() for node in nodes)
     slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))

@@ -250,6 +250,30 @@ def test_a_class_that_the_user_has_not_drawn_yet_is_added(volume: Any, labels: n
     assert np.array_equal(voxels(own, volume), drawn)
 
 
+@pytest.mark.parametrize(("names", "kinds"), [(("wall", "lumen"), "tt"), (("Wand", "Lumen"), "tu"), (("a", "b"), "tt")])
+def test_segments_find_their_class_by_name_and_terminology(volume: Any, labels: np.ndarray, names, kinds) -> None:
+    """Parts of one structure share its terminology; where names differ, a terminology of one's own decides."""
+    kind = {
+        letter: f"c~SCT^123037004^Anatomical Structure~SCT^{code}^Vessel~^^~c~^^~^^"
+        for letter, code in (("t", "71252005"), ("u", "59820001"))
+    }
+    ours = [SegmentClass(c.value, c.name, c.color, kind[k]) for c, k in zip(CLASSES, kinds, strict=True)]
+    theirs = [SegmentClass(c.value, n, c.color, c.terminology) for c, n in zip(ours, names, strict=True)]
+    drawn = np.zeros((8, 10, 12), np.uint8)
+    drawn[2] = labels
+    own = scenes.add_segmentation(volume, drawn, theirs, {1: Status.InProgress, 2: Status.InProgress})
+    accept_slice(own, 2)
+    put_start(Place(volume, 5), labels, ours)
+    accept(Place(volume, 5))
+    added = names == ("a", "b")
+    assert [s.GetName() for _, s in segments_of(own)] == [*names, *(("wall", "lumen") if added else ())]
+    ids = [i for i, _ in segments_of(own)][-2:]
+    drawn[5] = labels
+    if added:
+        drawn[2] = 0
+    assert np.array_equal(label_array(own, {i: n for n, i in enumerate(ids, 1)}, volume), drawn)
+
+
 def test_what_a_person_has_drawn_on_the_slice_stays(volume: Any, labels: np.ndarray) -> None:
     drawn = np.zeros((8, 10, 12), np.uint8)
     drawn[2] = drawn[5] = np.where(labels == 1, 1, 0)

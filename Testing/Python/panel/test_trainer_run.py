@@ -1,0 +1,433 @@
+"""The section Run: what it says and offers in each state, and that nothing is lost whatever is pressed or ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from SemiSegCervicalLib.packs import find_packs
+from SlicerRig import application, state_table
+from SlicerRig.state_table import Cell, hidden, off, on, shows
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the scripted worker uses POSIX signals")
+
+NOT_RUNNING = {"runningHost": hidden, "runProgressBar": hidden, "runStageLabel": hidden, "plateauFrame": hidden}
+WAITING = {"startButton": hidden, "unfinishedFrame": hidden, "runProgressBar": Cell(visible=True)}
+INTERRUPTED = {
+    **NOT_RUNNING,
+    "unfinishedFrame": Cell(visible=True),
+    "unfinishedComboBox": Cell(True, True, "My model"),
+    "discardUnfinishedButton": Cell(True, True, "Discard", "what it has learned"),
+}
+
+TABLE: dict[str, dict[str, Cell]] = {
+    "run, nothing to learn": {
+        **NOT_RUNNING,
+        "startButton": Cell(False, True, "Start training"),
+        "unfinishedFrame": hidden,
+        "liveHost": hidden,
+        "runDeviceLabel": hidden,
+    },
+    "run, ready": {
+        **NOT_RUNNING,
+        "startButton": Cell(True, True, "Start training", "stays on this computer"),
+        "unfinishedFrame": hidden,
+        "liveHost": hidden,
+    },
+    "run, preparing": {
+        **WAITING,
+        "pauseButton": Cell(False, True, "Pause", "written to disk"),
+        "keepButton": Cell(False, True, "Stop and keep", "Nothing was learned yet"),
+        "discardButton": on,
+        "runStageLabel": shows("Writing the images to disk"),
+        "liveHost": hidden,
+    },
+    "run, starting": {
+        **WAITING,
+        "pauseButton": on,
+        "keepButton": off,
+        "discardButton": on,
+        "runStageLabel": shows("Starting the computation"),
+    },
+    "run, reading": {**WAITING, "pauseButton": on, "keepButton": off, "runStageLabel": shows("Reading the images")},
+    "run, measuring": {**WAITING, "pauseButton": on, "keepButton": off, "runStageLabel": shows("how many steps")},
+    "run, training": {
+        **WAITING,
+        "pauseButton": Cell(True, True, "Pause", "also after a restart"),
+        "keepButton": Cell(True, True, "Stop and keep", "makes a model"),
+        "discardButton": Cell(True, True, "Discard", "removes what it has learned"),
+        "runStageLabel": shows("Training: step 20 of 40, about 75 s left"),
+        "runDeviceLabel": shows("Processor, 1 thread, 1.2 GiB of memory, trained for 20 s"),
+        "liveHost": on,
+        "curveComboBox": Cell(True, True, "Dice on what is held out"),
+        "curveLabel": shows("bright 0.90"),
+        "previewInfoLabel": shows("after step 20"),
+        "plateauFrame": hidden,
+        "messageFrame": hidden,
+    },
+    "run, plateau": {
+        **WAITING,
+        "plateauFrame": Cell(visible=True),
+        "plateauKeepButton": on,
+        "plateauGoOnButton": on,
+        "keepButton": on,
+    },
+    "run, calibrating": {
+        **WAITING,
+        "pauseButton": on,
+        "keepButton": Cell(False, True, tip="The training is done"),
+        "runStageLabel": shows("how sure the model may say it is: 50 %"),
+    },
+    "run, validating": {
+        **WAITING,
+        "pauseButton": Cell(False, True, tip="takes moments"),
+        "keepButton": off,
+        "runStageLabel": shows("held out"),
+    },
+    "run, pausing": {
+        **WAITING,
+        "pauseButton": Cell(False, True, tip="being ended"),
+        "keepButton": off,
+        "discardButton": on,
+        "runStageLabel": shows("Saving the training"),
+    },
+    "run, paused": {
+        **INTERRUPTED,
+        "startButton": on,
+        "unfinishedLabel": shows("A training was interrupted"),
+        "resumeButton": Cell(True, True, "Resume", "the open scene does not matter"),
+        "keepUnfinishedButton": Cell(True, True, "Make the model now", "trains no further"),
+        "messageLabel": shows("The training is paused"),
+        "liveHost": Cell(visible=True),
+    },
+    "run, failed": {
+        **INTERRUPTED,
+        "startButton": on,
+        "resumeButton": on,
+        "messageLabel": shows("What was learned is kept: press Resume to go on."),
+    },
+    "run, done": {
+        **NOT_RUNNING,
+        "startButton": on,
+        "unfinishedFrame": hidden,
+        "messageLabel": shows('The model "My model" is trained, and SemiSegCervical lists it'),
+        "liveHost": Cell(visible=True),
+    },
+    "run, not installed": {
+        **INTERRUPTED,
+        "resumeButton": Cell(True, True, "Install the model"),
+        "keepUnfinishedButton": hidden,
+        "messageLabel": shows("press Resume to install it"),
+    },
+    "run, of another version": {
+        "unfinishedFrame": Cell(visible=True),
+        "resumeButton": Cell(False, True, tip="Another version"),
+        "keepUnfinishedButton": off,
+        "discardUnfinishedButton": on,
+    },
+    "run, after a restart, without a scene": {
+        **INTERRUPTED,
+        "startButton": off,
+        "resumeButton": on,
+        "keepUnfinishedButton": on,
+        "messageFrame": hidden,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def section(opened_trainer: Callable[..., Any], models: Path, partly_annotated: Any, pictures: Path) -> Any:
+    """Open the panel over a scene of blobs, with a scripted worker."""
+
+    def make(prediction: str = "", scene: bool = True, **options: Any) -> Any:
+        if scene:
+            partly_annotated()
+        module = opened_trainer("" if prediction == "real" else "good", prediction, **options)
+        module.settle()
+        module.panel.run.confirm = lambda question: True
+        module.look = lambda state: state_table.look(module, f"run, {state}", TABLE[f"run, {state}"], pictures)
+        return module
+
+    return make
+
+
+def start(module: Any) -> Any:
+    ui = module.panel.run.ui
+    assert ui.startButton.enabled, ui.startButton.toolTip
+    application.click(ui.startButton)
+    training = module.panel.run.training
+    assert training is not None, module.ui.messageLabel.text
+    return training
+
+
+def until(module: Any, training: Any, state: str) -> None:
+    module.until(lambda: training.state == state or training.ended)
+    assert training.state == state, training.error
+    application.process_events(0.7)
+
+
+def test_each_state_while_it_trains(section: Any) -> None:
+    module = section("training")
+    ui = module.panel.run.ui
+    module.look("ready")
+    ui.startButton.click()
+    training = module.panel.run.training
+    training._slices._timer.stop()  # or it would be over before anybody looks
+    application.process_events(0.1)
+    module.look("preparing")
+    training._slices._timer.start()
+    until(module, training, "training")
+    module.look("training")
+    before = ui.curveLabel.text
+    for kind, said in (("Parts of the loss", "supervised 0.05"), ("Learned from images", "share of the loss (%) 25")):
+        ui.curveComboBox.currentIndex = next(i for i in range(3) if ui.curveComboBox.itemText(i).startswith(kind))
+        application.process_events()
+        assert said in ui.curveLabel.text
+    ui.curveComboBox.currentIndex = 0
+    assert ui.curveLabel.text == before
+    application.click(ui.pauseButton)
+    until(module, training, "paused")
+    module.look("paused")
+    application.click(ui.keepUnfinishedButton)
+    again = module.panel.run.training
+    assert again is not training
+    until(module, again, "done")
+    module.look("done")
+    assert find_packs()["My model"].read_bytes() == b"scripted"
+
+
+@pytest.mark.parametrize("stage", ["reading", "measuring", "calibrating", "validating"])
+def test_each_state_of_the_worker(section: Any, stage: str) -> None:
+    module = section(stage)
+    training = start(module)
+    module.until(lambda: training.stage == stage)
+    application.process_events(0.2)
+    module.look(stage)
+    application.click(module.panel.run.ui.discardButton)
+    module.until(lambda: training.ended)
+    assert module.panel.logic.jobs.runs.unfinished() == []
+
+
+def test_starting_and_pausing_take_their_time(section: Any) -> None:
+    module = section()
+    module.panel.logic.jobs._options["command"] = lambda folder: ["sleep", "100"]
+    training = start(module)
+    until(module, training, "starting")
+    module.look("starting")
+    application.click(module.panel.run.ui.pauseButton)
+    application.process_events(0.2)
+    module.look("pausing")
+    application.click(module.panel.run.ui.discardButton)
+    module.until(lambda: training.ended)
+
+
+def test_stopping_at_a_plateau_is_offered_only_on_request(section: Any) -> None:
+    module = section("plateau")
+    ui = module.panel.run.ui
+    training = start(module)
+    until(module, training, "training")
+    assert training.news[-1].plateau
+    assert not ui.plateauFrame.isVisible()
+    application.click(ui.discardButton)
+    until(module, training, "cancelled")
+    module.panel.parameters.offer_stop = True
+    module.settle()
+    training = start(module)
+    until(module, training, "training")
+    module.look("plateau")
+    application.click(ui.plateauGoOnButton)
+    application.process_events(0.1)
+    assert not ui.plateauFrame.isVisible()
+    assert not training.keeping
+    application.click(ui.discardButton)
+    until(module, training, "cancelled")
+    training = start(module)
+    until(module, training, "training")
+    application.click(ui.plateauKeepButton)
+    until(module, training, "done")
+
+
+def test_a_fault_is_said_and_the_panel_offers_to_go_on(section: Any) -> None:
+    module = section("first-saved:SIGKILL")
+    ui = module.panel.run.ui
+    training = start(module)
+    until(module, training, "failed")
+    module.look("failed")
+    application.click(ui.resumeButton)
+    until(module, module.panel.run.training, "done")
+    assert "trained" in module.ui.messageLabel.text
+
+
+def test_a_model_that_could_not_be_installed(section: Any, models: Path) -> None:
+    module = section()
+    models.rmdir()
+    models.write_text("no folder")
+    training = start(module)
+    until(module, training, "failed")
+    module.look("not installed")
+    models.unlink()
+    application.click(module.panel.run.ui.resumeButton)
+    until(module, module.panel.run.training, "done")
+
+
+def test_after_a_restart_it_is_offered_to_go_on_without_the_scene(section: Any) -> None:
+    import slicer
+
+    module = section("training")
+    training = start(module)
+    until(module, training, "training")
+    run = training.run
+    slicer.mrmlScene.Clear(0)
+    module.settle()
+    assert training.state == "training", "what it needs is on disk"
+    again = application.reload_module("SemiSegTrainer")
+    assert training.ended
+    assert not run.held
+    module.widget, module.panel = again, again.panel
+    module.panel.run.confirm = lambda question: True
+    application.process_events(0.2)
+    application.leave_module("SemiSegTrainer")
+    application.open_module("SemiSegTrainer")
+    module.settle()
+    module.look("after a restart, without a scene")
+    assert "% trained" in module.panel.run.ui.unfinishedComboBox.currentText
+    application.click(module.panel.run.ui.discardUnfinishedButton)
+    module.until(lambda: not run.folder.exists() and not list(run.folder.parent.iterdir()))
+    assert not module.panel.run.ui.unfinishedFrame.isVisible()
+
+
+def test_what_the_user_does_not_confirm_is_not_discarded(section: Any) -> None:
+    module = section("training")
+    run = module.panel.run
+    asked: list[str] = []
+    run.confirm = lambda question: bool(asked.append(question))
+    training = start(module)
+    until(module, training, "training")
+    application.click(run.ui.discardButton)
+    assert training.state == "training"
+    application.click(run.ui.pauseButton)
+    until(module, training, "paused")
+    application.click(run.ui.discardUnfinishedButton)
+    assert run.chosen is not None
+    assert ['"My model"' in question for question in asked] == [True, True]
+
+
+def test_a_run_of_another_version_can_only_be_discarded(section: Any, run_folder: Path) -> None:
+    folder = run_folder / "20200101-000000-old"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "datalist.json").write_text("{}")
+    (folder / "run.json").write_text('{"version": 999}')
+    module = section(scene=False)
+    module.look("of another version")
+    application.click(module.panel.run.ui.discardUnfinishedButton)
+    module.until(lambda: not folder.exists())
+
+
+def test_everything_else_waits(section: Any) -> None:
+    module = section("training")
+    training = start(module)
+    until(module, training, "training")
+    assert "Wait until the training has ended" in module.panel.state().busy
+    application.click(module.panel.run.ui.pauseButton)
+    until(module, training, "paused")
+    assert module.panel.state().busy == ""
+
+
+def test_nothing_to_learn_from_says_so(section: Any) -> None:
+    module = section(scene=False)
+    module.look("nothing to learn")
+    assert module.panel.run.ui.startButton.toolTip
+
+
+def test_the_panel_stays_quick_while_news_come_in(section: Any) -> None:
+    """An hour of news at once, as a resumed run tells them again."""
+    import dataclasses
+
+    module = section("training")
+    training = start(module)
+    until(module, training, "training")
+    news = training.news[-1]
+    application.reset()
+    for number in range(3600):
+        training._told(dataclasses.replace(news, iteration=100 + number, iterations=4000, preview=None))
+        if number % 50 == 0:
+            application.process_events()
+    application.process_events(1.0)
+    assert application.longest_call().cpu < 0.1, application.longest_call()
+    series = module.panel.run.curves._plot.nodes
+    assert series["points 0"].GetTable().GetNumberOfRows() > 3000
+
+
+def test_pictures_are_drawn_with_outlines_and_doubt(section: Any) -> None:
+    from SemiSegTrainerLib.panel.training import Picture
+    from SemiSegTrainerLib.panel.training_preview import both
+    from TrainingRig import cases
+
+    image, labels = cases.draw(0)
+    moved = np.roll(labels, 3, axis=1)
+    doubt = np.where(labels != moved, 80, 0).astype(np.uint8)
+    page = both(Picture(7, "a", None, image, moved, doubt, labels, 1.0), [(1.0, 0.5, 0.0), (0.0, 0.5, 1.0)])
+    half = (page.shape[1] - 6) // 2
+    left, right = page[:, :half].reshape(-1, 3), page[:, half + 6 :].reshape(-1, 3)
+    for color in ((255, 128, 0), (0, 128, 255), (255, 255, 255)):
+        assert (np.abs(left.astype(int) - color).max(axis=1) < 3).any(), color
+        assert not (np.abs(right.astype(int) - color).max(axis=1) < 3).any()
+    colored = np.ptp(right.astype(int), axis=1) > 40
+    assert 0.02 < colored.mean() < 0.5
+
+
+def test_the_plot_is_neither_listed_nor_saved_and_goes_with_the_panel(section: Any, tmp_path: Path) -> None:
+    import slicer
+
+    module = section("training")
+    nodes = slicer.mrmlScene.GetNumberOfNodes()
+    training = start(module)
+    until(module, training, "training")
+    made = list(module.panel.run.curves._plot.nodes.values())
+    assert len(made) > 4
+    assert all(node.GetHideFromEditors() and not node.GetSaveWithScene() for node in made)
+    slicer.mrmlScene.Clear(0)
+    module.settle()
+    assert all(node.GetScene() is not None for node in module.panel.run.curves._plot.nodes.values())
+    application.click(module.panel.run.ui.discardButton)
+    module.until(lambda: training.ended)
+    module.panel.run.curves.close()
+    assert slicer.mrmlScene.GetNumberOfNodes() < nodes
+
+
+def test_the_worker_dies_and_the_training_ends_in_a_model_all_the_same(section: Any, pictures: Path) -> None:
+    """The real worker and real training, pressed together in the panel."""
+    module = section("real")
+    panel = module.panel
+    panel.parameters.iterations = 40
+    panel.parameters.size = "64 32"
+    panel.parameters.calibrate = False
+    panel.parameters.device = "Processor"
+    panel.parameters.name = "blobs again"
+    module.settle()
+    ui = panel.run.ui
+    training = start(module)
+    module.until(lambda: training.ended or (training.state == "training" and training.done > 3))
+    application.click(ui.pauseButton)
+    until(module, training, "paused")
+    application.click(ui.resumeButton)
+    training = panel.run.training
+    module.until(lambda: training.ended or training.state == "training")
+    os.kill(panel.logic.jobs.client.pid, signal.SIGKILL)
+    until(module, training, "failed")
+    assert "press Resume" in module.ui.messageLabel.text
+    application.click(ui.resumeButton)
+    training = panel.run.training
+    module.until(lambda: training.ended or (training.picture is not None and training.state == "training"))
+    application.process_events(0.7)
+    application.screenshot(module.widget.parent, pictures / "run-real.png")
+    until(module, training, "done")
+    assert training.news[-1].iteration == 40
+    assert "blobs again" in find_packs()
+    assert panel.after.version.path == training.version.path, "it is shown at once"
