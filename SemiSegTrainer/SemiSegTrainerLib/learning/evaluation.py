@@ -73,6 +73,19 @@ def compare_labels(
     return CaseFigures(entry.id, segments, int((sets != every_class(len(classes) + 1)).sum()))
 
 
+def translation(known: Sequence[SegmentClass], wanted: Sequence[SegmentClass]) -> np.ndarray:
+    """Return the value in one class list for each value of another, by name; 0 for background and what is unknown.
+
+    Returns:
+        uint8 ``(len(known) + 1,)``.
+    """
+    by_name = {entry.name.casefold(): entry.value for entry in wanted}
+    found = np.zeros(len(known) + 1, dtype=np.uint8)
+    for entry in known:
+        found[entry.value] = by_name.get(entry.name.casefold(), 0)
+    return found
+
+
 class Meaning:
     """What a model's label values are called by references with a class list of their own."""
 
@@ -87,14 +100,12 @@ class Meaning:
             SemiSegError: none of them are the same.
         """
         self.classes = tuple(own if classes is None else classes)
-        values = {c.name: c.value for c in self.classes}
-        self._table = np.zeros(1 + max(c.value for c in own), dtype=np.uint8)
-        for c in own:
-            self._table[c.value] = values.get(c.name, 0)
-        self._names = {c.name for c in own} & values.keys()
-        if not self._names:
+        self._table = translation(own, self.classes)
+        found = set(self._table[1:].tolist()) - {0}
+        self._names = {c.name for c in self.classes if c.value in found}
+        if not found:
             raise SemiSegError(
-                "other-classes", f"The model knows none of {', '.join(values)}",
+                "other-classes", f"The model knows none of {', '.join(c.name for c in self.classes)}",
                 "Choose a model of the same segments", "reading",
             )  # fmt: skip
 

@@ -103,11 +103,13 @@ class Prepared:
             _adopt(fresh, self.start, self.datalist)
         return fresh
 
-    def training(self, folder: Path, data: TrainingData | None = None, iterations: int | None = None) -> Training:
+    def training(
+        self, folder: Path | None, data: TrainingData | None = None, iterations: int | None = None
+    ) -> Training:
         """Set a training up.
 
         Args:
-            folder: for checkpoints.
+            folder: for checkpoints; None keeps none.
             data: other cases than the run's (a fold).
             iterations: another length.
         """
@@ -118,8 +120,13 @@ class Prepared:
         )
 
 
-def prepare(datalist_path: Path, options: RunOptions) -> Prepared:
+def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -> Prepared:
     """Read and check everything.
+
+    Args:
+        datalist_path: the data.
+        options: what the user chose.
+        most: of each list only so many cases, from everywhere in it; None for all.
 
     Raises:
         SemiSegError: anything the user can put right.
@@ -128,7 +135,7 @@ def prepare(datalist_path: Path, options: RunOptions) -> Prepared:
     if options.unlabelled_view:
         method = method.seeing(options.unlabelled_view)
     method = method.without(options.without)
-    datalist = read_datalist(datalist_path)
+    datalist = _some(read_datalist(datalist_path), most)
     _check_modalities(method, datalist)
     source = choose_source(options.calibrate, datalist)
     device = resolve_device(options.device)
@@ -161,6 +168,18 @@ def prepare(datalist_path: Path, options: RunOptions) -> Prepared:
     for entry in run.validation:  # a fault found after the training would be found too late
         read_case(entry, spec, run.classes)
     return run
+
+
+def _some(datalist: Datalist, most: int | None) -> Datalist:
+    """Return a datalist with no more than so many cases in each list; of the training list annotated ones first."""
+    if most is None:
+        return datalist
+    lists = {}
+    for name, entries in datalist.lists.items():
+        step = max(1, -(-len(entries) // most))
+        spread = sorted(range(len(entries)), key=lambda i: (entries[i].label is None, i % step))
+        lists[name] = tuple(entries[i] for i in sorted(spread[:most]))
+    return replace(datalist, lists=lists)
 
 
 def _check_modalities(method: Method, datalist: Datalist) -> None:

@@ -321,20 +321,30 @@ class Training:
         """Whether the run is through: its budget is used, or it was ended early."""
         return self.ended or self.iteration == self.iterations
 
-    def _measure(self, warm_up: int = 3, timed: int = 6) -> int:
-        """Turn the wished minutes into iterations by timing a few steps, which are then undone."""
+    def _measure(self) -> int:
+        """Turn the wished minutes into iterations."""
         assert self.settings.minutes is not None
+        return max(10, int(self.settings.minutes * 60 / self.pace()))
+
+    def pace(self, warm_up: int = 3, timed: int = 6) -> float:
+        """Return the seconds of an iteration: of a few steps, which are then undone.
+
+        Args:
+            warm_up: steps before the clock starts.
+            timed: steps that are timed.
+        """
         before = copy.deepcopy(self.state())
+        for module in self.modules:
+            module.train()
         self.iterations = 10**9
         for i in range(warm_up):
             self.step(i)
         started = time.perf_counter()
         for i in range(timed):  # every other one as late in a run as can be, where its stage may be another
             self.step(warm_up + i if i % 2 else self.iterations - 1 - i)
-        pace = (time.perf_counter() - started) / timed
-        self.iterations = None
+        seconds = time.perf_counter() - started
         self.restore(before)
-        return max(10, int(self.settings.minutes * 60 / pace))
+        return seconds / timed
 
     # -- saving --
 

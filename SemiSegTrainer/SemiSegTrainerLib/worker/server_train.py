@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.server_jobs import ServerJob
 
-from .protocol import Suggest, Train, Trained
+from .protocol import Compare, Measure, Suggest, Train, Trained
+from .server_compare import compare
+from .server_measure import measure
 from .server_suggest import suggest
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 def register(server: Server) -> None:
     """Make the server train; nothing heavy is imported before the first job."""
     server.register(Train, train)
+    server.register(Measure, measure)
+    server.register(Compare, compare)
     server.register(Suggest, suggest)
 
 

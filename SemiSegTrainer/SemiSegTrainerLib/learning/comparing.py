@@ -1,0 +1,122 @@
+"""Models on the same annotated cases, and the cases on which each does worst."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from SemiSegCervicalLib.engine.files import read_image
+from SemiSegCervicalLib.engine.image import Image
+from SemiSegCervicalLib.engine.predict import Predictor
+from SemiSegCervicalLib.engine.result import Prediction
+from SemiSegCervicalLib.engine.schema import SegmentClass
+
+from .data import read_sets
+from .datalist import Entry
+from .evaluation import CaseFigures, Meaning, compare_labels, nan_mean, reading
+from .previews import Picture, most_outlined, percent, reference_of, stretched
+from .targets import decided, every_class
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A case of low Dice, at the slice with most voxels that are wrong.
+
+    Attributes:
+        case: its id.
+        slice: index along the first axis; None for a picture.
+        dice: mean over the case's segments; None where there is none.
+        picture: with the labels in the references' values.
+        aspect: height of a pixel over its width.
+    """
+
+    case: str
+    slice: int | None
+    dice: float | None
+    picture: Picture
+    aspect: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a model is worth.
+
+    Attributes:
+        dice: of each class of the references, in value order, mean over the cases that have one; None where none has.
+        mean: of the cases' means; None where there is none.
+        voxels: annotated ones.
+        cases: annotated ones.
+        worst: the worst first.
+    """
+
+    dice: tuple[float | None, ...]
+    mean: float | None
+    voxels: int
+    cases: int
+    worst: tuple[Worst, ...]
+
+
+def measure_model(
+    predictor: Predictor,
+    entries: Sequence[Entry],
+    classes: Sequence[SegmentClass],
+    worst: int,
+    on_case: Callable[[], None],
+) -> Measurement:
+    """Measure a model.
+
+    Args:
+        predictor: the model.
+        entries: annotated cases.
+        classes: of their references; the model's are matched to them by name.
+        worst: how many of the worst cases to keep pictures of.
+        on_case: called after every case.
+
+    Raises:
+        SemiSegError: a file is at fault, the model cannot read the cases, or knows none of their segments.
+    """
+    meaning = Meaning(predictor.pack.manifest.classes, classes)
+    figures: list[CaseFigures] = []
+    kept: list[Worst] = []
+    for entry in entries:
+        image = read_image(entry.images, entry.spacing)
+        found = reading(predictor, entry).predict(image)
+        labels = meaning(found.labels)
+        told = meaning.known(compare_labels(labels, entry, classes, image.spacing, False, image.affine))
+        figures.append(told)
+        # Only pictures are kept: whole volumes of every case would fill the memory.
+        if len(kept) < worst or (kept and _order(told.dice) < _order(kept[-1].dice)):
+            kept.append(_look(entry, image, labels, found, told.dice, len(classes) + 1))
+            kept = sorted(kept, key=lambda shown: _order(shown.dice))[:worst]
+        on_case()
+    by_class = [[f.segments[c.name].dice for f in figures if c.name in f.segments] for c in classes]
+    return Measurement(
+        tuple(_number(nan_mean(values)) for values in by_class), _number(nan_mean([f.dice for f in figures])),
+        sum(f.voxels for f in figures), len(figures), tuple(kept),
+    )  # fmt: skip
+
+
+def _look(entry: Entry, image: Image, labels: np.ndarray, found: Prediction, dice: float, classes: int) -> Worst:
+    sets = read_sets(entry, classes, image.spatial_shape, image.affine)
+    reference = reference_of(sets, classes)
+    assert reference is None or reference.shape == labels.shape
+    grey, doubt, at = image.array[0], found.uncertainty, None
+    truth = np.zeros(sets.shape, dtype=np.uint8) if reference is None else reference
+    if sets.ndim == 3:
+        known = decided(sets) & (sets != 0) & (sets != every_class(classes))
+        wrong = (known & (labels != truth)).sum(axis=(1, 2))
+        at = int(wrong.argmax()) if wrong.any() else most_outlined(sets, classes)
+        grey, doubt, labels, truth = grey[at], doubt[at], labels[at], truth[at]
+    aspect = image.spacing[-2] / image.spacing[-1] if image.spacing is not None else 1.0
+    return Worst(entry.id, at, _number(dice), Picture(stretched(grey), labels, percent(doubt), truth), aspect)
+
+
+def _order(dice: float | None) -> float:
+    """A case without any segment, on which nothing can be wrong but what is invented, comes last."""
+    return math.inf if dice is None or math.isnan(dice) else dice
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,40 @@
+"""What a training will take, measured inside the worker process."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from SemiSegCervicalLib.worker.server_jobs import ServerJob
+
+from .protocol import Measure, Measured
+
+
+def measure(job: ServerJob) -> Measured:
+    """Do a few steps of a training."""
+    message = job.message
+    assert isinstance(message, Measure)
+    job.progress("measuring", 0, 3)
+    with job.shielded():
+        from SemiSegTrainerLib.learning import measuring
+        from SemiSegTrainerLib.learning.preparation import RunOptions
+        from SemiSegTrainerLib.learning.training import Settings
+
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    options = RunOptions(
+        method=message.method,
+        settings=Settings(iterations=1, seed=message.seed),
+        device=message.device,
+        start=Path(message.start) if message.start is not None else None,
+        size=message.size,
+        spacing=message.spacing,
+        branches=tuple((p.architecture, p.arguments) for p in message.branches) if message.branches else None,
+        calibrate=message.calibrate,
+    )
+    cost = measuring.measure(
+        Path(message.datalist), options, lambda done, total: job.progress("measuring", done, total)
+    )
+    return Measured(
+        cost.seconds_per_iteration, cost.memory_gib, cost.device.type, cost.precision, cost.threads,
+        tuple(cost.spec.size), cost.spec.spacing, cost.parts, cost.seconds_besides, cost.share_besides,
+    )  # fmt: skip
