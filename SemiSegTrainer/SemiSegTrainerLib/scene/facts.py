@@ -1,42 +1,18 @@
-"""What a training would work with, before it runs, and everything that would keep it from learning."""
+"""What a training would work with, before it runs: how much of what, and what to know about it."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from SemiSegCervicalLib.scene.pieces import Pieces, whole
 
 from ..catalogue import MethodText
+from .findings import Finding as Finding
+from .findings import find_all, sort_cases
 from .split import Split
 from .training_set import TrainingCase, TrainingSet
-
-FEW_CASES = 3
-"""Annotated images or slices below which a training is warned of."""
-FEW_VOXELS = 100
-"""Voxels of a class below which a training is warned of."""
-_DIFFERENT = 2.0
-_NAMED = 4
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something to know before training.
-
-    Attributes:
-        code: stable, for programs and tests.
-        text: what is the matter, a sentence without its full stop.
-        remedy: what to do about it, a sentence without its full stop.
-        refuses: nothing could be learned this way; it must not start.
-    """
-
-    code: str
-    text: str
-    remedy: str
-    refuses: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,23 +78,6 @@ class Facts:
         return next((finding for finding in self.findings if finding.refuses), None)
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The cases by what becomes of them, with the slices that count on each side."""
-
-    training: list[tuple[TrainingCase, list[int]]]
-    validation: list[tuple[TrainingCase, list[int]]]
-    unlabelled: list[TrainingCase]
-    dropped: list[TrainingCase]
-    left_out: list[TrainingCase]
-
-    @property
-    def images(self) -> list[TrainingCase]:
-        """All that a training reads."""
-        found = [case for case, _ in (*self.training, *self.validation)] + self.unlabelled
-        return list({case.id: case for case in found}.values())
-
-
 def gather_facts(training_set: TrainingSet, split: Split, method: MethodText | None = None) -> Facts:
     """Do what `facts_in_pieces` does, at once."""
     return whole(facts_in_pieces(training_set, split, method))
@@ -137,9 +96,8 @@ def facts_in_pieces(training_set: TrainingSet, split: Split, method: MethodText 
     """
     for case in training_set.used("labelled", "partly"):
         yield from case.count_in_pieces()
-    parts = _parts(training_set, split)
+    parts = sort_cases(training_set, split)
     yield
-    looks = yield from _looks(parts.images)
     classes = tuple(
         ClassFacts(
             entry.value,
@@ -176,27 +134,8 @@ def facts_in_pieces(training_set: TrainingSet, split: Split, method: MethodText 
         split=split.how,
         findings=(),
     )
-    findings = [*_refusals(training_set, facts, parts, method), *_doubts(facts, parts, method)]
-    findings += [*looks, *_split_findings(facts, parts, split), *_aside(training_set, parts)]
-    return replace(facts, findings=tuple(sorted(findings, key=lambda finding: not finding.refuses)))
-
-
-def _parts(training_set: TrainingSet, split: Split) -> _Parts:
-    parts = _Parts([], [], [], [], training_set.used("left out"))
-    for case in training_set.used("labelled", "partly", "unlabelled"):
-        slices = split.validation.get(case.id, ())
-        if case.id in split.dropped:
-            parts.dropped.append(case)
-        elif slices is None:
-            parts.validation.append((case, list(range(case.shape[0]))))
-        elif case.use == "unlabelled":
-            parts.unlabelled.append(case)
-        else:
-            held_out = set(split.held_out(case.id))
-            parts.training.append((case, [k for k in range(case.shape[0]) if k not in held_out]))
-            if slices:
-                parts.validation.append((case, list(slices)))
-    return parts
+    findings = yield from find_all(training_set, facts, parts, split, method)
+    return replace(facts, findings=findings)
 
 
 def _painted(side: Sequence[tuple[TrainingCase, list[int]]], value: int) -> tuple[int, int]:
@@ -208,245 +147,3 @@ def _painted(side: Sequence[tuple[TrainingCase, list[int]]], value: int) -> tupl
 def _range(values: Sequence[tuple]) -> tuple[tuple, tuple]:
     columns = list(zip(*values, strict=False))
     return tuple(map(min, columns)), tuple(map(max, columns))
-
-
-def _refusals(training_set: TrainingSet, facts: Facts, parts: _Parts, method: MethodText | None) -> Iterable[Finding]:
-    """Find what would end in an error, or in a model that has learned nothing."""
-    if training_set.conflicts:
-        names = _named(conflict.name for conflict in training_set.conflicts)
-        yield Finding("classes-open", f"The class of {names} is not clear", "Answer in the table of classes", True)
-    if not parts.training:
-        why = Counter(case.reason for case in (*parts.unlabelled, *parts.left_out))
-        text = "; ".join(f"{reason} ({count})" for reason, count in why.most_common(3))
-        yield Finding(
-            "nothing-annotated",
-            f"Nothing that would train is annotated{': ' if text else ''}{text}",
-            "Outline a segment and set its status to completed, or accept a frame, slice or volume",
-            True,
-        )
-        return
-    if facts.dimensions is None:
-        yield Finding(
-            "volumes-and-pictures",
-            "Volumes and single pictures or frames cannot be learned together",
-            "Leave out the ones or the others, or take the slices of the volumes as frames",
-            True,
-        )
-    painted = [entry for entry in facts.classes if entry.training_voxels]
-    if not painted:
-        yield Finding(
-            "nothing-painted",
-            "No voxel that would train belongs to a class",
-            "Check that the segments lie on their images, and paint in them",
-            True,
-        )
-        return
-    told = facts.background_voxels or any(case.finished for case, _ in parts.training)
-    if not told and len(painted) == 1:
-        yield Finding(
-            "one-kind",
-            f'All that is annotated is "{painted[0].name}": nothing says what is not',
-            "Paint background strokes, a second segment, or finish an outline",
-            True,
-        )
-    elif not told:
-        yield Finding(
-            "no-background",
-            "Nothing says what is background, so that the model will find none",
-            "Paint background strokes, or finish the outlines of an image, frame or slice",
-        )
-    if not facts.open_voxels:
-        needed = method is not None and method.needs_unlabelled
-        yield Finding(
-            "nothing-unlabelled",
-            "Every voxel is annotated: methods that learn from what is not annotated have nothing to learn from",
-            "Add images without annotation, or choose a method that needs none",
-            needed,
-        )
-    if method is not None and method.needs_modalities and facts.modalities < 2:
-        yield Finding(
-            "one-modality",
-            f'"{method.title}" trains a network for each modality, and there is only one',
-            "Pair the images of each patient, or choose another method",
-            True,
-        )
-    if method is not None and facts.dimensions is not None and facts.dimensions not in method.dimensions:
-        yield Finding(
-            "dimensions",
-            f'"{method.title}" takes no images of {facts.dimensions} dimensions',
-            "Choose another method",
-            True,
-        )
-
-
-def _doubts(facts: Facts, parts: _Parts, method: MethodText | None) -> Iterable[Finding]:
-    """Find what will learn badly."""
-    for entry in facts.classes:
-        if not facts.training:
-            continue
-        if not entry.training_voxels:
-            yield Finding(
-                "class-empty",
-                f'No voxel of "{entry.name}" would train: it will not be found',
-                "Draw it, accept it, or leave it out; where segments cover each other, cut one out of the other",
-            )
-        elif entry.training_cases == 1 and facts.training > 1:
-            yield Finding(
-                "class-once",
-                f'"{entry.name}" is drawn in one image only',
-                "Draw it in a second one, where there is any",
-            )
-        if 0 < entry.training_voxels < FEW_VOXELS:
-            yield Finding(
-                "few-voxels", f'Only {entry.training_voxels} voxels of "{entry.name}" would train', "Draw more of it"
-            )
-    slices = sum(len(set(rows) & set(case.annotated_slices)) or 1 for case, rows in parts.training)
-    if 0 < slices < FEW_CASES:
-        what = "1 image, frame or slice is" if slices == 1 else f"{slices} images, frames or slices are"
-        yield Finding("few-annotated", f"Only {what} annotated", "Annotate some more")
-    hollow = [c for c, rows in parts.training if c.finished and not c.counts[rows, 1:].any()]
-    if hollow:
-        yield Finding(
-            "empty-outlines",
-            f"Finished with nothing drawn on the image: {_named(c.name for c in hollow)}; all is taken for background",
-            "If it does show a structure, check that the segmentation lies on its image",
-        )
-    twice = [c for c, rows in parts.training if _unknown_share(c, rows) > 0.2]
-    if twice:
-        yield Finding(
-            "much-unknown",
-            f"More than a fifth of the paint does not count in {_named(c.name for c in twice)}: segments cover each "
-            "other, or are flagged",
-            "Cut the segments out of each other in the Segment Editor",
-        )
-    if facts.uncalibrated:
-        mixed = facts.spacings is not None
-        yield Finding(
-            "uncalibrated",
-            f"The voxel size of {facts.uncalibrated} image{'s' * (facts.uncalibrated > 1)} or frames is not known"
-            + (", that of others is" if mixed else ""),
-            "Enter the spacing in the Volumes module where it is known; else the model learns in voxels",
-        )
-    yield from _differences(facts)
-    if facts.modalities > 1 and not (method is not None and method.needs_modalities):
-        single = [c for c in parts.images if len(c.present) < facts.modalities]
-        if single:
-            yield Finding(
-                "unpaired",
-                f"Not every modality is there of {_named(c.name for c in single)}",
-                "Pair them, leave them out, or choose a method with a network for each modality",
-                method is not None,
-            )
-
-
-def _differences(facts: Facts) -> Iterable[Finding]:
-    if facts.dimensions is None or facts.shapes is None:
-        return
-    low, high = facts.shapes
-    if any(large > _DIFFERENT * small for small, large in zip(low, high, strict=True)):
-        yield Finding(
-            "sizes-differ",
-            f"The images differ much in size: {_times(low)} to {_times(high)} voxels",
-            "Check that all of them show the same thing; crop or leave out those that do not",
-        )
-    if facts.spacings is not None:
-        fine, coarse = facts.spacings
-        if any(large > _DIFFERENT * small for small, large in zip(fine, coarse, strict=True)):
-            yield Finding(
-                "spacings-differ",
-                f"The voxels differ much in size: {_times(fine)} to {_times(coarse)} mm",
-                "Check the spacing of the images; leave out those whose spacing is wrong",
-            )
-
-
-def _split_findings(facts: Facts, parts: _Parts, split: Split) -> Iterable[Finding]:
-    if not facts.training:
-        return
-    if not split.validation:
-        what, _, remedy = split.how.partition(". ")
-        yield Finding("no-validation", what, remedy or "Choose an annotated image for validation")
-        return
-    for text in split.warnings:
-        yield Finding("split", text, "Annotate more patients or images, or change what validates")
-    lone = [case for case, _ in (*parts.training, *parts.validation) if not case.grouped]
-    if len(lone) > 1:
-        yield Finding(
-            "patients-unknown",
-            f"Nobody says which of the {len(lone)} annotated images in folders are of one patient: each stands alone",
-            'Put a datalist.json with a "group" for each image into the folder',
-        )
-    if facts.groups == 1:
-        yield Finding(
-            "one-patient",
-            "All that is annotated is of one patient or sequence",
-            "Annotate a second one, for the model to work on others too",
-        )
-
-
-def _aside(training_set: TrainingSet, parts: _Parts) -> Iterable[Finding]:
-    """Say what of the scene is not used."""
-    reasons: dict[str, list[str]] = {}
-    for case in parts.left_out:
-        reasons.setdefault(case.reason, []).append(case.name)
-    for reason, names in reasons.items():
-        yield Finding(
-            "left-out", f"{_named(names)} left out: {reason}", "Change its use in the table, if it should count"
-        )
-    for note in training_set.notes:
-        yield Finding("note", note, "It is not used as it is")
-
-
-def _looks(cases: Sequence[TrainingCase]) -> Pieces[list[Finding]]:
-    """Look at one plane of each image: one that shows nothing, and two that are the same one."""
-    blank: list[TrainingCase] = []
-    seen: dict[tuple, TrainingCase] = {}
-    twins: list[tuple[TrainingCase, TrainingCase]] = []
-    for case in cases:
-        middle = case.shape[0] // 2
-        for image in case.present:
-            if image.costly:
-                continue
-            plane = np.ascontiguousarray(image.read(middle, middle + 1))
-            if plane.min() == plane.max():
-                blank.append(case)
-            else:
-                key = (case.shape, plane.dtype.str, hashlib.blake2b(plane.data, digest_size=16).digest())
-                if seen.setdefault(key, case) is not case:
-                    twins.append((seen[key], case))
-            yield
-    found = []
-    if blank:
-        found.append(
-            Finding(
-                "blank",
-                f"All voxels of the middle of {_named(case.name for case in blank)} are the same",
-                "Leave out what shows nothing",
-            )
-        )
-    if twins:
-        pairs = "; ".join(f'"{first.name}" and "{second.name}"' for first, second in twins[:_NAMED])
-        more = f" and {len(twins) - _NAMED} more" if len(twins) > _NAMED else ""
-        found.append(
-            Finding(
-                "twins",
-                f"The same picture twice: {pairs}{more}",
-                "Leave one of them out, lest validation measures what was trained on",
-            )
-        )
-    return found
-
-
-def _unknown_share(case: TrainingCase, rows: Sequence[int]) -> float:
-    """Return which share of the paint of a case does not count."""
-    unknown = int(case.unknown[rows].sum())
-    return unknown / max(1, unknown + int(case.counts[rows, 1:].sum()))
-
-
-def _named(names: Iterable[str]) -> str:
-    every = list(dict.fromkeys(names))
-    shown = ", ".join(f'"{name}"' for name in every[:_NAMED])
-    return shown if len(every) <= _NAMED else f"{shown} and {len(every) - _NAMED} more"
-
-
-def _times(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:g}" for value in values)

@@ -11,7 +11,8 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegTrainerLib.scene import marks
 from SemiSegTrainerLib.scene.collect import collect_training_set
-from SemiSegTrainerLib.scene.split import Split, check_split, gap_of, propose_split
+from SemiSegTrainerLib.scene.layout import gap_of
+from SemiSegTrainerLib.scene.split import Split, check_split, propose_split
 from SemiSegTrainerLib.scene.training_set import TrainingSet
 from SlicerRig import scenes
 
