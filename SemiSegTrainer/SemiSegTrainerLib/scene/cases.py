@@ -49,6 +49,7 @@ def scene_case(source: Source, matching: ClassMatching, modalities: tuple[str, .
         reason=source.why_not or "no segmentation",
         spacing=None if calibrated == "no" else array_spacing(volume)[1 if shape[0] == 1 else 0 :],
         affine=ijk_to_ras(volume),
+        calibrated=calibrated,
         shape=shape,
         images=_images(source, modalities),
         sequence=sequence.GetName() if sequence is not None else None,
@@ -81,13 +82,15 @@ def outside_case(outside: OutsideCase, matching: ClassMatching, modalities: tupl
     spacing = header.spacing[1 if flat else 0 :] if header.spacing is not None else None
     named = {name.casefold(): path for name, path in zip(outside.modalities, outside.images, strict=True)}
     images = tuple(_file_image(path) for path in (named.get(name.casefold()) for name in modalities))
+    spacing = spacing if isinstance(outside.spacing, str) else outside.spacing
     case = TrainingCase(
         id=outside.id,
         name=outside.name,
         group=outside.group,
         use="left out" if outside.why_not else "unlabelled",
         reason=outside.why_not or "no label map",
-        spacing=spacing if isinstance(outside.spacing, str) else outside.spacing,
+        spacing=spacing,
+        calibrated="no" if spacing is None else "yes",
         affine=header.affine,
         shape=header.shape,
         images=images,
@@ -171,6 +174,7 @@ def slice_cases(source: Source, stack: TrainingCase, matching: ClassMatching) ->
             reason=stack.reason,
             spacing=stack.spacing[1:] if stack.spacing is not None else None,
             affine=stack.affine @ _shift(number),
+            calibrated=stack.calibrated,
             shape=(1, *stack.shape[1:]),
             images=tuple(_slice_image(image, number) for image in stack.images),
             sequence=source.name,

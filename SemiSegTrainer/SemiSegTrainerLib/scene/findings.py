@@ -214,6 +214,13 @@ def _doubts(facts: Facts, parts: Parts, method: MethodText | None) -> Iterable[F
             + (", that of others is" if mixed else ""),
             "Enter the spacing in the Volumes module where it is known; else the model learns in voxels",
         )
+    guessed = [case for case in parts.images if case.calibrated == "unknown"]
+    if guessed:
+        yield Finding(
+            "calibration-unknown",
+            f"The voxels of {_named(c.name for c in guessed)} are exactly 1 mm wide, perhaps because nobody knew",
+            "Enter the spacing in the Volumes module where it is another one",
+        )
     yield from _differences(facts)
     if facts.modalities > 1 and not (method is not None and method.needs_modalities):
         single = [c for c in parts.images if len(c.present) < facts.modalities]

@@ -181,7 +181,8 @@ def _split(
         training = {layout.units[i][level] for i in layout.usable - whole - dropped}
         held |= touched - training
     dropped |= {case_id for case_id, units in layout.units.items() if held & set(units)}
-    out = tuple(case_id for case_id in layout.units if case_id in dropped - whole)
+    dropped -= whole
+    out = tuple(case_id for case_id in layout.units if case_id in dropped)
     order = {case_id: validation[case_id] for case_id in layout.annotated if case_id in validation}
     return Split(order, dict(gap), out, how, tuple(_warnings(order, gap, out, layout)), layout)
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.geometry import Calibration
 from SemiSegCervicalLib.scene.pieces import Pieces, whole
 
 from .annotation import CERTAIN_BACKGROUND, IGNORE
@@ -71,6 +72,7 @@ class TrainingCase:
         background: the label value of strokes that mean "certainly background", None where there are none.
         ignore: the label value of voxels nobody knows about.
         spacing: mm, ``(y, x)`` or ``(z, y, x)``; None where the image is uncalibrated.
+        calibrated: "yes", "no", or "unknown" where the voxel size may be a stand-in (`geometry.calibration`).
         affine: IJK-to-RAS, float64 ``(4, 4)``.
         shape: ``(Z, Y, X)``.
         sequence: name of the cine, and `frame` its index value; None for other images.
@@ -110,6 +112,7 @@ class TrainingCase:
     stack: str | None = None
     side: Side | None = None
     grouped: bool = True
+    calibrated: Calibration = "yes"
     source: Literal["scene", "folder", "other scene"] = "scene"
     label_file: Path | None = None
     classes: int = 0

@@ -215,6 +215,9 @@ def test_voxel_sizes_and_image_sizes_that_differ_are_said(scene, labels):
     assert "mm" in finding(found, "spacings-differ").text
     assert "of others is" in finding(found, "uncalibrated").text
     assert found.uncalibrated == 1
+    assert "calibration-unknown" not in codes(found)
+    scenes.add_volume(large(33), "one millimetre")
+    assert '"one millimetre"' in finding(facts(), "calibration-unknown").text
 
 
 def test_all_annotated_leaves_semi_supervised_methods_nothing(scene, labels):
