@@ -86,6 +86,7 @@ class AfterSection:
         prepare_figures(ui.figuresTable)
         _prepare_versions(ui.versionsTable)
         ui.cardBrowser.visible = False
+        ui.figuresLabel.textFormat = qt.Qt.PlainText
         self.reload()
 
     # -- what others may ask --
@@ -194,14 +195,14 @@ class AfterSection:
             else ""
         )  # fmt: skip
         why = {
-            ui.useVersionButton: state.busy or ("It is in use already." if version.current else ""),
+            ui.useVersionButton: self.busy or ("It is in use already." if version.current else ""),
             ui.compareButton: missing
             or ("This is the one in use: choose another version." if version.current else "")
             or ("No version is in use." if used is None else ""),
             ui.worstButton: missing,
             ui.openSegmentingButton: "" if used is not None else "No version is in use.",
-            ui.trainedModelComboBox: state.busy,
-            ui.versionsTable: state.busy,
+            ui.trainedModelComboBox: self.busy,
+            ui.versionsTable: self.busy,
         }
         tips = {
             ui.useVersionButton: "SemiSegCervical segments with this version from now on; the others stay.",

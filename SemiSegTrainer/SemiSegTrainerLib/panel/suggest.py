@@ -180,15 +180,14 @@ class SuggestSection:
 
     def _enable(self) -> None:
         ui, row = self.ui, self.row
-        wait = self._state.busy
         none = "Choose a row of the table."
         outside = "It lies in a folder on disk: load it into the scene to draw in it."
         unseen = "" if row is None or row.seen else "Go there first: what counts has to be looked at."
         done = "It is accepted." if row is not None and row.accepted else ""
         why = {
-            ui.goThereButton: wait or (none if row is None else outside if row.outside else ""),
-            ui.correctSuggestionButton: wait or (unseen if row is not None else none),
-            ui.acceptSuggestionButton: wait or (done or unseen if row is not None else none),
+            ui.goThereButton: none if row is None else outside if row.outside else "",
+            ui.correctSuggestionButton: none if row is None else unseen,
+            ui.acceptSuggestionButton: none if row is None else done or unseen,
         }
         tips = {
             ui.goThereButton: "Shows it in the slice views, with what the model draws there as a start.",
@@ -282,7 +281,7 @@ class SuggestSection:
 
     def _go(self) -> None:
         row = self.row
-        if row is None or row.outside or self._state.busy:
+        if row is None or row.outside:
             return
         try:
             place = self._place(row)

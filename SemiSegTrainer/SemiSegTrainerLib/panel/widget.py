@@ -104,7 +104,7 @@ class Panel:
         self.suggest = SuggestSection(after, self._jobs, self.messages, self.changed, self.look_again)
         self.run = RunSection(
             self.load("UI/SemiSegTrainerRun.ui", ui.runHost), self._jobs, self.state, self.messages, self.changed,
-            self.after.trained,
+            self.trained,
         )  # fmt: skip
         self.sections: list[Section] = [
             self.install, self.cases, self.annotating, self.questions, self.choices, self.preflight, self.run,

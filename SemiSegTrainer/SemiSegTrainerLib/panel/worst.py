@@ -52,7 +52,8 @@ class WorstCases:
             button.setToolButtonStyle(qt.Qt.ToolButtonTextUnderIcon)
             button.setIcon(qt.QIcon(picture))
             button.setIconSize(picture.size())
-            button.setText(f"{name_of(worst)}: Dice {_dice(worst.found.dice)}")
+            caption = f"{name_of(worst)}: Dice {_dice(worst.found.dice)}"
+            button.setText(caption.replace("&", "&&"))  # a lone one would underline what follows
             button.setToolTip(_TIP)
             slot = partial(self._on_go, worst)
             button.connect("clicked()", slot)
