@@ -89,13 +89,13 @@ def match_classes(
     answers = answers or {}
     found = ClassMatching(classes=list(given))
     names: dict[SegmentKey, SegmentReading] = {}
-    where: dict[SegmentKey, list[str]] = {}
+    holders: dict[SegmentKey, dict[str, None]] = {}
     for case, segments in cases:
         for segment in segments:
             key = SegmentKey.of(segment)
             names.setdefault(key, segment)
-            if case not in where.setdefault(key, []):
-                where[key].append(case)
+            holders.setdefault(key, {})[case] = None
+    where = {key: list(found_in) for key, found_in in holders.items()}
 
     for key in [key for key in names if key not in answers]:
         if key.code is not None:

@@ -77,7 +77,7 @@ def datalist_steps(
         _keep_groups_apart(lists)
         content = {
             "name": name,
-            "modality": {str(k): name or "ultrasound" for k, name in enumerate(training_set.modalities)},
+            "modality": {str(k): name or "image" for k, name in enumerate(training_set.modalities)},
             "labels": {"0": "background", **{str(c.value): c.name for c in training_set.classes}},
             "segments": {
                 str(c.value): {"name": c.name, "color": list(c.color), "terminology": c.terminology}

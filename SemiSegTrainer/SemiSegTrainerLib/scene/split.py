@@ -129,7 +129,8 @@ def propose_split(training_set: TrainingSet, seed: int = 0) -> Split:
         how = "; ".join(said) or how
     split = _split(validation, gap, how, layout)
     for case in annotated:
-        if case.side is not None and split.side(case.id) != case.side:
+        validates = split.validation.get(case.id, ())
+        if (case.side == "validation" and validates is not None) or (case.side == "training" and validates != ()):
             split = split.with_case(case.id, case.side)
     return split
 

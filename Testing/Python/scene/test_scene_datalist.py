@@ -50,7 +50,7 @@ def test_the_whole_scene_as_a_datalist(scene, labels, tmp_path):
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["labels"] == {"0": "background", "1": "anterior lip", "2": "posterior lip"}
     assert content["segments"]["1"] == {"name": "anterior lip", "color": [1, 0.5, 0], "terminology": CODE}
-    assert content["modality"] == {"0": "ultrasound"}
+    assert content["modality"] == {"0": "image"}
     training, unlabeled = content["training"], content["unlabeled"]
     assert [len(training), len(unlabeled), content["validation"], content["test"]] == [4, 4, [], []]
     known = [{k: e[k] for k in ("complete", "segments", "background", "slices", "ignore") if k in e} for e in training]

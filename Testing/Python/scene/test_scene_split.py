@@ -231,6 +231,14 @@ def test_the_users_sides_are_kept(scene, labels):
     assert list(split.validation) == [first.id]
 
 
+def test_a_volume_put_into_training_has_no_slices_that_validate(scene, labels):
+    found = volume(labels, 40, [0, 8, 16, 24, 32])
+    found.cases[0].side = "training"
+    assert propose_split(found).validation == {}
+    found.cases[0].side = "validation"
+    assert propose_split(found).validation == {found.cases[0].id: None}
+
+
 def leaky(split: Split, **changes: Any) -> Split:
     fields = {name: getattr(split, name) for name in ("validation", "gap", "dropped", "how", "warnings", "layout")}
     return Split(**(fields | changes))
