@@ -15,7 +15,7 @@ from SemiSegCervicalLib.scene.pieces import Pieces, whole
 from . import choices
 from .cases import outside_case, scene_case, slice_cases
 from .classes import ClassMatching, SegmentKey, make_conflict, match_classes
-from .other_scenes import read_scene
+from .other_scenes import keep_only, read_scene
 from .outside import OutsideCase, folder_cases, look_in_pieces, unnamed
 from .sources import Source, sources_in_pieces
 from .training_set import TrainingCase, TrainingSet
@@ -99,7 +99,9 @@ def collect_steps(
 def _other_scenes(scene: Any, notes: list[str]) -> Pieces[dict[str, list[Source]]]:
     """Find the images of the saved scenes that the user added, by the path of each scene."""
     found: dict[str, list[Source]] = {}
-    for path in choices.scenes(scene):
+    paths = choices.scenes(scene)
+    keep_only([Path(path) for path in paths])
+    for path in paths:
         try:
             other = read_scene(Path(path))
         except SemiSegError as error:

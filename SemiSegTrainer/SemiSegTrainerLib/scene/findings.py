@@ -22,6 +22,8 @@ FEW_CASES = 3
 """Annotated images or slices below which a training is warned of."""
 FEW_VOXELS = 100
 """Voxels of a class below which a training is warned of."""
+TINY_SHARE = 1 / 5000
+"""Share of a picture below which a class may vanish when pictures are scaled to the networks' grid."""
 _DIFFERENT = 2.0
 _NAMED = 4
 
@@ -182,6 +184,14 @@ def _doubts(facts: Facts, parts: Parts, method: MethodText | None) -> Iterable[F
                 "class-once",
                 f'"{entry.name}" is drawn in one image only',
                 "Draw it in a second one, where there is any",
+            )
+        sizes = [c.shape[1] * c.shape[2] for c, rows in parts.training if c.counts[rows, entry.value].any()]
+        if facts.dimensions == 2 and 0 < entry.training_voxels < TINY_SHARE * sum(sizes):
+            yield Finding(
+                "tiny",
+                f'"{entry.name}" covers less than 1 of {round(1 / TINY_SHARE)} pixels of the images it is drawn in and '
+                "may vanish when they are scaled",
+                "Crop the images around it",
             )
         if 0 < entry.training_voxels < FEW_VOXELS:
             yield Finding(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Collection, Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,13 @@ import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 
 from .disk import file_stamp
-from .memory import Memory
 
 ENDINGS = (".mrb", ".mrml")
-_READ: Memory[Any] = Memory(8)
+_READ: dict[Hashable, Any] = {}
 
 
 def read_scene(path: Path) -> Any:
-    """Read a saved scene into one of its own; it is kept until the file changes.
+    """Read a saved scene into one of its own; it is kept until the file changes or `keep_only` drops it.
 
     This is done in one piece and takes as long as opening the scene.
 
@@ -51,7 +52,18 @@ def read_scene(path: Path) -> Any:
         os.chdir(directory)
     if not done:
         raise _unreadable(path)
-    return _READ.put(stamp, scene)
+    _READ[stamp] = scene
+    return scene
+
+
+def keep_only(paths: Collection[Path]) -> None:
+    """Let go of all scenes but those of these files: a scene takes as much memory as its images."""
+    wanted = set()
+    for path in paths:
+        with suppress(SemiSegError):
+            wanted.add(file_stamp(path))
+    for stamp in set(_READ) - wanted:
+        del _READ[stamp]
 
 
 def _unreadable(path: Path) -> SemiSegError:

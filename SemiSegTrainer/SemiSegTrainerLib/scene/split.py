@@ -129,8 +129,8 @@ def propose_split(training_set: TrainingSet, seed: int = 0) -> Split:
         how = "; ".join(said) or how
     split = _split(validation, gap, how, layout)
     for case in annotated:
-        validates = split.validation.get(case.id, ())
-        if (case.side == "validation" and validates is not None) or (case.side == "training" and validates != ()):
+        slices = split.validation.get(case.id, ())
+        if (case.side == "validation" and slices is not None) or (case.side == "training" and slices != ()):
             split = split.with_case(case.id, case.side)
     return split
 

@@ -180,6 +180,16 @@ def test_a_class_that_is_missing_or_rare_is_named(scene, labels):
     assert found.refused is None
 
 
+def test_what_vanishes_when_it_is_scaled_is_named(scene, labels):
+    speck = np.zeros((300, 400), np.uint8)
+    speck[100:104, 100:105] = 1
+    speck[200:, :] = 2
+    shown = [np.random.default_rng(k).integers(0, 256, speck.shape, dtype=np.uint8) for k in range(6)]
+    scenes.partly_segmented_scene(shown, dict.fromkeys(range(6), speck), CLASSES, spacing=(0.2, 0.3))
+    said = [finding for finding in facts().findings if finding.code == "tiny"]
+    assert ['"anterior"' in finding.text for finding in said] == [True]
+
+
 def test_segments_that_cover_each_other_are_noticed(scene, labels):
     good(labels)
     volume = scenes.add_volume(large(20), "covered")

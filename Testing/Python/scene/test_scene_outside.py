@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.datalist import write_datalist
 from SemiSegTrainerLib.scene.disk import read_header, read_voxels
 from SemiSegTrainerLib.scene.facts import gather_facts
+from SemiSegTrainerLib.scene.other_scenes import read_scene
 from SemiSegTrainerLib.scene.split import check_split, propose_split
 from SemiSegTrainerLib.scene.thumbnails import thumbnail
 from SemiSegTrainerLib.scene.training_set import TrainingCase, TrainingSet
@@ -343,8 +346,13 @@ def test_a_saved_scene_joins_the_open_one(scene, labels, tmp_path, kind):
     assert len({entry["image"] for key in ("training", "unlabeled") for entry in content[key]}) == 8
     choices.set_use(other[0].id, "left out")
     assert next(c for c in collect_training_set().cases if c.id == other[0].id).use == "left out"
+    assert read_scene(path) is read_scene(path)
+    before = weakref.ref(read_scene(path))
+    del found, other
     choices.remove_scene(str(path))
     assert len(collect_training_set().cases) == 1
+    gc.collect()
+    assert before() is None, "a scene that is not wanted any more takes no memory"
 
 
 def test_a_scene_that_cannot_be_read_is_noted(scene, tmp_path):
