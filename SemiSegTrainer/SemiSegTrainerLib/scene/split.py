@@ -18,10 +18,7 @@ from .layout import Layout, around, frames_of, layout_of, near, present_classes
 from .training_set import Side, TrainingCase, TrainingSet
 
 _MIN_UNITS = 3
-_LEVELS = (
-    (1, "patient or sequence", "patients or sequences"),
-    (0, "image or cine", "images or cines"),
-)
+_IMAGES, _PATIENTS = 0, 1  # the levels of `Layout.units`
 _BY_HAND = "; changed by hand"
 
 
@@ -107,15 +104,13 @@ def propose_split(training_set: TrainingSet, seed: int = 0) -> Split:
     validation: dict[str, tuple[int, ...] | None] = {}
     gap: dict[str, tuple[int, ...]] = {}
     how = _too_little(usable)
-    for level, one, several in _LEVELS:
+    for level in (_PATIENTS, _IMAGES):
         every = {layout.units[case.id][level] for case in annotated}
         if len(every) >= _MIN_UNITS and len({layout.units[case.id][level] for case in usable}) > 1:
             chosen = choose_units(usable, annotated, level, layout, rng)
             validation = {case.id: None for case in usable if layout.units[case.id][level] in chosen}
-            validates = (
-                f"{one} of {len(every)} validates" if len(chosen) == 1 else f"of {len(every)} {several} validate"
-            )
-            how = f"{len(chosen)} {validates}"
+            kinds = dict.fromkeys(_kind(case, level) for case in annotated)
+            how = f"{len(chosen)} of {len(every)} {' and '.join(kinds)} validate{'s' * (len(chosen) == 1)}"
             break
     else:
         said = []
@@ -209,6 +204,13 @@ def _warnings(
         if learned[value] and not measured[value]:
             found.append(f'"{name}" is not in what validates: how well it is found cannot be measured')
     return found
+
+
+def _kind(case: TrainingCase, level: int) -> str:
+    """Return what is held out at a level, in the plural."""
+    if level == _PATIENTS and case.grouped and case.group not in (case.stack, case.id):
+        return "patients"
+    return "cines" if case.stack is not None else "images"
 
 
 def _too_little(usable: Sequence[TrainingCase]) -> str:

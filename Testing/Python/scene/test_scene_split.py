@@ -57,7 +57,7 @@ def test_a_fifth_of_the_images_validates(scene, labels, annotated, held):
     assert set(split.validation.values()) == {None}
     assert (split.dropped, split.gap, split.warnings) == ((), {}, ())
     assert f"{held} " in split.how
-    assert f"of {annotated} " in split.how
+    assert f"of {annotated} images validate" in split.how
 
 
 def test_the_same_seed_chooses_the_same_and_another_one_others(scene, labels):
@@ -80,6 +80,7 @@ def test_a_patient_is_held_out_with_all_that_is_theirs(scene, labels):
     groups = {case.id: case.group for case in found.cases}
     assert len({groups[i] for i in split.validation}) == 1
     assert len(split.validation) == 2
+    assert split.how == "1 of 3 patients validates"
     (aside,) = split.dropped  # the patient's picture without annotation teaches nothing either
     assert groups[aside] in {groups[i] for i in split.validation}
     assert split.warnings == ()
@@ -92,7 +93,7 @@ def test_images_of_one_patient_are_split_and_it_is_said(scene, labels):
     for node in made.volumes:
         hierarchy.CreateItem(patient, node)
     split = propose_split(collect_training_set())
-    assert len(split.validation) == 1
+    assert split.how == "1 of 5 images validates"
     assert any("other patients" in warning for warning in split.warnings)
 
 
