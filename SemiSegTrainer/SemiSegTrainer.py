@@ -82,8 +82,10 @@ class SemiSegTrainerLogic(ScriptedLoadableModuleLogic):
 
     from SemiSegTrainer import SemiSegTrainerLogic
     logic = SemiSegTrainerLogic()
-    for case in logic.trainingSet().cases:
-        print(case.name, case.use, case.reason)
+    for finding in logic.preflight().findings:
+        print(finding.text, finding.remedy)
+    version = logic.train(minutes=10, name="Prostate")
+    print(version.path, version.summary["validation"])
     logic.close()
     """
 
@@ -106,6 +108,80 @@ class SemiSegTrainerLogic(ScriptedLoadableModuleLogic):
         from SemiSegTrainerLib.scene.collect import collect_training_set
 
         return collect_training_set(slicer.mrmlScene)
+
+    def preflight(self, method=None):
+        """Say what a training on the open scene would work with, and what would keep it from learning.
+
+        Args:
+            method: name of a method; by default the one that suits the scene.
+
+        Returns:
+            `SemiSegTrainerLib.scene.facts.Facts`: `findings` with their remedies, the gravest first; `refused` is the
+            one for which a training must not start, or None.
+
+        Raises:
+            SemiSegError: the scene cannot be read, with `cause` and `remedy`.
+        """
+        from SemiSegTrainerLib.panel import scripts
+
+        return scripts.preflight(method)
+
+    def train(
+        self,
+        minutes=10.0,
+        iterations=None,
+        method=None,
+        start=None,
+        name="My model",
+        size=None,
+        spacing=None,
+        seed=0,
+        device="auto",
+        calibrate="auto",
+        waitForCompletion=True,
+        onProgress=None,
+    ):
+        """Train on the open scene, and install the model; works without the panel.
+
+        Args:
+            minutes: how long everything may take.
+            iterations: how many steps, instead of a time.
+            method: name of a method; by default the one that suits the scene.
+            start: an installed model's name, the path of a file, or "scratch"; by default an installed model that knows
+                exactly the segments of the scene, if there is one.
+            name: of the new model; one that is there already is kept as an earlier version.
+            size: grid of a new model, in array order; None chooses.
+            spacing: voxels of a new 3D model in mm, in array order; None chooses.
+            seed: of everything that is drawn.
+            device: "auto", "gpu" or "cpu".
+            calibrate: "auto", or "none".
+            waitForCompletion: return when it is done. Otherwise Slicer's event loop does the work.
+            onProgress: called with the training (`SemiSegTrainerLib.panel.training.Training`) whenever it has changed.
+
+        Returns:
+            The installed model (`SemiSegTrainerLib.versions.Version`: `name`, `path`, `summary`); the training where it
+            is not waited for: it can be paused, kept or discarded.
+
+        Raises:
+            SemiSegError: why it cannot be done or failed, with `cause` and `remedy`.
+        """
+        from SemiSegTrainerLib.panel import scripts
+
+        training = scripts.train(
+            self.jobs,
+            method=method,
+            start=start,
+            on_change=onProgress,
+            name=name,
+            minutes=minutes,
+            iterations=iterations,
+            size=size,
+            spacing=spacing,
+            seed=seed,
+            device=device,
+            calibrate=calibrate,
+        )
+        return training.wait() if waitForCompletion else training
 
     def suggestNext(self, model=None, count=4, device="auto"):
         """Say which frames and slices of the open scene teach most if they are annotated next; nothing is changed.

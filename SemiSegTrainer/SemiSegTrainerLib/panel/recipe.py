@@ -66,24 +66,64 @@ def make_recipe(chosen: Any, training_set: TrainingSet, cards: Mapping[str, Mode
     Raises:
         SemiSegError: the choices do not make a training.
     """
-    check_name(chosen.name)
-    start = start_of(chosen.start, training_set, cards)
-    if start is not None and (fault := failure_of(start)) is not None:
-        raise fault
     dimensions = dimensions_of(training_set)
-    return Recipe(
-        method=method_of(chosen.method, training_set).name,
-        name=chosen.name.strip(),
-        minutes=None if chosen.iterations else chosen.minutes,
+    return recipe_for(
+        training_set,
+        cards,
+        method=chosen.method,
+        name=chosen.name,
+        minutes=chosen.minutes,
         iterations=chosen.iterations or None,
-        start=None if start is None else Path(start.path),
-        # A model that is trained further keeps what it reads.
-        size=tuple(round(n) for n in numbers(chosen.size, dimensions, "The size")) or None if start is None else None,
-        spacing=numbers(chosen.spacing, 3, "The voxel size") or None if start is None and dimensions == 3 else None,
+        start=chosen.start,
+        size=tuple(round(n) for n in numbers(chosen.size, dimensions, "The size")) or None,
+        spacing=numbers(chosen.spacing, 3, "The voxel size") or None,
         seed=chosen.seed,
         device=DEVICE_NAMES[chosen.device],
         calibrate="auto" if chosen.calibrate else "none",
         offer_stop=chosen.offer_stop,
+    )
+
+
+def recipe_for(
+    training_set: TrainingSet,
+    cards: Mapping[str, ModelCard],
+    *,
+    method: str = AUTOMATIC,
+    name: str = "My model",
+    minutes: float = PRESETS["Standard"],
+    iterations: int | None = None,
+    start: str = AUTOMATIC,
+    size: tuple[int, ...] | None = None,
+    spacing: tuple[float, ...] | None = None,
+    **more: Any,
+) -> Recipe:
+    """Make a recipe, with what is chosen automatically chosen.
+
+    Args:
+        training_set: what is trained on.
+        cards: the models that it may start from, by name or path.
+        method: name in the registry, or `AUTOMATIC`.
+        name, minutes, iterations, size, spacing: as in `Recipe`; `iterations` go before `minutes`.
+        start: as `start_of` takes it.
+        more: of the other fields of `Recipe`.
+
+    Raises:
+        SemiSegError: this makes no training.
+    """
+    check_name(name)
+    card = start_of(start, training_set, cards)
+    if card is not None and (fault := failure_of(card)) is not None:
+        raise fault
+    return Recipe(
+        method=method_of(method, training_set).name,
+        name=name.strip(),
+        minutes=None if iterations else minutes,
+        iterations=iterations,
+        start=None if card is None else Path(card.path),
+        # A model that is trained further keeps what it reads.
+        size=size if card is None else None,
+        spacing=spacing if card is None and dimensions_of(training_set) == 3 else None,
+        **more,
     )
 
 
@@ -101,7 +141,9 @@ def has_unlabelled(training_set: TrainingSet) -> bool:
 def method_of(name: str, training_set: TrainingSet) -> MethodText:
     """Return the method of a name; of `AUTOMATIC`, and where there is no such method, the one for these data."""
     known = {method.name: method for method in METHODS}
-    return known.get(name) or proposed(dimensions_of(training_set), has_unlabelled(training_set))
+    return known.get(name) or proposed(
+        dimensions_of(training_set), has_unlabelled(training_set), len(training_set.modalities)
+    )
 
 
 def start_of(choice: str, training_set: TrainingSet, cards: Mapping[str, ModelCard]) -> ModelCard | None:
@@ -127,6 +169,7 @@ def start_of(choice: str, training_set: TrainingSet, cards: Mapping[str, ModelCa
         raise SemiSegError("missing-start", cause, "Choose another one under Start from", "settings")
     if not fits(card, training_set):
         kind = "volumes" if card.spatial_dims == 3 else "single images"
+        kind += f" of {len(card.modalities)} modalities" if len(card.modalities) > 1 else ""
         cause = f'The model to start from, "{card.name}", segments {kind}, and these are others'
         raise SemiSegError("wrong-start", cause, "Choose another one under Start from", "settings")
     return card
@@ -134,7 +177,8 @@ def start_of(choice: str, training_set: TrainingSet, cards: Mapping[str, ModelCa
 
 def fits(card: ModelCard, training_set: TrainingSet) -> bool:
     """Return whether a training on these images can begin with a model."""
-    return card.failure is None and card.spatial_dims == dimensions_of(training_set)
+    same = card.spatial_dims == dimensions_of(training_set) and len(card.modalities) == len(training_set.modalities)
+    return card.failure is None and same
 
 
 def knows(card: ModelCard, training_set: TrainingSet) -> bool:

@@ -119,7 +119,8 @@ class RecipeSection:
     def _show_methods(self, found: TrainingSet) -> None:
         chosen = self._parameters.method
         proposed = method_of(AUTOMATIC, found)
-        suited = [m for m in METHODS if m.fits(dimensions_of(found), has_unlabelled(found), 1) or m.name == chosen]
+        about = dimensions_of(found), has_unlabelled(found), len(found.modalities)
+        suited = [m for m in METHODS if m.fits(*about) or m.name == chosen]
         entries = [(f"Automatic: {proposed.title}", AUTOMATIC), *((m.title, m.name) for m in suited)]
         _fill(self.ui.methodComboBox, entries, chosen if chosen in [name for _, name in entries] else AUTOMATIC)
         self.ui.methodInfoLabel.text = f"<small>{escape(method_of(chosen, found).use)}</small>"
