@@ -92,6 +92,8 @@ class AnnotatingSection:
             self._watching.watch(())
             return
         ui.detailsBox.title = row.name
+        for widget in (ui.lookHost, ui.markingHost):
+            widget.visible = not row.outside
         ui.framesTable.visible = row.is_cine
         if row.is_cine and self._shown_cases != (row, state.split):
             self._shown_cases = (row, state.split)
@@ -101,8 +103,9 @@ class AnnotatingSection:
         self._watching.watch([browser_of(node)] if _is_sequence(node) else views)
         self._show_buttons()
         self._show_frame_use(row)
-        self._marking.refresh(row, state.busy)
-        self._pairing.refresh(row, state.busy)
+        if not row.outside:
+            self._marking.refresh(row, state.busy)
+            self._pairing.refresh(row, state.busy)
 
     def close(self) -> None:
         """Disconnect the widgets, watch nothing."""
@@ -166,7 +169,7 @@ class AnnotatingSection:
         ui, node, number = self.ui, _node(row), self.ui.framesTable.currentRow()
         one = row.is_cine and node is not None and 0 <= number < len(row.cases)
         for widget in (ui.frameUseLabel, ui.frameUseComboBox):
-            widget.visible = row.is_cine
+            widget.visible = row.is_cine and not row.outside
         ui.frameUseLabel.text = f"Use frame {number + 1}:" if one else "Use a frame:"
         ui.frameUseComboBox.enabled = one and not self._state.busy
         ui.frameUseComboBox.toolTip = (
@@ -198,7 +201,7 @@ class AnnotatingSection:
 
     def _frame_clicked(self, number: int, _column: int) -> None:
         row = self._selected()
-        if row is not None and number < len(row.cases):
+        if row is not None and number < len(row.cases) and not row.outside:
             self._show_case(row.cases[number])
             self._show_frame_use(row)
 

@@ -47,9 +47,9 @@ class CasesSection:
         return self._rows.get(self.table.selected)
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """The ids of the images of all rows."""
-        return tuple(self._rows)
+    def ids(self) -> tuple[str, ...]:
+        """What `choices.set_use` is called with, of all rows."""
+        return tuple(case_id for row in self._rows.values() for case_id in row.ids)
 
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
@@ -79,7 +79,7 @@ class CasesSection:
 
     def _open(self, key: str) -> None:
         row = self._rows.get(key)
-        if row is not None:
+        if row is not None and not row.outside:
             show_case(row.cases[0])
 
 

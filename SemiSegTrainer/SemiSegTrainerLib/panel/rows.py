@@ -51,6 +51,16 @@ class Row:
         return self.cases[0].frame is not None
 
     @property
+    def outside(self) -> bool:
+        """Whether it lies on disk and not in the scene."""
+        return self.cases[0].source != "scene"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What `choices.set_use` is called with: the whole volume or cine, or each image from disk."""
+        return tuple(case.id for case in self.cases) if self.outside else (self.key,)
+
+    @property
     def can_teach(self) -> bool:
         """Whether anything in it is annotated."""
         return any(case.read_labels is not None for case in self.cases)
@@ -60,7 +70,8 @@ def rows_of(training_set: TrainingSet, split: Split) -> list[Row]:
     """Return the rows of a training set, in its order."""
     found: dict[str, list[TrainingCase]] = {}
     for case in training_set.cases:
-        found.setdefault(case.stack or case.id, []).append(case)
+        cine = f"{case.group}:{case.sequence}" if case.source == "folder" and case.sequence else None
+        found.setdefault(case.stack or cine or case.id, []).append(case)
     return [_row(key, tuple(cases), split) for key, cases in found.items()]
 
 

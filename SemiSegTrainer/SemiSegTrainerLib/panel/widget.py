@@ -28,6 +28,7 @@ from .cases import CasesSection
 from .checking import Checking
 from .collecting import Collecting
 from .jobs import Jobs
+from .outside import OutsideSection, choose_folder
 from .parameters import Parameters
 from .preflight import PreflightSection
 from .questions import QuestionsSection
@@ -62,6 +63,7 @@ class Panel:
         logic: Any,
         resource: Callable[[str], str],
         choose_file: Callable[[str, str], str] = choose_file,
+        choose_folder: Callable[[str], str] = choose_folder,
         packages: Sequence[Package] = (*NEEDED, *TRAINING),
     ) -> None:
         """Build the panel.
@@ -71,6 +73,7 @@ class Panel:
             logic: the module's logic: the worker, the choices in the scene.
             resource: returns the path of a resource file.
             choose_file: asks for a file.
+            choose_folder: asks for a folder.
             packages: what the worker needs.
         """
         self.logic, self.choose_file, self._resource = logic, choose_file, resource
@@ -96,6 +99,9 @@ class Panel:
         self.annotating = AnnotatingSection(
             ui, lambda: self.cases.selected, self._marked, self.look_again, self.messages.error
         )  # fmt: skip
+        self.outside = OutsideSection(
+            ui, lambda: self.cases.selected, self.look_again, self.messages.error, choose_file, choose_folder
+        )  # fmt: skip
         self.questions = QuestionsSection(ui, self._answered, self._ask_again)
         self.choices = RecipeSection(ui, self.changed, self.messages.error, choose_file)
         self.preflight = PreflightSection(ui)
@@ -107,8 +113,8 @@ class Panel:
             self.trained,
         )  # fmt: skip
         self.sections: list[Section] = [
-            self.install, self.cases, self.annotating, self.questions, self.choices, self.preflight, self.run,
-            self.after, self.suggest,
+            self.install, self.cases, self.annotating, self.outside, self.questions, self.choices, self.preflight,
+            self.run, self.after, self.suggest,
         ]  # fmt: skip
         logic.jobs.on_change = self.changed
         scene = slicer.mrmlScene
@@ -261,7 +267,8 @@ class Panel:
 
     def _use_chosen(self, row: Row, use: str) -> None:
         """The user wants to use an image for something else."""
-        choices.set_use(row.key, CHOSEN_USES[use])
+        for case_id in row.ids:
+            choices.set_use(case_id, CHOSEN_USES[use])
         self._collecting.want()
 
     def _marked(self, note: str) -> None:
@@ -281,8 +288,8 @@ class Panel:
 
     def _propose(self) -> None:
         """Forget what the user said of the uses."""
-        for key in self.cases.keys:
-            choices.set_use(key, None)
+        for case_id in self.cases.ids:
+            choices.set_use(case_id, None)
         self._collecting.want()
 
     def _installed(self) -> None:
