@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
+from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.inputs import TIMES
 
 from ..scene.facts import ClassFacts, Facts, Finding
+from ..worker.protocol import Measured
+from .asking import show_progress
+from .jobs import Jobs
+from .measuring import Measuring, measured_part, measured_text
 from .rows import many
 from .state import PanelState
 
 _ASIDES = ("left-out", "note")
 _SHOWN = 5
+BUSY = "Wait until the measurement is done, or cancel it."
+_MEASURE = "Does a few real steps with these images on this computer, and says how many fit into the time."
 _STYLE = "background: {}; border: 1px solid {}; border-radius: 3px; color: {}; padding: 5px;"
 _GOOD = _STYLE.format("#e7f1e7", "#9cc19c", "#1d3b1d")
 _DOUBT = _STYLE.format("#fff3cd", "#e0c36a", "#533f03")
@@ -22,20 +29,58 @@ _GREY = "#666666"
 
 
 class PreflightSection:
-    """Shows the facts: first whether it can start, then what to know, then the figures."""
+    """Shows the facts: first whether it can start, then what to know, then the figures; measures when asked to."""
 
-    def __init__(self, ui: Any) -> None:
-        """Connect the widgets of the panel."""
-        self.ui = ui
+    def __init__(
+        self,
+        ui: Any,
+        jobs: Callable[[], Jobs],
+        on_change: Callable[[], None],
+        on_error: Callable[[SemiSegError], None],
+    ) -> None:
+        """Connect the widgets.
+
+        Args:
+            ui: the panel's widgets.
+            jobs: returns the module's jobs.
+            on_change: called when others may have to show something new.
+            on_error: called with why a measurement failed.
+        """
+        self.ui, self._jobs, self._on_change, self._on_error = ui, jobs, on_change, on_error
         self._all = False
-        self._facts: Facts | None = None
-        ui.moreFindingsButton.connect("clicked()", self._show_all)
+        self._state = PanelState()
+        self._measuring: Measuring | None = None
+        self._about: tuple[Any, ...] = ()
+        self._measured: Measured | None = None
+        self._connections: tuple[tuple[Any, str, Callable[..., None]], ...] = (
+            (ui.moreFindingsButton, "clicked()", self._show_all),
+            (ui.measureButton, "clicked()", self._measure),
+            (ui.cancelMeasuringButton, "clicked()", self._cancel),
+        )
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
+
+    @property
+    def busy(self) -> str:
+        """Why everything else has to wait."""
+        return BUSY if self._measuring is not None and not self._measuring.ended else ""
 
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
-        ui, facts = self.ui, state.facts
-        if facts is not self._facts:
-            self._facts, self._all = facts, False
+        if state.facts is not self._state.facts:
+            self._all = False
+        self._state = state
+        self._show()
+
+    def close(self) -> None:
+        """Disconnect the widgets, end a measurement."""
+        self._cancel()
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
+        self._connections = ()
+
+    def _show(self) -> None:
+        ui, state, facts = self.ui, self._state, self._state.facts
         text, style = verdict(facts)
         ui.verdictLabel.text, ui.verdictLabel.styleSheet = text, style
         findings = [] if facts is None else sorted(facts.findings, key=_gravity)
@@ -46,15 +91,51 @@ class PreflightSection:
         ui.moreFindingsButton.text = f"Show {len(findings) - len(shown)} more"
         ui.factsLabel.text = "" if facts is None else figures(facts)
         ui.factsLabel.visible = bool(ui.factsLabel.text)
+        why = state.busy or (str(state.fault) if state.fault is not None else "")
+        ui.measureButton.visible = not self.busy
+        ui.measureButton.enabled = not why
+        ui.measureButton.toolTip = why or _MEASURE
+        show_progress(ui.measuringHost, ui.measuringProgressBar, self._measuring)
+        recipe, measured = state.recipe, self._measured
+        if measured is not None and recipe is not None and _same(self._about, _about(state)):
+            ui.measuredLabel.text = measured_text(measured, recipe, state.welcome)
+        else:
+            ui.measuredLabel.text = ""
+        ui.measuredLabel.visible = bool(ui.measuredLabel.text)
 
-    def close(self) -> None:
-        """Disconnect the widgets."""
-        self.ui.moreFindingsButton.disconnect("clicked()", self._show_all)
+    def _measure(self) -> None:
+        state = self._state
+        if state.training_set is None or state.recipe is None or self.busy:
+            return
+        self._about, self._measured = _about(state), None
+        self._measuring = Measuring(
+            state.recipe, self._jobs(), state.training_set, state.split, on_change=self._on_change, on_end=self._ended
+        )
+        self._on_change()
+
+    def _ended(self, measuring: Measuring) -> None:
+        self._measured, self._measuring = measuring.answer, None
+        if measuring.error is not None:
+            self._on_error(measuring.error)
+        self._on_change()
+
+    def _cancel(self) -> None:
+        if self._measuring is not None:
+            self._measuring.cancel()
 
     def _show_all(self) -> None:
         self._all = True
-        if self._facts is not None:
-            self.refresh(PanelState(facts=self._facts))
+        self._show()
+
+
+def _about(state: PanelState) -> tuple[Any, ...]:
+    """Return what a measurement rests on."""
+    recipe = None if state.recipe is None else measured_part(state.recipe)
+    return state.training_set, state.split, recipe
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return len(one) == len(other) and one[0] is other[0] and one[1] is other[1] and one[2] == other[2]
 
 
 def verdict(facts: Facts | None) -> tuple[str, str]:

@@ -104,7 +104,7 @@ class Panel:
         )  # fmt: skip
         self.questions = QuestionsSection(ui, self._answered, self._ask_again)
         self.choices = RecipeSection(ui, self.changed, self.messages.error, choose_file)
-        self.preflight = PreflightSection(ui)
+        self.preflight = PreflightSection(ui, self._jobs, self.changed, self.messages.error)
         after = self.load("UI/SemiSegTrainerAfter.ui", ui.afterHost)
         self.after = AfterSection(after, self._jobs, self.messages, self.changed)
         self.suggest = SuggestSection(after, self._jobs, self.messages, self.changed, self.look_again)

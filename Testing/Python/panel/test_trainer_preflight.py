@@ -98,3 +98,46 @@ def test_many_findings_are_folded(opened_trainer: Callable[..., Any], partly: An
     slicer.mrmlScene.Clear(0)
     module.settle()
     assert "Lone" not in ui.findingsLabel.text
+
+
+def test_time_and_memory_are_measured_by_real_steps(
+    opened_trainer: Callable[..., Any], picture: Any, pictures: Any
+) -> None:
+    from SemiSegCervicalLib.scene.classes import SegmentClass
+    from SlicerRig import scenes
+    from TrainingRig import cases
+
+    for seed in range(4):
+        volume = picture(seed, name=f"Picture {seed}")
+        classes = [SegmentClass(1, "bright", (1, 0, 0), ""), SegmentClass(2, "dark", (0, 0, 1), "")]
+        if seed < 3:
+            scenes.add_segmentation(volume, cases.draw(seed)[1], classes)
+    module = opened_trainer()
+    module.settle()
+    ui = module.ui
+    ui.sizeLineEdit.text, ui.calibrateCheckBox.checked = "48 x 32", False
+    ui.deviceComboBox.currentText = "Processor"
+    module.settle()
+    assert not ui.measuredLabel.isVisible()
+    application.click(ui.measureButton)
+    application.process_events(0.05)
+    assert "measurement" in module.panel.state().busy
+    assert not ui.measureButton.isVisible()
+    assert not ui.quickButton.enabled, "what is measured stays as it is meanwhile"
+    module.until(lambda: not module.panel.state().busy)
+    module.settle()
+    application.screenshot(module.widget.parent, pictures / "trainer-measured.png")
+    assert "s a step" in ui.measuredLabel.text
+    assert "steps fit into 10 min" in ui.measuredLabel.text
+    assert "GiB" in ui.measuredLabel.text
+    ui.iterationsSpinBox.value = 50
+    application.process_events(0.05)
+    assert "50 steps take about" in ui.measuredLabel.text
+    ui.seedSpinBox.value = 3
+    application.process_events(0.05)
+    assert not ui.measuredLabel.isVisible(), "that was another training"
+    application.click(ui.measureButton)
+    application.process_events(0.05)
+    application.click(ui.cancelMeasuringButton)
+    module.until(lambda: not module.panel.state().busy)
+    assert not ui.measuredLabel.isVisible()
