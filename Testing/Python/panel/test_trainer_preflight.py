@@ -115,7 +115,7 @@ def test_time_and_memory_are_measured_by_real_steps(
     module = opened_trainer()
     module.settle()
     ui = module.ui
-    ui.sizeLineEdit.text, ui.calibrateCheckBox.checked = "48 x 32", False
+    ui.sizeLineEdit.text, ui.calibrateCheckBox.checked = "64 x 32", False
     ui.deviceComboBox.currentText = "Processor"
     module.settle()
     assert not ui.measuredLabel.isVisible()

@@ -61,7 +61,7 @@ def test_no_such_method(logic: Any, drawn: list[Any]) -> None:
 def test_a_script_trains_and_segments(logic: Any, drawn: list[Any], models: Path) -> None:
     told: list[str] = []
     version = logic.train(
-        iterations=4, name="Blobs", size=(32, 48), device="cpu", calibrate="none", start="scratch",
+        iterations=4, name="Blobs", size=(32, 64), device="cpu", calibrate="none", start="scratch",
         onProgress=lambda training: told.append(training.state),
     )  # fmt: skip
     assert (models / "Blobs.semiseg").is_file()
