@@ -8,6 +8,7 @@ from typing import Any
 import slicer
 
 from ..scene.navigation import go_to_frame
+from ..scene.nodes import nodes_of
 from ..scene.records import FRAME, UNCERTAINTY, Frame, Record, frames_of
 from ..scene.tables import add_column, insert_row, set_row
 from .frames import shown_frame, total_frames
@@ -129,6 +130,4 @@ class CurveSection:
 
 
 def _slice_nodes() -> list[Any]:
-    nodes = slicer.mrmlScene.GetNodesByClass("vtkMRMLSliceNode")
-    nodes.UnRegister(None)
-    return [nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())]
+    return nodes_of(slicer.mrmlScene, "vtkMRMLSliceNode")

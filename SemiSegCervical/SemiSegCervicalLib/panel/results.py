@@ -8,6 +8,7 @@ from typing import Any
 import slicer
 
 from ..scene.navigation import go_to_frame, uncertain_frames, worst_frame
+from ..scene.nodes import nodes_of
 from ..scene.records import (
     Frame,
     Record,
@@ -276,6 +277,4 @@ def _slice_nodes(record: Record) -> list[Any]:
     """Return the slice views, whose movement changes the frame of a stack."""
     if record.frames_table is None or record.browser is not None:
         return []
-    nodes = slicer.mrmlScene.GetNodesByClass("vtkMRMLSliceNode")
-    nodes.UnRegister(None)
-    return [nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())]
+    return nodes_of(slicer.mrmlScene, "vtkMRMLSliceNode")

@@ -11,6 +11,7 @@ import vtk
 
 from ..errors import SemiSegError
 from . import marks
+from .nodes import nodes_of
 from .reading import SceneImage, grey, read_volume
 
 
@@ -19,7 +20,9 @@ def browser_of(sequence: Any) -> Any:
     scene = sequence.GetScene()
     if scene is None or scene is slicer.mrmlScene:
         return slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(sequence)
-    return next((b for b in _browsers(scene) if b.IsSynchronizedSequenceNode(sequence, True)), None)
+    # The Sequences module knows nothing of the browsers of another scene than the open one.
+    browsers = nodes_of(scene, "vtkMRMLSequenceBrowserNode")
+    return next((b for b in browsers if b.IsSynchronizedSequenceNode(sequence, True)), None)
 
 
 def browser_of_proxy(node: Any) -> Any:
@@ -27,14 +30,8 @@ def browser_of_proxy(node: Any) -> Any:
     scene = node.GetScene()
     if scene is None or scene is slicer.mrmlScene:
         return slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(node)
-    return next((b for b in _browsers(scene) if b.IsProxyNodeID(node.GetID())), None)
-
-
-def _browsers(scene: Any) -> list[Any]:
-    """Return the browsers of a scene that is not the open one, which the Sequences module knows nothing of."""
-    found = scene.GetNodesByClass("vtkMRMLSequenceBrowserNode")
-    found.UnRegister(None)
-    return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
+    browsers = nodes_of(scene, "vtkMRMLSequenceBrowserNode")
+    return next((b for b in browsers if b.IsProxyNodeID(node.GetID())), None)
 
 
 def sequences_of(browser: Any) -> list[Any]:

@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from . import marks
+from .nodes import nodes_of
 from .overlay import add_legend, legend_of
 from .records import Record
 
@@ -21,9 +22,7 @@ _LINE_WIDTH = 2
 
 def composites(scene: Any) -> list[Any]:
     """Return the nodes that say what each slice view of the scene shows."""
-    found = scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
-    found.UnRegister(None)
-    return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
+    return nodes_of(scene, "vtkMRMLSliceCompositeNode")
 
 
 def views_of(record: Record) -> list[Any]:

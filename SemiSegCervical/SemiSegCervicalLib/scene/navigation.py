@@ -10,6 +10,7 @@ import vtk
 
 from .cine import browser_of
 from .geometry import ijk_to_ras
+from .nodes import nodes_of
 from .records import Frame, Record
 
 _PARALLEL = 0.99
@@ -59,10 +60,7 @@ def show_frame(source: Any, number: int) -> bool:
     matrix = ijk_to_ras(source)
     middle = matrix @ [(columns - 1) / 2, (rows - 1) / 2, number, 1]
     across = matrix[:3, 2] / (abs(matrix[:3, 2]) ** 2).sum() ** 0.5
-    nodes = source.GetScene().GetNodesByClass("vtkMRMLSliceNode")
-    nodes.UnRegister(None)
-    for i in range(nodes.GetNumberOfItems()):
-        view = nodes.GetItemAsObject(i)
+    for view in nodes_of(source.GetScene(), "vtkMRMLSliceNode"):
         if abs(across @ _normal(view)) > _PARALLEL:
             view.JumpSliceByOffsetting(*_in_world(source, middle[:3]))
     return True

@@ -10,6 +10,7 @@ import vtk
 
 from . import marks
 from .geometry import copy_geometry, copy_transform
+from .nodes import nodes_of
 from .pieces import Pieces, allocated, slabs, whole
 from .reading import grid
 
@@ -50,11 +51,9 @@ def uncertainty_colors(scene: Any) -> Any:
     equal steps of uncertainty look equal. Only the certain end is transparent: of a colour's alpha a slice
     view knows no more than whether there is any.
     """
-    nodes = scene.GetNodesByClass("vtkMRMLColorTableNode")
-    nodes.UnRegister(None)
-    for i in range(nodes.GetNumberOfItems()):
-        if nodes.GetItemAsObject(i).GetAttribute(marks.CONTENT) == marks.UNCERTAINTY:
-            return nodes.GetItemAsObject(i)
+    for known in nodes_of(scene, "vtkMRMLColorTableNode"):
+        if known.GetAttribute(marks.CONTENT) == marks.UNCERTAINTY:
+            return known
     node = scene.AddNewNodeByClass("vtkMRMLColorTableNode", COLORS_NAME)
     node.SetAttribute(marks.CONTENT, marks.UNCERTAINTY)
     node.SetTypeToUser()

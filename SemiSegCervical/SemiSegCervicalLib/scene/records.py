@@ -20,6 +20,7 @@ from ..figures import FrameFigures, SegmentFigures
 from . import marks
 from .cine import browser_of
 from .classes import SegmentClass
+from .nodes import nodes_of
 from .tables import add_column, cell, column_values, insert_row, new_table, set_row, text_of
 
 Kind = Literal["volume", "area"]
@@ -251,9 +252,7 @@ def finish_record(record: Record, run: Mapping[str, Any], complete: bool = True)
 
 def find_records(scene: Any) -> list[Record]:
     """Return the results in a scene, the newest last."""
-    nodes = scene.GetNodesByClass("vtkMRMLTableNode")
-    nodes.UnRegister(None)
-    tables = [nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())]
+    tables = nodes_of(scene, "vtkMRMLTableNode")
     return [Record(table) for table in tables if table.GetAttribute(marks.CONTENT) == marks.FIGURES]
 
 

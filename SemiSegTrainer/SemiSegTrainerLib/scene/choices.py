@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.cine import is_image_sequence
+from SemiSegCervicalLib.scene.nodes import nodes_of
 
 from .classes import SegmentKey
 
@@ -232,13 +233,6 @@ def saved_answers(scene: Any = None) -> dict[SegmentKey, str]:
         for name, code, answer in _read_json(holder.GetAttribute(ANSWERS), list):
             found[SegmentKey(name, tuple((s, c) for s, c in code) if code is not None else None)] = answer
     return found
-
-
-def nodes_of(scene: Any, class_name: str) -> list[Any]:
-    """Return the nodes of a class and of those derived from it, in the scene's order."""
-    found = scene.GetNodesByClass(class_name)
-    found.UnRegister(None)
-    return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
 
 
 def _holders(scene: Any) -> list[Any]:

@@ -17,12 +17,13 @@ from SemiSegCervicalLib.scene.cine import (
     item_at,
     sequences_of,
 )
+from SemiSegCervicalLib.scene.nodes import nodes_of
 from SemiSegCervicalLib.scene.pieces import Pieces
 from SemiSegCervicalLib.scene.reading import grid
 
 from . import choices
 from .annotation import Annotation, annotation_in_pieces
-from .choices import ChosenUse, nodes_of
+from .choices import ChosenUse
 from .marks import accepted_frames
 
 

@@ -20,6 +20,7 @@ from SemiSegCervicalLib.scene.classes import SegmentClass, name_key, terminology
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
 from SemiSegCervicalLib.scene.geometry import copy_geometry, copy_transform
 from SemiSegCervicalLib.scene.marks import segments_of
+from SemiSegCervicalLib.scene.nodes import nodes_of
 from SemiSegCervicalLib.scene.pieces import allocated
 from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import (
@@ -275,9 +276,7 @@ def _is_copy(sequence: Any, item: Any, value: str, volume: Any) -> bool:
 
 def segmentations_of(volume: Any) -> list[Any]:
     """Return the segmentations whose source is a volume."""
-    nodes = volume.GetScene().GetNodesByClass("vtkMRMLSegmentationNode")
-    nodes.UnRegister(None)
-    found = [nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())]
+    found = nodes_of(volume.GetScene(), "vtkMRMLSegmentationNode")
     return [n for n in found if n.GetNodeReference(n.GetReferenceImageGeometryReferenceRole()) is volume]
 
 

@@ -12,6 +12,7 @@ import slicer
 pytest.importorskip("torch", reason="the learning layer runs on PyTorch")
 
 from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.nodes import nodes_of
 from SemiSegTrainerLib.learning.data import read_sets
 from SemiSegTrainerLib.learning.datalist import Entry, read_datalist
 from SemiSegTrainerLib.scene import choices, marks
@@ -116,7 +117,7 @@ def test_folders_and_pairs(scene, tmp_path):
         if number:
             scenes.add_segmentation(first, painted(rng, (12, 18, 18)), CLASSES)
     write_datalist(collect_training_set(), tmp_path / "outside")
-    for node in choices.nodes_of(scene, "vtkMRMLSegmentationNode")[1:]:
+    for node in nodes_of(scene, "vtkMRMLSegmentationNode")[1:]:
         scene.RemoveNode(node)
     choices.add_folder(str(tmp_path / "outside"))
     facts, _, sets = read(tmp_path / "d")
