@@ -207,7 +207,8 @@ def test_however_it_is_interrupted_it_goes_on_and_ends_as_one_that_was_not(
     assert unfinished() == [run], "what was saved is still there"
 
     folders = [str(ROOT / name) for name in ("Testing", "SemiSegCervical", "SemiSegTrainer")]
-    command = [sys.executable, "-c", KILLED, str(tmp_path), "", *folders]
+    (tmp_path / "other").mkdir()
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "other"), "", *folders]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         pid, state = program.stdout.readline().split()
@@ -426,3 +427,30 @@ def test_pieces_are_short_while_images_are_written(jobs: Any, partly_annotated: 
     assert application.longest_call().cpu < 0.1, application.longest_call()
     training.discard()
     ended(training)
+
+
+def test_only_one_training_at_a_time(jobs: Any, partly_annotated: Any) -> None:
+    from SemiSegTrainerLib.panel.recipe import Recipe
+    from SemiSegTrainerLib.scene.collect import collect_training_set
+
+    partly_annotated()
+    worker = jobs("training")
+    found, recipe = collect_training_set(), Recipe("supervised", "blobs", seed=7)
+    training = worker.train(found, None, recipe)
+    assert (training.run.about.train.seed, training.run.about.train.minutes) == (7, 10.0)
+    wait(lambda: training.state == "training")
+    assert worker.training is training
+    with pytest.raises(SemiSegError) as caught:
+        worker.train(found, None, recipe)
+    assert caught.value.code == "already-training"
+    training.pause()
+    ended(training)
+    assert worker.training is None
+    (run,) = unfinished()
+    assert run.hold()
+    with pytest.raises(SemiSegError) as caught:
+        worker.go_on(type(run)(run.folder, run.about))
+    assert caught.value.code == "run-in-use"
+    run.release()
+    again = worker.go_on(run, keep=True)
+    assert ended(again).state == "done"
