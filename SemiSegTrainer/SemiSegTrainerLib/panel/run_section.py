@@ -45,6 +45,7 @@ class RunSection:
     def __init__(
         self,
         ui: Any,
+        banner: Any,
         jobs: Callable[[], Jobs],
         state: Callable[[], PanelState],
         messages: Messages,
@@ -55,13 +56,15 @@ class RunSection:
 
         Args:
             ui: the widgets of ``SemiSegTrainerRun.ui``.
+            banner: label at the top of the panel, where an interrupted training is not overlooked.
             jobs: returns the module's jobs.
             state: returns the present state of the panel.
             messages: where the user is told what went wrong.
             on_change: called when others may have to show something new.
             on_trained: as above.
         """
-        self.ui, self._jobs, self._state, self._messages, self._on_change = ui, jobs, state, messages, on_change
+        self.ui, self._banner = ui, banner
+        self._jobs, self._state, self._messages, self._on_change = jobs, state, messages, on_change
         self.on_trained = on_trained
         self.confirm = confirm
         self.training: Training | None = None
@@ -72,6 +75,7 @@ class RunSection:
         self._shown = PanelState()
         self._progress = Later(self._show, _PROGRESS_MS)
         self.curves, self.preview = TrainingCurves(ui), TrainingPreview(ui)
+        banner.styleSheet = BANNER_STYLE
         ui.unfinishedFrame.styleSheet = f"QFrame#unfinishedFrame {{ {BANNER_STYLE} }}"
         ui.plateauFrame.styleSheet = f"QFrame#plateauFrame {{ {BANNER_STYLE} }}"
         self._connections: tuple[Any, ...] = (
@@ -143,11 +147,12 @@ class RunSection:
 
     def _show_unfinished(self, state: PanelState) -> None:
         ui, run, count = self.ui, self.chosen, len(self._unfinished)
-        ui.unfinishedFrame.visible = count > 0 and not self.running
+        self._banner.visible = ui.unfinishedFrame.visible = count > 0 and not self.running
         if run is None:
             return
-        many = "A training was interrupted" if count == 1 else f"{count} trainings were interrupted"
-        ui.unfinishedLabel.text = f"{many}. What was learned is kept."
+        interrupted = "A training was interrupted" if count == 1 else f"{count} trainings were interrupted"
+        ui.unfinishedLabel.text = f"{interrupted}. What was learned is kept."
+        self._banner.text = f"{interrupted}: {run_text(run, time.time())}. Go on with it under Run below."
         lacking = "" if state.complete else "Packages that compute are not installed yet: see the top of this panel."
         why = lacking or state.busy
         if run.about is None:

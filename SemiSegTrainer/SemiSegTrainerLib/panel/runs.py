@@ -1,9 +1,10 @@
 """Trainings on disk: each in a folder of its own, which outlives the worker, Slicer, and the power of the computer.
 
 ``DATE-NAME/`` holds ``run.json`` (what was asked for, written first and never changed), ``data/`` (the training set as
-it was then; there whole or not at all), ``start.semiseg`` (the model that was started from), ``out/`` (what the
-training writes), and ``progress.json``, which only says how far it was. Where a run stands is told by what is there,
-so that nothing can contradict it. Who works on a run holds a lock that the system takes from a process however it ends.
+it was then; there whole or not at all), ``start.semiseg`` (the model that was started from), ``settled`` (the disk
+itself holds all that), ``out/`` (what the training writes), and ``progress.json``, which only says how far it was.
+Where a run stands is told by what is there, so that nothing can contradict it. Who works on a run holds a lock that
+the system takes from a process however it ends.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ..worker.protocol import Train
 
 VERSION = 1
 _ABOUT, _PROGRESS, _RESULT, _LOCK = "run.json", "progress.json", "result.json", "owner.lock"
+_SETTLED = "settled"
 _MODEL, _SUMMARY, _CHECKPOINTS = f"model{ENDING}", "summary.json", "checkpoints"
 _REMOVING = ".removing-"
 # A folder without an owner is being made, unless it is older than this.
@@ -128,8 +130,8 @@ class Run:
 
     @property
     def prepared(self) -> bool:
-        """Whether it can go on without the scene."""
-        return self.datalist.is_file()
+        """Whether it can go on without the scene: its data are there, and on the disk itself."""
+        return (self.folder / _SETTLED).is_file()
 
     @property
     def saved(self) -> bool:
@@ -239,12 +241,26 @@ class Run:
         """Have the disk really hold everything that was written, so that it can be gone on with after a power cut.
 
         The disk may take seconds, so a thread waits for it; the steps only look whether it is done.
+
+        Raises:
+            SemiSegError: the disk is full.
         """
-        thread = threading.Thread(target=make_durable, args=(self.folder,), daemon=True)
+        faults: list[SemiSegError] = []
+
+        def settle() -> None:
+            make_durable(self.folder)
+            try:
+                write_atomically(self.folder / _SETTLED, b"")
+            except SemiSegError as error:
+                faults.append(error)
+
+        thread = threading.Thread(target=settle, daemon=True)
         thread.start()
         while thread.is_alive():
             time.sleep(0.002)  # else the thread would get no turn
             yield
+        if faults:
+            raise faults[0]
 
     def note(self, reached: Reached) -> None:
         """Write down how far it is; that it cannot be written is no fault."""

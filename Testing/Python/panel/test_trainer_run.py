@@ -18,10 +18,16 @@ from SlicerRig.state_table import Cell, hidden, off, on, shows
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the scripted worker uses POSIX signals")
 
 NOT_RUNNING = {"runningHost": hidden, "runProgressBar": hidden, "runStageLabel": hidden, "plateauFrame": hidden}
-WAITING = {"startButton": hidden, "unfinishedFrame": hidden, "runProgressBar": Cell(visible=True)}
+WAITING = {
+    "startButton": hidden,
+    "unfinishedFrame": hidden,
+    "unfinishedBanner": hidden,
+    "runProgressBar": Cell(visible=True),
+}
 INTERRUPTED = {
     **NOT_RUNNING,
     "unfinishedFrame": Cell(visible=True),
+    "unfinishedBanner": shows("Go on with it under Run below"),
     "unfinishedComboBox": Cell(True, True, "My model"),
     "discardUnfinishedButton": Cell(True, True, "Discard", "what it has learned"),
 }
@@ -30,14 +36,14 @@ TABLE: dict[str, dict[str, Cell]] = {
     "run, nothing to learn": {
         **NOT_RUNNING,
         "startButton": Cell(False, True, "Start training"),
-        "unfinishedFrame": hidden,
+        "unfinishedFrame": hidden, "unfinishedBanner": hidden,
         "liveHost": hidden,
         "runDeviceLabel": hidden,
     },
     "run, ready": {
         **NOT_RUNNING,
         "startButton": Cell(True, True, "Start training", "stays on this computer"),
-        "unfinishedFrame": hidden,
+        "unfinishedFrame": hidden, "unfinishedBanner": hidden,
         "liveHost": hidden,
     },
     "run, preparing": {
@@ -115,7 +121,7 @@ TABLE: dict[str, dict[str, Cell]] = {
     "run, done": {
         **NOT_RUNNING,
         "startButton": on,
-        "unfinishedFrame": hidden,
+        "unfinishedFrame": hidden, "unfinishedBanner": hidden,
         "messageLabel": shows('The model "My model" is trained, and SemiSegCervical lists it'),
         "liveHost": Cell(visible=True),
     },
@@ -320,8 +326,8 @@ def test_what_the_user_does_not_confirm_is_not_discarded(section: Any) -> None:
 
 def test_a_run_of_another_version_can_only_be_discarded(section: Any, run_folder: Path) -> None:
     folder = run_folder / "20200101-000000-old"
-    (folder / "data").mkdir(parents=True)
-    (folder / "data" / "datalist.json").write_text("{}")
+    folder.mkdir(parents=True)
+    (folder / "settled").write_text("")
     (folder / "run.json").write_text('{"version": 999}')
     module = section(scene=False)
     module.look("of another version")

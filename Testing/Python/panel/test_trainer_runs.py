@@ -33,6 +33,7 @@ def whole(steps: Iterable[Any]) -> None:
 def prepared(run: Run) -> Run:
     run.data.mkdir()
     run.datalist.write_text("{}")
+    whole(run.settle())
     return run
 
 
@@ -196,9 +197,10 @@ def test_the_model_that_is_started_from_is_copied(runs: Runs, tmp_path: Path) ->
 
 
 def test_settling_asks_the_disk_for_every_file(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = prepared(runs.begin(train(), CLASSES))
-    (run.data / "images").mkdir()
+    run = runs.begin(train(), CLASSES)
+    (run.data / "images").mkdir(parents=True)
     (run.data / "images" / "a.png").write_bytes(b"a")
+    run.datalist.write_text("{}")
     synced: set[tuple[int, int]] = set()
     real = os.fsync
 
@@ -208,7 +210,9 @@ def test_settling_asks_the_disk_for_every_file(runs: Runs, monkeypatch: pytest.M
         real(handle)
 
     monkeypatch.setattr("os.fsync", fsync)
+    assert not run.prepared, "a power cut now could leave empty files"
     whole(run.settle())
+    assert run.prepared
     for path in (run.datalist, run.data / "images" / "a.png", run.folder / "run.json", run.data, run.folder, runs.root):
         assert (path.stat().st_dev, path.stat().st_ino) in synced, path
 
