@@ -172,6 +172,15 @@ def start(module: Any) -> Any:
     return training
 
 
+def resume(module: Any) -> Any:
+    run = module.panel.run
+    before = run.training
+    assert run.ui.resumeButton.enabled, run.ui.resumeButton.toolTip
+    application.click(run.ui.resumeButton)
+    assert run.training is not before, module.ui.messageLabel.text
+    return run.training
+
+
 def until(module: Any, training: Any, state: str) -> None:
     module.until(lambda: training.state == state or training.ended)
     assert training.state == state, training.error
@@ -261,12 +270,10 @@ def test_stopping_at_a_plateau_is_offered_only_on_request(section: Any) -> None:
 
 def test_a_fault_is_said_and_the_panel_offers_to_go_on(section: Any) -> None:
     module = section("first-saved:SIGKILL")
-    ui = module.panel.run.ui
     training = start(module)
     until(module, training, "failed")
     module.look("failed")
-    application.click(ui.resumeButton)
-    until(module, module.panel.run.training, "done")
+    until(module, resume(module), "done")
     assert "trained" in module.ui.messageLabel.text
 
 
@@ -278,8 +285,7 @@ def test_a_model_that_could_not_be_installed(section: Any, models: Path) -> None
     until(module, training, "failed")
     module.look("not installed")
     models.unlink()
-    application.click(module.panel.run.ui.resumeButton)
-    until(module, module.panel.run.training, "done")
+    until(module, resume(module), "done")
 
 
 def test_after_a_restart_it_is_offered_to_go_on_without_the_scene(section: Any) -> None:
@@ -409,31 +415,32 @@ def test_the_plot_is_neither_listed_nor_saved_and_goes_with_the_panel(section: A
 
 def test_the_worker_dies_and_the_training_ends_in_a_model_all_the_same(section: Any, pictures: Path) -> None:
     """The real worker and real training, pressed together in the panel."""
-    module = section("real")
+    from SemiSegCervicalLib.worker.protocol import Hello
+    from SemiSegTrainerLib.worker.protocol import SERVER_MODULE
+
+    module = section("real", hello=Hello(modules=(SERVER_MODULE,)))  # as fast as it can be
     panel = module.panel
-    panel.parameters.iterations = 40
+    panel.parameters.iterations = 12
+    panel.parameters.method = "supervised"
     panel.parameters.size = "64 32"
     panel.parameters.calibrate = False
-    panel.parameters.device = "Processor"
     panel.parameters.name = "blobs again"
     module.settle()
     ui = panel.run.ui
     training = start(module)
-    module.until(lambda: training.ended or (training.state == "training" and training.done > 3))
+    module.until(lambda: training.ended or (training.state == "training" and training.done > 2))
     application.click(ui.pauseButton)
     until(module, training, "paused")
-    application.click(ui.resumeButton)
-    training = panel.run.training
+    training = resume(module)
     module.until(lambda: training.ended or training.state == "training")
     os.kill(panel.logic.jobs.client.pid, signal.SIGKILL)
     until(module, training, "failed")
     assert "press Resume" in module.ui.messageLabel.text
-    application.click(ui.resumeButton)
-    training = panel.run.training
+    training = resume(module)
     module.until(lambda: training.ended or (training.picture is not None and training.state == "training"))
     application.process_events(0.7)
     application.screenshot(module.widget.parent, pictures / "run-real.png")
     until(module, training, "done")
-    assert training.news[-1].iteration == 40
+    assert training.news[-1].iteration == 12
     assert "blobs again" in find_packs()
     assert panel.after.version.path == training.version.path, "it is shown at once"

@@ -135,18 +135,18 @@ def test_a_scene_becomes_a_model_that_is_installed(jobs: Any, partly_annotated: 
     begin_with = storable()
     before = slicer.util.arrayFromVolume(made.volumes[0]).copy()
     worker = jobs("real")
-    training = begin(worker, 60)
+    training = begin(worker, 30)
     version = training.wait()
     assert training.state == "done"
     order = list(dict.fromkeys(training.seen))
     assert order.index("starting") < order.index("training") < order.index("saving")
     assert order[-1] == "done"
     assert [n.iteration for n in training.news] == sorted({n.iteration for n in training.news})
-    assert training.news[-1].iterations == 60
+    assert training.news[-1].iterations == 30
     assert training.picture.image.shape == cases.SIZE
     assert find_packs() == {"blobs": find_packs()["blobs"]}
     assert version.current
-    assert version.summary["iterations"] == 60
+    assert version.summary["iterations"] == 30
     assert storable() == begin_with
     assert np.array_equal(slicer.util.arrayFromVolume(made.volumes[0]), before)
     assert unfinished() == []
@@ -186,18 +186,18 @@ def test_however_it_is_interrupted_it_goes_on_and_ends_as_one_that_was_not(
     from SemiSegCervicalLib.engine.pack import load_pack
     from TrainingRig import parts
 
-    length = 70
+    length = 40
     partly_annotated()
     worker = jobs("real")
     training = begin(worker, length)
-    wait(lambda: training.ended or (training.state == "training" and training.done > 5))
+    wait(lambda: training.ended or (training.state == "training" and training.done > 3))
     slicer.mrmlScene.Clear(0)
     training.pause()
     assert training.state == "pausing"
     assert ended(training).state == "paused"
     (run,) = unfinished()
     reached = training.done
-    assert 5 < reached < length
+    assert 3 < reached < length
 
     killed = resume(worker, run)
     wait(lambda: killed.ended or killed.state == "training")
