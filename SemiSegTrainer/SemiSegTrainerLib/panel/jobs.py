@@ -15,7 +15,8 @@ from ..scene.split import Split
 from ..scene.training_set import TrainingSet
 from ..worker.protocol import LIBRARIES, Train, training_hello
 from .recipe import Recipe
-from .runs import Run, RunClass, Runs
+from .run_folder import Run, RunClass
+from .runs import Runs
 from .training import Training, Write
 
 Told = Callable[[Training], None] | None

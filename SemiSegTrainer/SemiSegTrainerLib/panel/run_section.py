@@ -16,8 +16,8 @@ from SemiSegCervicalLib.panel.slices import Slices
 from ..versions import Version
 from . import training as states
 from .jobs import Jobs
+from .run_folder import Run
 from .run_texts import device_text, how_far, kept_text, run_text, stage_text
-from .runs import Run
 from .state import PanelState
 from .training import Training
 from .training_curves import TrainingCurves

@@ -10,7 +10,7 @@ from SemiSegCervicalLib.worker.protocol import Welcome
 
 from . import training as states
 from .rows import many
-from .runs import Run
+from .run_folder import Run
 from .training import Training
 
 _PLAIN = {

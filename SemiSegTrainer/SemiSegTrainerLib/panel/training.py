@@ -19,7 +19,7 @@ from SemiSegCervicalLib.worker.job import RUNNING, SENT, Job, JobCancelled
 
 from ..versions import Version, install_steps, versions
 from ..worker.protocol import News, Trained
-from .runs import Reached, Run
+from .run_folder import Reached, Run
 
 MEASURING, TRAINING, CALIBRATING, VALIDATING, SAVING = "measuring", "training", "calibrating", "validating", "saving"
 PAUSING, PAUSED = "pausing", "paused"

@@ -15,7 +15,7 @@ from vtk import vtkTable
 from vtk.util.numpy_support import numpy_to_vtk
 
 from ..worker.protocol import News
-from .runs import RunClass
+from .run_folder import RunClass
 from .training import Training
 
 DICE, LOSS, SHARE = "Dice on what is held out", "Parts of the loss", "Learned from images without annotation"

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from house.trees import ROOT
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegTrainerLib.panel.runs import Reached, Run, RunClass, Runs
+from SemiSegTrainerLib.panel.run_folder import Reached, Run, RunClass
+from SemiSegTrainerLib.panel.runs import Runs
 from SemiSegTrainerLib.worker.protocol import Part, Train
 
 CLASSES = (RunClass("bright", (1.0, 0.5, 0.0)), RunClass("dark", (0.0, 0.5, 1.0)))
@@ -78,7 +79,7 @@ def test_who_works_on_a_run_keeps_others_off(runs: Runs, tmp_path: Path) -> None
     holds = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from pathlib import Path\n"
-        "from SemiSegTrainerLib.panel.runs import Run\n"
+        "from SemiSegTrainerLib.panel.run_folder import Run\n"
         "assert Run(Path(sys.argv[1]), None).hold(); print('held', flush=True); sys.stdin.read()"
     )
     libraries = [str(ROOT / name) for name in ("SemiSegCervical", "SemiSegTrainer")]

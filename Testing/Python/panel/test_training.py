@@ -64,7 +64,8 @@ def message(iterations: int = 40, **more: Any) -> Any:
 
 def begin(jobs: Any, iterations: int = 40, **more: Any) -> Any:
     """Begin to train from the scene."""
-    from SemiSegTrainerLib.panel.runs import RunClass, Runs
+    from SemiSegTrainerLib.panel.run_folder import RunClass
+    from SemiSegTrainerLib.panel.runs import Runs
     from SemiSegTrainerLib.panel.training import Training
     from SemiSegTrainerLib.scene.collect import collect_training_set
     from SemiSegTrainerLib.scene.datalist import datalist_steps
@@ -399,7 +400,7 @@ def test_a_model_that_could_not_be_installed_is_installed_later(jobs: Any, partl
 
 
 def test_a_model_that_was_installed_when_slicer_ended_is_not_installed_twice(jobs: Any, partly_annotated: Any) -> None:
-    from SemiSegTrainerLib.panel.runs import Run
+    from SemiSegTrainerLib.panel.run_folder import Run
     from SemiSegTrainerLib.versions import versions
 
     class Lost(Run):
