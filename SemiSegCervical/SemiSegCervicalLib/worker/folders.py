@@ -52,7 +52,7 @@ class PrivateFolder:
     def remove(self) -> None:
         """Remove it with everything in it."""
         if self._handle is not None:
-            os.close(self._handle)
+            unlock_file(self._handle)
             self._handle = None
         remove_tree(self.path)
 
@@ -134,3 +134,21 @@ def lock_file(path: Path, create: bool = False) -> int | None:
         pass  # it was removed between the two steps
     os.close(handle)
     return None
+
+
+def unlock_file(handle: int) -> None:
+    """Give a lock up and close its file.
+
+    Closing alone would not do: a process that is just being started holds a copy of every open file for a moment, and
+    with it the lock.
+    """
+    with suppress(OSError):
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)

@@ -23,7 +23,7 @@ from typing import Any
 from SemiSegCervicalLib.atomic import cannot_write, make_durable, write_atomically
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packs import ENDING
-from SemiSegCervicalLib.worker.folders import lock_file
+from SemiSegCervicalLib.worker.folders import lock_file, unlock_file
 from SemiSegCervicalLib.worker.validation import build, plain
 
 from ..worker.protocol import Train
@@ -181,7 +181,7 @@ class Run:
         """Let others have it."""
         handle, self._lock = self._lock, None
         if handle is not None:
-            os.close(handle)
+            unlock_file(handle)
 
     # -- working on it --
 

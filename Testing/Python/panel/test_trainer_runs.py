@@ -95,6 +95,15 @@ def test_who_works_on_a_run_keeps_others_off(runs: Runs, tmp_path: Path) -> None
     assert runs.unfinished() == [run], "it was killed, and the system took its lock"
 
 
+def test_a_run_is_free_at_once_though_another_process_is_just_being_started(runs: Runs) -> None:
+    """What was forked and has not begun its program yet holds a copy of every open file."""
+    run = prepared(runs.begin(train(), CLASSES))
+    copy = os.dup(run._lock)
+    run.release()
+    assert runs.unfinished() == [run]
+    os.close(copy)
+
+
 def test_going_on_needs_something_saved(runs: Runs) -> None:
     run = prepared(runs.begin(train(), CLASSES))
     (run.out / "checkpoints").mkdir(parents=True)
