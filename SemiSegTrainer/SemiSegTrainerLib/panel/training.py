@@ -97,6 +97,7 @@ class Training(Work):
         self._write, self._on_news, self._on_end = write, on_news, on_end
         self._wish = _FINISH if keep else ""
         self._passed_on = ""
+        self._job: Job | None = None  # the one that trains
         self._discarding = False
         self._noted = 0.0
         self._observed: list[tuple[Any, int]] = []
@@ -233,7 +234,7 @@ class Training(Work):
         self.set(state=STARTING, stage="", done=0, total=0, seconds_left=None)
         device = yield from self.device(self.run.message().device)
         while True:
-            job = self.submit(replace(self.run.message(), device=device), on_chunk=self._told)
+            self._job = job = self.submit(replace(self.run.message(), device=device), on_chunk=self._told)
             try:
                 yield from self.until_end(job)
             except SemiSegError as error:
@@ -283,13 +284,13 @@ class Training(Work):
             )  # fmt: skip
 
     def _pass_on(self) -> None:
-        """Tell the worker what is wished, as soon as it has the job, and again where it was given to another one."""
-        for job in self._jobs:
-            if job.state not in (SENT, RUNNING):
-                self._passed_on = ""
-            elif self._wish != self._passed_on:
-                self._passed_on = self._wish
-                (self.client.stop if self._wish == _STOP else self.client.finish)(job)
+        """Tell the worker what is wished, once it has the job, and again where the job was given to another one."""
+        job = self._job
+        if job is None or job.state not in (SENT, RUNNING):
+            self._passed_on = ""
+        elif self._wish != self._passed_on:
+            self._passed_on = self._wish
+            (self.client.stop if self._wish == _STOP else self.client.finish)(job)
 
     def _observe(self) -> None:
         scene = slicer.mrmlScene

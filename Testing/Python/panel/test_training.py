@@ -265,6 +265,13 @@ def test_a_paused_run_can_be_kept_without_training_on(jobs: Any, partly_annotate
     assert "blobs" in find_packs()
 
 
+def test_no_graphics_card_is_said_before_anything_is_trained(jobs: Any, partly_annotated: Any) -> None:
+    partly_annotated()
+    training = ended(begin(jobs("training"), device="gpu"))
+    assert training.error.code == "no-gpu"
+    assert everything() == set()
+
+
 @pytest.mark.parametrize("stage", ["reading", "measuring", "calibrating"])
 def test_it_can_be_paused_whatever_the_worker_does(jobs: Any, partly_annotated: Any, stage: str) -> None:
     partly_annotated()
