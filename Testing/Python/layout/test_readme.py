@@ -57,7 +57,9 @@ def test_links_lead_to_files():
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("name", ["SemiSegCervical-panel.png", "SemiSegCervical-cine.png", "SemiSeg-demo.png"])
+@pytest.mark.parametrize(
+    "name", ["SemiSegCervical-panel.png", "SemiSegCervical-cine.png", "SemiSegTrainer-cases.png", "SemiSeg-demo.png"]
+)
 def test_screenshots_are_shown_and_small(name):
     assert f"Resources/screenshots/{name}" in README
     assert (ROOT / "Resources" / "screenshots" / name).stat().st_size < 600_000

@@ -248,3 +248,59 @@ def test_figures_and_pictures_of_odd_cases(app) -> None:
     assert many is not None
     assert "chance" not in what_it_rests_on(many)
     assert read_card_text(Path("nowhere")) == ""
+
+
+@pytest.mark.parametrize("how", ["whole", "cancel", "scene"])
+def test_versions_are_measured_and_the_worst_cases_shown(
+    opened_trainer: Callable[..., Any], install: Callable[..., Any], film: Callable[..., Any], pictures: Path, how: str
+) -> None:
+    import slicer
+
+    for _ in range(2):
+        install()
+    made = film(12, 8)
+    module = opened_trainer()
+    module.until(lambda: module.panel.split is not None and module.panel.split.validation)
+    settle()
+    ui = module.panel.after.ui
+    ui.versionsTable.selectRow(1)
+    settle()
+    application.click(ui.compareButton)
+    application.process_events(0.2)
+    assert ui.comparingHost.isVisibleTo(module.widget.parent)
+    assert not ui.compareButton.enabled
+    assert "Wait until the models are measured" in ui.useVersionButton.toolTip
+    if how == "cancel":
+        application.click(ui.cancelComparingButton)
+    elif how == "scene":
+        slicer.mrmlScene.Clear(0)
+    module.until(lambda: not module.panel.after.busy)
+    settle()
+    assert not module.ui.messageFrame.isVisible(), module.ui.messageLabel.text
+    assert module.panel.logic.jobs.running == []
+    assert not application.slot_errors()
+    assert not ui.comparingHost.isVisibleTo(module.widget.parent)
+    if how != "whole":
+        assert headers(ui.figuresTable) == ["Segment", "Before", "After", "Change"]
+        return
+    application.screenshot(module.widget.parent, pictures / "trainer-compared.png")
+    assert headers(ui.figuresTable) == ["Segment", "Version 2 (in use)", "Version 1", "Change"]
+    found = rows(ui.figuresTable)
+    assert [row[0] for row in found] == ["bright", "dark", "Mean"]
+    assert all(row[1] == row[2] and row[3] == "+0.00" and float(row[1]) > 0.7 for row in found), "the same model twice"
+    validated = [value for value in module.panel.split.validation]
+    assert f"Dice on {len(validated)} image" in ui.figuresLabel.text
+    assert "may have learned from it" in ui.figuresLabel.text
+    buttons = [button for button, _ in module.panel.after.worst._buttons]
+    assert 1 <= len(buttons) == min(4, len(validated))
+    assert "Dice 0." in buttons[0].text
+    assert "bright" in ui.worstLabel.text
+    application.click(buttons[0])
+    settle()
+    value = made.cine.GetNthIndexValue(made.browser.GetSelectedItemNumber())
+    assert f"{made.cine.GetID()}:{value}" in validated
+    assert buttons[0].text.startswith(f"cine, frame {made.browser.GetSelectedItemNumber() + 1}:")
+    ui.versionsTable.selectRow(0)
+    settle()
+    assert headers(ui.figuresTable) == ["Segment", "Before", "After", "Change"]
+    assert not ui.worstHost.isVisibleTo(module.widget.parent)
