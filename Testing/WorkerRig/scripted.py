@@ -165,7 +165,7 @@ def train(how: str, job: str, folder: Path, body: dict) -> bool:
     if how != fault or how in ("", "well", *STAGES):
         (Path(body["out"]) / "checkpoints").mkdir(parents=True, exist_ok=True)
         (Path(body["out"]) / "checkpoints" / "last.ckpt").write_bytes(b"saved")
-    if fault == "bad-checkpoint" and body["resume"]:
+    if fault in ("bad-checkpoint", "other-run") and body["resume"]:
         say("failure", job, code=fault, stage="reading", cause="It is damaged", remedy="Start again")
     elif fault not in ("", "well", "bad-checkpoint", *STAGES):
         perform(fault, job, folder)

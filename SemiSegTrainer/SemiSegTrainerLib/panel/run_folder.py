@@ -201,9 +201,19 @@ class Run:
         start = str(self.start) if self.about.train.start is not None else None
         return replace(self.about.train, datalist=str(self.datalist), out=str(self.out), start=start, resume=self.saved)
 
-    def start_over(self) -> None:
-        """Forget what was learned; the data stay."""
-        shutil.rmtree(self.out, ignore_errors=True)
+    def start_over(self, damaged: str = "") -> None:
+        """Forget what was learned; the data stay.
+
+        Args:
+            damaged: what was said of a saved state that cannot be read. Where it names one that was saved after the
+                training itself, while it was calibrated, that one alone is forgotten.
+        """
+        folder = self.out / _CHECKPOINTS
+        later = [path for path in folder.glob("*/*.ckpt") if str(path) in damaged]
+        for path in later:
+            path.unlink()
+        if not later:
+            shutil.rmtree(self.out, ignore_errors=True)
 
     def copy_start(self) -> Iterator[None]:
         """Copy the model that is started from, in pieces: the user may train, replace or remove it meanwhile.

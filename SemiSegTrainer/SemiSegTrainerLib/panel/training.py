@@ -238,12 +238,18 @@ class Training(Work):
             try:
                 yield from self.until_end(job)
             except SemiSegError as error:
+                if error.code == "other-run":  # its words are for those who chose the options themselves
+                    raise SemiSegError(
+                        "other-run", "Another version of SemiSeg began this training, and trains differently",
+                        "Discard it and start again, or go on with that version", "reading",
+                    ) from error  # fmt: skip
                 if error.code != "bad-checkpoint":
                     raise
                 self.finish(job)
-                self.run.start_over()
+                self.run.start_over(damaged=error.cause)
                 self.news.clear()
-                self.notes = ("What had been saved of the training could not be read: it began anew",)
+                lost = "calibration" if self.run.saved else "training"
+                self.notes = (f"What had been saved of the {lost} could not be read: it began anew",)
                 continue
             answer: Trained = job.result
             self.finish(job)
@@ -261,7 +267,7 @@ class Training(Work):
         if news.preview is not None:
             self._look_at(news)
         now = time.monotonic()
-        if now - self._noted > _NOTE_SECONDS:
+        if not news.repeated and now - self._noted > _NOTE_SECONDS:
             self._noted = now
             self._note()
         say(self._on_news, self)

@@ -114,7 +114,13 @@ def test_going_on_needs_something_saved(runs: Runs) -> None:
     (run.out / "checkpoints" / "last.ckpt").write_bytes(b"saved")
     assert run.message().resume
     assert run.saved
-    run.start_over()
+    fold = run.out / "checkpoints" / "fold-1" / "last.ckpt"
+    fold.parent.mkdir()
+    fold.write_bytes(b"damaged")
+    run.start_over(damaged=f"The checkpoint {fold} is damaged")
+    assert not fold.exists()
+    assert run.message().resume, "the training itself was good"
+    run.start_over(damaged=f"The checkpoint {run.out / 'checkpoints' / 'last.ckpt'} is damaged")
     assert not run.message().resume
     assert run.prepared
 

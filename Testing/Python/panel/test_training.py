@@ -379,6 +379,16 @@ def test_a_checkpoint_that_cannot_be_read_costs_the_training_but_not_the_data(jo
     assert "began anew" in training.notes[0]
 
 
+def test_a_run_of_a_version_that_trains_differently_is_kept(jobs: Any, partly_annotated: Any) -> None:
+    partly_annotated()
+    ended(begin(jobs("first-saved:SIGKILL")))
+    (run,) = unfinished()
+    training = ended(resume(jobs("other-run"), run))
+    assert training.state == "failed"
+    assert "Another version" in training.error.cause
+    assert run.saved
+
+
 def test_a_full_disk_while_images_are_written(jobs: Any, partly_annotated: Any, small_files: Any) -> None:
     partly_annotated()
     worker = jobs()
