@@ -44,6 +44,9 @@ def _text(widget: Any, value: str) -> None:
         widget.text = value
 
 
+# VTK shows what observes a node to Python's garbage collector, which would take a wrapper's functions apart that nothing
+# else holds, while the node goes on calling them.
+_observers: set[Callable[..., None]] = set()
 _Key = tuple[str, Any]
 _BINDINGS: dict[_Key, _Binding] = {
     ("QSpinBox", int): _Binding("valueChanged(int)", lambda w: w.value, _set("value"), _range),
@@ -121,8 +124,7 @@ def connect_gui(wrapper: Any, fields: dict[str, Parameter], pairs: list[tuple[st
         binding.prepare(widget, fields[name])
         to_widget = _shower(wrapper, fields[name], widget, binding)
         to_widget()
-        tag = wrapper.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_, show=to_widget: show())
-        undo.append(functools.partial(wrapper.parameterNode.RemoveObserver, tag))
+        undo.append(_observe(wrapper.parameterNode, to_widget))
         if binding.signal:
             keep = _keeper(wrapper, fields[name], widget, binding)
             signals.connect(widget, binding.signal, keep)
@@ -132,6 +134,21 @@ def connect_gui(wrapper: Any, fields: dict[str, Parameter], pairs: list[tuple[st
     return tag
 
 
+def _observe(node: Any, show: Callable[[], None]) -> Callable[[], None]:
+    """Call a function whenever a node has changed; the function that is returned ends that."""
+
+    def call(*_: Any) -> None:
+        show()
+
+    def end() -> None:
+        node.RemoveObserver(tag)
+        _observers.discard(call)
+
+    _observers.add(call)
+    tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, call)
+    return end
+
+
 def _disconnect(widget: Any, signal: str, function: Any) -> None:
     if widget:  # it may have been deleted meanwhile
         signals.disconnect(widget, signal, function)
@@ -139,8 +156,10 @@ def _disconnect(widget: Any, signal: str, function: Any) -> None:
 
 def _shower(wrapper: Any, parameter: Parameter, widget: Any, binding: _Binding) -> Callable[[], None]:
     def show() -> None:
+        if not widget:  # deleted, and never disconnected
+            return
         value = getattr(wrapper, parameter.name)
-        if bool(widget) and binding.read(widget) != value:
+        if binding.read(widget) != value:
             binding.write(widget, value)
 
     return show
