@@ -46,6 +46,8 @@ _WIDGETS = (
     "ui_files",
     "views",
 )
+STRETCH = 3.0
+"""By how much a busy computer may stretch a test's times: tests find what has grown severalfold, benchmarks measure."""
 _modules: dict[str, Any] = {}
 
 

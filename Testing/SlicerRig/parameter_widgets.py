@@ -44,8 +44,8 @@ def _text(widget: Any, value: str) -> None:
         widget.text = value
 
 
-# VTK shows what observes a node to Python's garbage collector, which would take a wrapper's functions apart that nothing
-# else holds, while the node goes on calling them.
+# VTK shows what observes a node to Python's garbage collector, which would take apart a wrapper's functions that
+# nothing else holds, while the node goes on calling them.
 _observers: set[Callable[..., None]] = set()
 _Key = tuple[str, Any]
 _BINDINGS: dict[_Key, _Binding] = {

@@ -178,7 +178,7 @@ _answered: list[Any] = []
 def _exec_dialog(made: Any) -> int:
     answer = modal(type(made).__name__)
     dialog = objects.wrap(made)
-    # The application waits here until somebody, or a timer, closes the dialog; here nobody waits, and the timer comes later.
+    # The application waits until somebody, or a timer, closes the dialog; here nobody waits, and the timer comes later.
     _answered.append(dialog)
     result = answer(dialog) if callable(answer) else answer
     return int(result)

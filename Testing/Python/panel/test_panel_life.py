@@ -283,7 +283,7 @@ def test_no_callback_holds_the_main_thread_while_a_job_runs(opened: Callable[...
     application.process_events(0.2)
     application.reset()
     module.run()
-    assert application.longest_call().cpu < 0.1, application.longest_call()
+    assert application.longest_call().cpu < 0.1 * application.STRETCH, application.longest_call()
 
 
 def test_a_large_volume_is_taken_in_pieces(opened: Callable[..., Any], blobs: Any) -> None:
@@ -295,4 +295,4 @@ def test_a_large_volume_is_taken_in_pieces(opened: Callable[..., Any], blobs: An
     application.process_events(0.2)
     application.reset()
     assert module.run().state == "done"
-    assert application.longest_call().cpu < 0.1, application.longest_call()
+    assert application.longest_call().cpu < 0.1 * application.STRETCH, application.longest_call()

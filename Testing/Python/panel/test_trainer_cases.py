@@ -179,9 +179,9 @@ def test_two_hundred_cases(opened_trainer: Callable[..., Any]) -> None:
     used = time.process_time()
     table = module.ui.casesTable
     module.until(lambda: table.rowCount == 141 and table.cellWidget(140, USE) is not None)
-    assert time.process_time() - used < 2.0
+    assert time.process_time() - used < 2.0 * application.STRETCH
     module.settle()
-    assert application.longest_call().cpu < 0.1, application.longest_call()
+    assert application.longest_call().cpu < 0.1 * application.STRETCH, application.longest_call()
     assert len(module.panel.training_set.cases) == 200
     slicer.mrmlScene.Clear(0)
     module.settle()

@@ -371,7 +371,7 @@ def test_the_panel_stays_quick_while_news_come_in(section: Any) -> None:
         if number % 50 == 0:
             application.process_events()
     application.process_events(1.0)
-    assert application.longest_call().cpu < 0.1, application.longest_call()
+    assert application.longest_call().cpu < 0.1 * application.STRETCH, application.longest_call()
     series = module.panel.run.curves._plot.nodes
     assert series["points 0"].GetTable().GetNumberOfRows() > 3000
 
