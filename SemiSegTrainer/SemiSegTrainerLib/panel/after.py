@@ -15,7 +15,7 @@ from SemiSegCervicalLib.panel.segments_table import UNKNOWN
 from SemiSegCervicalLib.panel.slices import Slices
 
 from .. import versions as kept
-from ..scene.starts import Place, find_place
+from ..scene.places import Place, find_place
 from ..versions import Version
 from . import asking
 from .asking import Comparing, Worst, show_progress

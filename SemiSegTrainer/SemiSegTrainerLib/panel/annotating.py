@@ -16,8 +16,9 @@ from SemiSegCervicalLib.scene.source import source_of
 
 from ..scene.choices import chosen_use, set_use
 from ..scene.marks import accept_segmentation, accepted_frames, withdraw_frame
+from ..scene.places import Place
 from ..scene.split import Split
-from ..scene.starts import Place, accept, annotation_at, annotation_of, shown_annotation
+from ..scene.starts import accept, annotation_at, annotation_of, shown_annotation
 from ..scene.training_set import TrainingCase
 from .marking import MarkingControls
 from .pairing import PairingControls

@@ -7,7 +7,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.views import background_volume
 from SemiSegCervicalLib.scene.navigation import show_frame
 
-from ..scene.starts import Place, find_place
+from ..scene.places import Place, find_place
 from ..scene.training_set import TrainingCase
 
 

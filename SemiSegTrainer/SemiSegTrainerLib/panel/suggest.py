@@ -17,7 +17,8 @@ from SemiSegCervicalLib.panel.results import open_segment_editor
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.worker.protocol import ModelCard
 
-from ..scene.starts import Place, accept, find_place, put_start, shown_annotation
+from ..scene.places import Place, find_place
+from ..scene.starts import accept, put_start, shown_annotation
 from ..scene.training_set import TrainingSet
 from . import asking
 from .asking import Idea, Suggesting, show_progress

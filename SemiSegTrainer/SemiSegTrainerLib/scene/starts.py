@@ -8,7 +8,6 @@ into the segmentation that counts for the volume. What a person has drawn stays 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from SemiSegCervicalLib.scene.segmentation import (
 
 from .annotation import read_annotation
 from .marks import ACCEPTED_FRAME, accept_frame, accept_segmentation, accept_slice, accepted_frames
+from .places import Place
 from .sources import segmentation_sequences
 
 START = "SemiSeg.Start"
@@ -40,81 +40,6 @@ START = "SemiSeg.Start"
 was made for starts: "1"."""
 _EVERY_FRAME = 50
 _STAGE = "scene"
-
-
-@dataclass(frozen=True)
-class Place:
-    """One frame of a cine, one slice of a volume, or a picture.
-
-    Attributes:
-        node: the image sequence or volume.
-        number: of the frame or slice (along the last axis, k), from 0; 0 for a picture.
-    """
-
-    node: Any
-    number: int
-
-    @property
-    def is_frame(self) -> bool:
-        """Whether it is a frame of a cine."""
-        return bool(self.node.IsA("vtkMRMLSequenceNode"))
-
-    @property
-    def is_picture(self) -> bool:
-        """Whether it is an image of one slice."""
-        return not self.is_frame and grid(self.node)[0] == 1
-
-    @property
-    def index_value(self) -> str:
-        """The index value of a frame."""
-        return str(self.node.GetNthIndexValue(self.number))
-
-    @property
-    def volume(self) -> Any:
-        """The volume node with its voxels; of a frame the sequence's item."""
-        return self.node.GetNthDataNode(self.number) if self.is_frame else self.node
-
-    @property
-    def shown(self) -> Any:
-        """What views show: the volume, or the one with the cine's current frame; None without a browser."""
-        if not self.is_frame:
-            return self.node
-        browser = browser_of(self.node)
-        return browser.GetProxyNode(self.node) if browser is not None else None
-
-    @property
-    def title(self) -> str:
-        """What people call it."""
-        name = self.node.GetName()
-        if self.is_picture:
-            return str(name)
-        return f"{name}, {'frame' if self.is_frame else 'slice'} {self.number + 1}"
-
-
-def find_place(scene: Any, case: str, number: int | None) -> Place:
-    """Find what a case of the training set is.
-
-    Args:
-        scene: ``vtkMRMLScene``.
-        case: id of the case (`training_set.TrainingCase.id`).
-        number: slice of a volume; None for a frame or picture.
-
-    Raises:
-        SemiSegError: it is not in the scene, or not any more.
-    """
-    node_id, _, rest = case.partition(":")
-    node = scene.GetNodeByID(node_id)
-    found = -1
-    if node is not None and node.IsA("vtkMRMLSequenceNode"):
-        found = node.GetItemNumberFromIndexValue(rest, True)
-    elif node is not None and node.IsA("vtkMRMLVolumeNode") and node.GetImageData() is not None:
-        found = int(rest) if rest.isdecimal() else (number or 0)
-        found = found if found < grid(node)[0] else -1
-    if found < 0:
-        raise SemiSegError(
-            "gone", "This image is not in the scene, or not any more", "Ask for suggestions again", _STAGE
-        )
-    return Place(node, found)
 
 
 def annotation_at(place: Place) -> Any:

@@ -13,7 +13,8 @@ from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice
-from SemiSegTrainerLib.scene.starts import Place, accept, annotation_at, find_place, put_start, shown_annotation
+from SemiSegTrainerLib.scene.places import Place, find_place
+from SemiSegTrainerLib.scene.starts import accept, annotation_at, put_start, shown_annotation
 from SlicerRig import mrml, scenes
 
 CLASSES = (SegmentClass(1, "wall", (1.0, 0.0, 0.0)), SegmentClass(2, "lumen", (0.0, 0.0, 1.0)))
