@@ -30,7 +30,14 @@ class Binding:
         parameters: the choices; None while there are none.
     """
 
-    def __init__(self, kind: Any, node: Callable[[], Any], ui: Any, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        kind: Any,
+        node: Callable[[], Any],
+        ui: Any,
+        on_change: Callable[[], None],
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
         """Take nothing yet.
 
         Args:
@@ -38,8 +45,9 @@ class Binding:
             node: returns the module's parameter node in the present scene.
             ui: the widgets; their ``SlicerParameterName`` says which choice they show.
             on_change: called once after any of the choices has changed.
+            prepare: called before the choices are put into the widgets.
         """
-        self._kind, self._node, self._ui = kind, node, ui
+        self._kind, self._node, self._ui, self._prepare = kind, node, ui, prepare
         self._gui: Any = None
         self._watching = Watching(on_change)
         self.parameters: Any = None
@@ -51,6 +59,8 @@ class Binding:
             return False
         self.let_go()
         self.parameters = wrap(self._kind, node)
+        if self._prepare is not None:
+            self._prepare()
         self._gui = self.parameters.connectGui(self._ui)
         self._watching.watch([node])
         return True

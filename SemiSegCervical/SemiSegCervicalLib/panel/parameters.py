@@ -1,8 +1,7 @@
 """What the panel remembers in the scene: the choices, bound to the widgets of the .ui file by their names."""
 
 # Slicer reads the annotations of this class itself, so they stay what they are: no "from __future__" here.
-import logging
-from typing import Annotated, Any
+from typing import Annotated
 
 import slicer
 from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
@@ -38,17 +37,3 @@ class Parameters:
     replace: slicer.vtkMRMLSegmentationNode
     uncertainty: bool = True
     device: Annotated[str, Choice(list(DEVICE_NAMES))] = "Automatic"
-
-
-def wrap(node: Any) -> Any:
-    """Return the choices that a module's node holds, `Parameters`.
-
-    A node written by another version may hold what this one cannot read; the choices then begin anew, for otherwise
-    the module would not open with that scene.
-    """
-    try:
-        return Parameters(node)  # type: ignore[call-arg]
-    except Exception:
-        logging.info("SemiSeg: the panel's choices in this scene are of another version and were reset")
-        node.UnsetAllParameters()
-        return Parameters(node)  # type: ignore[call-arg]

@@ -15,6 +15,7 @@ from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
 from . import segmenting, speed
 from .adding import Adding
+from .binding import Binding
 from .curve import CurveSection
 from .export import ExportSection
 from .inputs import InputSection
@@ -23,7 +24,7 @@ from .later import Later
 from .messages import Messages
 from .models import ModelSection
 from .overlay_controls import OverlayControls
-from .parameters import DEVICE_NAMES, wrap
+from .parameters import DEVICE_NAMES, Parameters
 from .request import GPU, Request, make_request
 from .results import ResultsSection
 from .run import RunSection
@@ -64,8 +65,6 @@ class Panel:
         layout.addWidget(self.widget)
         self.ui = ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
-        self._parameters: Any = None
-        self._binding: Any = None
         self._observed: list[tuple[Any, int]] = []
         self._job: Segmenting | None = None
         self._adding: Adding | None = None
@@ -74,6 +73,7 @@ class Panel:
         self._entered = self._left = self._refreshing = False
         self.messages = Messages(ui)
         self._later = Later(self.refresh)  # one refresh for many events
+        self._binding = Binding(Parameters, logic.getParameterNode, ui, self.changed, self._offer_all_frames)
         self._progress = Later(self._show_progress, _PROGRESS_MS)
         self._warming = Warming(lambda: logic.jobs, self.changed)
 
@@ -140,7 +140,7 @@ class Panel:
         for scene, tag in self._observed:
             scene.RemoveObserver(tag)
         self._observed.clear()
-        for part in (*self.sections, self.messages, self._later, self._progress, self._warming):
+        for part in (*self.sections, self.messages, self._later, self._progress, self._warming, self._binding):
             part.close()
 
     # -- what is asked for --
@@ -326,35 +326,29 @@ class Panel:
 
     # -- the scene --
 
+    @property
+    def _parameters(self) -> Any:
+        """The choices in the present scene; None while there are none."""
+        return self._binding.parameters
+
     def _bind(self) -> None:
         """Take the choices of the present scene."""
-        node = self.logic.getParameterNode()
-        if self._parameters is not None and self._parameters.parameterNode is node:
-            return
-        self._unbind()
-        self._parameters = parameters = wrap(node)
-        for name in ("firstFrameSpinBox", "lastFrameSpinBox", "everySpinBox"):
-            getattr(self.ui, name).setRange(1, 1000000)
-        self._binding = parameters.connectGui(self.ui)
-        self._observed.append((node, node.AddObserver("ModifiedEvent", self._nodes_changed)))
+        if self._binding.take():
+            self._pass_on(self._binding.parameters)
+
+    def _unbind(self) -> None:
+        if self._binding.parameters is not None:
+            self._binding.let_go()
+            self._pass_on(None)
+
+    def _pass_on(self, parameters: Any) -> None:
         for section in self.sections:
             if hasattr(section, "set_parameters"):
                 section.set_parameters(parameters)
 
-    def _unbind(self) -> None:
-        parameters, self._parameters = self._parameters, None
-        if parameters is None:
-            return
-        parameters.disconnectGui(self._binding)
-        self.inputs.set_parameters(None)
-        self.models.set_parameters(None)
-        kept = []
-        for observed, tag in self._observed:
-            if observed is parameters.parameterNode:
-                observed.RemoveObserver(tag)
-            else:
-                kept.append((observed, tag))
-        self._observed = kept
+    def _offer_all_frames(self) -> None:
+        for name in ("firstFrameSpinBox", "lastFrameSpinBox", "everySpinBox"):
+            getattr(self.ui, name).setRange(1, 1000000)
 
     def _scene_closes(self, *_: Any) -> None:
         self._record = self._source_shown = None

@@ -96,8 +96,8 @@ class AnnotatingSection:
         for widget in (ui.lookHost, ui.markingHost):
             widget.visible = not row.outside
         ui.framesTable.visible = row.is_cine
-        if row.is_cine and self._shown_cases != (row, state.split):
-            self._shown_cases = (row, state.split)
+        if row.is_cine and self._shown_cases is not row.cases:
+            self._shown_cases = row.cases
             self._fill(row, state.split)
         node = _node(row)
         views = slicer.util.getNodesByClass("vtkMRMLSliceNode")

@@ -9,7 +9,9 @@ import numpy as np
 from SemiSegCervicalLib.panel.locks import Locks
 from SemiSegCervicalLib.scene.pieces import Pieces
 
+from ..scene.split import Split
 from ..scene.thumbnails import thumbnail_in_pieces
+from ..scene.training_set import TrainingSet
 from .cases_table import THUMBNAIL, CasesTable
 from .rows import Row, describe, rows_of
 from .showing import show_case
@@ -38,7 +40,7 @@ class CasesSection:
         ui.proposeButton.connect("clicked()", on_propose)
         self._locks = Locks(ui.proposeButton)
         self._rows: dict[str, Row] = {}
-        self._seen: Any = None
+        self._seen: tuple[TrainingSet | None, Split | None, str] = (None, None, "")
         self.table = CasesTable(ui.casesTable, self._chosen, on_change, self._open, _thumbnail)
 
     @property
@@ -55,9 +57,9 @@ class CasesSection:
         """Show the moment."""
         ui, found, split = self.ui, state.training_set, state.split
         ui.casesSummaryLabel.text = describe(found, split)
-        seen = (found, split, state.busy)
-        if seen != self._seen:
-            self._seen = seen
+        seen = self._seen
+        if found is not seen[0] or split is not seen[1] or state.busy != seen[2]:
+            self._seen = (found, split, state.busy)
             rows = rows_of(found, split) if found is not None and split is not None else []
             self._rows = {row.key: row for row in rows}
             self.table.show(rows, state.busy)

@@ -82,7 +82,7 @@ class CasesTable:
         self._thumbnail = thumbnail
         self._slices: Slices | None = None
         self._rows: list[Row] = []
-        self._shown: list[Row | None] = []
+        self._shown: list[tuple[object, ...] | None] = []
         self._pictures: dict[str, np.ndarray] = {}
         self._locked = ""
         table.setColumnCount(len(HEADERS))
@@ -149,9 +149,9 @@ class CasesTable:
 
     def _steps(self) -> Generator[None, None, None]:
         for number, row in enumerate(self._rows):
-            if self._shown[number] != row:
+            if self._shown[number] != row.shown:
                 self._fill(number, row)
-                self._shown[number] = row
+                self._shown[number] = row.shown
                 yield
         for number, row in enumerate(self._rows):
             picture = yield from self._thumbnail(row)

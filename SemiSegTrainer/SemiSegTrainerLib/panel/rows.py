@@ -51,6 +51,11 @@ class Row:
         return self.cases[0].frame is not None
 
     @property
+    def shown(self) -> tuple[object, ...]:
+        """All that the table shows of it."""
+        return self.key, self.name, self.annotated, self.total, self.amount, self.use, self.why, self.can_teach
+
+    @property
     def outside(self) -> bool:
         """Whether it lies on disk and not in the scene."""
         return self.cases[0].source != "scene"
