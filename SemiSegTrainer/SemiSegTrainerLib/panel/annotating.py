@@ -185,9 +185,9 @@ class AnnotatingSection:
         node = _node(row)
         if node is None:
             return None
-        if not _is_sequence(node) and Place(node, 0).is_picture:
-            return Place(node, 0)
         try:
+            if not _is_sequence(node) and Place(node, 0).is_picture:
+                return Place(node, 0)
             number = shown_frame(source_of(node, slices_as_frames=True))
         except SemiSegError:
             return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.locks import Locks
 from SemiSegCervicalLib.scene.pieces import Pieces
 
@@ -16,6 +17,8 @@ from .cases_table import THUMBNAIL, CasesTable
 from .rows import Row, describe, rows_of
 from .showing import show_case
 from .state import PanelState
+
+_NO_PICTURE = np.zeros((36, THUMBNAIL), dtype=np.uint8)
 
 
 class CasesSection:
@@ -88,4 +91,7 @@ class CasesSection:
 def _thumbnail(row: Row) -> Pieces[np.ndarray]:
     """Draw a row: its first annotated image, else the one in the middle."""
     drawn = next((case for case in row.cases if case.read_labels is not None), row.cases[len(row.cases) // 2])
-    return thumbnail_in_pieces(drawn, THUMBNAIL)
+    try:
+        return (yield from thumbnail_in_pieces(drawn, THUMBNAIL))
+    except SemiSegError:  # a file that is not there any more; the check says so
+        return _NO_PICTURE

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
+from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.slices import Slices
 
 from ..catalogue import MethodText
 from ..scene.facts import Facts, facts_in_pieces
 from ..scene.split import Split
 from ..scene.training_set import TrainingSet
+from .collecting import as_error
 
 
 class Checking:
     """Gathers facts in pieces; those from before stay until the new ones are complete.
 
     Attributes:
-        facts: None before any were gathered.
+        facts: None before any were gathered, and where they cannot be.
+        error: why they cannot be.
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
@@ -25,6 +28,7 @@ class Checking:
         self._slices: Slices | None = None
         self._about: tuple[TrainingSet, Split, MethodText] | None = None
         self.facts: Facts | None = None
+        self.error: SemiSegError | None = None
 
     @property
     def active(self) -> bool:
@@ -36,13 +40,13 @@ class Checking:
         about = (training_set, split, method)
         if self._about is None or any(new is not old for new, old in zip(about, self._about, strict=True)):
             self._drop()
-            self._about = about
+            self._about, self.error = about, None
             self._slices = Slices(self._steps(*about), self._ended)
 
     def forget(self) -> None:
         """Hold nothing: the scene is closed."""
         self._drop()
-        self._about = self.facts = None
+        self._about = self.facts = self.error = None
 
     def close(self) -> None:
         """Gather no more."""
@@ -53,8 +57,7 @@ class Checking:
 
     def _ended(self, fault: Exception | None) -> None:
         if fault is not None:
-            self.facts = None
-            raise fault  # a defect: it stands in Slicer's log, and the training does not begin
+            self.facts, self.error = None, as_error(fault)
         self._on_change()
 
     def _drop(self) -> None:

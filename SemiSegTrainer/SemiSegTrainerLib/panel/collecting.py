@@ -76,11 +76,14 @@ class Collecting:
     def _ended(self, fault: Exception | None) -> None:
         if fault is not None:
             self.training_set = self.split = None
-            self.error = fault if isinstance(fault, SemiSegError) else _defect(fault)
+            self.error = as_error(fault)
         self._on_change()
 
 
-def _defect(fault: Exception) -> SemiSegError:
+def as_error(fault: Exception) -> SemiSegError:
+    """Return a fault as one that can be shown; what nobody expected goes to the log."""
+    if isinstance(fault, SemiSegError):
+        return fault
     logging.error("SemiSeg: the scene could not be read", exc_info=fault)
     cause = f"The scene could not be read ({type(fault).__name__}: {fault})"
     return SemiSegError("defect", cause, "Report it with Slicer's log", "scene")

@@ -56,7 +56,7 @@ class PairingControls:
         self._locks.set(bool(busy), busy)
         self._show_segmentations(node)
         is_volume = not node.IsA("vtkMRMLSequenceNode")
-        ui.slicesAreFramesCheckBox.visible = is_volume and node.GetImageData().GetDimensions()[2] > 1
+        ui.slicesAreFramesCheckBox.visible = is_volume and (row.is_cine or row.cases[0].shape[0] > 1)
         ui.slicesAreFramesCheckBox.checked = is_volume and choices.slices_are_frames(node)
         self._show_partner(node, fresh)
 

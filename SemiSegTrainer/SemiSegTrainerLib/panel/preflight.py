@@ -81,7 +81,7 @@ class PreflightSection:
 
     def _show(self) -> None:
         ui, state, facts = self.ui, self._state, self._state.facts
-        text, style = verdict(facts)
+        text, style = verdict(facts) if facts is not None or state.fault is None else (str(state.fault), _BAD)
         ui.verdictLabel.text, ui.verdictLabel.styleSheet = text, style
         findings = [] if facts is None else sorted(facts.findings, key=_gravity)
         shown = findings if self._all else findings[:_SHOWN]

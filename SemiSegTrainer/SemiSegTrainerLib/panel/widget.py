@@ -233,6 +233,7 @@ class Panel:
         found, split = self.training_set, self.split
         if recipe is not None and found is not None and split is not None:
             self._checking.want(found, split, describe(recipe.method))
+        fault = fault or self._checking.error
         refused = self._checking.facts.refused if self._checking.facts is not None else None
         if fault is None and refused is not None:
             fault = SemiSegError(refused.code, refused.text, refused.remedy, "preflight")

@@ -141,3 +141,22 @@ def test_time_and_memory_are_measured_by_real_steps(
     application.click(ui.cancelMeasuringButton)
     module.until(lambda: not module.panel.state().busy)
     assert not ui.measuredLabel.isVisible()
+
+
+def test_a_file_that_is_gone_is_said_and_nothing_starts(
+    opened_trainer: Callable[..., Any], picture: Any, tmp_path: Any
+) -> None:
+    from SemiSegTrainerLib.scene import choices
+    from TrainingRig import cases
+
+    for number in range(4):
+        cases.write_case(tmp_path / "more", f"case{number}", number)
+    choices.add_folder(str(tmp_path / "more"))
+    module = opened_trainer()
+    module.settle()
+    for path in (tmp_path / "more").iterdir():
+        path.write_bytes(b"damaged")
+    module.panel.look_again()
+    module.settle()
+    assert module.panel.state().fault is not None
+    assert not module.panel.run.ui.startButton.enabled
