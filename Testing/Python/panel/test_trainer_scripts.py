@@ -67,7 +67,7 @@ def test_a_script_trains_and_segments(logic: Any, drawn: list[Any], models: Path
     assert (models / "Blobs.semiseg").is_file()
     assert version.name == "Blobs"
     assert version.summary["validation"]
-    assert {"preparing", "training", "saving"} <= set(told)
+    assert {"starting", "training", "saving"} <= set(told)
     assert len(logic.trainingSet().cases) == 5, "the scene is as it was"
     ideas = logic.suggestNext(count=2)
     assert [idea.case for idea in ideas] == [drawn[4].GetID()], "only this one is not annotated"
