@@ -68,6 +68,8 @@ class News:
         memory_gib: of the process on a processor, of the device on another.
         plateau: the validation has not become better for a good while.
         repeated: told before, by an earlier part of this run.
+        unsaved: why the run could not be saved the last time, such as a full disk; it goes on and tries again. Empty
+            where it was saved.
     """
 
     iteration: int
@@ -80,3 +82,4 @@ class News:
     memory_gib: float | None = None
     plateau: bool = False
     repeated: bool = False
+    unsaved: str = ""

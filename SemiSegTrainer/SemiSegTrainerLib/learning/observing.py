@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from SemiSegCervicalLib.engine.backends.ladder import is_out_of_memory
@@ -25,6 +25,8 @@ from .step import WeightedTerm
 from .terms.supervised import Mistakes, Supervised
 from .training import Progress, Training
 from .validating import Validation
+
+T = TypeVar("T")
 
 NEWS_SECONDS = 1.0
 # Of the training's time, for validations and for previews each.
@@ -115,32 +117,34 @@ class Observer:
         averages: Sequence[Branch] = [a.model for a in self.training.averages]  # type: ignore[misc]
         validation = preview = None
         if validate:
-            validation = self._validating.timed(lambda seconds: self._measure(averages, iteration, seconds))
+            validation = self._validating.look(lambda seconds: self._measure(averages, iteration, seconds))
         if show:
-            preview = self._showing.timed(lambda seconds: self._picture(averages))
+            preview = self._showing.look(lambda _: self._picture(averages))
         terms = {name: total / self._count for name, total in self._sums.items()}
         whole = sum(map(abs, terms.values()))
         alone = sum(abs(terms[t.name]) for t in self.run.method.terms if not from_annotations(t))
         news = News(
             iteration, iterations, round(self.training.seconds, 2), terms, alone / whole if whole else 0.0, validation,
-            preview, used_gib(self.run.device), self._plateau(validation),
+            preview, used_gib(self.run.device), self._plateau(validation), unsaved=self.training.unsaved,
         )  # fmt: skip
         self._remember(news)
         self._sums, self._count, self._said = dict.fromkeys(self._sums, 0.0), 0, time.perf_counter()
         self.say(news)
 
-    def _measure(self, branches: Sequence[Branch], iteration: int, seconds: float) -> Validated:
+    def _measure(self, branches: Sequence[Branch], iteration: int, seconds: float) -> tuple[Validated, float]:
         if self._validation is None:
-            self._validation = Validation(self.run, self.training.parts_validated)
+            self._validation = Validation(self.run, self.training.cases_validated)
         found = self._validation.measure(branches, iteration, seconds)
-        self.training.parts_validated = self._validation.count
-        return found
+        self.training.cases_validated = self._validation.count
+        return found, self._validation.seconds
 
-    def _picture(self, branches: Sequence[Branch]) -> Preview | None:
+    def _picture(self, branches: Sequence[Branch]) -> tuple[Preview | None, float]:
         if self._subject is None:
             self._subject = Subject(self.run, self.wish.case, self.wish.slice)
         subject = self._subject
+        begin = time.perf_counter()
         seen = subject.look(branches)
+        took = time.perf_counter() - begin
         number = next(self._numbers)
         files: dict[str, str | None] = {}
         written: list[Path] = []
@@ -155,17 +159,17 @@ class Observer:
                     files[name] = str(path)
         except OSError:  # a full disk: there is no picture then, and the training goes on
             _remove(written)
-            return None
+            return None, took
         self._pictures.append(written)
         while len(self._pictures) > _KEPT_PICTURES:
             _remove(self._pictures.pop(0))
-        return Preview(subject.case, subject.slice, **files, aspect=subject.aspect)  # type: ignore[arg-type]
+        return Preview(subject.case, subject.slice, **files, aspect=subject.aspect), took  # type: ignore[arg-type]
 
     def _remember(self, news: News) -> None:
         """Keep the news for a resumed run: of many the older ones thinned, measurements excepted."""
         kept = self.training.told
         told = asdict(news)
-        del told["preview"], told["repeated"]
+        del told["preview"], told["repeated"], told["unsaved"]
         kept.append(told)
         if len(kept) > _REMEMBERED:
             thinned = [told for at, told in enumerate(kept) if at % 2 or told["validation"]]
@@ -190,19 +194,17 @@ class _Clock:
     def due(self, last: bool) -> bool:
         return time.perf_counter() >= self.next or (last and self.next < np.inf)
 
-    def timed(self, job: Callable[[float], Any]) -> Any:
-        """Do it; the job is told how many seconds it may take."""
-        begin = time.perf_counter()
+    def look(self, job: Callable[[float], tuple[T, float]]) -> T | None:
+        """Do it: the job is told how many seconds it may take, and says beside its result how many it took."""
         try:
-            done = job(SHARE * self.wish)
+            found, took = job(SHARE * self.wish)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             self.never()  # the training goes on: it has what it needs
             return None
-        now = time.perf_counter()
-        self.next = now + max(self.wish, (now - begin) / SHARE)
-        return done
+        self.next = time.perf_counter() + max(self.wish, took / SHARE)
+        return found
 
 
 def is_plateau(means: Sequence[float]) -> bool:

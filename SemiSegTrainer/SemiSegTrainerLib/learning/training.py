@@ -182,7 +182,8 @@ class Training:
         self.history = History([t.name for t in method.terms])
         # Of an observer, for the resumed run's: what it told, and how much it measures. No step reads them.
         self.told: list[dict[str, Any]] = []
-        self.parts_validated: int | None = None
+        self.cases_validated: int | None = None
+        self.unsaved = ""  # why the last checkpoint could not be written
 
     # -- one step --
 
@@ -306,7 +307,7 @@ class Training:
                 left = pace * (self.iterations - self.iteration)
                 on_progress(Progress(self.iteration, self.iterations, left, values))
             if self.checkpoint and (last or now - saved >= self.settings.checkpoint_seconds):
-                self.save()
+                self._try_to_save(last)
                 saved = time.perf_counter()
         if self.checkpoint and self.iteration < self.iterations:
             self.save()
@@ -374,7 +375,7 @@ class Training:
             "memory": self.memory,
             "history": self.history.state(),
             "told": self.told,
-            "parts_validated": self.parts_validated,
+            "cases_validated": self.cases_validated,
             "threads": torch.get_num_threads(),
             "precision": self.precision,
             "versions": versions(),
@@ -384,6 +385,20 @@ class Training:
         """Write the checkpoint."""
         assert self.checkpoint
         save_checkpoint(self.checkpoint, self.state())
+
+    def _try_to_save(self, last: bool) -> None:
+        """Write the checkpoint; where that fails in the middle of a run, the former one stays and the run goes on.
+
+        Whoever frees the disk meanwhile has lost nothing. A run that was stopped for it would have.
+        """
+        try:
+            self.save()
+        except SemiSegError as error:
+            if last or not self.iteration > 1:
+                raise
+            self.unsaved = error.cause
+        else:
+            self.unsaved = ""
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a state.
@@ -412,4 +427,4 @@ class Training:
         self.memory = {name: value.to(self.device) for name, value in state["memory"].items()}
         self.history = History.from_state(state["history"])
         self.told = list(state.get("told", ()))
-        self.parts_validated = state.get("parts_validated")
+        self.cases_validated = state.get("cases_validated")

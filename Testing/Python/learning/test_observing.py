@@ -113,7 +113,7 @@ def test_the_quick_validation_measures_what_the_full_one_does(tmp_path, datalist
     figures = evaluate_model(predictor, run.validation, distances=False)
     one = Validation(run, 1)
     alone = one.measure(predictor.pack.branches, 60, 1.0)
-    name = run.validation[one.parts[0].case].id
+    name = one.entries[0].id
     (same,) = (f for f in figures if f.case == name)
     assert alone.dice == pytest.approx([a.dice for a in same.segments.values()])
     assert alone.cases == 1

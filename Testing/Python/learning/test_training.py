@@ -187,6 +187,43 @@ def test_checkpoint_of_other_data_is_refused(tmp_path, data):
         parts.training("supervised", other, tmp_path, iterations=1).run()
 
 
+def test_a_run_that_cannot_be_saved_for_a_while_goes_on(tmp_path, data):
+    """A folder in the place of the checkpoint refuses it, as a full disk does."""
+    run = parts.training("supervised", data, tmp_path, iterations=8, checkpoint_seconds=0.0)
+    said = []
+
+    def look(progress):
+        said.append(run.unsaved)
+        if progress.iteration == 3:
+            (tmp_path / "last.ckpt").rename(tmp_path / "kept.ckpt")
+            (tmp_path / "last.ckpt").mkdir()
+        elif progress.iteration == 6:
+            (tmp_path / "last.ckpt").rmdir()
+
+    assert run.run(look).iterations == 8
+    assert [bool(reason) for reason in said] == [False, False, False, True, True, True, False, False]
+    assert "last.ckpt" in said[3]
+    assert load_checkpoint(tmp_path / "kept.ckpt")["iteration"] == 2
+    assert load_checkpoint(tmp_path / "last.ckpt")["iteration"] == 8
+    again = parts.training("supervised", data, tmp_path / "other", iterations=8)
+    again.run()
+    assert parts.same(parts.weights(run), parts.weights(again))
+
+
+@pytest.mark.parametrize("moment", [1, 8])
+def test_a_run_that_cannot_be_saved_at_its_start_or_end_says_so(tmp_path, data, moment):
+    run = parts.training("supervised", data, tmp_path, iterations=8, checkpoint_seconds=0.0)
+
+    def look(progress):
+        if progress.iteration == moment:
+            (tmp_path / "last.ckpt").unlink(missing_ok=True)
+            (tmp_path / "last.ckpt").mkdir()
+
+    with pytest.raises(SemiSegError) as caught:
+        run.run(look)
+    assert caught.value.code == "cannot-write"
+
+
 class Harm:
     def __reduce__(self):
         return os.mkdir, ("harm",)
