@@ -140,6 +140,21 @@ def test_a_calibration_can_be_left_out_when_it_has_begun(client, datalist, tmp_p
     assert answer.summary["calibration"]["reason"] == "the calibration was ended early"
 
 
+def test_a_start_with_other_segments_gets_a_new_head(client, trained, tmp_path):
+    datalist = cases.write_dataset(tmp_path / "data", validation=1, labels={"0": "background", "1": "new", "2": "dark"})
+    start = Train(
+        str(datalist), str(tmp_path / "out"), "supervised", iterations=3, start=str(trained), device="cpu",
+        calibrate="none",
+    )  # fmt: skip
+    answer = client.wait(client.submit(start), PATIENCE)
+    manifest = load_pack(answer.model).manifest
+    assert [c.name for c in manifest.classes] == ["new", "dark"]
+    assert manifest.provenance.started_from == "blobs"
+    assert list(answer.summary["before"]["segments"]) == ["dark"], "what it knew already is measured before and after"
+    assert answer.summary["before"]["cases_count"] == answer.summary["validation"]["cases_count"] == 1
+    assert weights(answer.model).keys() == weights(trained).keys()
+
+
 @pytest.mark.parametrize("name", method_names())
 def test_every_method_trains(client, datalist, tmp_path, name):
     if get_method(name).by_modality:
