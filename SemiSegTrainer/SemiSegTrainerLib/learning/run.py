@@ -73,6 +73,8 @@ def train_model(
         if observer:
             observer.look(progress)
 
+    if training.iterations is None and not options.resume:
+        say("measuring", 0, 1, 0.0, {})
     result = training.run(forward, should_stop, should_finish)
     if observer:
         observer.end()

@@ -42,6 +42,8 @@ def stage_text(training: Training, worker_ready: bool) -> str:
         text += f": {100 * training.done // training.total} %" if training.total > 1 else ""
     if training.seconds_left is not None:
         text += f", about {in_words(training.seconds_left)} left"
+    if state == states.TRAINING and training.news and training.news[-1].unsaved:
+        text += f". It goes on, but cannot be saved: {training.news[-1].unsaved}. Free some space"
     return text
 
 

@@ -288,6 +288,14 @@ def test_minutes_become_iterations_once(tmp_path, data):
     assert parts.same(parts.weights(again), parts.weights(counted))
 
 
+def test_how_many_steps_fit_into_a_time_is_measured_once(tmp_path, datalist):
+    for resume in (False, True):
+        stages = []
+        timed = options(iterations=None, minutes=0.0001, method="supervised", calibrate="none", resume=resume)
+        train_model(datalist, tmp_path / "out", timed, lambda stage, *_, seen=stages: seen.append(stage))
+        assert ("measuring" in stages) is not resume
+
+
 def test_history_has_neither_gap_nor_double_row():
     history = History(["a"])
     for i in range(1, 8):

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,17 @@ def test_stopping_at_a_plateau_is_offered_only_on_request(section: Any) -> None:
     until(module, training, "training")
     application.click(ui.plateauKeepButton)
     until(module, training, "done")
+
+
+def test_a_run_that_cannot_be_saved_for_now_says_so(section: Any) -> None:
+    module = section("training")
+    training = start(module)
+    until(module, training, "training")
+    label = module.panel.run.ui.runStageLabel
+    assert "cannot be saved" not in label.text
+    training.news.append(replace(training.news[-1], unsaved="No space left on device"))
+    module.panel.refresh()
+    assert label.text.endswith("It goes on, but cannot be saved: No space left on device. Free some space")
 
 
 def test_a_fault_is_said_and_the_panel_offers_to_go_on(section: Any) -> None:
