@@ -1,11 +1,10 @@
 """Make the pictures of the panels for the README and the extensions index: Resources/screenshots/SemiSeg*-*.png.
 
-python3 Testing/run.py bench screenshots [segmenting] [cases] [next]
+python3 Testing/run.py bench screenshots [segmenting] [cases]
 
 The panels are clicked and the slice views drawn in the headless Slicer of the tests, with Slicer's own scene and slice
-logics; colours and fonts of the widgets differ from a real Slicer window. The images are shipped samples. What is
-segmented was not trained on; the trainer trains twice from the samples that are free to learn from, for so few steps
-that the figures say nothing about what it can reach.
+logics; colours and fonts of the widgets differ from a real Slicer window. The images are shipped samples, and the
+model that segments them was not trained on them.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ TARGET = ROOT / "Resources" / "screenshots"
 SAMPLES = ROOT / "Resources" / "samples"
 PATIENCE = 300
 VIEW, GAP = (760, 800), 12
-TRAINING, STEPS = 3600, 100
 SECTIONS = ("casesButton", "recipeButton", "preflightButton", "runButton", "modelsButton", "suggestButton")
 
 
@@ -98,6 +96,11 @@ def take(volume: Any, model: str, target: Path) -> None:
         application.click(worst)
     if not module.parent.findChild("QPushButton", "overlayButton").checked:
         sys.exit("the uncertainty is not shown")
+    write(module, view, target)
+
+
+def write(module: Any, view: Any, target: Path) -> None:
+    """Write panel and slice view as one picture, and close both."""
     application.process_events(1.0)
     picture, page = target.with_name("view.png"), target.with_name("page.png")
     view.draw(picture)
@@ -105,21 +108,21 @@ def take(volume: Any, model: str, target: Path) -> None:
     beside(page, picture, target)
     view.close()
     errors = application.slot_errors()
-    application.close_module("SemiSegCervical")
+    application.close_module(type(module).__name__.removesuffix("Widget"))
     if errors:
         sys.exit("\n".join(errors))
     print(f"Written: {target}")
 
 
-def load_partly(first: int, annotated: int, others: int) -> list[Any]:
+def load_partly(annotated: int, others: int) -> list[Any]:
     """Add cervical images to the scene, the first of them annotated; return the volumes."""
     import slicer
     from SlicerRig import scenes
 
     samples = read_samples(SAMPLES / "cervix")
-    labelled = samples.labelled[first : first + annotated]
+    labelled = samples.labelled[:annotated]
     volumes = []
-    for name in (*labelled, *samples.unlabelled[first : first + others]):
+    for name in (*labelled, *samples.unlabelled[:others]):
         volume = scenes.add_volume(samples.image(name), name, np.diag([-1.0, -1.0, 1.0, 1.0]))
         volumes.append(volume)
         if name in labelled:
@@ -137,17 +140,6 @@ def ready(panel: Any) -> None:
     application.process_events(0.5)
 
 
-def train(panel: Any) -> None:
-    """Press Start and wait for the model."""
-    ready(panel)
-    application.click(panel.run.ui.startButton)
-    application.process_events(0.5)
-    training = panel.run.training
-    if not application.wait_until(lambda: training.ended, TRAINING) or training.version is None:
-        sys.exit(f"no model: {panel.ui.messageLabel.text}")
-    ready(panel)
-
-
 def fold(panel: Any, *opened: str) -> None:
     """Close all sections of the trainer but these."""
     for ui in (panel.ui, panel.run.ui, panel.after.ui):
@@ -158,11 +150,11 @@ def fold(panel: Any, *opened: str) -> None:
     application.process_events(0.5)
 
 
-def open_trainer(annotated: int, others: int) -> tuple[Any, Any]:
-    """Open the trainer with a partly annotated scene; return the module and a slice view of its first image."""
+def take_cases() -> None:
+    """Write what the trainer says of a partly annotated scene before a training."""
     from SlicerRig import slice_views
 
-    volumes = load_partly(0, annotated, others)
+    volumes = load_partly(6, 10)
     module = application.open_module("SemiSegTrainer")
     view = slice_views.SliceView("Red")
     view.show(volumes[0], size=VIEW)
@@ -171,52 +163,13 @@ def open_trainer(annotated: int, others: int) -> tuple[Any, Any]:
     module.panel.parameters.name, module.panel.parameters.start = "Cervix, my clinic", "scratch"
     application.click(module.panel.ui.quickButton)
     ready(module.panel)
-    return module, view
-
-
-def write(module: Any, view: Any, target: Path) -> None:
-    """Write panel and slice view as one picture, and close both."""
-    application.process_events(1.0)
-    picture, page = target.with_name("view.png"), target.with_name("page.png")
-    view.draw(picture)
-    application.screenshot(module.parent, page)
-    beside(page, picture, target)
-    view.close()
-    errors = application.slot_errors()
-    application.close_module("SemiSegTrainer")
-    if errors:
-        sys.exit("\n".join(errors))
-    print(f"Written: {target}")
-
-
-def take_cases() -> None:
-    """What the trainer says of a partly annotated scene before a training."""
-    module, view = open_trainer(6, 10)
     fold(module.panel, "casesButton", "recipeButton", "preflightButton")
     write(module, view, TARGET / "SemiSegTrainer-cases.png")
 
 
-def take_next() -> None:
-    """Train twice through the panel, see where the model is worst, and go to what to annotate next."""
-    module, view = open_trainer(5, 4)
-    panel = module.panel
-    panel.parameters.iterations, panel.parameters.size = STEPS, "192 x 128"
-    train(panel)
-    load_partly(5, 3, 0)
-    panel.parameters.start = "automatic"
-    train(panel)
-    fold(panel, "modelsButton", "suggestButton")
-    for section, button in ((panel.after, "worstButton"), (panel.suggest, "askButton")):
-        application.click(getattr(section.ui, button))
-        if not application.wait_until(lambda section=section: not section.busy, PATIENCE):
-            sys.exit(f"no answer: {panel.ui.messageLabel.text}")
-    application.click(panel.suggest.ui.goThereButton)
-    write(module, view, TARGET / "SemiSegTrainer-next.png")
-
-
 def main() -> None:
     """Make the pictures that are asked for."""
-    wanted = sys.argv[1:] or ["segmenting", "cases", "next"]
+    wanted = sys.argv[1:] or ["segmenting", "cases"]
     if reason := application.why_not():
         sys.exit(reason)
     application.start()
@@ -235,9 +188,6 @@ def main() -> None:
         os.environ.update(SEMISEG_MODELS=f"{folder}/models", SEMISEG_RUNS=f"{folder}/runs")
         if "cases" in wanted:
             take_cases()
-            slicer.mrmlScene.Clear(0)
-        if "next" in wanted:
-            take_next()
 
 
 if __name__ == "__main__":
