@@ -124,7 +124,7 @@ def test_time_and_memory_are_measured_by_real_steps(
     assert "measurement" in module.panel.state().busy
     assert not ui.measureButton.isVisible()
     assert not ui.quickButton.enabled, "what is measured stays as it is meanwhile"
-    module.until(lambda: not module.panel.state().busy)
+    module.until(lambda: not module.panel.preflight.busy)
     module.settle()
     application.screenshot(module.widget.parent, pictures / "trainer-measured.png")
     assert "s a step" in ui.measuredLabel.text
@@ -139,7 +139,7 @@ def test_time_and_memory_are_measured_by_real_steps(
     application.click(ui.measureButton)
     application.process_events(0.05)
     application.click(ui.cancelMeasuringButton)
-    module.until(lambda: not module.panel.state().busy)
+    module.until(lambda: not module.panel.preflight.busy)
     assert not ui.measuredLabel.isVisible()
 
 
