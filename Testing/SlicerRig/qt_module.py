@@ -171,16 +171,10 @@ def _no_thread(*_: Any) -> None:
     raise NotImplementedError("a QThread with a Python run() crashes 3D Slicer")
 
 
-_answered: list[Any] = []
-
-
 @special("QDialog", "exec")
 def _exec_dialog(made: Any) -> int:
     answer = modal(type(made).__name__)
-    dialog = objects.wrap(made)
-    # The application waits until somebody, or a timer, closes the dialog; here nobody waits, and the timer comes later.
-    _answered.append(dialog)
-    result = answer(dialog) if callable(answer) else answer
+    result = answer(objects.wrap(made)) if callable(answer) else answer
     return int(result)
 
 

@@ -82,8 +82,8 @@ def test_frames_appear_in_table_and_curve_as_they_are_done_and_what_is_hidden_st
     rows = frames_of(job.record)
     assert len(rows) == 12
     assert "All 12 frames are computed." in ui.resultInfoLabel.text
-    chart = module.panel.curve._nodes["chart"]
-    drawn = module.panel.curve._plot.plotView()._qt.points(chart.GetNthPlotSeriesNode(0))
+    plot = module.panel.curve._plot
+    drawn = plot.view._qt.points(plot.nodes["chart"].GetNthPlotSeriesNode(0))
     assert [y for _, y in drawn] == [row.mean_uncertainty for row in rows]
     application.click(ui.worstFrameButton)
     assert browser.GetSelectedItemNumber() == max(rows, key=lambda row: row.mean_uncertainty).number
