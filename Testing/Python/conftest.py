@@ -12,6 +12,8 @@ from house.trees import Graph, imports
 
 HERE = Path(__file__).resolve().parent
 TORCH_FOLDERS = {"engine", "learning"}
+# A trained model; and the trainer's panel, which offers nothing but to install what is missing.
+TORCH_FIXTURES = {"trained", "opened_trainer"}
 WITHOUT_TORCH = os.environ.get("SEMISEG_WITHOUT_TORCH") == "1"
 # What the torch-free lock lacks.
 MISSING = {"torch", "monai", "lightning_fabric", "safetensors", "einops", "openvino"}
@@ -47,7 +49,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of the computing layers, and in a torch-free run leave out everything so marked."""
     for item in items:
-        if TORCH_FOLDERS & set(item.path.relative_to(HERE).parts) or "trained" in getattr(item, "fixturenames", ()):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if TORCH_FOLDERS & set(item.path.relative_to(HERE).parts) or TORCH_FIXTURES & fixtures:
             item.add_marker("torch")
     if WITHOUT_TORCH:
         items[:] = [item for item in items if item.get_closest_marker("torch") is None]

@@ -58,6 +58,7 @@ def test_no_such_method(logic: Any, drawn: list[Any]) -> None:
             call()
 
 
+@pytest.mark.torch
 def test_a_script_trains_and_segments(logic: Any, drawn: list[Any], models: Path) -> None:
     told: list[str] = []
     version = logic.train(

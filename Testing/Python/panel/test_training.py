@@ -127,6 +127,7 @@ def storable() -> set[str]:
 # -- the real worker --
 
 
+@pytest.mark.torch
 def test_a_scene_becomes_a_model_that_is_installed(jobs: Any, partly_annotated: Any) -> None:
     import slicer
     from SemiSegCervicalLib.worker.arrays import write_array
@@ -179,6 +180,7 @@ application.wait_until(lambda: training.ended, 120)
 """
 
 
+@pytest.mark.torch
 def test_however_it_is_interrupted_it_goes_on_and_ends_as_one_that_was_not(
     jobs: Any, partly_annotated: Any, tmp_path: Path
 ) -> None:
