@@ -95,7 +95,8 @@ class Plot:
         node.SetMarkerStyle(node.MarkerStyleNone)
         if table:
             node.SetAndObserveTableNodeID(self.nodes[table].GetID())
-        chart.AddAndObservePlotSeriesNodeID(node.GetID())
+        if not chart.HasPlotSeriesNodeID(node.GetID()):  # it would be drawn, and observed, once more
+            chart.AddAndObservePlotSeriesNodeID(node.GetID())
 
     def limits(self, left: float, right: float, bottom: float, top: float) -> None:
         """Fix what the axes show; by themselves they do not follow new points."""

@@ -456,3 +456,17 @@ def test_the_worker_dies_and_the_training_ends_in_a_model_all_the_same(section: 
     assert training.news[-1].iteration == 12
     assert "blobs again" in find_packs()
     assert panel.after.version.path == training.version.path, "it is shown at once"
+
+
+def test_a_line_that_is_drawn_again_is_still_one_line(app: Any) -> None:
+    import qt
+    from SemiSegCervicalLib.panel.plot import Plot
+
+    host = qt.QWidget()
+    qt.QVBoxLayout(host)
+    plot = Plot(host, "again", "a curve")
+    plot.make(points="vtkMRMLTableNode", line="vtkMRMLPlotSeriesNode")
+    for _ in range(3):
+        plot.line("line", "points", "Step", "Dice", (1.0, 0.0, 0.0))
+    assert plot.nodes["chart"].GetNumberOfPlotSeriesNodes() == 1
+    plot.close()
