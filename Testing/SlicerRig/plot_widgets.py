@@ -31,7 +31,6 @@ class PlotView(QtWidgets.QWidget):
         super().__init__(parent)
         self._node: Any = None
         self._observer = Observer(self)
-        self._watched: list[Any] = []
         self._fitted: dict[str, tuple[float, float]] = {}
         # Of the chart: it stays until something else is selected, and is told with every click.
         self._selected: dict[str, list[int]] = {}
@@ -53,16 +52,13 @@ class PlotView(QtWidgets.QWidget):
 
     def follow(self, *_: Any) -> None:
         """Observe what is drawn now."""
+        self._observer.clear()
         chart = self._chart()
         watched = [self._node, chart]
         for series in self._series():
             watched += [series, series.GetTableNode()]
-        watched = [node for node in watched if node is not None]
-        # A chart tells of every change of its tables; observing anew each time would take longer than the change.
-        if watched != self._watched:
-            self._observer.clear()
-            self._watched = watched
-            for node in watched:
+        for node in watched:
+            if node is not None:
                 slot = self.follow if node in (self._node, chart) else lambda *_: self.update()
                 self._observer.watch(node, vtk.vtkCommand.ModifiedEvent, slot)
         self.update()

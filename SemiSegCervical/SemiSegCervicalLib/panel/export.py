@@ -20,6 +20,7 @@ from ..scene.export import (
     table_file,
 )
 from ..scene.records import Record, frames_of
+from .connections import Connections
 from .state import PanelState
 
 _FOLDER_SETTING = "SemiSegCervical/exportFolder"
@@ -80,12 +81,12 @@ class ExportSection:
         self.ui, self._on_error, self._on_note = ui, on_error, on_note
         self.choose, self.confirm = choose, confirm
         self._record: Record | None = None
-        self._connections = tuple(
-            (getattr(ui, f"{part}ExportButton"), "clicked()", slot)
-            for part, slot in zip(_PARTS, (self._segmentation, self._uncertainty, self._table), strict=True)
+        self._connections = Connections(
+            *(
+                (getattr(ui, f"{part}ExportButton"), "clicked()", slot)
+                for part, slot in zip(_PARTS, (self._segmentation, self._uncertainty, self._table), strict=True)
+            )
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
 
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
@@ -107,9 +108,7 @@ class ExportSection:
 
     def close(self) -> None:
         """Let go."""
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
 
     def _segmentation(self) -> None:
         self._export("segmentation")

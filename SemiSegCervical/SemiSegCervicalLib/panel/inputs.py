@@ -11,6 +11,7 @@ import slicer
 from ..errors import SemiSegError
 from ..scene import marks
 from ..scene.source import Source, current_frame
+from .connections import Connections
 from .locks import Locks
 from .parameters import SHOWN_FRAME, SOME_FRAMES, Parameters
 from .state import PanelState
@@ -37,9 +38,7 @@ class InputSection:
         self._modalities: tuple[str, ...] = ()
         self._selectors: list[Any] = []
         self._source: Source | None = None
-        self._connections: tuple[Any, ...] = ((ui.calibratedComboBox, "activated(int)", self._say_calibrated),)
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
+        self._connections = Connections((ui.calibratedComboBox, "activated(int)", self._say_calibrated))
         self._locks = Locks(
             ui.sourceSelector,
             ui.slicesAsFramesCheckBox,
@@ -124,9 +123,7 @@ class InputSection:
 
     def close(self) -> None:
         """Disconnect the widgets."""
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
         self._drop_selectors()
 
     # -- frames --

@@ -12,6 +12,7 @@ import slicer
 
 from ..errors import SemiSegError
 from ..packages import NEEDED, OPENVINO, TORCH, Lack, Package, find_lacks
+from .connections import Connections
 from .installing import EXTENSION, EXTENSION_CPU, PIP, Choice, Installing, Pip, download_command, has_extension
 
 _ONLINE, _FOLDER = 0, 1
@@ -51,6 +52,7 @@ class InstallSection:
         self._last: Installing | None = None
         self._busy = False
         self._offered = self._suggested = False
+        self._fresh = True  # what was seen when it was made still holds
         ui.installSource.addItems(["From the internet", "From a folder (without internet)"])
         ui.installTorch.addItems(
             [
@@ -61,7 +63,7 @@ class InstallSection:
         )
         if not has_extension():
             ui.installTorch.setCurrentIndex(_TORCH_BY.index(PIP))
-        self._connections = [
+        self._connections = Connections(
             (ui.installSource, "currentIndexChanged(int)", self._show),
             (ui.installTorch, "currentIndexChanged(int)", self._show),
             (ui.installOptional, "toggled(bool)", self._show),
@@ -70,9 +72,7 @@ class InstallSection:
             (ui.installButton, "clicked()", self._install),
             (ui.installCommand, "clicked()", self._copy_command),
             (ui.installReport, "clicked()", self._copy_report),
-        ]
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
+        )
         ui.installReport.setVisible(False)
         ui.installProgress.setVisible(False)
         self.look()
@@ -99,6 +99,12 @@ class InstallSection:
             self._ui.installOptional.setChecked(True)
             self._show()
 
+    def enter(self) -> None:
+        """The module was opened: packages may have come or gone since it was opened last."""
+        if not self._fresh:
+            self.look()
+        self._fresh = False
+
     def look(self) -> list[Lack]:
         """Look again at what is there, show it, and return what is missing; takes a few milliseconds."""
         self._lacks = find_lacks(self._packages)
@@ -123,9 +129,7 @@ class InstallSection:
 
     def close(self) -> None:
         """Disconnect; an installation under way ends by itself."""
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = []
+        self._connections.close()
         if self._running is not None:
             self._running.forget()
             self._running = None

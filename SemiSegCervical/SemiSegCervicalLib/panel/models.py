@@ -10,6 +10,7 @@ from typing import Any
 from ..packs import ENDING, find_packs
 from ..worker.protocol import ModelCard
 from .cards import read_card
+from .connections import Connections
 from .locks import WHY
 from .parameters import DEVICE_NAMES, Parameters
 from .speed import expected_seconds, in_words
@@ -40,12 +41,10 @@ class ModelSection:
         self.ui, self._on_change, self._on_add, self._choose_file = ui, on_change, on_add, choose_file
         self._parameters: Any = None
         self._cards: dict[str, ModelCard] = {}
-        self._connections: tuple[Any, ...] = (
+        self._connections = Connections(
             (ui.modelComboBox, "activated(int)", self._chosen),
             (ui.addModelButton, "clicked()", self._add),
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
         self.reload()
 
     @property
@@ -91,9 +90,7 @@ class ModelSection:
 
     def close(self) -> None:
         """Disconnect the widgets."""
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
 
     def _settle(self) -> None:
         if self._parameters is None:

@@ -17,6 +17,7 @@ from ..scene.layers import (
 )
 from ..scene.overlay import DEFAULT_THRESHOLD, set_threshold, threshold_of
 from ..scene.records import Record, find_records
+from .connections import Connections
 from .state import PanelState
 from .watching import Watching
 
@@ -34,13 +35,11 @@ class OverlayControls:
         self._arrived: Record | None = None
         self._filling = False
         self._watching = Watching(self._views_changed)
-        self._connections: tuple[Any, ...] = (
+        self._connections = Connections(
             (ui.overlayButton, "toggled(bool)", self._toggled),
             (ui.opacitySlider, "valueChanged(double)", self._opacity_changed),
             (ui.thresholdSlider, "valueChanged(double)", self._threshold_changed),
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
 
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
@@ -67,9 +66,7 @@ class OverlayControls:
     def close(self) -> None:
         """Let go; what is shown stays shown."""
         self._watching.close()
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
 
     def _views_changed(self) -> None:
         """Show what the views show, whoever has changed them."""

@@ -18,6 +18,7 @@ from ..scene.records import (
     is_complete,
     segments_of,
 )
+from .connections import Connections
 from .frames import shown_frame, total_frames
 from .segments_table import fill_table, is_flat, prepare_table
 from .state import PanelState
@@ -50,7 +51,7 @@ class ResultsSection:
         self._busy = False
         self._frames: list[Frame] = []
         self._watching = Watching(self.frames_added, _REDRAW_MS)
-        self._connections: tuple[Any, ...] = (
+        self._connections = Connections(
             (ui.resultComboBox, "activated(int)", self._chosen),
             (ui.previousFrameButton, "clicked()", self._to_previous),
             (ui.worstFrameButton, "clicked()", self._to_worst),
@@ -58,8 +59,6 @@ class ResultsSection:
             (ui.show3DButton, "toggled(bool)", self._show_3d),
             (ui.correctButton, "clicked()", self._to_editor),
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
         prepare_table(ui.segmentsTable)
 
     def refresh(self, state: PanelState) -> None:
@@ -88,9 +87,7 @@ class ResultsSection:
     def close(self) -> None:
         """Let go."""
         self._watching.close()
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
 
     # -- which result --
 

@@ -70,7 +70,7 @@ class Panel:
         self._adding: Adding | None = None
         self._record: Record | None = None
         self._source_shown: Any = None
-        self._entered = self._left = self._refreshing = False
+        self._entered = self._refreshing = False
         self.messages = Messages(ui)
         self._later = Later(self.refresh)  # one refresh for many events
         self._binding = Binding(Parameters, logic.getParameterNode, ui, self.changed, self._offer_all_frames)
@@ -118,8 +118,7 @@ class Panel:
     def enter(self) -> None:
         """The module was opened."""
         self._entered = True
-        if self._left:  # packages may have come or gone meanwhile
-            self.install.look()
+        self.install.enter()
         self._bind()
         self.models.reload()
         self.inputs.choose_shown()
@@ -127,7 +126,7 @@ class Panel:
 
     def exit(self) -> None:
         """Another module was opened; what runs goes on."""
-        self._entered, self._left = False, True
+        self._entered = False
 
     def close(self) -> None:
         """End everything and let go of the scene."""

@@ -10,6 +10,7 @@ import qt
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.cards import read_card
+from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.messages import Messages
 from SemiSegCervicalLib.panel.segments_table import UNKNOWN
 from SemiSegCervicalLib.panel.slices import Slices
@@ -71,7 +72,7 @@ class AfterSection:
         self._comparing: Comparing | None = None
         self._restoring: Slices | None = None
         self.worst = WorstCases(ui.worstPicturesHost, ui.worstLabel, self._go_to)
-        self._connections: tuple[Any, ...] = (
+        self._connections = Connections(
             (ui.trainedModelComboBox, "activated(int)", self._model_chosen),
             (ui.versionsTable, "itemSelectionChanged()", self._version_chosen),
             (ui.useVersionButton, "clicked()", self._use),
@@ -81,8 +82,6 @@ class AfterSection:
             (ui.openSegmentingButton, "clicked()", self._open_model),
             (ui.cancelComparingButton, "clicked()", self._cancel),
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
         prepare_figures(ui.figuresTable)
         _prepare_versions(ui.versionsTable)
         ui.cardBrowser.visible = False
@@ -144,9 +143,7 @@ class AfterSection:
             if work is not None:
                 work.cancel()
         self.worst.clear()
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
 
     # -- showing --
 

@@ -8,6 +8,7 @@ from typing import Any
 import qt
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.inputs import shown_frame
 from SemiSegCervicalLib.panel.results import open_segment_editor
 from SemiSegCervicalLib.panel.watching import Watching
@@ -62,7 +63,7 @@ class AnnotatingSection:
         self._pairing = PairingControls(ui, on_change, on_error)
         self._state = PanelState()
         self._shown_cases: tuple[Any, ...] = ()
-        self._connections: tuple[tuple[Any, str, Callable[..., None]], ...] = (
+        self._connections = Connections(
             (ui.showButton, "clicked()", self._show),
             (ui.drawButton, "clicked()", self._draw),
             (ui.acceptHereButton, "clicked()", self._accept_here),
@@ -71,8 +72,6 @@ class AnnotatingSection:
             (ui.framesTable, "cellClicked(int,int)", self._frame_clicked),
             (ui.frameUseComboBox, "activated(int)", self._frame_use_chosen),
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
         self._watching = Watching(self._show_buttons, _MILLISECONDS)
         table = ui.framesTable
         table.setColumnCount(len(_HEADERS))
@@ -110,9 +109,7 @@ class AnnotatingSection:
 
     def close(self) -> None:
         """Disconnect the widgets, watch nothing."""
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
         for part in (self._watching, self._marking, self._pairing):
             part.close()
 

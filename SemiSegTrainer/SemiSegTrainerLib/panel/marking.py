@@ -8,6 +8,7 @@ from typing import Any
 
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.locks import Locks
 
 from ..scene.modes import Mode, ModeNow, mode_of, set_mode
@@ -46,12 +47,10 @@ class MarkingControls:
         self._depth = 0
         self._modes: list[Mode | None] = []
         self._wants_slices = False
-        self._connections: tuple[tuple[Any, str, Callable[..., None]], ...] = (
+        self._connections = Connections(
             (ui.modeComboBox, "activated(int)", self._mode_chosen),
             (ui.slicesLineEdit, "editingFinished()", self._slices_written),
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
         self._locks = Locks(ui.modeComboBox, ui.slicesLineEdit)
 
     def refresh(self, row: Row, busy: str) -> None:
@@ -81,9 +80,7 @@ class MarkingControls:
 
     def close(self) -> None:
         """Disconnect the widgets."""
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
 
     def _offer(self, texts: dict[Mode, str], mode: Mode | None) -> None:
         combo = self.ui.modeComboBox

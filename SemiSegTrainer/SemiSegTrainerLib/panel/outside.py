@@ -9,6 +9,7 @@ from typing import Any
 import qt
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.locks import Locks
 
 from ..scene import choices
@@ -48,13 +49,11 @@ class OutsideSection:
         """
         self.ui, self._selected, self._on_change, self._on_error = ui, selected, on_change, on_error
         self.choose_file, self.choose_folder = choose_file, choose_folder
-        self._connections: tuple[tuple[Any, str, Callable[..., None]], ...] = (
+        self._connections = Connections(
             (ui.addFolderButton, "clicked()", self._add_folder),
             (ui.addSceneButton, "clicked()", self._add_scene),
             (ui.removeOutsideButton, "clicked()", self._remove),
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
         self._locks = Locks(ui.addFolderButton, ui.addSceneButton, ui.removeOutsideButton)
 
     def refresh(self, state: PanelState) -> None:
@@ -71,9 +70,7 @@ class OutsideSection:
 
     def close(self) -> None:
         """Disconnect the widgets."""
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
 
     def _add_folder(self) -> None:
         path = self.choose_folder("Add the images of a folder")

@@ -7,6 +7,7 @@ from typing import Any
 
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.locks import Locks
 from SemiSegCervicalLib.scene.cine import browser_of
 
@@ -32,15 +33,13 @@ class PairingControls:
         self.ui, self._on_change, self._on_error = ui, on_change, on_error
         self._node: Any = None
         self._candidates: list[Any] = []
-        self._connections: tuple[tuple[Any, str, Callable[..., None]], ...] = (
+        self._connections = Connections(
             (ui.segmentationComboBox, "activated(int)", self._segmentation_chosen),
             (ui.slicesAreFramesCheckBox, "clicked(bool)", self._frames_chosen),
             (ui.partnerSelector, "currentNodeChanged(vtkMRMLNode*)", self._show_pair_button),
             (ui.pairButton, "clicked()", self._pair),
             (ui.unpairButton, "clicked()", self._unpair),
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
         self._locks = Locks(
             ui.segmentationComboBox, ui.slicesAreFramesCheckBox, ui.partnerSelector, ui.modalityLineEdit,
             ui.partnerModalityLineEdit, ui.pairButton, ui.unpairButton,
@@ -62,9 +61,7 @@ class PairingControls:
 
     def close(self) -> None:
         """Disconnect the widgets."""
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
 
     # -- which segmentation counts --
 

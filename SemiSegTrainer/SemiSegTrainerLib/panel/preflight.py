@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.inputs import TIMES
 
 from ..scene.facts import ClassFacts, Facts, Finding
@@ -52,13 +53,11 @@ class PreflightSection:
         self._measuring: Measuring | None = None
         self._about: tuple[Any, ...] = ()
         self._measured: Measured | None = None
-        self._connections: tuple[tuple[Any, str, Callable[..., None]], ...] = (
+        self._connections = Connections(
             (ui.moreFindingsButton, "clicked()", self._show_all),
             (ui.measureButton, "clicked()", self._measure),
             (ui.cancelMeasuringButton, "clicked()", self._cancel),
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
 
     @property
     def busy(self) -> str:
@@ -75,9 +74,7 @@ class PreflightSection:
     def close(self) -> None:
         """Disconnect the widgets, end a measurement."""
         self._cancel()
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
 
     def _show(self) -> None:
         ui, state, facts = self.ui, self._state, self._state.facts

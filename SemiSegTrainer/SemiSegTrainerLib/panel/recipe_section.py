@@ -10,6 +10,7 @@ from typing import Any
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packs import find_packs
 from SemiSegCervicalLib.panel.cards import failure_of, read_card
+from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.locks import Locks
 from SemiSegCervicalLib.panel.models import FILTER
 from SemiSegCervicalLib.scene.classes import name_key
@@ -56,15 +57,13 @@ class RecipeSection:
         self._installed: dict[str, ModelCard] = {}
         self._others: dict[str, ModelCard] = {}  # files that were chosen, by path
         self._presets = {ui.quickButton: "Quick", ui.standardButton: "Standard", ui.thoroughButton: "Thorough"}
-        self._connections: list[tuple[Any, str, Callable[..., None]]] = [
+        self._connections = Connections(
             (ui.methodComboBox, "activated(int)", self._method_chosen),
             (ui.startComboBox, "activated(int)", self._start_chosen),
             (ui.quickButton, "clicked()", self._quick),
             (ui.standardButton, "clicked()", self._standard),
             (ui.thoroughButton, "clicked()", self._thorough),
-        ]
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
+        )
         self._locks = Locks(
             *self._presets, ui.methodComboBox, ui.startComboBox, ui.nameLineEdit, ui.minutesSpinBox,
             ui.iterationsSpinBox, ui.sizeLineEdit, ui.spacingLineEdit, ui.seedSpinBox, ui.deviceComboBox,
@@ -112,9 +111,7 @@ class RecipeSection:
 
     def close(self) -> None:
         """Disconnect the widgets."""
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = []
+        self._connections.close()
 
     def _show_methods(self, found: TrainingSet) -> None:
         chosen = self._parameters.method

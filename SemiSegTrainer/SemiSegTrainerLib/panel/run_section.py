@@ -8,6 +8,7 @@ from typing import Any
 
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.later import Later
 from SemiSegCervicalLib.panel.messages import Messages
 from SemiSegCervicalLib.panel.run import BANNER_STYLE
@@ -78,7 +79,7 @@ class RunSection:
         banner.styleSheet = BANNER_STYLE
         ui.unfinishedFrame.styleSheet = f"QFrame#unfinishedFrame {{ {BANNER_STYLE} }}"
         ui.plateauFrame.styleSheet = f"QFrame#plateauFrame {{ {BANNER_STYLE} }}"
-        self._connections: tuple[Any, ...] = (
+        self._connections = Connections(
             (ui.startButton, "clicked()", self._start),
             (ui.pauseButton, "clicked()", self._pause),
             (ui.keepButton, "clicked()", self._keep),
@@ -90,8 +91,6 @@ class RunSection:
             (ui.plateauKeepButton, "clicked()", self._keep),
             (ui.plateauGoOnButton, "clicked()", self._go_on),
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
 
     @property
     def busy(self) -> str:
@@ -133,9 +132,7 @@ class RunSection:
             self._removing.cancel()
         self._progress.close()
         self.curves.close()
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
 
     # -- showing --
 

@@ -12,6 +12,7 @@ import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packs import find_packs
 from SemiSegCervicalLib.panel.cards import read_card
+from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.messages import Messages
 from SemiSegCervicalLib.panel.results import open_segment_editor
 from SemiSegCervicalLib.scene.classes import SegmentClass
@@ -79,7 +80,7 @@ class SuggestSection:
         self._rows: list[Row] = []
         self._classes: tuple[SegmentClass, ...] = ()
         self._asking: Suggesting | None = None
-        self._connections: tuple[Any, ...] = (
+        self._connections = Connections(
             (ui.askButton, "clicked()", self._ask),
             (ui.cancelSuggestingButton, "clicked()", self._cancel),
             (ui.suggestionsTable, "itemSelectionChanged()", self._selected),
@@ -88,8 +89,6 @@ class SuggestSection:
             (ui.correctSuggestionButton, "clicked()", self._open_editor),
             (ui.acceptSuggestionButton, "clicked()", self._accept),
         )
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
         _prepare(ui.suggestionsTable)
         self.reload()
 
@@ -133,9 +132,7 @@ class SuggestSection:
     def close(self) -> None:
         """Let go."""
         self._cancel()
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = ()
+        self._connections.close()
 
     # -- showing --
 

@@ -185,7 +185,7 @@ class Panel:
     def enter(self) -> None:
         """The module was opened: what was drawn elsewhere shows."""
         self._entered = True
-        self.install.look()
+        self.install.enter()
         self._bind()
         self._reload()
         self.run.look()

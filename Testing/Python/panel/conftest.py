@@ -137,19 +137,32 @@ class Opened:
         self.until(lambda: not self.panel.reading and not self.panel.cases.table.filling)
         application.process_events()
 
+    def lack_packages(self) -> None:
+        """Put a panel in the place of this one to which a package is missing."""
+        from SemiSegCervicalLib.packages import Package
+
+        self.panel.close()
+        self.panel.widget.visible = False
+        widget = self.widget
+        missing = Package("semiseg-not-there", "semiseg_not_there", "1", "shows what is missing", 3)
+        self.panel = widget.panel = type(self.panel)(
+            widget.layout, widget.logic, widget.resourcePath, packages=[missing]
+        )
+        self.panel.enter()
+
     def until(self, condition: Callable[[], Any]) -> None:
         """Let the event loop turn until something holds."""
         assert application.wait_until(condition, SECONDS), "it did not come true in time"
 
 
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
-    """Open the module, with a scripted worker or the real one; afterwards nothing may be left of either."""
-    import slicer
-    from SemiSegCervicalLib.panel.jobs import Jobs
+def _opening(name: str, folder: Path) -> Iterator[Callable[..., Opened]]:
+    """Yield what opens a module with a worker of its own; afterwards nothing may be left of either.
 
-    slicer.app.settings().clear()  # how long earlier tests took is remembered there
-    temporary = tmp_path / "temporary"
+    Args:
+        name: of the module.
+        folder: for the worker's temporary files and its log.
+    """
+    temporary = folder / "temporary"
     temporary.mkdir()
     made: list[Opened] = []
 
@@ -158,16 +171,16 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
 
         Args:
             how: a scripted worker begins; empty for the real worker. Or ``start`` and ``prediction``, to change.
-            prediction: how a scripted worker predicts.
+            prediction: how a scripted worker predicts, and trains.
             options: of `worker.client.Client`.
         """
-        widget = application.open_module("SemiSegCervical")
+        widget = application.open_module(name)
         opened = Opened(widget, widget.panel, temporary, set())
         if how:
             options["command"] = command_lines(
                 how if isinstance(how, dict) else {"start": how, "prediction": prediction}
             )
-        jobs = Jobs(temporary=temporary, log=tmp_path / "worker.log", **options)
+        jobs = type(widget.logic.jobs)(temporary=temporary, log=folder / "worker.log", **options)
         jobs.on_change = widget.logic.jobs.on_change
         widget.logic.jobs.close()
         widget.logic.jobs = jobs
@@ -179,9 +192,18 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
         client = made[-1].widget.logic.jobs.client
         if client.pid:
             made[-1].pids.add(client.pid)
-        application.close_module("SemiSegCervical")
+        application.close_module(name)
         assert list(temporary.iterdir()) == [], "closing leaves no file"
         assert until(lambda: not any(alive(pid) for pid in made[-1].pids)), "closing leaves no process"
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
+    """Open the module that segments, with a scripted worker or the real one."""
+    import slicer
+
+    slicer.app.settings().clear()  # how long earlier tests took is remembered there
+    yield from _opening("SemiSegCervical", tmp_path)
 
 
 @pytest.fixture
@@ -194,36 +216,8 @@ def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def opened_trainer(tmp_path: Path, run_folder: Path) -> Iterator[Callable[..., Opened]]:
-    """Open the trainer's module, with a worker of its own; afterwards nothing may be left of it."""
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    made: list[Opened] = []
-
-    def make(how: str | dict[str, str] = "", prediction: str = "", **options: Any) -> Opened:
-        """Open it; the arguments are those of `opened`, where ``prediction`` is also how a scripted worker trains."""
-        widget = application.open_module("SemiSegTrainer")
-        from SemiSegTrainerLib.panel.jobs import Jobs
-
-        opened = Opened(widget, widget.panel, temporary, set())
-        if how:
-            options["command"] = command_lines(
-                how if isinstance(how, dict) else {"start": how, "prediction": prediction}
-            )
-        jobs = Jobs(temporary=temporary, log=tmp_path / "worker.log", **options)
-        jobs.on_change = widget.logic.jobs.on_change
-        widget.logic.jobs.close()
-        widget.logic.jobs = jobs
-        made.append(opened)
-        return opened
-
-    yield make
-    if made:
-        client = made[-1].widget.logic.jobs.client
-        if client.pid:
-            made[-1].pids.add(client.pid)
-        application.close_module("SemiSegTrainer")
-        assert list(temporary.iterdir()) == [], "closing leaves no file"
-        assert until(lambda: not any(alive(pid) for pid in made[-1].pids)), "closing leaves no process"
+    """Open the trainer's module, with a scripted worker or the real one."""
+    yield from _opening("SemiSegTrainer", tmp_path)
 
 
 @pytest.fixture

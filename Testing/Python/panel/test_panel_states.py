@@ -173,16 +173,8 @@ def look(opened: Any, state: str, pictures: Any) -> None:
 
 
 def test_nothing_installed(opened: Callable[..., Any], blobs: Any, pictures: Any) -> None:
-    from SemiSegCervicalLib.packages import Package
-    from SemiSegCervicalLib.panel.widget import Panel
-
     module = opened()
-    missing = Package("semiseg-not-there", "semiseg_not_there", "1", "shows what is missing", 3)
-    module.panel.close()
-    module.panel.widget.visible = False
-    widget = module.widget
-    widget.panel = module.panel = Panel(widget.layout, widget.logic, widget.resourcePath, packages=[missing])
-    module.panel.enter()
+    module.lack_packages()
     application.process_events(0.05)
     look(module, "nothing installed", pictures)
 

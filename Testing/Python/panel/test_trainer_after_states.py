@@ -122,16 +122,7 @@ def test_every_control_in_every_state(
 
 
 def test_packages_are_missing(opened_trainer: Callable[..., Any], models: Path, pictures: Path) -> None:
-    from SemiSegCervicalLib.packages import Package
-
     module = opened_trainer()
-    module.panel.close()
-    module.panel.widget.visible = False
-    widget = module.widget
-    missing = Package("semiseg-not-there", "semiseg_not_there", "1", "shows what is missing", 3)
-    module.panel = widget.panel = type(module.panel)(
-        widget.layout, widget.logic, widget.resourcePath, packages=[missing]
-    )
-    module.panel.enter()
+    module.lack_packages()
     module.settle()
     state_table.look(module, "after, nothing installed", TABLE["nothing installed"], pictures)

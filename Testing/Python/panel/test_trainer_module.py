@@ -83,18 +83,9 @@ def test_choices_come_back_with_the_scene(opened_trainer: Callable[..., Any], tm
 
 
 def test_missing_packages_are_offered(opened_trainer: Callable[..., Any]) -> None:
-    from SemiSegCervicalLib.packages import Package
-
     module = opened_trainer()
     assert not module.panel.widget.findChild("QWidget", "installBox").isVisible()
-    missing = Package("semiseg-not-there", "semiseg_not_there", "1", "shows what is missing", 3)
-    module.panel.close()
-    module.panel.widget.visible = False
-    widget = module.widget
-    widget.panel = module.panel = type(module.panel)(
-        widget.layout, widget.logic, widget.resourcePath, packages=[missing]
-    )
-    module.panel.enter()
+    module.lack_packages()
     application.process_events(0.05)
     assert module.panel.widget.findChild("QWidget", "installBox").isVisible()
     assert module.panel.state().fault.code == "missing-package"

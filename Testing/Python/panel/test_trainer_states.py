@@ -132,17 +132,8 @@ def select(module: Any, row: int) -> None:
 
 
 def test_nothing_installed(opened_trainer: Callable[..., Any], pictures: Any) -> None:
-    from SemiSegCervicalLib.packages import Package
-
     module = opened_trainer()
-    module.panel.close()
-    module.panel.widget.visible = False
-    widget = module.widget
-    missing = Package("semiseg-not-there", "semiseg_not_there", "1", "shows what is missing", 3)
-    widget.panel = module.panel = type(module.panel)(
-        widget.layout, widget.logic, widget.resourcePath, packages=[missing]
-    )
-    module.panel.enter()
+    module.lack_packages()
     module.settle()
     look(module, "nothing installed", pictures)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from SemiSegCervicalLib.worker.protocol import Model
+from SemiSegCervicalLib.worker.protocol import Hello, Model
 from SemiSegCervicalLib.worker.subprocess_transport import local_client
+from SemiSegTrainerLib.worker.protocol import LIBRARIES, SERVER_MODULE
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +33,16 @@ def shared(tmp_path_factory, trained):
         )  # fmt: skip
         assert client.state != "off", client.error
     assert list((place / "temporary").iterdir()) == [], "closing leaves nothing"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """The client of a worker that trains; closing it leaves nothing but the log."""
+    place = tmp_path_factory.mktemp("trainer")
+    hello = Hello(modules=(SERVER_MODULE,))
+    with local_client(libraries=LIBRARIES, hello=hello, temporary=place, log=place / "log" / "worker.log") as client:
+        yield client
+    assert [p.name for p in place.iterdir()] == ["log"]
 
 
 @pytest.fixture

@@ -13,24 +13,14 @@ from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.arrays import read_array
-from SemiSegCervicalLib.worker.protocol import Hello
-from SemiSegCervicalLib.worker.subprocess_transport import local_client
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.evaluation import evaluate_model, summarise
-from SemiSegTrainerLib.worker.protocol import LIBRARIES, SERVER_MODULE, Compare, Measure, Part
+from SemiSegTrainerLib.worker.protocol import Compare, Measure, Part
 from TrainingRig import cases, parts
 
 pytestmark = pytest.mark.torch
 PATIENCE = 300
 BRANCHES = tuple(Part(name, arguments) for name, arguments in parts.TINY)
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    place = tmp_path_factory.mktemp("measures")
-    hello = Hello(modules=(SERVER_MODULE,))
-    with local_client(libraries=LIBRARIES, hello=hello, temporary=place, log=place / "log" / "worker.log") as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

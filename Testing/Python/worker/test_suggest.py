@@ -17,21 +17,10 @@ from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.arrays import take_array
 from SemiSegCervicalLib.worker.job import JobCancelled
-from SemiSegCervicalLib.worker.protocol import Hello
-from SemiSegCervicalLib.worker.subprocess_transport import local_client
-from SemiSegTrainerLib.worker.protocol import LIBRARIES, SERVER_MODULE, Suggest
+from SemiSegTrainerLib.worker.protocol import Suggest
 from TrainingRig import cases, parts
 
 pytestmark = pytest.mark.torch
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    place = tmp_path_factory.mktemp("trainer")
-    hello = Hello(modules=(SERVER_MODULE,))
-    with local_client(libraries=LIBRARIES, hello=hello, temporary=place, log=place / "log" / "worker.log") as client:
-        yield client
-    assert [p.name for p in place.iterdir()] == ["log"]
 
 
 def changed(datalist: Path, **changes: Any) -> Path:

@@ -10,25 +10,15 @@ from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.arrays import read_array, write_array
 from SemiSegCervicalLib.worker.job import JobCancelled
-from SemiSegCervicalLib.worker.protocol import Hello, Model, Predict
-from SemiSegCervicalLib.worker.subprocess_transport import local_client
+from SemiSegCervicalLib.worker.protocol import Model, Predict
 from SemiSegTrainerLib.learning.method import get_method, method_names
-from SemiSegTrainerLib.worker.protocol import LIBRARIES, SERVER_MODULE, News, Part, Train, training_hello
+from SemiSegTrainerLib.worker.protocol import SERVER_MODULE, News, Part, Train, training_hello
 from TrainingRig import cases, parts
 
 pytestmark = pytest.mark.torch
 PATIENCE = 300
 BRANCHES = tuple(Part(name, arguments) for name, arguments in parts.TINY)
 LONG = 80
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    place = tmp_path_factory.mktemp("trainer")
-    hello = Hello(modules=(SERVER_MODULE,))
-    with local_client(libraries=LIBRARIES, hello=hello, temporary=place, log=place / "log" / "worker.log") as client:
-        yield client
-    assert [p.name for p in place.iterdir()] == ["log"]
 
 
 @pytest.fixture(scope="module")
