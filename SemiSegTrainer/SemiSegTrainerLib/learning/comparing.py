@@ -17,7 +17,7 @@ from .data import read_sets
 from .datalist import Entry
 from .evaluation import CaseFigures, Meaning, compare_labels, nan_mean, reading
 from .previews import Picture, most_outlined, percent, reference_of, stretched
-from .targets import decided, every_class
+from .targets import decided, known
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,7 @@ def _look(entry: Entry, image: Image, labels: np.ndarray, found: Prediction, dic
     grey, doubt, at = image.array[0], found.uncertainty, None
     truth = np.zeros(sets.shape, dtype=np.uint8) if reference is None else reference
     if sets.ndim == 3:
-        known = decided(sets) & (sets != 0) & (sets != every_class(classes))
-        wrong = (known & (labels != truth)).sum(axis=(1, 2))
+        wrong = (decided(sets) & known(sets, classes) & (labels != truth)).sum(axis=(1, 2))
         at = int(wrong.argmax()) if wrong.any() else most_outlined(sets, classes)
         grey, doubt, labels, truth = grey[at], doubt[at], labels[at], truth[at]
     aspect = image.spacing[-2] / image.spacing[-1] if image.spacing is not None else 1.0

@@ -16,7 +16,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from .data import read_sets
 from .datalist import Entry
 from .metrics import Agreement, compare
-from .targets import every_class, membership
+from .targets import every_class, informative, membership
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def compare_labels(
         reference = single & member[c.value]
         known = reference | ~member[c.value]
         segments[c.name] = compare(labels == c.value, reference, spacing, None if known.all() else known, distances)
-    return CaseFigures(entry.id, segments, int((sets != every_class(len(classes) + 1)).sum()))
+    return CaseFigures(entry.id, segments, int(informative(sets, len(classes) + 1).sum()))
 
 
 def translation(known: Sequence[SegmentClass], wanted: Sequence[SegmentClass]) -> np.ndarray:

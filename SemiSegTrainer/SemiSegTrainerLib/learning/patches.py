@@ -15,7 +15,7 @@ from SemiSegCervicalLib.engine.grid import Range, widened, within
 from torch import Tensor
 
 from .seeds import mix_seed
-from .targets import decided, every_class
+from .targets import decided, known
 
 # Voxel indices by what they are good for: "labelled", "unlabelled" and, per segment, "class-1" ...
 Places = dict[str, Tensor]
@@ -38,7 +38,7 @@ def remember(possible: Tensor, classes: int, case: int) -> Places:
     masks = {f"class-{c}": flat == 1 << c for c in range(1, classes)}
     masks |= {"labelled": single & inside, "unlabelled": ~single & inside}
     if not bool(masks["labelled"].any()):  # sets that rule out a class without deciding for one
-        masks["labelled"] = inside & (flat != every_class(classes))
+        masks["labelled"] = known(flat, classes)
     found = {}
     for name, mask in masks.items():
         indices = torch.nonzero(mask).flatten()

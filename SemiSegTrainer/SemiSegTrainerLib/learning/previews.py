@@ -19,7 +19,7 @@ from .data import read_sets
 from .datalist import Entry
 from .preparation import Prepared
 from .readers import Reader, opinion, readers
-from .targets import decided, every_class
+from .targets import decided, known
 
 # Windows of a preview overlap less than those of a prediction: it is looked at for a moment.
 _OVERLAP = 0.25
@@ -160,7 +160,7 @@ def most_outlined(sets: np.ndarray, classes: int) -> int:
         classes: background included.
     """
     rest = tuple(range(1, sets.ndim))
-    for there in (decided(sets) & (sets > 1), (sets != 0) & (sets != every_class(classes))):
+    for there in (decided(sets) & (sets > 1), known(sets, classes)):
         counts = there.sum(axis=rest)
         if counts.any():
             return int(counts.argmax())
@@ -174,7 +174,7 @@ def reference_of(sets: np.ndarray, classes: int) -> np.ndarray | None:
         sets: int32 class sets of any shape; 0 for what is no voxel.
         classes: background included.
     """
-    if not ((sets != 0) & (sets != every_class(classes))).any():
+    if not known(sets, classes).any():
         return None
     values = np.zeros(sets.shape, dtype=np.uint8)
     for c in range(1, classes):

@@ -24,7 +24,7 @@ from torch.nn import functional
 from .data import read_sets
 from .datalist import Datalist, Entry
 from .evaluation import reading
-from .targets import every_class
+from .targets import known
 from .trust import BAND_WIDTH, boundary_band
 
 # Cells along each side of the coarse maps by which two frames or slices are compared.
@@ -170,7 +170,7 @@ def look_at(predictor: Predictor, entry: Entry, classes: int) -> Iterator[Sight]
         picture = pictures.reshape(flat)[number].numpy()
         labels, uncertainty = (a.reshape(flat)[number] for a in (prediction.labels, prediction.uncertainty))
         voxels = sets[number] != 0  # none of a slice that is held out
-        annotated = bool((voxels & (sets[number] != every_class(classes))).any())
+        annotated = bool(known(sets[number], classes).any())
         yield Sight(
             case=entry.id,
             slice=number if volume else None,

@@ -108,9 +108,14 @@ def decided(possible: Sets) -> Sets:
     return (possible & (possible - 1)) == 0
 
 
-def informative(possible: Tensor, classes: int) -> Tensor:
-    """Bool map: at least one class is ruled out."""
+def informative(possible: Sets, classes: int) -> Sets:
+    """Bool map: at least one class is ruled out; of padding all are."""
     return possible != every_class(classes)
+
+
+def known(possible: Sets, classes: int) -> Sets:
+    """Bool map: a voxel of the image of which at least one class is ruled out."""
+    return (possible != 0) & informative(possible, classes)
 
 
 def project(probabilities: Tensor, possible: Tensor) -> Tensor:

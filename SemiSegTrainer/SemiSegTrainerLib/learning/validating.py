@@ -23,7 +23,7 @@ from .data import read_case
 from .patches import cut
 from .preparation import Prepared
 from .readers import opinion, readers
-from .targets import decided, every_class, informative, membership
+from .targets import decided, known, membership
 
 _MOST = 48  # cases, however fast: they are kept in memory
 _LEAST = 2  # cases, however slow
@@ -97,10 +97,10 @@ class Validation:
             if part is None:
                 continue
             begin = time.perf_counter()
-            some, known = self._compare(branches, part)
+            some, annotated = self._compare(branches, part)
             self.seconds += time.perf_counter() - begin
             sums += some
-            voxels += known
+            voxels += annotated
             cases += 1
             if self.count is None and cases >= _LEAST and self.seconds > seconds:
                 break
@@ -124,7 +124,7 @@ class Validation:
             reference = single & member[c]
             predicted = (found == c) & inside & (reference | ~member[c])
             sums[:, c] = torch.stack([(reference & predicted).sum(), reference.sum(), predicted.sum()])
-        return sums, int((inside & informative(sets, classes)).sum())
+        return sums, int(known(sets, classes).sum())
 
 
 def _window(possible: Tensor, spec: InputSpec, classes: int) -> list[Range] | None:
@@ -136,12 +136,11 @@ def _window(possible: Tensor, spec: InputSpec, classes: int) -> list[Range] | No
         classes: background included.
     """
     axes = [plan_axis(n, size, 0.0) for n, size in zip(possible.shape, spec.size, strict=True)]
-    outlined = decided(possible) & (possible > 1)
-    known = (possible != 0) & (possible != every_class(classes))
+    masks = decided(possible) & (possible > 1), known(possible, classes)
     best: tuple[tuple[int, ...], list[Range]] | None = None
     for starts in product(*(axis.starts for axis in axes)):
         block = [(start, start + size) for start, size in zip(starts, spec.size, strict=True)]
-        counts = tuple(int(cut(mask, block).sum()) for mask in (outlined, known))
+        counts = tuple(int(cut(mask, block).sum()) for mask in masks)
         if counts[1] and (best is None or counts > best[0]):
             best = counts, block
     return best and best[1]
