@@ -20,8 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ RESULT = Path(__file__).resolve().parent / "results" / "panel.json"
 FRAME = (600, 800)
 PATIENCE = 1800
 LIMIT_SECONDS = 2.0
+MODULES = ("SemiSegCervical", "SemiSegTrainer")
 EMPTY_MODULE = """
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
 class Nothing(ScriptedLoadableModule):
@@ -51,9 +51,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--make-pack", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--open", choices=MODULES, help=argparse.SUPPRESS)
+    parser.add_argument("--prepared", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.make_pack:
         make_pack(options.make_pack)
+        return 0
+    if options.open:
+        open_once(options.open, options.prepared)
         return 0
     if reason := application.why_not():
         sys.exit(reason)
@@ -96,17 +101,8 @@ def make_pack(path: Path) -> None:
 
 def measure(place: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Open the panel, let it work, cancel it."""
+    result: dict[str, Any] = {"opening": {module: opening(module, place) for module in MODULES}}
     application.start()
-    empty = place / "Nothing.py"
-    empty.write_text(EMPTY_MODULE, encoding="utf-8")
-    result: dict[str, Any] = {"open_empty": timed(lambda: application.open_module("Nothing", empty))}
-    with forms() as loading:
-        result["open"] = timed(lambda: application.open_module("SemiSegCervical"))
-    result["open"]["loading_ui_files"] = round(sum(loading), 3)
-    result["open_imports_torch"] = "torch" in sys.modules
-    application.close_module("SemiSegCervical")
-    # Without compiling and importing Python files, and without what the stand-in Qt layer prepares at first use.
-    result["open_again"] = timed(lambda: application.open_module("SemiSegCervical"))
     temporary = place / "temporary"
     temporary.mkdir()
     run = Run(temporary, place / "worker.log", random.Random(options.seed))
@@ -151,25 +147,38 @@ def timed(function: Callable[[], Any]) -> dict[str, float]:
     }
 
 
-@contextmanager
-def forms() -> Iterator[list[float]]:
-    """Collect the seconds that each .ui file takes: the stand-in Qt layer's own work, 15 ms in the application."""
+def opening(module: str, place: Path) -> dict[str, Any]:
+    """Measure how long a module takes to open, in processes of their own: one that finds Python's compiled files, as
+    Slicer does from the second time on, and one in which the stand-in Qt layer has seen the module's widgets before, as
+    Slicer's own has when its first window is there."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    variables["PYTHONPYCACHEPREFIX"] = str(place / "compiled")
+    found = {}
+    for name, prepared in (("compiling", False), ("first", False), ("prepared", True)):
+        command = [sys.executable, __file__, "--open", module, *(["--prepared"] if prepared else [])]
+        done = subprocess.run(command, check=True, env=variables, stdout=subprocess.PIPE, text=True)
+        found[name] = json.loads(done.stdout.splitlines()[-1])
+    print(module, found, flush=True)
+    return found
+
+
+def open_once(module: str, prepared: bool) -> None:
+    """Open an empty module, then one of ours, and print what it took; leave this process to it."""
     import slicer
 
-    load, seconds = slicer.util.loadUI, []
-
-    def timed_load(path: str) -> Any:
-        started = time.perf_counter()
-        try:
-            return load(path)
-        finally:
-            seconds.append(time.perf_counter() - started)
-
-    slicer.util.loadUI = timed_load
-    try:
-        yield seconds
-    finally:
-        slicer.util.loadUI = load
+    application.start()
+    if prepared:
+        for path in sorted((Path(__file__).parents[2] / module / "Resources" / "UI").glob("*.ui")):
+            slicer.util.childWidgetVariables(slicer.util.loadUI(str(path)))
+    with tempfile.TemporaryDirectory() as name:
+        empty = Path(name) / "Nothing.py"
+        empty.write_text(EMPTY_MODULE, encoding="utf-8")
+        found: dict[str, Any] = {"empty": timed(lambda: application.open_module("Nothing", empty))}
+    found["module"] = timed(lambda: application.open_module(module))
+    found["imports_torch_or_monai"] = bool({"torch", "monai"} & set(sys.modules))
+    application.close_module(module)
+    found["again"] = timed(lambda: application.open_module(module))
+    print(json.dumps(found))
 
 
 class Run:

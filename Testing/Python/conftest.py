@@ -12,8 +12,7 @@ from house.trees import Graph, imports
 
 HERE = Path(__file__).resolve().parent
 TORCH_FOLDERS = {"engine", "learning"}
-# A trained model; and the trainer's panel, which offers nothing but to install what is missing.
-TORCH_FIXTURES = {"trained", "opened_trainer"}
+TORCH_FIXTURES = {"trained"}
 WITHOUT_TORCH = os.environ.get("SEMISEG_WITHOUT_TORCH") == "1"
 # What the torch-free lock lacks.
 MISSING = {"torch", "monai", "lightning_fabric", "safetensors", "einops", "openvino"}

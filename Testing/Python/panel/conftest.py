@@ -19,6 +19,7 @@ from WorkerRig.processes import alive, until
 from WorkerRig.scripted import command_lines
 
 SECONDS = 180.0
+WITHOUT_TORCH = os.environ.get("SEMISEG_WITHOUT_TORCH") == "1"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -141,12 +142,15 @@ class Opened:
         """Put a panel in the place of this one to which a package is missing."""
         from SemiSegCervicalLib.packages import Package
 
+        self.need([Package("semiseg-not-there", "semiseg_not_there", "1", "shows what is missing", 3)])
+
+    def need(self, packages: list[Any]) -> None:
+        """Put a panel in the place of this one that needs these packages."""
         self.panel.close()
         self.panel.widget.visible = False
         widget = self.widget
-        missing = Package("semiseg-not-there", "semiseg_not_there", "1", "shows what is missing", 3)
         self.panel = widget.panel = type(self.panel)(
-            widget.layout, widget.logic, widget.resourcePath, packages=[missing]
+            widget.layout, widget.logic, widget.resourcePath, packages=packages
         )
         self.panel.enter()
 
@@ -185,6 +189,8 @@ def _opening(name: str, folder: Path) -> Iterator[Callable[..., Opened]]:
         widget.logic.jobs.close()
         widget.logic.jobs = jobs
         made.append(opened)
+        if WITHOUT_TORCH and name == "SemiSegTrainer":  # it would offer nothing but to install what is missing
+            opened.need([])
         return opened
 
     yield make

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from SlicerRig import application
 
 
@@ -100,6 +101,7 @@ def test_many_findings_are_folded(opened_trainer: Callable[..., Any], partly: An
     assert "Lone" not in ui.findingsLabel.text
 
 
+@pytest.mark.torch
 def test_time_and_memory_are_measured_by_real_steps(
     opened_trainer: Callable[..., Any], picture: Any, pictures: Any
 ) -> None:

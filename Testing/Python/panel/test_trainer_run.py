@@ -300,6 +300,7 @@ def test_a_model_that_could_not_be_installed(section: Any, models: Path) -> None
     until(module, resume(module), "done")
 
 
+@pytest.mark.torch
 def test_after_a_restart_it_is_offered_to_go_on_without_the_scene(section: Any) -> None:
     import slicer
 
@@ -425,6 +426,7 @@ def test_the_plot_is_neither_listed_nor_saved_and_goes_with_the_panel(section: A
     assert slicer.mrmlScene.GetNumberOfNodes() < nodes
 
 
+@pytest.mark.torch
 def test_the_worker_dies_and_the_training_ends_in_a_model_all_the_same(section: Any, pictures: Path) -> None:
     """The real worker and real training, pressed together in the panel."""
     from SemiSegCervicalLib.worker.protocol import Hello
