@@ -6,8 +6,9 @@ python3 Testing/run.py bench trainer --data DIR [--parts carotid atrium interrup
 DIR holds the expanded data sets. Scenes of carotid videos (two accepted frames in each of the training videos) and of
 the left atrium at half resolution (four volumes with every 8th slice annotated, four without any) are trained by the
 panel's own buttons in the headless Slicer of the tests, for the minutes of its preset "Standard". Then the same engine
-trains from the files that the scene was made of, as long and at the same seed. Test cases are predicted before and
-after; nothing is chosen by them. At last a small training is interrupted at random moments. Every part is stored in
+trains from the files that the scene was made of, as long and at the same seed, and once more without the images that
+nobody annotated (`supervised`). Test cases are predicted before and after; nothing is chosen by them. At last a small
+training is interrupted at random moments. Every part is stored in
 results/trainer.json as soon as it is measured.
 """
 
@@ -119,14 +120,19 @@ def trained(part: str, place: Path, options: argparse.Namespace) -> dict[str, An
     summary = run.summary
     (place / "files").mkdir()
     files = twin(run.datalist, made, place / "files")
-    budget = ["--method", summary["method"], "--seed", str(summary["seed"]), "--device", "cpu"]
     threads = {"OMP_NUM_THREADS": str(summary["threads"])}
-    same = _semiseg(files, place / "same", [*budget, "--iterations", str(summary["iterations"])], threads)
-    untrained = _semiseg(files, place / "untrained", [*budget, "--iterations", "1", "--calibrate", "none"], threads)
-    measured = {
-        name: _measured(pack, made.test, place)
-        for name, pack in (("before", untrained), ("after", model), ("from_files", same))
+
+    def from_files(name: str, *options: str, method: str = summary["method"], iterations: int = 1) -> Path:
+        budget = ["--method", method, "--iterations", str(iterations), "--seed", str(summary["seed"])]
+        return _semiseg(files, place / name, [*budget, "--device", "cpu", *options], threads)
+
+    packs = {
+        "before": from_files("before", "--calibrate", "none"),
+        "after": model,
+        "from_files": from_files("same", iterations=summary["iterations"]),
+        "supervised": from_files("supervised", method="supervised", iterations=summary["iterations"]),
     }
+    measured = {name: _measured(pack, made.test, place) for name, pack in packs.items()}
     listed = json.loads(run.datalist.read_text())
     return {
         **measured,

@@ -10,6 +10,47 @@ from .objects import rig_class
 from .widget_parts import parent_in, stored
 
 
+class Contents(QtCore.QObject):
+    """The widgets directly in a section: seen while it is open, but for those that are hidden on purpose.
+
+    CTK keeps what a program wishes for a widget while its section is closed, and hides it until the section opens.
+    """
+
+    HIDDEN = "hiddenOnPurpose"
+
+    def __init__(self, section: QtWidgets.QWidget) -> None:
+        super().__init__(section)
+        self._shown, self._forcing = True, False
+
+    def add(self, widget: QtWidgets.QWidget) -> None:
+        """Watch a widget that has just been put into the section."""
+        widget.installEventFilter(self)
+        if not self._shown:
+            self._set_visible(widget)
+
+    def show(self, shown: bool) -> None:
+        """The section opens or closes."""
+        self._shown = shown
+        for child in self.parent().children():
+            if isinstance(child, QtWidgets.QWidget):
+                self._set_visible(child)
+
+    def eventFilter(self, child: QtCore.QObject, event: QtCore.QEvent) -> bool:
+        kind = event.type()
+        if not self._forcing and kind in (QtCore.QEvent.Type.ShowToParent, QtCore.QEvent.Type.HideToParent):
+            child.setProperty(self.HIDDEN, kind == QtCore.QEvent.Type.HideToParent)
+            if not self._shown and isinstance(child, QtWidgets.QWidget):
+                self._set_visible(child)
+        return False
+
+    def _set_visible(self, widget: QtWidgets.QWidget) -> None:
+        self._forcing = True
+        widget.setVisible(self._shown and not widget.property(self.HIDDEN))
+        if not widget.property(self.HIDDEN):  # or Qt would not tell when a program hides what is hidden already
+            widget.setAttribute(QtCore.Qt.WidgetAttribute.WA_WState_ExplicitShowHide, False)
+        self._forcing = False
+
+
 @rig_class("ctkCollapsibleButton")
 class CollapsibleButton(QtWidgets.QAbstractButton):
     """A header that shows or hides what its layout holds."""
@@ -28,6 +69,7 @@ class CollapsibleButton(QtWidgets.QAbstractButton):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(parent_in(arguments))
+        self._contents = Contents(self)
         self.setText(next((argument for argument in arguments if isinstance(argument, str)), ""))
         self.setCheckable(True)
         self.setChecked(True)
@@ -46,15 +88,14 @@ class CollapsibleButton(QtWidgets.QAbstractButton):
     flat = stored(bool, "flat", False)
 
     def _show_contents(self, shown: bool) -> None:
-        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
-            child.setVisible(shown)
+        self._contents.show(shown)
         self.setMaximumHeight(16777215 if shown else self.HEADER)
         self.contentsCollapsed.emit(not shown)
 
     def childEvent(self, event: QtCore.QChildEvent) -> None:
         child = event.child()
-        if event.added() and isinstance(child, QtWidgets.QWidget) and self._get_collapsed():
-            child.setVisible(False)
+        if event.added() and isinstance(child, QtWidgets.QWidget):
+            self._contents.add(child)
         super().childEvent(event)
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
@@ -93,12 +134,15 @@ class CollapsibleGroupBox(QtWidgets.QGroupBox):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
+        self._contents = Contents(self)
         self.setCheckable(True)
-        self.toggled.connect(self._show_contents)
+        self.toggled.connect(self._contents.show)
 
-    def _show_contents(self, shown: bool) -> None:
-        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
-            child.setVisible(shown)
+    def childEvent(self, event: QtCore.QChildEvent) -> None:
+        child = event.child()
+        if event.added() and isinstance(child, QtWidgets.QWidget):
+            self._contents.add(child)
+        super().childEvent(event)
 
     def setCollapsed(self, collapsed: bool) -> None:
         self.setChecked(not collapsed)

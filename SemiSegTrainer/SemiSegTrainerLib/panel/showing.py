@@ -7,6 +7,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.views import background_volume
 from SemiSegCervicalLib.scene.navigation import show_frame
 
+from ..scene.outlines import show_outlines_of
 from ..scene.places import Place, find_place
 from ..scene.training_set import TrainingCase
 
@@ -29,7 +30,8 @@ def show_case(case: TrainingCase, number: int | None = None) -> bool:
 
 
 def show_place(place: Place) -> bool:
-    """Show a frame or slice in the slice views; whoever looks at its image already keeps the zoom.
+    """Show a frame or slice in the slice views, without the outlines of other images; whoever looks at its image already
+    keeps the zoom.
 
     Returns:
         Whether it could be shown.
@@ -37,6 +39,7 @@ def show_place(place: Place) -> bool:
     shown = place.shown
     if shown is None:
         return False
+    show_outlines_of(place)
     if background_volume() is not shown:
         slicer.util.setSliceViewerLayers(background=shown, fit=True)
     return show_frame(place.node, place.number)

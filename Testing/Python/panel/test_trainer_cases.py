@@ -106,6 +106,8 @@ def test_a_double_click_shows_the_image(opened_trainer: Callable[..., Any], part
     module.settle()
     module.ui.casesTable.cellDoubleClicked(1, NAME)
     assert background_volume() is partly.volumes[1]
+    seen = [n for n, node in partly.segmentations.items() if node.GetDisplayNode().GetVisibility()]
+    assert seen == [1], "the outlines of volumes in the same place would lie over it"
     module.ui.casesTable.cellDoubleClicked(6, NAME)
     assert background_volume() is partly.browser.GetProxyNode(partly.sequence)
 

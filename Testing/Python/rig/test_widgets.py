@@ -216,6 +216,27 @@ def test_collapsible_button() -> None:
     assert (seen, made.findChild(qt.QLabel).isVisibleTo(made)) == ([True, False], True)
 
 
+@pytest.mark.parametrize("kind", ["ctkCollapsibleButton", "ctkCollapsibleGroupBox"])
+def test_a_closed_section_shows_nothing_and_remembers_what_was_wished(kind: str) -> None:
+    import ctk
+    import qt
+
+    made = getattr(ctk, kind)()
+    layout, first, second = qt.QVBoxLayout(made), qt.QLabel("first"), qt.QLabel("second")
+    layout.addWidget(first)
+    layout.addWidget(second)
+    second.visible = False
+    made.show()
+    made.collapsed = True
+    first.visible, second.visible = False, True
+    assert not first.isVisibleTo(made)
+    assert not second.isVisibleTo(made)
+    made.collapsed = False
+    assert not first.isVisibleTo(made)
+    assert second.isVisibleTo(made)
+    made.hide()
+
+
 def test_slider_widget() -> None:
     import ctk
 

@@ -1,0 +1,56 @@
+"""Which outlines are seen with a case: its own, and not those of images that lie in the same place.
+
+Pictures of different patients, and often volumes too, share one coordinate system: whatever is drawn in any of them is
+seen over all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from SemiSegCervicalLib.scene.layers import hide_uncertainty, views_of
+from SemiSegCervicalLib.scene.nodes import nodes_of
+from SemiSegCervicalLib.scene.records import find_records
+
+from .choices import partners_of, reference_of
+from .places import Place
+
+HIDDEN = "SemiSeg.Hidden"
+"""Attribute of a segmentation that was hidden because another image was looked at; it comes back with its own."""
+
+
+def show_outlines_of(place: Place) -> None:
+    """Show the segmentations of an image and of its partners that were hidden here before; hide those of other images
+    that would be drawn over it, and the uncertainty of their results. What belongs to no image stays as it is."""
+    scene = place.node.GetScene()
+    own = [Place(node, 0).shown for node in _one_patient(place.node)]
+    for record in find_records(scene):
+        if views_of(record) and record.shown_source not in own:
+            hide_uncertainty(record)
+    for segmentation in nodes_of(scene, "vtkMRMLSegmentationNode"):
+        image = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
+        display = segmentation.GetDisplayNode()
+        if image is None or display is None:
+            continue
+        if image in own:
+            if segmentation.GetAttribute(HIDDEN):
+                segmentation.RemoveAttribute(HIDDEN)
+                display.SetVisibility(True)
+        elif display.GetVisibility() and _overlap(image, place.shown):
+            segmentation.SetAttribute(HIDDEN, "1")
+            display.SetVisibility(False)
+
+
+def _one_patient(node: Any) -> list[Any]:
+    reference = reference_of(node) or node
+    return [reference, *partners_of(reference)]
+
+
+def _overlap(first: Any, second: Any) -> bool:
+    bounds = []
+    for volume in (first, second):
+        found = [0.0] * 6
+        volume.GetRASBounds(found)
+        bounds.append(found)
+    a, b = bounds
+    return all(a[axis] <= b[axis + 1] and b[axis] <= a[axis + 1] for axis in (0, 2, 4))
