@@ -8,8 +8,7 @@ the left atrium at half resolution (four volumes with every 8th slice annotated,
 panel's own buttons in the headless Slicer of the tests, for the minutes of its preset "Standard". Then the same engine
 trains from the files that the scene was made of, as long and at the same seed, and once more without the images that
 nobody annotated (`supervised`). Test cases are predicted before and after; nothing is chosen by them. At last a small
-training is interrupted at random moments. Every part is stored in
-results/trainer.json as soon as it is measured.
+training is interrupted at random moments. Every part is stored in results/trainer.json as soon as it is measured.
 """
 
 from __future__ import annotations

@@ -30,8 +30,9 @@ def show_case(case: TrainingCase, number: int | None = None) -> bool:
 
 
 def show_place(place: Place) -> bool:
-    """Show a frame or slice in the slice views, without the outlines of other images; whoever looks at its image already
-    keeps the zoom.
+    """Show a frame or slice in the slice views, without the outlines of other images.
+
+    Whoever looks at its image already keeps the zoom.
 
     Returns:
         Whether it could be shown.
