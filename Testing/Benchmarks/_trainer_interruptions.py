@@ -17,11 +17,12 @@ import subprocess
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 KINDS = ("stop", "kill", "disk")
-_PATIENCE = 600.0
+_PATIENCE = 7200.0
 # No file may become larger: a checkpoint cannot be written.
 _NO_SPACE = 4096
 # A checkpoint is due within this time.
@@ -44,6 +45,8 @@ def measure(place: Path, moments: int, longest: float, iterations: int, seed: in
     draw = random.Random(seed)
     rows: list[dict[str, Any]] = []
     data = ""
+    beside = ThreadPoolExecutor(1)
+    uninterrupted = beside.submit(_part, place / "whole", "whole", 0.0, iterations, seed)
     while len(rows) < moments:
         kind, seconds = KINDS[len(rows) % len(KINDS)], draw.uniform(0.2, longest)
         said = _part(place / "interrupted", kind, seconds, iterations, seed)
@@ -59,7 +62,8 @@ def measure(place: Path, moments: int, longest: float, iterations: int, seed: in
     last = _part(place / "interrupted", "whole", 0.0, iterations, seed)
     rows[-1]["resumed_at"] = last["first"]
     rows[-1]["seconds_lost"] = round(max(0.0, rows[-1]["at_seconds"] - last["first_seconds"]), 2)
-    whole = _part(place / "whole", "whole", 0.0, iterations, seed)
+    whole = uninterrupted.result()
+    beside.shutdown()
     weights = [_weights(Path(said["model"])) for said in (last, whole)]
     lost = [row["seconds_lost"] for row in rows]
     return {
