@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import qt
 import slicer
 
 HEIGHT = 170
@@ -55,8 +56,9 @@ class Plot:
             self._widget = slicer.qMRMLPlotWidget()
             self._widget.setMRMLScene(slicer.mrmlScene)
             self._widget.plotController().hide()
-            self._widget.setMinimumHeight(HEIGHT)
-            self._widget.setMaximumHeight(HEIGHT)
+            self._widget.setFixedHeight(HEIGHT)
+            # As high as that is not enough: what wants to grow makes all that holds it grow.
+            self._widget.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
             self._widget.toolTip = self._tip
             self._host.layout().addWidget(self._widget)
         for name, kind in {**kinds, "chart": "vtkMRMLPlotChartNode", "view": "vtkMRMLPlotViewNode"}.items():

@@ -147,6 +147,17 @@ TABLE: dict[str, dict[str, Cell]] = {
     },
 }  # fmt: skip
 
+# Where a real training says other figures than the scripted worker.
+REAL: dict[str, dict[str, Cell]] = {
+    "training": {
+        "runStageLabel": shows("Training: step"),
+        "runDeviceLabel": shows("Processor, 1 thread"),
+        "curveLabel": Cell(visible=True),
+        "previewInfoLabel": Cell(),
+    },
+    "calibrating": {"runStageLabel": shows("how sure the model may say it is")},
+}
+
 
 @pytest.fixture
 def section(opened_trainer: Callable[..., Any], models: Path, partly_annotated: Any, pictures: Path) -> Any:
@@ -424,6 +435,42 @@ def test_the_plot_is_neither_listed_nor_saved_and_goes_with_the_panel(section: A
     module.until(lambda: training.ended)
     module.panel.run.curves.close()
     assert slicer.mrmlScene.GetNumberOfNodes() < nodes
+
+
+@pytest.mark.torch
+def test_each_state_of_a_real_training(section: Any, pictures: Path) -> None:
+    """The real worker trains; each state is looked at when it comes."""
+    from SemiSegCervicalLib.worker.protocol import Hello
+    from SemiSegTrainerLib.worker.protocol import SERVER_MODULE
+
+    module = section("real", hello=Hello(modules=(SERVER_MODULE,)))  # as fast as it can be
+    panel, ui = module.panel, module.panel.run.ui
+    panel.parameters.iterations, panel.parameters.method, panel.parameters.size = 60, "supervised", "64 32"
+    module.settle()
+    module.look("ready")
+    seen: set[str] = set()
+
+    def looked_at(training: Any, *wanted: str) -> bool:
+        """Look at a state that has just come; whether the one that is wanted is there."""
+        state = training.state
+        if state == "training" and not training.news:
+            return False  # nothing to see yet
+        if state not in seen and f"run, {state}" in TABLE:
+            seen.add(state)
+            panel.refresh()
+            row = TABLE[f"run, {state}"] | REAL.get(state, {})
+            state_table.look(module, f"run, real, {state}", row, pictures)
+        return state in wanted or training.ended
+
+    training = start(module)
+    module.until(lambda: looked_at(training, "training"))
+    application.click(ui.pauseButton)
+    module.until(lambda: looked_at(training, "paused"))
+    resumed = resume(module)
+    module.until(lambda: looked_at(resumed, "done"))
+    assert {"starting", "training", "calibrating", "paused", "done"} <= seen, seen
+    assert resumed.state == "done", resumed.error
+    assert "My model" in find_packs()
 
 
 @pytest.mark.torch
