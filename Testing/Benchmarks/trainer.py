@@ -1,7 +1,7 @@
 """Training from the open scene: what it learns, whether the scene takes anything from it, and what interrupts it.
 
 python3 Testing/run.py bench trainer --data DIR [--parts carotid atrium interruptions] [--minutes M | --iterations N]
-    [--tests K] [--seed S] [--moments K] [--longest SECONDS] [--length N]
+    [--supervised N] [--tests K] [--seed S] [--moments K] [--longest SECONDS] [--length N]
 
 DIR holds the expanded data sets. Scenes of carotid videos (two accepted frames in each of the training videos) and of
 the left atrium at half resolution (four volumes with every 8th slice annotated, four without any) are trained by the
@@ -46,6 +46,7 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=[*SCENES, "interruptions"], default=[*SCENES, "interruptions"])
     parser.add_argument("--minutes", type=float, default=STANDARD, help="of a training, by the preset or Advanced")
     parser.add_argument("--iterations", type=int, default=0, help="of a training, instead of minutes")
+    parser.add_argument("--supervised", type=int, help="iterations of the supervised baseline, by default as many")
     parser.add_argument("--tests", type=int, help="how many test cases, evenly chosen; by default all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--moments", type=int, default=20, help="interruptions")
@@ -129,7 +130,9 @@ def trained(part: str, place: Path, options: argparse.Namespace) -> dict[str, An
         "before": from_files("before", "--calibrate", "none"),
         "after": model,
         "from_files": from_files("same", iterations=summary["iterations"]),
-        "supervised": from_files("supervised", method="supervised", iterations=summary["iterations"]),
+        "supervised": from_files(
+            "supervised", method="supervised", iterations=options.supervised or summary["iterations"]
+        ),
     }
     measured = {name: _measured(pack, made.test, place) for name, pack in packs.items()}
     listed = json.loads(run.datalist.read_text())
