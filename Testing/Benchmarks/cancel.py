@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
+from _command import said
 from SemiSegCervicalLib.engine.pack import save_pack
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.worker.arrays import write_array
@@ -85,7 +86,7 @@ def main() -> int:
     bad = [r for r in rows if r["seconds"] > LIMIT_SECONDS or r["folder_left"] or r["process_left"]]
     result = {
         "benchmark": "cancel",
-        "command": f"python3 Testing/run.py bench {' '.join([Path(__file__).stem, *sys.argv[1:]])}",
+        "command": said(),
         "data": f"random: 60 colour frames of {FRAME[0]} x {FRAME[1]}, one image of {LARGE[0]} x {LARGE[1]}",
         "networks": "two tiny branches of TrainingRig.parts",
         "seed": options.seed,

@@ -26,7 +26,7 @@ from typing import Any
 
 import matplotlib
 import SemiSegCervicalLib.engine  # noqa: F401  before PyTorch, as in every process of ours
-from _data import add_data
+from _command import add_data
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

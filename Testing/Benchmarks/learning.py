@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _data import add_data, data_folder
+from _command import add_data, data_folder
 from _learning_figure import draw
 from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.pack import Pack, load_pack

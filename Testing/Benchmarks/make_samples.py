@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from _data import add_data, data_folder
+from _command import add_data, data_folder
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]

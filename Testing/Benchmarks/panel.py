@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _command import said
 from SlicerRig import application
 
 RESULT = Path(__file__).resolve().parent / "results" / "panel.json"
@@ -72,7 +73,7 @@ def main() -> int:
         result = measure(place, options)
     result.update(
         benchmark="panel",
-        command=f"python3 Testing/run.py bench {' '.join([Path(__file__).stem, *sys.argv[1:]])}",
+        command=said(),
         data=f"random: a volume of {options.edge} cubed (int16), {options.frames} frames of {FRAME[0]} x {FRAME[1]}",
         networks="cine: the shipped cervix model; volume: two small untrained branches, windows of 64 cubed",
         seed=options.seed,

@@ -23,6 +23,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from _command import said
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegTrainerLib.learning.training import versions
 from TrainingRig import cases, kill
@@ -60,7 +61,7 @@ def main() -> int:
         weights, history = (_differences(folder, f) for f in (_weights, _history))
         result = {
             "benchmark": "resume",
-            "command": f"python3 Testing/run.py bench {' '.join([Path(__file__).stem, *sys.argv[1:]])}",
+            "command": said(),
             "data": "synthetic blobs of TrainingRig.cases: 3 labelled, 4 unlabelled pictures of 32 x 48",
             "method": options.method,
             "networks": "two tiny branches of TrainingRig.parts",

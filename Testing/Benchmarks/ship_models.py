@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from _data import add_data, data_folder
+from _command import add_data, data_folder
 from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.pack import Pack, load_pack, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor

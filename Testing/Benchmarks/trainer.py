@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import _trainer_interruptions
+from _command import said
 from _trainer_scenes import Made, atrium_scene, carotid_scene, twin
 from SlicerRig import application
 
@@ -85,7 +86,7 @@ def store(path: Path, part: str, found: dict[str, Any], seed: int) -> None:
     result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     result[part] = {
         **found,
-        "command": f"python3 Testing/run.py bench {' '.join([Path(__file__).stem, *sys.argv[1:]])}",
+        "command": said(),
         "seed": seed,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "load_at_the_end": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -210,13 +211,13 @@ def measure_pack(pack: Path, test: Path, out: Path) -> None:
         group: round(nan_mean([f.dice for e, f in zip(entries, figures, strict=True) if e.group == group]), 4)
         for group in groups
     }
-    said = {
+    measured = {
         "dice": round(nan_mean([f.dice for f in figures]), 5),
         "cases": len(figures),
         "size": list(loaded.manifest.input.size),
         **({"videos": videos} if videos else {}),
     }
-    out.write_text(json.dumps(said))
+    out.write_text(json.dumps(measured))
 
 
 if __name__ == "__main__":

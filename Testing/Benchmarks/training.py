@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _data import add_data
+from _command import add_data
 from _training_figure import draw
 from PIL import Image
 from SemiSegCervicalLib.engine.branch import Branch

@@ -24,7 +24,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from _data import add_data, data_folder
+from _command import add_data, data_folder
 from _degrade import PLAN, degraded
 from _uncertainty_figure import draw
 from SemiSegCervicalLib.engine.files import read_image, read_labels, write_atomically

@@ -20,7 +20,7 @@ class Contents(QtCore.QObject):
 
     def __init__(self, section: QtWidgets.QWidget) -> None:
         super().__init__(section)
-        self._shown, self._forcing = True, False
+        self._section, self._shown, self._forcing = section, True, False
 
     def add(self, widget: QtWidgets.QWidget) -> None:
         """Watch a widget that has just been put into the section."""
@@ -31,7 +31,7 @@ class Contents(QtCore.QObject):
     def show(self, shown: bool) -> None:
         """The section opens or closes."""
         self._shown = shown
-        for child in self.parent().children():
+        for child in self._section.children():
             if isinstance(child, QtWidgets.QWidget):
                 self._set_visible(child)
 
