@@ -304,6 +304,34 @@ def test_done_and_the_source_deleted(opened: Callable[..., Any], blobs: Any, pic
     look(module, "source deleted", pictures)
 
 
+def test_each_state_with_the_real_worker(
+    opened: Callable[..., Any], blobs: Any, picture: Any, cine: Any, pictures: Any
+) -> None:
+    """Nothing is scripted here: the trained model segments, and each state is looked at when it comes."""
+    frames = 600
+    module = opened()
+
+    def look(state: str, **other: Cell) -> None:
+        state_table.look(module, f"real, {state}", TABLE[state] | other, pictures)
+
+    _, _, shown = cine(frames)
+    module.choose(shown)
+    look("ready, a cine", sourceInfoLabel=shows(f"Cine of {frames} frames"))
+    job = module.apply()
+    application.process_events()
+    look("starting", stageLabel=Cell(visible=True))  # whatever it begins with: the model may be loaded already
+    module.until(lambda: job.kept)
+    application.process_events(0.15)
+    look("frames arrive", stageLabel=shows(f"of {frames} frames"))
+    assert not job.ended
+    application.click(module.ui.applyButton)
+    module.until(lambda: job.ended)
+    application.process_events(0.1)
+    look("cancelled with frames", messageLabel=shows(f"of {frames} frames are finished and stay"))
+    module.run(picture())
+    look("done")
+
+
 def test_failed_and_its_message_closed(opened: Callable[..., Any], blobs: Any, picture: Any, pictures: Any) -> None:
     module = opened("good", "device-error")
     module.run(picture())
