@@ -49,7 +49,7 @@ class CurveSection:
             self._plot.drop()
             return
         self._make()
-        self._watching.watch([record.browser, *_slice_nodes()])
+        self._watching.watch([record.browser, *nodes_of(slicer.mrmlScene, "vtkMRMLSliceNode")])
         self.frames_added()
 
     def frames_added(self) -> None:
@@ -127,7 +127,3 @@ class CurveSection:
                     self._clicked = clicked
                     go_to_frame(self._record, self._rows[clicked[1]].number)
                 return
-
-
-def _slice_nodes() -> list[Any]:
-    return nodes_of(slicer.mrmlScene, "vtkMRMLSliceNode")

@@ -85,6 +85,11 @@ def segmentation_in_pieces(
     return node
 
 
+def image_of(segmentation: Any) -> Any:
+    """Return the volume that a segmentation belongs to, that of its source geometry; None without one."""
+    return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
+
+
 def fill_segmentation(node: Any, source: Any, image: Any, classes: Sequence[SegmentClass]) -> None:
     """Give an empty segmentation node its segments, all in one shared layer.
 

@@ -14,7 +14,7 @@ from .calibration import HeldOut, sampling_of
 from .data import TrainingData, gather_cases
 from .datalist import Datalist, Entry
 from .seeds import mix_seed
-from .targets import decided, every_class
+from .targets import decided, every_class, outlined
 
 WAYS = ("auto", "validation", "folds", "none")
 # Each fold learns for a third of the run: both together then cost two thirds of it.
@@ -111,7 +111,7 @@ def _half(annotated: list[str], groups: list[str], data: TrainingData, seed: int
 
 
 def _segments(possible: Tensor) -> set[int]:
-    return set(possible[decided(possible) & (possible > 1)].unique().tolist())
+    return set(possible[outlined(possible)].unique().tolist())
 
 
 def _by_order(data: TrainingData, cases: int) -> list[Fold]:

@@ -19,7 +19,7 @@ from .data import read_sets
 from .datalist import Entry
 from .preparation import Prepared
 from .readers import Reader, opinion, readers
-from .targets import decided, known
+from .targets import known, outlined
 
 # Windows of a preview overlap less than those of a prediction: it is looked at for a moment.
 _OVERLAP = 0.25
@@ -160,7 +160,7 @@ def most_outlined(sets: np.ndarray, classes: int) -> int:
         classes: background included.
     """
     rest = tuple(range(1, sets.ndim))
-    for there in (decided(sets) & (sets > 1), known(sets, classes)):
+    for there in (outlined(sets), known(sets, classes)):
         counts = there.sum(axis=rest)
         if counts.any():
             return int(counts.argmax())

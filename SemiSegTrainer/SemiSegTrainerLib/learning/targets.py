@@ -108,6 +108,11 @@ def decided(possible: Sets) -> Sets:
     return (possible & (possible - 1)) == 0
 
 
+def outlined(possible: Sets) -> Sets:
+    """Bool map: the voxel certainly belongs to a segment."""
+    return decided(possible) & (possible > 1)
+
+
 def informative(possible: Sets, classes: int) -> Sets:
     """Bool map: at least one class is ruled out; of padding all are."""
     return possible != every_class(classes)

@@ -23,7 +23,7 @@ from .data import read_case
 from .patches import cut
 from .preparation import Prepared
 from .readers import opinion, readers
-from .targets import decided, known, membership
+from .targets import decided, known, membership, outlined
 
 _MOST = 48  # cases, however fast: they are kept in memory
 _LEAST = 2  # cases, however slow
@@ -136,7 +136,7 @@ def _window(possible: Tensor, spec: InputSpec, classes: int) -> list[Range] | No
         classes: background included.
     """
     axes = [plan_axis(n, size, 0.0) for n, size in zip(possible.shape, spec.size, strict=True)]
-    masks = decided(possible) & (possible > 1), known(possible, classes)
+    masks = outlined(possible), known(possible, classes)
     best: tuple[tuple[int, ...], list[Range]] | None = None
     for starts in product(*(axis.starts for axis in axes)):
         block = [(start, start + size) for start, size in zip(starts, spec.size, strict=True)]

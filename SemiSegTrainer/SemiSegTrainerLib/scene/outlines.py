@@ -11,6 +11,7 @@ from typing import Any
 from SemiSegCervicalLib.scene.layers import hide_uncertainty, views_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
 from SemiSegCervicalLib.scene.records import find_records
+from SemiSegCervicalLib.scene.segmentation import image_of
 
 from .choices import partners_of, reference_of
 from .places import Place
@@ -28,8 +29,7 @@ def show_outlines_of(place: Place) -> None:
         if views_of(record) and record.shown_source not in own:
             hide_uncertainty(record)
     for segmentation in nodes_of(scene, "vtkMRMLSegmentationNode"):
-        image = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
-        display = segmentation.GetDisplayNode()
+        image, display = image_of(segmentation), segmentation.GetDisplayNode()
         if image is None or display is None:
             continue
         if image in own:

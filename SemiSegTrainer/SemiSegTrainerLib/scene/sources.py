@@ -20,6 +20,7 @@ from SemiSegCervicalLib.scene.cine import (
 from SemiSegCervicalLib.scene.nodes import nodes_of
 from SemiSegCervicalLib.scene.pieces import Pieces
 from SemiSegCervicalLib.scene.reading import grid
+from SemiSegCervicalLib.scene.segmentation import image_of
 
 from . import choices
 from .annotation import Annotation, annotation_in_pieces
@@ -95,7 +96,7 @@ def _sort_segmentations(found: _Scene) -> None:
     for segmentation in nodes_of(found.scene, "vtkMRMLSegmentationNode"):
         if browser_of_proxy(segmentation) is not None:
             continue
-        volume = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
+        volume = image_of(segmentation)
         name = segmentation.GetName()
         if segmentation.GetSegmentation().GetNumberOfSegments() == 0:
             continue

@@ -25,6 +25,7 @@ from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import (
     check_values,
     fill_segmentation,
+    image_of,
     label_array,
     oriented_image,
     segment_mask,
@@ -202,7 +203,7 @@ def _is_copy(sequence: Any, item: Any, value: str, volume: Any) -> bool:
 def segmentations_of(volume: Any) -> list[Any]:
     """Return the segmentations whose source is a volume."""
     found = nodes_of(volume.GetScene(), "vtkMRMLSegmentationNode")
-    return [n for n in found if n.GetNodeReference(n.GetReferenceImageGeometryReferenceRole()) is volume]
+    return [segmentation for segmentation in found if image_of(segmentation) is volume]
 
 
 def _start_at(place: Place) -> Any:
