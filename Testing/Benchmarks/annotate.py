@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--ways", choices=WAYS, nargs="+", default=list(WAYS))
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--method", default="supervised")
-    parser.add_argument("--iterations", type=int, default=240)
+    parser.add_argument("--iterations", type=int, default=480)
     parser.add_argument("--size", default="96x96", help="the networks' grid, rows x columns")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS / "annotate.json")
