@@ -97,7 +97,7 @@ def _slabs(shape: Sequence[int], device: torch.device) -> list[slice]:
 def sums_by_label(
     labels: np.ndarray, values: Sequence[np.ndarray], classes: int
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Count the voxels of each label and add up maps over them.
+    """Count the voxels of each segment and add up maps over them; of the background, the larger part, nobody asks.
 
     By comparisons and products of a few rows at once: for the usual two or three classes a quarter of the time of
     `numpy.bincount`, which first turns labels and weights into eight bytes each.
@@ -108,13 +108,13 @@ def sums_by_label(
         classes: labels are below.
 
     Returns:
-        int64 ``(classes,)``, and float64 ``(classes,)`` for each map.
+        int64 ``(classes,)``, and float64 ``(classes,)`` for each map, 0 for the background.
     """
     counts, sums = np.zeros(classes, dtype=np.int64), [np.zeros(classes) for _ in values]
     flat, flat_values = labels.reshape(-1), [array.reshape(-1) for array in values]
     for first in range(0, flat.size, _VOXELS_AT_ONCE):
         part, *weights = (array[first : first + _VOXELS_AT_ONCE] for array in (flat, *flat_values))
-        for c in range(classes):
+        for c in range(1, classes):
             inside = part == c
             counts[c] += np.count_nonzero(inside)
             weight = inside.astype(np.float32)
@@ -173,11 +173,11 @@ class Result:
         # The first class with the largest value wins, in every backend and for every cut of the image. Class by class,
         # since an argmax across maps takes ten times as long; in floats, since comparisons to bool take three times as
         # long as those.
-        best, chosen = p[0], torch.zeros_like(p[0])
-        for c in range(1, self.classes):
+        best, chosen = torch.maximum(p[0], p[1]), torch.gt(p[1], p[0], out=torch.empty_like(p[0]))
+        for c in range(2, self.classes):
             larger = torch.gt(p[c], best, out=torch.empty_like(best))
-            chosen = torch.maximum(chosen, larger.mul_(c))
-            best = torch.maximum(best, p[c])
+            torch.maximum(chosen, larger.mul_(c), out=chosen)
+            torch.maximum(best, p[c], out=best)
         labels = chosen.to(torch.uint8)
         logs = logarithms(p)
         total = entropy_of_logarithms(p, logs, dim=0)
@@ -189,9 +189,9 @@ class Result:
             put(self.probabilities, p)
         if self.sharpness != 1.0:
             p = sharpen_logarithms(logs, self.sharpness)
-            best = p[0]
-            for c in range(1, self.classes):
-                best = torch.maximum(best, p[c])
+            best = torch.maximum(p[0], p[1])
+            for c in range(2, self.classes):
+                torch.maximum(best, p[c], out=best)
         # Rows in float32, their sums in float64: exact enough, and vectorised.
         self.expected += p.sum(dim=-1).flatten(1).sum(dim=1, dtype=torch.float64).cpu().numpy()
         maps = [best.cpu().numpy(), total.cpu().numpy()]
