@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+_LOOKS = "look{s} unlike what the model has learned from: it may be wrong there and sure of it"
+_UNLIKE = f"The image {_LOOKS.format(s='s')}"
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,33 @@ class FrameFigures:
         mean_uncertainty: over its pixels, in [0, 1].
         predicted_dice: mean over its segments, None without any.
         segments: the figures of each.
+        atypicality: how unlike the model's training images it looks, beyond 1 unlike; None where the model cannot tell.
     """
 
     index: int
     mean_uncertainty: float
     predicted_dice: float | None
     segments: tuple[SegmentFigures, ...]
+    atypicality: float | None = None
+
+
+def doubts(atypicality: float | None) -> list[str]:
+    """Return what is to be said of an image that looks unlike those of the training; nothing of any other."""
+    return [_UNLIKE] if atypicality is not None and atypicality > 1 else []
+
+
+def doubts_of_frames(atypicality: Mapping[int, float | None]) -> list[str]:
+    """Return what is to be said of the frames that look unlike those of the training.
+
+    Args:
+        atypicality: of each frame, by its number from 0.
+    """
+    unlike = sorted(number for number, found in atypicality.items() if doubts(found))
+    if not unlike:
+        return []
+    if len(unlike) == 1:
+        return [f"Frame {unlike[0] + 1} {_LOOKS.format(s='s')}"]
+    which = f"All {len(unlike)} frames"
+    if len(unlike) < len(atypicality):
+        which = f"{len(unlike)} of {len(atypicality)} frames, the first number {unlike[0] + 1},"
+    return [f"{which} {_LOOKS.format(s='')}"]

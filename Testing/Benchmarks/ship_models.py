@@ -109,6 +109,7 @@ CARD = """\
 - Trained with: {training}
 - On: {labelled} labelled and {unlabelled} unlabelled images, seed {seed}, data fingerprint {fingerprint}
 - Uncertainty: calibrated on {fitted}
+- Points out images that look unlike its training images, of which it knows {known}
 
 ## Measured
 
@@ -212,6 +213,7 @@ def ship(recipe: Recipe, run: Path, data: Path, target: Path = TARGET) -> Path:
         size=" x ".join(map(str, manifest.input.size)), training=f"`{recipe.training}`",
         labelled=provenance.labelled, unlabelled=provenance.unlabelled, seed=provenance.seed,
         fingerprint=provenance.data_fingerprint, fitted=manifest.calibration.fitted_on, cases=len(figures),
+        known=manifest.typical.images if manifest.typical else 0,
         test=recipe.test, rows="\n".join(rows), groups=per_video(entries, figures),
         changed=sum(int((a != b).sum()) for a, b in zip(before, after, strict=True)),
         voxels=sum(a.size for a in before), dice=dice, use=recipe.use, limits=recipe.limits, source=recipe.source,

@@ -24,6 +24,7 @@ from ..errors import SemiSegError
 from .branch import Branch
 from .files import write_atomically
 from .schema import FORMAT_VERSION, PackManifest
+from .typicality import of_modalities
 
 MANIFEST = "model.json"
 CARD = "card.md"
@@ -64,8 +65,10 @@ class Pack:
         kept = [k for k, spec in enumerate(specs) if set(spec.modalities) <= place.keys()]
         if not kept:
             raise ValueError(f"no branch reads {present} alone")
+        typical = self.manifest.typical
         manifest = self.manifest.model_copy(
             update={
+                "typical": of_modalities(typical, present) if typical else None,
                 "input": self.manifest.input.model_copy(update={"modalities": tuple(names[i] for i in present)}),
                 "branches": tuple(
                     specs[k].model_copy(update={"modalities": tuple(place[m] for m in specs[k].modalities)})

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -18,8 +19,9 @@ from .backends.selection import AdaptiveBackend, open_backend
 from .grid import Grid, NetworkView, Range, along, interpolation, plan_grid, reach
 from .image import Image
 from .pack import Pack
-from .preprocess import as_volume, check_fits, from_network, to_network
+from .preprocess import as_volume, check_fits, from_network, to_network, without_padding
 from .result import Prediction, Result, vote
+from .typicality import Typicality, appearance, slices_of, slices_to_look_at
 from .windows import Axis, plan_axis, slide
 
 OnProgress = Callable[[int, int], None]
@@ -74,6 +76,8 @@ class Predictor:
         self.backend = open_backend(pack, device, backend) if isinstance(backend, str) else backend
         self.memory_gib = memory_gib
         self.tta = tta
+        known = pack.manifest.typical
+        self._typicality = Typicality(known) if known else None
 
     @property
     def device(self) -> torch.device:
@@ -135,7 +139,7 @@ class Predictor:
         for row, (image, (_, where)) in enumerate(zip(images, placed, strict=True)):
             result = self._result(image, probabilities)
             result.add(from_network(fields[row : row + 1], where)[0])
-            results.append(self._close(result, image))
+            results.append(self._close(result, image, partial(slices_of, without_padding(batch[row], where))))
         seconds = (time.perf_counter() - started) / len(images)
         return [replace(result, seconds=seconds) for result in results]
 
@@ -160,9 +164,12 @@ class Predictor:
         sharpness = self.pack.manifest.calibration.sharpness
         return Result(image.spatial_shape, self.pack.class_count, len(self.pack.branches), probabilities, sharpness)
 
-    def _close(self, result: Result, image: Image) -> Prediction:
+    def _close(self, result: Result, image: Image, slices: Callable[[], Tensor]) -> Prediction:
         result.clean(self.pack.manifest.postprocess)
-        return result.prediction(image, self.pack.manifest, 0.0, tuple(self.backend.notes))
+        prediction = result.prediction(image, self.pack.manifest, 0.0, tuple(self.backend.notes))
+        if self._typicality is None:
+            return prediction
+        return replace(prediction, atypicality=self._typicality.atypicality(appearance(slices())))
 
     # -- windows --
 
@@ -192,7 +199,7 @@ class Predictor:
                 writer.add(rows, fields)
         if on_progress:
             on_progress(total, total)
-        return self._close(result, image)
+        return self._close(result, image, lambda: _inner_slices(view))
 
     def _batch(self) -> int:
         return 1 if self.device.type == "cpu" else 4
@@ -221,6 +228,15 @@ def _central(view: NetworkView, axes: Sequence[Axis]) -> Tensor:
     return torch.stack(
         [view.read([(a, a + axis.size) for a, axis in zip(place, axes, strict=True)]) for place in sorted(places)]
     )
+
+
+def _inner_slices(view: NetworkView) -> Tensor:
+    """Return what `typicality.appearance` looks at, ``(M, S, rows, columns)``: of a volume a few slices only."""
+    depth, *rest = view.grid.shape
+    if not rest[1:]:
+        return slices_of(view.whole())
+    whole = [(0, n) for n in rest]
+    return torch.cat([view.read([(k, k + 1), *whole]) for k in slices_to_look_at(depth)], dim=1)
 
 
 class _Rows:

@@ -109,6 +109,13 @@ def labels_to_network(possible: np.ndarray, where: Placement, nothing: int) -> T
     return _pad(nearest_sets(possible.astype(np.int32), where.content, nothing), where)
 
 
+def without_padding(maps: Tensor, where: Placement) -> Tensor:
+    """Return the part of maps ``(*, *where.size)`` that shows the image, without a copy."""
+    for axis, n in enumerate(where.content, start=-len(where.content)):
+        maps = maps.narrow(axis, 0, n)
+    return maps
+
+
 def from_network(maps: Tensor, where: Placement) -> Tensor:
     """Bring network output back onto the source grid: crop the padding, interpolate linearly.
 
@@ -119,9 +126,7 @@ def from_network(maps: Tensor, where: Placement) -> Tensor:
     Returns:
         ``(N, C, *where.source)``; sums over C are kept.
     """
-    crop = maps
-    for axis, n in enumerate(where.content, start=2):
-        crop = crop.narrow(axis, 0, n)
+    crop = without_padding(maps, where)
     if where.content == where.source:
         return crop
     return functional.interpolate(crop, size=where.source, mode=_LINEAR[len(where.source)], align_corners=False)

@@ -37,6 +37,7 @@ class Prediction:
         segments: figures per class.
         seconds: time spent, files excluded.
         notes: what the user should be told of this case.
+        atypicality: how unlike the training images it is, 1 at the limit; None where the model does not know them.
     """
 
     labels: np.ndarray
@@ -46,6 +47,7 @@ class Prediction:
     segments: tuple[SegmentFigures, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    atypicality: float | None = None
 
     def reshaped(self, shape: tuple[int, ...]) -> Prediction:
         """Return the same maps with the axes of `shape` (a volume of one slice as an image)."""

@@ -117,6 +117,33 @@ class Calibration(Strict):
         )
 
 
+Features = Annotated[tuple[float, ...], Field(min_length=1, max_length=200)]
+
+
+class TypicalImages(Strict):
+    """How the training images look, by the features of `typicality.appearance`; no image can be made of it.
+
+    Attributes:
+        images: how many it rests on.
+        mean, spread: of the features.
+        correlation: between the features, symmetric.
+        limit: the distance beyond which an image is unlike them.
+    """
+
+    images: Annotated[int, Field(ge=1)]
+    mean: Features
+    spread: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=200)]
+    correlation: Annotated[tuple[Features, ...], Field(min_length=1, max_length=200)]
+    limit: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _square(self) -> TypicalImages:
+        count = len(self.mean)
+        if {len(self.spread), len(self.correlation), *map(len, self.correlation)} != {count}:
+            raise ValueError("mean, spread and correlation must be of the same features")
+        return self
+
+
 class PostProcess(Strict):
     """What is done to a label map after the vote: keep each class's largest component only, fill each class's holes."""
 
@@ -159,6 +186,7 @@ class PackManifest(Strict):
     classes: Annotated[tuple[SegmentClass, ...], Field(min_length=1, max_length=30)]
     branches: Annotated[tuple[BranchSpec, ...], Field(min_length=1, max_length=9)]
     calibration: Calibration
+    typical: TypicalImages | None = None
     postprocess: PostProcess = PostProcess()
     quality: tuple[Quality, ...] = ()
     provenance: Provenance

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
+from ..figures import doubts_of_frames
 from ..scene import marks
 from ..scene.frames import CineResult, FrameResult, StackResult
 from ..scene.records import add_frames, finish_record, forget_results_of, new_record, remove_record
@@ -46,6 +47,7 @@ class FramesJob:
         self._running: dict[Job, Sequence[int]] = {}
         self._chunks: deque[tuple[Sequence[int], FramesChunk]] = deque()
         self._answers: list[FramesDone] = []
+        self._atypicality: dict[int, float | None] = {}
         self._started = time.perf_counter()
         self._done = 0
 
@@ -178,6 +180,7 @@ class FramesJob:
             self._result.add_frames([FrameResult(value, labels[at], None if doubt is None else doubt[at])])
             segments, _ = figures_for(source, figures.segments)
             add_frames(on.record, [replace(figures, index=number, segments=tuple(segments))])
+            self._atypicality[number] = figures.atypicality
             self._done += 1
             on.kept = self._done
             self._tell()
@@ -203,7 +206,8 @@ class FramesJob:
         assert self._result is not None
         assert record is not None
         self._result.finish()
-        notes = tuple(dict.fromkeys(note for answer in self._answers for note in answer.notes))
+        told = [note for answer in self._answers for note in answer.notes]
+        notes = tuple(dict.fromkeys([*told, *doubts_of_frames(self._atypicality)]))
         last = self._answers[-1] if self._answers else None
         seconds = sum(answer.seconds for answer in self._answers)
         run: dict[str, Any] = {"seconds": seconds, "notes": list(notes)}

@@ -28,6 +28,7 @@ Kind = Literal["volume", "area"]
 SEGMENT, VOXELS, UNCERTAINTY, DICE = "Segment", "Voxels", "Mean uncertainty (%)", "Predicted Dice"
 SIZES: dict[Kind, str] = {"volume": "Volume (mm3)", "area": "Area (mm2)"}
 FRAME, INDEX_VALUE = "Frame", "Index value"
+ATYPICALITY = "Atypicality (beyond 1 unlike the training)"
 _UNITS: dict[Kind, str] = {"volume": "mm3", "area": "mm2"}
 _COMPLETE = "complete"
 
@@ -221,7 +222,7 @@ def add_frames(record: Record, frames: Iterable[FrameFigures]) -> None:
     numbers = column_values(table, FRAME)
     for frame in frames:
         if table.GetNumberOfColumns() == 0:
-            _add_frame_columns(table, record.classes, frame.segments)
+            _add_frame_columns(table, record.classes, frame)
         row = bisect_left(numbers, frame.index + 1)
         if row == len(numbers) or numbers[row] != frame.index + 1:
             insert_row(table, row)
@@ -349,13 +350,14 @@ def forget_results_of(segmentation: Any) -> None:
             remove_record(record)
 
 
-def _add_frame_columns(table: Any, classes: Sequence[SegmentClass], figures: Sequence[SegmentFigures]) -> None:
-    unit = next((figure.size_unit for figure in figures if figure.size_unit), None)
+def _add_frame_columns(table: Any, classes: Sequence[SegmentClass], frame: FrameFigures) -> None:
+    unit = next((figure.size_unit for figure in frame.segments if figure.size_unit), None)
     columns: list[tuple[str, type]] = [(FRAME, int), (INDEX_VALUE, str), (UNCERTAINTY, float), (DICE, float)]
     for entry in classes:
         columns.append((_title(entry.name, "pixels"), int))
         columns += [(_title(entry.name, unit), float)] if unit else []
         columns += [(_title(entry.name, what), float) for what in ("uncertainty, %", "predicted Dice")]
+    columns += [(ATYPICALITY, float)] if frame.atypicality is not None else []
     for title, values in columns:
         add_column(table, title, values)
 
@@ -368,6 +370,8 @@ def _frame_row(source: Any, frame: FrameFigures) -> dict[str, Any]:
         UNCERTAINTY: _percent(frame.mean_uncertainty),
         DICE: frame.predicted_dice,
     }
+    if frame.atypicality is not None:
+        row[ATYPICALITY] = frame.atypicality
     for figure in frame.segments:
         row[_title(figure.name, "pixels")] = figure.voxels
         row[_title(figure.name, "uncertainty, %")] = _percent(figure.mean_uncertainty)

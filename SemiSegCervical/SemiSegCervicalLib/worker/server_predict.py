@@ -11,7 +11,7 @@ import numpy as np
 
 from ..engine.predict import Predictor
 from ..engine.result import Prediction as EnginePrediction
-from ..figures import FrameFigures
+from ..figures import FrameFigures, doubts
 from .arrays import ArrayWriter, write_array
 from .protocol import (
     Cards,
@@ -87,7 +87,7 @@ class Predicting:
             files[name] = str(_write_map(job, job.folder / f"{name}.npy", array))
         return Prediction(
             files["labels"], files["uncertainty"], files.get("disagreement"), result.segments, image.from_rgb,
-            *self._closing(message.model, predictor, result.notes, started),
+            *self._closing(message.model, predictor, [*result.notes, *doubts(result.atypicality)], started),
         )  # fmt: skip
 
     def predict_frames(self, job: ServerJob) -> FramesDone:
@@ -144,8 +144,9 @@ def _send_chunk(job: ServerJob, done: int, results: Sequence[tuple[int, EnginePr
 def _frame_figures(index: int, result: EnginePrediction) -> FrameFigures:
     known = [s.predicted_dice for s in result.segments if s.predicted_dice is not None]
     return FrameFigures(
-        index, float(result.uncertainty.mean()), sum(known) / len(known) if known else None, result.segments
-    )
+        index, float(result.uncertainty.mean()), sum(known) / len(known) if known else None, result.segments,
+        result.atypicality,
+    )  # fmt: skip
 
 
 def _write_map(job: ServerJob, path: Path, array: np.ndarray) -> Path:

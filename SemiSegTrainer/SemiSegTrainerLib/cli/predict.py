@@ -14,6 +14,7 @@ from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import load_pack, read_manifest
 from SemiSegCervicalLib.engine.predict import TTA_LIMIT, Prediction, Predictor
 from SemiSegCervicalLib.errors import SemiSegError, naming
+from SemiSegCervicalLib.figures import doubts, doubts_of_frames
 
 from .cases import Case, gather_cases
 from .reporting import Reporter, clock
@@ -62,7 +63,9 @@ def predict(
             rows.append(_write(case, image, results, out, uncertainty, as_frames))
             engine = predictor.backend
             rows[-1] |= {"backend": engine.name, "precision": engine.precision, "device": str(engine.device)}
-            rows[-1]["notes"] = sorted({note for r in results for note in r.notes})
+            found = doubts_of_frames({k: r.atypicality for k, r in enumerate(results)})
+            told = found if "frames" in rows[-1] else doubts(results[0].atypicality)
+            rows[-1]["notes"] = sorted({*told, *(note for r in results for note in r.notes)})
             if case.modalities != tuple(range(len(model.manifest.input.modalities))):
                 rows[-1]["modalities"] = list(predictor.pack.manifest.input.modalities)
             reporter.event("case", **rows[-1])
@@ -105,6 +108,7 @@ def _write(
         "seconds": round(sum(r.seconds for r in results), 4),
         "from_rgb": image.from_rgb,
         "mean_uncertainty": float(doubt.mean()),
+        "atypicality": results[0].atypicality,
         "segments": [asdict(s) for s in results[0].segments],
     }
     if framed:
@@ -112,11 +116,12 @@ def _write(
             {
                 "frame": k,
                 "mean_uncertainty": float(r.uncertainty.mean()),
+                "atypicality": r.atypicality,
                 "segments": [asdict(s) for s in r.segments],
             }
             for k, r in enumerate(results)
         ]
-        del row["segments"]
+        del row["segments"], row["atypicality"]
     if uncertainty:
         # Pictures and cine hold 8 bits (255 = 1.0); volumes keep float.
         coded = np.rint(doubt * 255).astype(np.uint8) if framed or ending(case.paths[0]) in PICTURES else doubt

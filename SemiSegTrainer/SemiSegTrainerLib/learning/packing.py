@@ -9,6 +9,7 @@ from SemiSegCervicalLib.engine.schema import BranchSpec, Calibration, InputSpec,
 
 from .preparation import Prepared
 from .training import TrainingResult
+from .typical import typical_images
 
 # What the summary of a run and the provenance of its model both say.
 _TOLD = (
@@ -40,6 +41,7 @@ def build_pack(
             for i, ((a, arguments), reads) in enumerate(zip(run.parts, run.reads, strict=True), 1)
         ),
         calibration=calibration,
+        typical=typical_images(run.data),
         provenance=Provenance(**{k: summary[k] for k in _TOLD}, started_from=summary["started_from"] or ""),
     )
     return Pack(manifest, [b.drop_projectors().cpu().eval() for b in result.branches])
@@ -50,6 +52,11 @@ def _windows(spec: InputSpec) -> str:
         return ""
     voxel = f" of {' x '.join(f'{s:g}' for s in spec.spacing)} mm" if spec.spacing else ""
     return f"{voxel} a window, {spec.overlap:.0%} overlap"
+
+
+def _pointing_out(manifest: PackManifest) -> str:
+    known = manifest.typical
+    return f"yes, it knows {known.images}" if known else "no, they were too few"
 
 
 def reading(manifest: PackManifest, branch: BranchSpec) -> str:
@@ -78,6 +85,7 @@ def write_card(manifest: PackManifest) -> str:
         f"- Data: named by fingerprint only: {p.data_fingerprint}",
         f"- Started from: {p.started_from or 'random weights'}",
         f"- Uncertainty: {f'calibrated on {fitted}' if fitted else 'not calibrated'}",
+        f"- Points out images that look unlike its training images: {_pointing_out(manifest)}",
     ]
     lines += [f"- Measured {q.metric}: {q.value:.3f} on {q.data} ({q.cases} cases)" for q in manifest.quality]
     if not manifest.quality:

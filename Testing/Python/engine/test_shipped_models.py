@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from demo.samples import read_samples
 from house.trees import ROOT
+from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
@@ -81,3 +82,15 @@ def test_the_cervix_model_segments_samples_that_it_never_saw():
         found += [dice(labels, samples.labels(name), value) for value in (1, 2)]
     assert np.mean(found) > claimed - 0.03
     assert min(found) > 0.8
+
+
+def test_models_know_their_own_images_and_point_out_the_others():
+    packs = [load_pack(MODELS / f"{name}.semiseg") for name in ("cervix", "carotid")]
+    cervix, carotid = (Predictor(pack, "cpu", backend="torch") for pack in packs)
+    samples = read_samples(ROOT / "Resources" / "samples" / "cervix")
+    lips = [Image(samples.image(name)[None].astype(np.float32)) for name in samples.held_out]
+    cine = read_image([ROOT / "Resources" / "samples" / "carotid" / "carotid_v08.seq.nrrd"], frames=True)
+    arteries = [Image(np.ascontiguousarray(cine.array[:, number])) for number in (0, 9, 19)]
+    for model, own, foreign in ((cervix, lips, arteries), (carotid, arteries, lips)):
+        assert max(result.atypicality for result in model.predict_batch(own)) < 0.8
+        assert min(result.atypicality for result in model.predict_batch(foreign)) > 1.2

@@ -119,6 +119,41 @@ def test_a_volume_of_a_3d_model_comes_back_on_its_own_grid(script: Any, models: 
     assert np.array_equal(matrix(record.uncertainty), matrix(volume))
 
 
+def test_images_unlike_those_of_the_training_are_pointed_out(
+    opened: Callable[..., Any], blobs: Path, cine: Any, picture: Any
+) -> None:
+    from SemiSegCervicalLib.engine.pack import load_pack, save_pack
+    from SemiSegCervicalLib.scene.records import ATYPICALITY
+    from SemiSegCervicalLib.scene.tables import column_values
+    from SemiSegTrainerLib.learning.typical import typical_images
+    from TrainingRig import parts
+
+    pack = load_pack(blobs)
+    data = parts.load(cases.write_dataset(blobs.parent.parent / "more", labelled=1, unlabelled=40))
+    pack.manifest = pack.manifest.model_copy(update={"typical": typical_images(data)})
+    save_pack(blobs, pack, overwrite=True)
+    sequence, _, shown = cine(6, rgb=False)
+    for number in (2, 5):
+        values = application_array(sequence.GetNthDataNode(number))
+        values[:] = 255 - values
+    module = opened()
+    job = module.run(shown)
+    (said,) = job.notes
+    assert said.startswith("2 of 6 frames, the first number 3, look unlike what the model has learned from")
+    assert said in module.ui.messageLabel.text
+    assert said in job.record.run["notes"], "it stays with the result"
+    found = column_values(job.record.frames_table, ATYPICALITY)
+    assert [value > 1 for value in found] == [False, False, True, False, False, True]
+    usual = picture(3)
+    job = module.run(usual)
+    assert job.notes == ()
+    values = application_array(usual)
+    values[:] = 255 - values
+    job = module.run(usual)
+    assert job.notes[0].startswith("The image looks unlike")
+    assert job.notes[0] in module.ui.messageLabel.text
+
+
 def test_slicer_does_not_complain_while_frames_arrive(
     script: Any, cine: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
