@@ -232,9 +232,9 @@ def _central(view: NetworkView, axes: Sequence[Axis]) -> Tensor:
 
 def _inner_slices(view: NetworkView) -> Tensor:
     """Return what `typicality.appearance` looks at, ``(M, S, rows, columns)``: of a volume a few slices only."""
-    depth, *rest = view.grid.shape
-    if not rest[1:]:
+    if len(view.grid.shape) == 2:
         return slices_of(view.whole())
+    depth, *rest = view.grid.shape
     whole = [(0, n) for n in rest]
     return torch.cat([view.read([(k, k + 1), *whole]) for k in slices_to_look_at(depth)], dim=1)
 

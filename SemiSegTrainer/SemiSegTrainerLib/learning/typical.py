@@ -31,10 +31,9 @@ def typical_images(data: TrainingData) -> TypicalImages | None:
     Returns:
         None where fewer than 8 images, or images of fewer than 4 patients or sequences, have all modalities.
     """
-    complete = (
-        range(len(data.images)) if data.present is None else torch.nonzero(data.present.all(dim=1))[:, 0].tolist()
-    )
-    rows = list(complete)
+    complete = [True] * len(data.images) if data.present is None else data.present.all(dim=1).tolist()
+    # Of a case that is held out as a whole there is no voxel.
+    rows = [row for row, whole in enumerate(complete) if whole and bool((data.possible[row] != 0).any())]
     groups = np.array([int(data.groups[row]) if data.groups is not None else row for row in rows])
     if len(rows) < _FEWEST_IMAGES or len(np.unique(groups)) < _FEWEST_GROUPS:
         return None

@@ -92,6 +92,13 @@ def test_cases_that_lack_a_modality_are_left_out(data: TrainingData) -> None:
     assert found == whole
 
 
+def test_what_is_held_out_is_not_looked_at(data: TrainingData) -> None:
+    possible = torch.as_tensor(data.possible).clone()
+    possible[:5] = 0
+    found = typical_images(dataclasses.replace(data, possible=possible))
+    assert found == typical_images(dataclasses.replace(data, images=data.images[5:], possible=data.possible[5:]))
+
+
 def test_volumes_and_odd_ones_out() -> None:
     data = parts.volumes(labelled=3, unlabelled=9)
     known = typical_images(data)
