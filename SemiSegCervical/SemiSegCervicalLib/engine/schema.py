@@ -117,7 +117,9 @@ class Calibration(Strict):
         )
 
 
-Features = Annotated[tuple[float, ...], Field(min_length=1, max_length=200)]
+FEATURES = 19
+"""Numbers that describe how one modality of an image looks; see `typicality.appearance`."""
+Features = Annotated[tuple[float, ...], Field(min_length=1, max_length=8 * FEATURES)]
 
 
 class TypicalImages(Strict):
@@ -132,8 +134,8 @@ class TypicalImages(Strict):
 
     images: Annotated[int, Field(ge=1)]
     mean: Features
-    spread: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=200)]
-    correlation: Annotated[tuple[Features, ...], Field(min_length=1, max_length=200)]
+    spread: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=8 * FEATURES)]
+    correlation: Annotated[tuple[Features, ...], Field(min_length=1, max_length=8 * FEATURES)]
     limit: Annotated[float, Field(gt=0)]
 
     @model_validator(mode="after")
@@ -211,6 +213,8 @@ class PackManifest(Strict):
                 raise ValueError("one temperature per branch of a subset")
             if list(subset.branches) != sorted(set(subset.branches)) or subset.branches[-1] >= len(self.branches):
                 raise ValueError("a calibrated subset holds branches that the model does not have, or not in order")
+        if self.typical and len(self.typical.mean) != FEATURES * len(self.input.modalities):
+            raise ValueError("the typical images have other modalities than the input")
         if len({b.file for b in self.branches}) != len(self.branches):
             raise ValueError("branches must have files of their own")
         if any(m >= len(self.input.modalities) for b in self.branches for m in b.modalities):

@@ -13,13 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .schema import TypicalImages
+from .schema import FEATURES, TypicalImages
 
 # How often the image is halved to look at coarser structures, and where its grey values are cut.
 _SCALES = 4
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-FEATURES = 3 * _SCALES + len(_QUANTILES)
-"""Numbers that describe one modality of an image."""
 # Quantiles of so many voxels are near enough, and sorting them takes next to no time.
 _SORTED = 4096
 # Of a volume so many slices are looked at.

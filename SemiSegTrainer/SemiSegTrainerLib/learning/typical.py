@@ -16,7 +16,10 @@ _FOLDS = 20
 _MANY, _QUANTILE = 100, 0.99
 # The next patient differs more from those of the training than these do from each other.
 _MARGIN = 1.25
-_SMALLEST_SPREAD = 1e-3
+# Differences of 3 % are nothing, also where training images happen to agree to the last digit.
+_NOISE = 0.03
+# Copies of one image have no distance.
+_SMALLEST_LIMIT = 1e-3
 
 
 def typical_images(data: TrainingData) -> TypicalImages | None:
@@ -47,7 +50,7 @@ def typical_images(data: TrainingData) -> TypicalImages | None:
         mean=_rounded(mean),
         spread=_rounded(spread),
         correlation=tuple(_rounded(row) for row in correlation),
-        limit=round(float(_MARGIN * usual), 4),
+        limit=round(max(_SMALLEST_LIMIT, float(_MARGIN * usual)), 4),
     )
 
 
@@ -64,13 +67,15 @@ def _describe(looks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean, spread and correlation of features ``(N, D)``.
 
     The correlation is drawn towards none as far as chance may have made it (Ledoit and Wolf 2004, towards the
-    identity), so that it has an inverse however few images there are.
+    identity), so that it has an inverse however few images there are. Where images agree, noise added in thought does
+    the same.
     """
     mean = looks.mean(axis=0)
-    spread = looks.std(axis=0) + _SMALLEST_SPREAD
+    spread = np.hypot(looks.std(axis=0), _NOISE)
     z = (looks - mean) / spread
     count, features = z.shape
     sample, none = z.T @ z / count, np.eye(features)
+    np.fill_diagonal(sample, 1.0)
     apart = np.square(sample - none).sum()
     chance = (np.square(z).sum(axis=1) ** 2).mean() - np.square(sample).sum()
     share = min(1.0, chance / count / apart) if apart > 0 else 1.0

@@ -10,9 +10,8 @@ from SemiSegCervicalLib.engine.grid import NetworkView, plan_grid
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.preprocess import standardise, to_network
-from SemiSegCervicalLib.engine.schema import InputSpec, TypicalImages
+from SemiSegCervicalLib.engine.schema import FEATURES, InputSpec, TypicalImages
 from SemiSegCervicalLib.engine.typicality import (
-    FEATURES,
     Typicality,
     appearance,
     of_modalities,
@@ -90,6 +89,8 @@ def test_what_a_stranger_says_of_its_images_breaks_nothing() -> None:
     for wrong in ({"mean": (0.0,) * 3}, {"spread": (0.5, 0.0)}, {"correlation": ((1.0, 0.0),)}, {"limit": 0.0}):
         with pytest.raises(ValueError, match=r"correlation|spread|limit|mean"):
             known(2, **wrong)
+    with pytest.raises(ValueError, match="other modalities than the input"):
+        parts.pack(typical=known(2 * FEATURES))
 
 
 def test_some_modalities_of_several() -> None:

@@ -67,6 +67,17 @@ def test_too_few_images_or_patients_say_nothing(data: TrainingData) -> None:
     assert typical_images(dataclasses.replace(data, groups=torch.arange(24) % 4)) is not None
 
 
+def test_copies_of_one_image_are_described_too(data: TrainingData) -> None:
+    """A training must not fail at its end, whatever its images are."""
+    one = torch.as_tensor(data.images)[:1]
+    for images in (one.expand(24, -1, -1, -1), torch.zeros(24, *one.shape[1:])):
+        known = typical_images(dataclasses.replace(data, images=images))
+        assert known is not None
+        typicality = Typicality(known)
+        assert typicality.atypicality(appearance(slices_of(images[3]))) < 1.0
+        assert typicality.atypicality(appearance(slices_of(images[3] + torch.randn(one.shape[1:])))) > 1.0
+
+
 def test_the_limit_follows_how_patients_differ(data: TrainingData) -> None:
     """Images of a patient are alike: what the next patient looks like, only other patients tell."""
     images, patients = torch.as_tensor(data.images).clone(), torch.arange(24) // 3
