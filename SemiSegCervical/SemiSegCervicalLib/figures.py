@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_LOOKS = "look{s} unlike what the model has learned from: it may be wrong there and sure of it"
+_LOOKS = "look{s} unlike what the model has learned from: outlines may be wrong even where it is sure"
 _UNLIKE = f"The image {_LOOKS.format(s='s')}"
 
 

@@ -206,15 +206,15 @@ class FramesJob:
         assert self._result is not None
         assert record is not None
         self._result.finish()
-        told = [note for answer in self._answers for note in answer.notes]
-        notes = tuple(dict.fromkeys([*told, *doubts_of_frames(self._atypicality)]))
+        notes = tuple(dict.fromkeys(note for answer in self._answers for note in answer.notes))
+        doubts = tuple(doubts_of_frames(self._atypicality))
         last = self._answers[-1] if self._answers else None
         seconds = sum(answer.seconds for answer in self._answers)
-        run: dict[str, Any] = {"seconds": seconds, "notes": list(notes)}
+        run: dict[str, Any] = {"seconds": seconds, "notes": [*doubts, *notes]}
         if last is not None:
             run.update(device=last.device, backend=last.backend, precision=last.precision)
         finish_record(record, run, complete)
-        on.set(notes=notes, seconds=seconds)
+        on.set(notes=notes, doubts=doubts, seconds=seconds)
 
     def _replace(self) -> Iterator[Any]:
         """Let the result take the place of the one that was named, now that it is whole."""

@@ -10,6 +10,7 @@ from ..errors import SemiSegError
 
 _STYLE = "QFrame#messageFrame {{ background: {}; border: 1px solid {}; border-radius: 3px; }} QLabel {{ color: {}; }}"
 _ERROR_STYLE = _STYLE.format("#f8d7da", "#d9848d", "#58151c")
+_WARNING_STYLE = _STYLE.format("#fff3cd", "#dcb85a", "#594300")
 _NOTE_STYLE = _STYLE.format("#e7f1e7", "#9cc19c", "#1d3b1d")
 
 
@@ -26,6 +27,10 @@ class Messages:
     def error(self, error: SemiSegError, more: str = "") -> None:
         """Show what went wrong and what helps, and a sentence more."""
         self._say(f"{error.cause}. {error.remedy}. {more}".rstrip(), _ERROR_STYLE)
+
+    def warning(self, text: str) -> None:
+        """Show what speaks against a result."""
+        self._say(text, _WARNING_STYLE)
 
     def note(self, text: str) -> None:
         """Show something that is good to know."""

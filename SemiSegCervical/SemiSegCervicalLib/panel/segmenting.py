@@ -32,6 +32,7 @@ class Segmenting(Work):
         kept: how many frames are finished.
         seconds: that the worker took.
         notes: what the user should be told.
+        doubts: what speaks against the result: images unlike those of the training.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Segmenting(Work):
         self.seconds, self.kept = 0.0, 0
         self.record: Record | None = None
         self.notes: tuple[str, ...] = ()
+        self.doubts: tuple[str, ...] = ()
         self._on_frames, self._on_end = on_frames, on_end
         self._abandoned = False
         self._observed: list[tuple[Any, int]] = []

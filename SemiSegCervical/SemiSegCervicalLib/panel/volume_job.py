@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
+from ..figures import doubts
 from ..scene.overlay import uncertainty_volume_in_pieces
 from ..scene.records import finish_record, forget_results_of, new_record, set_segments
 from ..scene.segmentation import segmentation_in_pieces
@@ -82,9 +83,10 @@ class VolumeJob:
         record = new_record(slicer.mrmlScene, request.name, source.node, segmentation, overlay, classes, told)
         figures, kind = figures_for(source, answer.segments)
         set_segments(record, figures, kind)
+        unlike = tuple(doubts(answer.atypicality))
         run = {
             "device": answer.device, "backend": answer.backend, "precision": answer.precision,
-            "seconds": answer.seconds, "notes": list(answer.notes),
+            "seconds": answer.seconds, "notes": [*unlike, *answer.notes],
         }  # fmt: skip
         finish_record(record, run)
-        on.set(record=record, notes=answer.notes, seconds=answer.seconds)
+        on.set(record=record, notes=answer.notes, doubts=unlike, seconds=answer.seconds)

@@ -291,8 +291,11 @@ class Panel:
         if job.state == segmenting.DONE:
             count = None if request.frames is None else len(request.frames)
             speed.remember(request.card, request.source, count, request.device, job.seconds)
-            if job.notes:
-                self.messages.note(" ".join(f"{note}." for note in job.notes))
+            told = " ".join(f"{text}." for text in (*job.doubts, *job.notes))
+            if job.doubts:
+                self.messages.warning(told)
+            elif told:
+                self.messages.note(told)
         elif not job.abandoned:
             kept = ""
             if job.record is not None:

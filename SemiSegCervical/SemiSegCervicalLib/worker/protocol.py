@@ -183,6 +183,7 @@ class Prediction:
         uncertainty: .npy file, uint8, percent (0 to 100).
         disagreement: as uncertainty; None unless asked for, and with a single branch.
         notes: what the user should be told.
+        atypicality: how unlike the model's training images it looks, beyond 1 unlike; None where the model cannot tell.
     """
 
     labels: str
@@ -195,6 +196,7 @@ class Prediction:
     precision: str
     notes: tuple[str, ...]
     seconds: float
+    atypicality: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..engine.predict import Predictor
 from ..engine.result import Prediction as EnginePrediction
-from ..figures import FrameFigures, doubts
+from ..figures import FrameFigures
 from .arrays import ArrayWriter, write_array
 from .protocol import (
     Cards,
@@ -87,7 +87,7 @@ class Predicting:
             files[name] = str(_write_map(job, job.folder / f"{name}.npy", array))
         return Prediction(
             files["labels"], files["uncertainty"], files.get("disagreement"), result.segments, image.from_rgb,
-            *self._closing(message.model, predictor, [*result.notes, *doubts(result.atypicality)], started),
+            *self._closing(message.model, predictor, result.notes, started), result.atypicality,
         )  # fmt: skip
 
     def predict_frames(self, job: ServerJob) -> FramesDone:

@@ -138,7 +138,7 @@ def test_images_unlike_those_of_the_training_are_pointed_out(
         values[:] = 255 - values
     module = opened()
     job = module.run(shown)
-    (said,) = job.notes
+    (said,) = job.doubts
     assert said.startswith("2 of 6 frames, the first number 3, look unlike what the model has learned from")
     assert said in module.ui.messageLabel.text
     assert said in job.record.run["notes"], "it stays with the result"
@@ -146,12 +146,14 @@ def test_images_unlike_those_of_the_training_are_pointed_out(
     assert [value > 1 for value in found] == [False, False, True, False, False, True]
     usual = picture(3)
     job = module.run(usual)
-    assert job.notes == ()
+    assert job.doubts == ()
     values = application_array(usual)
     values[:] = 255 - values
     job = module.run(usual)
-    assert job.notes[0].startswith("The image looks unlike")
-    assert job.notes[0] in module.ui.messageLabel.text
+    assert job.doubts[0].startswith("The image looks unlike")
+    assert job.doubts[0] in module.ui.messageLabel.text
+    assert job.doubts[0] in job.record.run["notes"]
+    assert "#fff3cd" in module.ui.messageFrame.styleSheet, "a warning, not good news"
 
 
 def test_slicer_does_not_complain_while_frames_arrive(
