@@ -242,15 +242,7 @@ def change_labels(datalist: Path, how: str, folder: Path) -> Path:
     ``slices-N``: in every labelled volume only every N-th slice is annotated.
     """
     content = json.loads(datalist.read_text())
-    for name in ("training", "unlabeled", "validation", "test"):
-        for entry in content.get(name, []):
-            for field in ("image", "label"):
-                if field in entry:
-                    files = entry[field] if isinstance(entry[field], list) else [entry[field]]
-                    found = [str((datalist.parent / file).resolve()) for file in files]
-                    entry[field] = found if isinstance(entry[field], list) else found[0]
-    if content["name"] in MODALITIES:
-        choose_modalities(content)
+    settle(content, datalist.parent)
     if how.startswith("fold-"):
         first = 5 * int(how.removeprefix("fold-"))
         fold = content["training"][first : first + 5]
@@ -270,6 +262,19 @@ def change_labels(datalist: Path, how: str, folder: Path) -> Path:
     target = folder / "datalist.json"
     target.write_text(json.dumps(content))
     return target
+
+
+def settle(content: dict[str, Any], folder: Path) -> None:
+    """Make the files of a datalist independent of its folder, and leave the modalities that are used."""
+    for name in ("training", "unlabeled", "validation", "test"):
+        for entry in content.get(name, []):
+            for field in ("image", "label"):
+                if field in entry:
+                    files = entry[field] if isinstance(entry[field], list) else [entry[field]]
+                    found = [str((folder / file).resolve()) for file in files]
+                    entry[field] = found if isinstance(entry[field], list) else found[0]
+    if content["name"] in MODALITIES:
+        choose_modalities(content)
 
 
 def choose_modalities(content: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from _command import add_data, data_folder
+from learning import MODALITIES, settle
 from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
@@ -45,14 +46,12 @@ class Part:
         labelled: so many cases are labelled; of the carotid videos, frames of each.
         measured: so many labelled cases besides those of the validation list are measured; of the carotid videos, so
             many whole ones.
-        modalities: those that are used; none for all.
         spacing: voxels in mm, slowest axis first; None lets the engine choose.
         size: window of the volumes' networks; None lets the engine choose.
     """
 
     labelled: int
     measured: int
-    modalities: tuple[str, ...] = ()
     spacing: tuple[float, ...] | None = None
     size: tuple[int, ...] | None = None
 
@@ -69,7 +68,7 @@ PARTS = {
     "hc18": Part(8, 0),
     "dsb": Part(10, 0),
     "la": Part(4, 8, spacing=(1.25,) * 3, size=(40, 56, 56)),
-    "lgg": Part(4, 5, ("t1post", "flair"), (1, 2, 2), (16, 64, 64)),
+    "lgg": Part(4, 5, (1, 2, 2), (16, 64, 64)),
 }
 
 
@@ -86,16 +85,16 @@ def main() -> None:
     data = data_folder(parser, arguments)
     for seed in arguments.seeds:
         for name in arguments.sets:
-            for method in arguments.methods or methods_of(PARTS[name]):
+            for method in arguments.methods or methods_of(name):
                 row = {"set": name, "method": method, "minutes": arguments.minutes, "seed": seed}
                 if not any(all(r[k] == v for k, v in row.items()) for r in results()["runs"]):
                     add(row | measure(data, row, arguments.device))
 
 
-def methods_of(part: Part) -> list[str]:
+def methods_of(name: str) -> list[str]:
     """Return the baseline, and the method that learns from what is not annotated."""
-    count = max(1, len(part.modalities))
-    return ["supervised" if count == 1 else "supervised_modalities", proposed(part.dimensions, True, count).name]
+    count = len(MODALITIES.get(name, ("one",)))
+    return ["supervised" if count == 1 else "supervised_modalities", proposed(PARTS[name].dimensions, True, count).name]
 
 
 def measure(data: Path, row: dict[str, Any], device: str) -> dict[str, Any]:
@@ -142,23 +141,13 @@ def divided(folder: Path, part: Part) -> dict[str, Any]:
         images = [entry["image"] for entry in known]
         never = [entry for entry in content["unlabeled"] if entry["image"] not in images]
         rest = known[part.labelled + part.measured :] + never
-    measured = measured + content["validation"]
-    if part.modalities:
-        names = list(content["modality"].values())
-        content["modality"] = {str(k): name for k, name in enumerate(part.modalities)}
-    parts = {"training": labelled, "unlabeled": rest, "validation": [], "test": measured}
-    for name, entries in parts.items():
-        content[name] = []
-        for entry in entries:
-            images = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
-            if part.modalities:
-                images = [images[names.index(modality)] for modality in part.modalities]
-            files: dict[str, Any] = {"image": [str(folder / image) for image in images]}
-            if name != "unlabeled":
-                files["label"] = str(folder / entry["label"])
-            # The gliomas' voxels have no known size: lengths are counted in voxels.
-            spacing = {"spacing": [1, 1, 1]} if part.modalities else {}
-            content[name].append({k: v for k, v in entry.items() if k != "label"} | files | spacing)
+    content |= {
+        "training": labelled,
+        "unlabeled": [{k: v for k, v in entry.items() if k != "label"} for entry in rest],
+        "test": measured + content["validation"],
+        "validation": [],
+    }
+    settle(content, folder)
     return content
 
 
@@ -185,7 +174,7 @@ def comparisons(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the differences from the baseline with as many minutes: the mean over seeds of each case, in pairs."""
     table = []
     for name, minutes, method in dict.fromkeys((r["set"], r["minutes"], r["method"]) for r in runs):
-        baseline = methods_of(PARTS[name])[0]
+        baseline = methods_of(name)[0]
         mine, theirs = (
             {r["seed"]: r for r in runs if (r["set"], r["minutes"], r["method"]) == (name, minutes, m)}
             for m in (method, baseline)

@@ -63,11 +63,12 @@ def main() -> None:
         print(f"{name}: described by {known[name].images} images", flush=True)
     rows = {}
     for name, spec in SPECS.items():
-        rows[name] = row = measure(Typicality(known[name]), spec, tests[name])
+        typicality = Typicality(known[name])
+        rows[name] = row = measure(typicality, spec, tests[name])
         flat = [n for n in SPECS if n != name and SPECS[n].spatial_dims == spec.spatial_dims]
         row |= {"images": known[name].images, "limit": known[name].limit, "others": {}}
         for other in flat:
-            found = [Typicality(known[name]).atypicality(look(image_of(e), spec)) for e in tests[other]]
+            found = [typicality.atypicality(look(image_of(e), spec)) for e in tests[other]]
             row["others"][other] = rounded(found)
         print(
             f"{name}: clean {max(row['clean'])} at most, {row['clean_beyond']} of {len(row['clean'])} beyond 1",
