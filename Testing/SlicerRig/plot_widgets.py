@@ -140,8 +140,8 @@ class PlotView(QtWidgets.QWidget):
     def _paint(self, painter: QtGui.QPainter, series: Any) -> None:
         color = QtGui.QColor.fromRgbF(*series.GetColor())
         points = [self.place(x, y) for x, y in self.points(series) if math.isfinite(x) and math.isfinite(y)]
+        painter.setPen(QtGui.QPen(color, series.GetLineWidth()))
         if series.GetLineStyle() != series.LineStyleNone:
-            painter.setPen(QtGui.QPen(color, series.GetLineWidth()))
             painter.drawPolyline(points)
         if series.GetMarkerStyle() != series.MarkerStyleNone:
             painter.setBrush(color)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -57,19 +57,28 @@ def volume_record(
     return record
 
 
-def frame_figures(number: int, doubt: float, unit: str | None = "mm2") -> FrameFigures:
+def frame_figures(
+    number: int, doubt: float, unit: str | None = "mm2", atypicality: float | None = None
+) -> FrameFigures:
     """Return the figures of a frame: areas that tell the frame, each segment twice as uncertain as the frame."""
     rows = []
     for c in CLASSES:
         size = 2.5 * number + c.value if unit else None
         rows.append(SegmentFigures(c.name, c.value, 10 * number + c.value, size, unit, 2 * doubt, 0.9 - doubt))
-    return FrameFigures(number, doubt, 0.9 - doubt, tuple(rows))
+    return FrameFigures(number, doubt, 0.9 - doubt, tuple(rows), atypicality)
 
 
 def cine_record(
-    doubts: dict[int, float], count: int = 20, size: tuple[int, int] = (30, 40), unit: str | None = "mm2"
+    doubts: dict[int, float],
+    count: int = 20,
+    size: tuple[int, int] = (30, 40),
+    unit: str | None = "mm2",
+    unlike: Collection[int] | None = None,
 ) -> tuple[Record, CineResult]:
-    """Add a cine with its result, of which these frames are computed, each as uncertain as is said."""
+    """Add a cine with its result, of which these frames are computed, each as uncertain as is said.
+
+    The model tells frames unlike its training images from others only where `unlike` says which they are.
+    """
     frames = [np.full(size, 60 + 2 * i % 150, np.uint8) for i in range(count)]
     source, _ = scenes.add_cine(frames, "cine", np.diag([-0.5, -0.5, 1.0, 1.0]))
     result = CineResult(source, CLASSES)
@@ -79,7 +88,7 @@ def cine_record(
     record = new_record(
         slicer.mrmlScene, "cine", source, result.segmentations, result.uncertainty, CLASSES, told, frames=True
     )
-    more_frames(record, result, doubts, unit)
+    more_frames(record, result, doubts, unit, unlike)
     finish_record(record, RUN, complete=len(doubts) == count)
     return record, result
 
@@ -102,7 +111,13 @@ def stack_record(doubts: Iterable[float], size: tuple[int, int] = (30, 40)) -> R
     return record
 
 
-def more_frames(record: Record, result: CineResult, doubts: dict[int, float], unit: str | None = "mm2") -> None:
+def more_frames(
+    record: Record,
+    result: CineResult,
+    doubts: dict[int, float],
+    unit: str | None = "mm2",
+    unlike: Collection[int] | None = None,
+) -> None:
     """Let frames of a cine arrive."""
     source = record.source
     size = slicer.util.arrayFromVolume(source.GetNthDataNode(0)).shape[1:3]
@@ -110,4 +125,5 @@ def more_frames(record: Record, result: CineResult, doubts: dict[int, float], un
     result.add_frames(
         [FrameResult(source.GetNthIndexValue(i), labels, np.full(size, doubt)) for i, doubt in doubts.items()]
     )
-    add_frames(record, [frame_figures(i, doubt, unit) for i, doubt in doubts.items()])
+    atypicality = {i: None if unlike is None else 1.5 if i in unlike else 0.5 for i in doubts}
+    add_frames(record, [frame_figures(i, doubt, unit, atypicality[i]) for i, doubt in doubts.items()])

@@ -1,4 +1,7 @@
-"""The curve of uncertainty over the frames, in the panel: a click goes to the frame, a line marks the current one."""
+"""The curve of uncertainty over the frames, in the panel.
+
+A click goes to the frame, a line marks the current one, and dots those that look unlike the training images.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,17 @@ from typing import Any
 
 import slicer
 
+from ..figures import doubts
 from ..scene.navigation import go_to_frame
 from ..scene.nodes import nodes_of
 from ..scene.records import FRAME, UNCERTAINTY, Frame, Record, frames_of
-from ..scene.tables import add_column, insert_row, set_row
+from ..scene.tables import add_column, column_values, insert_row, set_row
 from .frames import shown_frame, total_frames
 from .plot import Plot
 from .state import PanelState
 from .watching import Watching
 
-_CURVE_COLOR, _MARKER_COLOR = (0.55, 0.1, 0.45), (0.1, 0.45, 0.9)
+_CURVE_COLOR, _MARKER_COLOR, _UNLIKE_COLOR = (0.55, 0.1, 0.45), (0.1, 0.45, 0.9), (0.9, 0.55, 0.0)
 _FRAMES_A_SECOND = 15
 _SELECTED = "dataSelected(vtkStringArray*,vtkCollection*)"
 
@@ -29,10 +33,14 @@ class CurveSection:
         self.ui = ui
         self._record: Record | None = None
         self._plot = Plot(
-            ui.curveHost, "SemiSegCervical", "Mean uncertainty of each frame. Click a point to go to its frame."
+            ui.curveHost,
+            "SemiSegCervical",
+            "Mean uncertainty of each frame. Click a point to go to its frame. Large orange points are frames that "
+            "look unlike what the model has learned from.",
         )
         self._connected: Any = None
         self._rows: list[Frame] = []
+        self._unlike: list[Frame] = []
         self._clicked: tuple[str, int] | None = None
         self._watching = Watching(self._mark, 1000 // _FRAMES_A_SECOND)
         ui.curveHost.visible = False
@@ -57,6 +65,7 @@ class CurveSection:
         if self._record is None or not self._plot.nodes:
             return
         self._rows = frames_of(self._record)
+        self._point_out()
         table, series = self._record.frames_table, self._plot.nodes["series"]
         if table is None:
             return
@@ -77,22 +86,24 @@ class CurveSection:
     def _make(self) -> None:
         """Make what is drawn, where it is not there (any more)."""
         plot = self._plot
-        if not plot.make(
-            marks="vtkMRMLTableNode", series="vtkMRMLPlotSeriesNode", marker="vtkMRMLPlotSeriesNode"
-        ):  # fmt: skip
+        lines = dict.fromkeys(("series", "marker", "dots"), "vtkMRMLPlotSeriesNode")
+        if not plot.make(marks="vtkMRMLTableNode", unlike="vtkMRMLTableNode", **lines):
             return
         if self._connected is None:
             self._connected = plot.view
             self._connected.connect(_SELECTED, self._selected)
-        marks, series, chart = plot.nodes["marks"], plot.nodes["series"], plot.nodes["chart"]
-        for title in (FRAME, UNCERTAINTY):
-            add_column(marks, title, float)
-        for row in range(2):
-            insert_row(marks, row)
+        chart = plot.nodes["chart"]
+        for name, rows in (("marks", 2), ("unlike", 1)):
+            for title in (FRAME, UNCERTAINTY):
+                add_column(plot.nodes[name], title, float)
+            for row in range(rows):
+                insert_row(plot.nodes[name], row)
         plot.line("series", "", FRAME, UNCERTAINTY, _CURVE_COLOR)
         plot.line("marker", "marks", FRAME, UNCERTAINTY, _MARKER_COLOR)
-        series.SetMarkerStyle(series.MarkerStyleCircle)
-        series.SetMarkerSize(4)
+        plot.line("dots", "unlike", FRAME, UNCERTAINTY, _UNLIKE_COLOR)
+        plot.points("series", 4)
+        plot.points("dots", 9)
+        plot.nodes["dots"].SetLineStyle(plot.nodes["dots"].LineStyleNone)
         chart.SetXAxisTitle("Frame")
         chart.SetYAxisTitle(UNCERTAINTY)
         self._clicked = None
@@ -101,6 +112,21 @@ class CurveSection:
         """Return the upper end of the axis: a round number above the highest point."""
         highest = max((row.mean_uncertainty for row in self._rows if math.isfinite(row.mean_uncertainty)), default=0)
         return next((end for end in (5, 10, 20, 30, 40, 50, 60, 80) if highest < end), 100)
+
+    def _point_out(self) -> None:
+        """Dot the frames that look unlike the training images."""
+        table = self._plot.nodes["unlike"]
+        self._unlike = [row for row in self._rows if doubts(row.atypicality) and math.isfinite(row.mean_uncertainty)]
+        # Never a plot without a row: where there is no such frame, its point lies nowhere.
+        points: list[tuple[float | None, float | None]] = [(None, None)]
+        if self._unlike:
+            points = [(row.number + 1, row.mean_uncertainty) for row in self._unlike]
+        if [*zip(*(column_values(table, title) for title in (FRAME, UNCERTAINTY)), strict=True)] == points:
+            return
+        table.GetTable().SetNumberOfRows(len(points))
+        for row, (number, height) in enumerate(points):
+            set_row(table, row, {FRAME: number, UNCERTAINTY: height})
+        table.GetTable().Modified()
 
     def _mark(self) -> None:
         """Move the line to the frame that is looked at."""
@@ -119,11 +145,13 @@ class CurveSection:
         """
         if self._record is None or not self._plot.nodes:
             return
+        nodes = self._plot.nodes
+        frames = {nodes["series"].GetID(): self._rows, nodes["dots"].GetID(): self._unlike}
         for i in range(series.GetNumberOfValues()):
             array = rows.GetItemAsObject(i)
-            if series.GetValue(i) == self._plot.nodes["series"].GetID() and array.GetNumberOfValues():
+            if series.GetValue(i) in frames and array.GetNumberOfValues():
                 clicked = (series.GetValue(i), array.GetValue(0))
-                if clicked != self._clicked and clicked[1] < len(self._rows):
+                if clicked != self._clicked and clicked[1] < len(frames[clicked[0]]):
                     self._clicked = clicked
-                    go_to_frame(self._record, self._rows[clicked[1]].number)
+                    go_to_frame(self._record, frames[clicked[0]][clicked[1]].number)
                 return

@@ -100,6 +100,12 @@ class Plot:
         if not chart.HasPlotSeriesNodeID(node.GetID()):  # it would be drawn, and observed, once more
             chart.AddAndObservePlotSeriesNodeID(node.GetID())
 
+    def points(self, series: str, size: float) -> None:
+        """Draw the points of a series too, as circles so many pixels across."""
+        node = self.nodes[series]
+        node.SetMarkerStyle(node.MarkerStyleCircle)
+        node.SetMarkerSize(size)
+
     def limits(self, left: float, right: float, bottom: float, top: float) -> None:
         """Fix what the axes show; by themselves they do not follow new points."""
         chart = self.nodes["chart"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import slicer
 
+from ..figures import doubts
 from ..scene.navigation import go_to_frame, uncertain_frames, worst_frame
 from ..scene.nodes import nodes_of
 from ..scene.records import (
@@ -238,7 +239,8 @@ def describe_frame(number: int | None, total: int, frames: Sequence[Frame], busy
     found = next((frame for frame in frames if frame.number == number), None)
     if found is None:
         return f"Frame {number + 1} of {total}: not computed{' yet' if busy else ''}."
-    return f"Frame {number + 1} of {total}: mean uncertainty {found.mean_uncertainty:.0f} %."
+    text = f"Frame {number + 1} of {total}: mean uncertainty {found.mean_uncertainty:.0f} %."
+    return f"{text} It looks unlike the images of the training." if doubts(found.atypicality) else text
 
 
 def has_surfaces(segmentation: Any) -> bool:

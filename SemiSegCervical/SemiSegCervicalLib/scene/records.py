@@ -123,12 +123,14 @@ class Frame:
         index_value: its index value in the source; for a stack the slice number as text.
         mean_uncertainty: in percent.
         predicted_dice: mean over its segments, None without any.
+        atypicality: beyond 1 it looks unlike the training images; None where the model cannot tell.
     """
 
     number: int
     index_value: str
     mean_uncertainty: float
     predicted_dice: float | None
+    atypicality: float | None = None
 
 
 def new_record(
@@ -286,9 +288,11 @@ def frames_of(record: Record) -> list[Frame]:
     if table is None or table.GetNumberOfColumns() == 0:
         return []
     columns = [column_values(table, title) for title in (FRAME, INDEX_VALUE, UNCERTAINTY, DICE)]
+    # A model that does not know its images has no such column.
+    columns.append(column_values(table, ATYPICALITY) or [None] * len(columns[0]))
     return [
-        Frame(number - 1, index_value, math.nan if doubt is None else doubt, dice)
-        for number, index_value, doubt, dice in zip(*columns, strict=True)
+        Frame(number - 1, index_value, math.nan if doubt is None else doubt, dice, atypicality)
+        for number, index_value, doubt, dice, atypicality in zip(*columns, strict=True)
     ]
 
 

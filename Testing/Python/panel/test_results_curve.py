@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -115,6 +116,28 @@ def test_the_line_marks_the_frame_that_is_looked_at(panel, ui):
         assert [x for x, _ in plot(panel).points(marker)] == [number + 1] * 2
 
 
+def test_frames_unlike_the_training_are_dotted_and_said(panel, ui, tmp_path):
+    doubts = {number: 0.1 + 0.01 * number for number in range(20)}
+    record, result = cine_record({0: 0.1, 4: 0.3}, unlike=())
+    application.settle()
+    dots = panel.curve._plot.nodes["dots"]
+    assert all(math.isnan(value) for point in plot(panel).points(dots) for value in point)
+    more_frames(record, result, {number: doubts[number] for number in range(5, 20)}, unlike=(7, 13))
+    panel._frames_added()
+    assert plot(panel).points(dots) == [(8.0, 17.0), (14.0, 23.0)]
+    application.screenshot(panel.widget, tmp_path / "unlike.png")
+    click_at(plot(panel), 14, 23)
+    assert record.browser.GetSelectedItemNumber() == 13
+    assert ui.frameLabel.text == ("Frame 14 of 20: mean uncertainty 23 %. It looks unlike the images of the training.")
+    click_at(plot(panel), 12, 21)
+    assert record.browser.GetSelectedItemNumber() == 11
+    assert ui.frameLabel.text == "Frame 12 of 20: mean uncertainty 21 %."
+    # Of a result whose model cannot tell, nothing is dotted, and nothing is left of the one before.
+    cine_record({2: 0.2, 3: 0.2})
+    application.settle()
+    assert all(math.isnan(value) for point in plot(panel).points(panel.curve._plot.nodes["dots"]) for value in point)
+
+
 def test_the_axis_is_that_of_the_whole_cine_while_frames_come(panel, ui):
     record, result = cine_record({0: 0.02})
     application.settle()
@@ -133,7 +156,7 @@ def test_the_curves_nodes_are_neither_listed_nor_saved_and_go_with_the_panel(pan
     cine_record({0: 0.1})
     application.settle()
     nodes = list(panel.curve._plot.nodes.values())
-    assert len(nodes) == 5
+    assert len(nodes) == 7
     assert all(node.GetHideFromEditors() and not node.GetSaveWithScene() for node in nodes)
     slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
     slicer.mrmlScene.Commit()
