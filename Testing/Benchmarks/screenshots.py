@@ -27,15 +27,24 @@ SAMPLES = ROOT / "Resources" / "samples"
 PATIENCE, TRAINING = 300, 3600
 STEPS, GRID = 100, "192 x 128"  # of a training for a picture
 VIEW, GAP = (760, 800), 12
+OVER_GAIN = 8.0
 SECTIONS = ("casesButton", "recipeButton", "preflightButton", "runButton", "modelsButton", "suggestButton")
 
 
-def load_image() -> Any:
-    """Add the sample image of the cervix to the scene and return its volume."""
+def load_image(gain: float = 1.0) -> Any:
+    """Add the sample image of the cervix to the scene and return its volume.
+
+    Args:
+        gain: intensities are multiplied by it, as if the scanner's gain were turned up too far.
+    """
     import slicer
 
     name = "fugc_l0024"
-    volume = slicer.util.addVolumeFromArray(read_samples(SAMPLES / "cervix").image(name)[None], name=name)
+    image = read_samples(SAMPLES / "cervix").image(name)[None]
+    if gain != 1.0:
+        image = (gain * image.astype(np.float32)).clip(0, 255).astype(np.uint8)
+        name += " over-gained"
+    volume = slicer.util.addVolumeFromArray(image, name=name)
     volume.SetIJKToRASDirections(-1, 0, 0, 0, -1, 0, 0, 0, 1)  # as Slicer reads pictures
     volume.CreateDefaultDisplayNodes()
     return volume
@@ -219,6 +228,8 @@ def main() -> None:
     TARGET.mkdir(exist_ok=True)
     if "segmenting" in wanted:
         take(load_image(), "cervix", TARGET / "SemiSegCervical-panel.png")
+        slicer.mrmlScene.Clear(0)
+        take(load_image(OVER_GAIN), "cervix", TARGET / "SemiSegCervical-unlike.png")
         slicer.mrmlScene.Clear(0)
         take(load_cine(), "carotid", TARGET / "SemiSegCervical-cine.png")
         slicer.mrmlScene.Clear(0)

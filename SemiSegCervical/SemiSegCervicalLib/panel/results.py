@@ -28,6 +28,7 @@ from .watching import Watching
 _DEVICES = {"cpu": "processor", "cuda": "graphics card", "mps": "graphics card"}
 _REDRAW_MS = 50
 _SURFACE = "Closed surface"
+_UNLIKE = " looks unlike the images of the training."
 
 
 class ResultsSection:
@@ -123,14 +124,16 @@ class ResultsSection:
         framed = record.frames_table is not None
         number = shown_frame(record) if framed else None
         figures = frame_segments(record, number) if number is not None else []
+        atypicality = record.run.get("atypicality")
         self.ui.resultInfoLabel.text = describe(record, len(self._frames), total_frames(record), self._busy)
         self.ui.framesHost.visible = framed
         if framed:
             self.ui.frameLabel.text = describe_frame(number, total_frames(record), self._frames, self._busy)
             self._enable_navigation(number)
+            atypicality = next((frame.atypicality for frame in self._frames if frame.number == number), None)
         else:
             figures = segments_of(record)
-        fill_table(self.ui.segmentsTable, record, figures)
+        fill_table(self.ui.segmentsTable, record, figures, bool(doubts(atypicality)))
         self._enable_actions(record)
 
     def _enable_navigation(self, number: int | None) -> None:
@@ -229,7 +232,7 @@ def describe(record: Record, frames: int, total: int, busy: bool = False) -> str
         text += f" All {total} frames are computed." if frames == total and is_complete(record) else ""
     elif not is_complete(record) and not busy:
         text += " A part of it was deleted."
-    return text
+    return f"{text} The image{_UNLIKE}" if doubts(run.get("atypicality")) else text
 
 
 def describe_frame(number: int | None, total: int, frames: Sequence[Frame], busy: bool = False) -> str:
@@ -240,7 +243,7 @@ def describe_frame(number: int | None, total: int, frames: Sequence[Frame], busy
     if found is None:
         return f"Frame {number + 1} of {total}: not computed{' yet' if busy else ''}."
     text = f"Frame {number + 1} of {total}: mean uncertainty {found.mean_uncertainty:.0f} %."
-    return f"{text} It looks unlike the images of the training." if doubts(found.atypicality) else text
+    return f"{text} It{_UNLIKE}" if doubts(found.atypicality) else text
 
 
 def has_surfaces(segmentation: Any) -> bool:

@@ -18,6 +18,10 @@ _TIPS = {
     "Pixels": "How many pixels the segment has.",
     "Voxels": "How many voxels the segment has.",
 }
+_UNLIKE_TIP = (
+    "The image looks unlike what the model has learned from, and the model does not take that into account: its "
+    "outline may well be worse."
+)
 
 
 def prepare_table(table: Any) -> None:
@@ -29,8 +33,15 @@ def prepare_table(table: Any) -> None:
     table.verticalHeader().setDefaultSectionSize(24)
 
 
-def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures]) -> None:
-    """Show the figures of segments; without any the segments' names stay, with nothing beside them."""
+def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures], unlike: bool = False) -> None:
+    """Show the figures of segments; without any the segments' names stay, with nothing beside them.
+
+    Args:
+        table: the widget.
+        record: the result.
+        figures: of its segments, or of those in one frame.
+        unlike: the image looks unlike those of the training: a question mark stands beside what the model expects.
+    """
     unit = size_unit(record)
     flat = record.frames_table is not None or is_flat(record.source)
     headers = ["Segment", "Pixels" if flat else "Voxels", "Uncertainty", "Predicted Dice"]
@@ -43,7 +54,7 @@ def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures]) ->
     colors = {entry.value: entry.color for entry in record.classes}
     table.setRowCount(len(rows))
     for row, (value, name) in enumerate(rows):
-        cells = [name, *_cells(by_value.get(value), unit is not None)]
+        cells = [name, *_cells(by_value.get(value), unit is not None, unlike)]
         for column, text in enumerate(cells):
             item = table.item(row, column)
             if item is None:
@@ -52,6 +63,8 @@ def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures]) ->
                 if column:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             item.setText(text)
+            if column == len(cells) - 1:
+                item.setToolTip(_UNLIKE_TIP if unlike else "")
             if column == 0:
                 item.setToolTip(text)
                 color = _hex(colors.get(value, (0.5, 0.5, 0.5)))
@@ -63,8 +76,8 @@ def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures]) ->
     table.setFixedHeight(table.horizontalHeader().sizeHint.height() + 24 * max(1, min(len(rows), 8)) + 4)
 
 
-def _cells(figure: SegmentFigures | None, sized: bool) -> list[str]:
-    """Return the texts beside a segment's name; what is not known is a dash."""
+def _cells(figure: SegmentFigures | None, sized: bool, unlike: bool) -> list[str]:
+    """Return the texts beside a segment's name; what is not known is a dash, what is not to be relied on has a mark."""
     if figure is None:
         return [UNKNOWN] * (4 if sized else 3)
     size = [UNKNOWN if figure.size is None else number_text(figure.size, 1)] if sized else []
@@ -72,7 +85,7 @@ def _cells(figure: SegmentFigures | None, sized: bool) -> list[str]:
         *size,
         number_text(figure.voxels),
         UNKNOWN if figure.mean_uncertainty is None else f"{100 * figure.mean_uncertainty:.0f} %",
-        UNKNOWN if figure.predicted_dice is None else f"{figure.predicted_dice:.2f}",
+        UNKNOWN if figure.predicted_dice is None else f"{figure.predicted_dice:.2f}{' ?' if unlike else ''}",
     ]
 
 

@@ -86,7 +86,7 @@ class VolumeJob:
         unlike = tuple(doubts(answer.atypicality))
         run = {
             "device": answer.device, "backend": answer.backend, "precision": answer.precision,
-            "seconds": answer.seconds, "notes": [*unlike, *answer.notes],
+            "seconds": answer.seconds, "notes": [*unlike, *answer.notes], "atypicality": answer.atypicality,
         }  # fmt: skip
         finish_record(record, run)
         on.set(record=record, notes=answer.notes, doubts=unlike, seconds=answer.seconds)

@@ -240,7 +240,7 @@ def finish_record(record: Record, run: Mapping[str, Any], complete: bool = True)
     Args:
         record: the result; nothing happens where its table is gone.
         run: what `Record.run` says from now on beside what it said: ``device``, ``backend``, ``precision``,
-            ``seconds``, ``notes``.
+            ``seconds``, ``notes``; of a single image its ``atypicality``.
         complete: whether all that was asked for is there.
     """
     if not record.exists:

@@ -119,6 +119,11 @@ def test_a_volume_of_a_3d_model_comes_back_on_its_own_grid(script: Any, models: 
     assert np.array_equal(matrix(record.uncertainty), matrix(volume))
 
 
+def predicted_dice(ui: Any) -> str:
+    table = ui.segmentsTable
+    return str(table.item(0, table.columnCount - 1).text())
+
+
 def test_images_unlike_those_of_the_training_are_pointed_out(
     opened: Callable[..., Any], blobs: Path, cine: Any, picture: Any
 ) -> None:
@@ -147,6 +152,8 @@ def test_images_unlike_those_of_the_training_are_pointed_out(
     usual = picture(3)
     job = module.run(usual)
     assert job.doubts == ()
+    assert "?" not in predicted_dice(module.panel.results.ui)
+    assert "unlike" not in module.panel.results.ui.resultInfoLabel.text
     values = application_array(usual)
     values[:] = 255 - values
     job = module.run(usual)
@@ -154,6 +161,8 @@ def test_images_unlike_those_of_the_training_are_pointed_out(
     assert job.doubts[0] in module.ui.messageLabel.text
     assert job.doubts[0] in job.record.run["notes"]
     assert "#fff3cd" in module.ui.messageFrame.styleSheet, "a warning, not good news"
+    assert predicted_dice(module.panel.results.ui).endswith(" ?"), "a number that may be too good is not left alone"
+    assert module.panel.results.ui.resultInfoLabel.text.endswith("The image looks unlike the images of the training.")
 
 
 def test_slicer_does_not_complain_while_frames_arrive(

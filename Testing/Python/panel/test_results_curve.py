@@ -129,7 +129,10 @@ def test_frames_unlike_the_training_are_dotted_and_said(panel, ui, tmp_path):
     click_at(plot(panel), 14, 23)
     assert record.browser.GetSelectedItemNumber() == 13
     assert ui.frameLabel.text == ("Frame 14 of 20: mean uncertainty 23 %. It looks unlike the images of the training.")
+    table = ui.segmentsTable
+    assert [table.item(row, table.columnCount - 1).text() for row in range(2)] == ["0.67 ?"] * 2
     click_at(plot(panel), 12, 21)
+    assert [table.item(row, table.columnCount - 1).text() for row in range(2)] == ["0.69"] * 2
     assert record.browser.GetSelectedItemNumber() == 11
     assert ui.frameLabel.text == "Frame 12 of 20: mean uncertainty 21 %."
     # Of a result whose model cannot tell, nothing is dotted, and nothing is left of the one before.
