@@ -13,6 +13,7 @@ from ..scene.nodes import nodes_of
 from ..scene.records import (
     Frame,
     Record,
+    atypicality_of,
     find_records,
     frame_segments,
     frames_of,
@@ -124,7 +125,7 @@ class ResultsSection:
         framed = record.frames_table is not None
         number = shown_frame(record) if framed else None
         figures = frame_segments(record, number) if number is not None else []
-        atypicality = record.run.get("atypicality")
+        atypicality = atypicality_of(record)
         self.ui.resultInfoLabel.text = describe(record, len(self._frames), total_frames(record), self._busy)
         self.ui.framesHost.visible = framed
         if framed:
@@ -232,7 +233,7 @@ def describe(record: Record, frames: int, total: int, busy: bool = False) -> str
         text += f" All {total} frames are computed." if frames == total and is_complete(record) else ""
     elif not is_complete(record) and not busy:
         text += " A part of it was deleted."
-    return f"{text} The image{_UNLIKE}" if doubts(run.get("atypicality")) else text
+    return f"{text} The image{_UNLIKE}" if doubts(atypicality_of(record)) else text
 
 
 def describe_frame(number: int | None, total: int, frames: Sequence[Frame], busy: bool = False) -> str:

@@ -82,11 +82,11 @@ class VolumeJob:
         told = {"model": request.card.name, "pack": Path(request.card.path).name, "fingerprint": print_of_model}
         record = new_record(slicer.mrmlScene, request.name, source.node, segmentation, overlay, classes, told)
         figures, kind = figures_for(source, answer.segments)
-        set_segments(record, figures, kind)
+        set_segments(record, figures, kind, answer.atypicality)
         unlike = tuple(doubts(answer.atypicality))
         run = {
             "device": answer.device, "backend": answer.backend, "precision": answer.precision,
-            "seconds": answer.seconds, "notes": [*unlike, *answer.notes], "atypicality": answer.atypicality,
+            "seconds": answer.seconds, "notes": [*unlike, *answer.notes],
         }  # fmt: skip
         finish_record(record, run)
         on.set(record=record, notes=answer.notes, doubts=unlike, seconds=answer.seconds)

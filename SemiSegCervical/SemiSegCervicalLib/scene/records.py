@@ -175,13 +175,17 @@ def new_record(
     return Record(table)
 
 
-def set_segments(record: Record, figures: Sequence[SegmentFigures], kind: Kind | None) -> None:
+def set_segments(
+    record: Record, figures: Sequence[SegmentFigures], kind: Kind | None, atypicality: float | None = None
+) -> None:
     """Write the table of segments.
 
     Args:
         record: the result; nothing happens where its table is gone.
         figures: one of each segment.
         kind: what their size is; None where the source is not calibrated, and then the table has no sizes.
+        atypicality: of a single image, as `FrameFigures` explains it; the same in every row, so that it goes with them
+            into files.
     """
     if not record.exists:
         return
@@ -190,7 +194,9 @@ def set_segments(record: Record, figures: Sequence[SegmentFigures], kind: Kind |
     table.RemoveAllColumns()
     columns: list[tuple[str, type]] = [(SEGMENT, str), (VOXELS, int)]
     columns += [(SIZES[kind], float)] if kind is not None else []
-    for title, values in (*columns, (UNCERTAINTY, float), (DICE, float)):
+    columns += [(UNCERTAINTY, float), (DICE, float)]
+    columns += [(ATYPICALITY, float)] if atypicality is not None else []
+    for title, values in columns:
         add_column(table, title, values)
     for row, figure in enumerate(figures):
         insert_row(table, row)
@@ -202,6 +208,7 @@ def set_segments(record: Record, figures: Sequence[SegmentFigures], kind: Kind |
                 VOXELS: figure.voxels,
                 UNCERTAINTY: _percent(figure.mean_uncertainty),
                 DICE: figure.predicted_dice,
+                ATYPICALITY: atypicality,
                 **({SIZES[kind]: figure.size} if kind is not None else {}),
             },
         )
@@ -240,7 +247,7 @@ def finish_record(record: Record, run: Mapping[str, Any], complete: bool = True)
     Args:
         record: the result; nothing happens where its table is gone.
         run: what `Record.run` says from now on beside what it said: ``device``, ``backend``, ``precision``,
-            ``seconds``, ``notes``; of a single image its ``atypicality``.
+            ``seconds``, ``notes``.
         complete: whether all that was asked for is there.
     """
     if not record.exists:
@@ -280,6 +287,11 @@ def segments_of(record: Record) -> list[SegmentFigures]:
         name, value = known.get(title, (title, row + 1))
         found.append(SegmentFigures(name, value, voxels, *_size(size, kind), _share(doubt), dice))
     return found
+
+
+def atypicality_of(record: Record) -> float | None:
+    """Read how unlike the model's training images a single image looks; None where that is not known."""
+    return next(iter(column_values(record.table, ATYPICALITY)), None) if record.exists else None
 
 
 def frames_of(record: Record) -> list[Frame]:

@@ -160,6 +160,9 @@ def test_images_unlike_those_of_the_training_are_pointed_out(
     assert job.doubts[0].startswith("The image looks unlike")
     assert job.doubts[0] in module.ui.messageLabel.text
     assert job.doubts[0] in job.record.run["notes"]
+    unlike = column_values(job.record.table, ATYPICALITY)
+    assert len(unlike) == len(job.record.classes)
+    assert min(unlike) > 1
     assert "#fff3cd" in module.ui.messageFrame.styleSheet, "a warning, not good news"
     assert predicted_dice(module.panel.results.ui).endswith(" ?"), "a number that may be too good is not left alone"
     assert module.panel.results.ui.resultInfoLabel.text.endswith("The image looks unlike the images of the training.")
