@@ -17,20 +17,22 @@ BEFORE, AFTER, WAYS = "0.65", "#0a7e8c", {"noise": "#c45a3b", "blur": "#3b62c4",
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw every set that the results hold, a row each.
+    """Draw the main models that the results hold, a row each.
 
     Args:
         results: the content of ``uncertainty.json``.
         path: the PNG.
     """
-    sets = [name for name in results if name != "about"]
+    sets = [name for name in NAMES if name in results]
+    if not sets:
+        return
     figure, axes = plt.subplots(len(sets), 3, figsize=(13.5, 4.1 * len(sets)), squeeze=False)
     for name, row in zip(sets, axes, strict=True):
         entry = results[name]
         reliability(row[0], entry)
         errors(row[1], entry)
         quality(row[2], entry)
-        row[0].set_ylabel(f"{NAMES.get(name, name)}\n\nshare of voxels labelled right")
+        row[0].set_ylabel(f"{NAMES[name]}\n\nshare of voxels labelled right")
         for axis in row:
             axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()

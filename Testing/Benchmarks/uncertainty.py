@@ -1,12 +1,13 @@
 """Can the uncertainty be believed? Calibration, detection of errors and predicted quality on the test cases.
 
-    python3 Testing/run.py bench uncertainty --data DIR [--sets fugc carotid la] [--packs DIR]
+    python3 Testing/run.py bench uncertainty --data DIR [--sets fugc carotid la ...] [--packs DIR]
         [--iterations N] [--seed S]
 
-DIR holds the expanded data sets (`DIR/fugc/datalist.json`). A model is trained for every set, with its temperatures
-fitted on annotations that were not trained on, or read from `--packs` (`DIR/fugc.semiseg`). Then every test case is
-predicted as it is, with temperature and without, and degraded in every way of `degradations.json`. Test cases choose
-nothing. Models and the counts of each case stay in the work folder, so that an interrupted benchmark goes on.
+DIR holds the expanded data sets (`DIR/fugc/datalist.json`). Looked at are the models that come along, others that are
+trained here with their temperatures fitted on annotations that were not trained on, or those in `--packs`
+(`DIR/fugc.semiseg`). Every test case is predicted as it is, with temperature and without, and degraded in every way of
+`degradations.json`. Test cases choose nothing. Models and the counts of each case stay in the work folder, so that an
+interrupted benchmark goes on.
 """
 
 from __future__ import annotations
@@ -51,15 +52,45 @@ from SemiSegTrainerLib.learning.trust import (
 )
 
 RESULTS = Path(__file__).parent / "results"
-WORK = Path(__file__).resolve().parents[2] / "build" / "bench-uncertainty"
-# Method, iterations, grid or window, voxels in mm; None: as planned by the trainer. Videos are whole or not at all, so
-# what is drawn again for an interval are cases of `fugc` and `la`; `carotid` has two test videos and gets none.
-SETS: dict[str, tuple[str, int, tuple[int, ...] | None, float | None]] = {
-    "fugc": ("cross_supervision", 400, (96, 160), None),
-    "carotid": ("cross_supervision", 400, (160, 128), None),
-    "la": ("supervised", 400, (40, 56, 56), 1.25),
-}
+ROOT = Path(__file__).resolve().parents[2]
+WORK, MODELS = ROOT / "build" / "bench-uncertainty", ROOT / "Resources" / "models"
 REVIEWED = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that is looked at.
+
+    Attributes:
+        data: its data set.
+        shipped: the model that comes along, by the name of its file; None trains one.
+        method: by which it is trained.
+        iterations: of its training; two thirds as many are spent on its temperatures where there is no validation list.
+        size: grid, or window of a volume.
+        spacing: of a volume's voxels, mm.
+    """
+
+    data: str
+    shipped: str | None = None
+    method: str = "cross_supervision"
+    iterations: int = 0
+    size: tuple[int, ...] = ()
+    spacing: float | None = None
+
+
+# `la` has the grid and the budget of `learning.py`. Trainings of the others take seven minutes on one core (`coarse`)
+# or up to three quarters of an hour (`fine`), apart from the temperatures. Videos are whole or not at all, so what is
+# drawn again for an interval are cases of `fugc` and `la`; `carotid` has two test videos and gets none.
+SETS = {
+    "fugc": Subject("fugc", "cervix"),
+    "carotid": Subject("carotid", "carotid"),
+    "la": Subject("la", method="supervised", iterations=400, size=(40, 56, 56), spacing=1.25),
+    "fugc_coarse": Subject("fugc", iterations=400, size=(96, 160)),
+    "carotid_coarse": Subject("carotid", iterations=400, size=(160, 128)),
+    "fugc_fine": Subject("fugc", iterations=1600, size=(192, 320)),
+    "carotid_fine": Subject("carotid", iterations=1400, size=(320, 320)),
+    "la_fine": Subject("la", method="supervised", iterations=800, size=(64, 80, 80), spacing=0.9375),
+}
 
 
 @dataclass(frozen=True)
@@ -89,8 +120,8 @@ def main() -> None:
     """Measure what is missing, and write table and figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data(parser)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--packs", type=Path, help="folder of <set>.semiseg; by default models are trained")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=["fugc", "carotid", "la"])
+    parser.add_argument("--packs", type=Path, help="folder of <set>.semiseg instead")
     parser.add_argument("--iterations", type=int, help="of a training; by default the set's own")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
@@ -99,34 +130,39 @@ def main() -> None:
     arguments = parser.parse_args()
     data = data_folder(parser, arguments)
     for name in arguments.sets:
-        method, iterations, _, _ = SETS[name]
-        key = f"{name}-{method}-{arguments.iterations or iterations}-seed-{arguments.seed}"
-        if arguments.packs:
-            pack = load_pack(arguments.packs / f"{name}.semiseg")
-            key = f"{name}-{hashlib.sha256(pack.manifest.model_dump_json().encode()).hexdigest()[:12]}"
-        else:
-            pack = trained(name, arguments, arguments.work / key)
-        datalist = read_datalist(data / name / "datalist.json")
+        pack, key = model_of(name, arguments)
+        datalist = read_datalist(data / SETS[name].data / "datalist.json")
         records = measure(pack, datalist["test"], arguments.work / key / "cases", arguments)
         write(name, pack, records)
+
+
+def model_of(name: str, arguments: argparse.Namespace) -> tuple[Pack, str]:
+    """Return a set's model, and the name under which its work is kept."""
+    subject = SETS[name]
+    if arguments.packs is None and subject.shipped is None:
+        key = f"{name}-{subject.method}-{arguments.iterations or subject.iterations}-seed-{arguments.seed}"
+        return trained(name, arguments, arguments.work / key), key
+    file = arguments.packs / f"{name}.semiseg" if arguments.packs else MODELS / f"{subject.shipped}.semiseg"
+    pack = load_pack(file)
+    return pack, f"{name}-{hashlib.sha256(pack.manifest.model_dump_json().encode()).hexdigest()[:12]}"
 
 
 def trained(name: str, arguments: argparse.Namespace, folder: Path) -> Pack:
     """Return the set's model from the work folder, trained first if it is not there."""
     if not (folder / MODEL).exists():
-        method, iterations, size, spacing = SETS[name]
+        subject = SETS[name]
         options = RunOptions(
-            method=method,
-            settings=Settings(iterations=arguments.iterations or iterations, seed=arguments.seed),
+            method=subject.method,
+            settings=Settings(iterations=arguments.iterations or subject.iterations, seed=arguments.seed),
             device=arguments.device,
-            size=size,
-            spacing=(spacing,) * 3 if spacing else None,
+            size=subject.size,
+            spacing=(subject.spacing,) * 3 if subject.spacing else None,
             resume=(folder / CHECKPOINTS / CHECKPOINT).exists(),
             calibrate="auto",
-            name=name,
+            name=subject.data,
         )
         say = Line(name)
-        train_model(arguments.data / name / "datalist.json", folder, options, lambda *event: say(*event[:4]))
+        train_model(arguments.data / subject.data / "datalist.json", folder, options, lambda *event: say(*event[:4]))
     return load_pack(folder / MODEL)
 
 

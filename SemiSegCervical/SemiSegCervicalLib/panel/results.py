@@ -125,7 +125,6 @@ class ResultsSection:
         framed = record.frames_table is not None
         number = shown_frame(record) if framed else None
         figures = frame_segments(record, number) if number is not None else []
-        atypicality = atypicality_of(record)
         self.ui.resultInfoLabel.text = describe(record, len(self._frames), total_frames(record), self._busy)
         self.ui.framesHost.visible = framed
         if framed:
@@ -133,7 +132,7 @@ class ResultsSection:
             self._enable_navigation(number)
             atypicality = next((frame.atypicality for frame in self._frames if frame.number == number), None)
         else:
-            figures = segments_of(record)
+            figures, atypicality = segments_of(record), atypicality_of(record)
         fill_table(self.ui.segmentsTable, record, figures, bool(doubts(atypicality)))
         self._enable_actions(record)
 
