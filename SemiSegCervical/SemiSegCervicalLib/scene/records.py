@@ -385,9 +385,8 @@ def _frame_row(source: Any, frame: FrameFigures) -> dict[str, Any]:
         INDEX_VALUE: index_value,
         UNCERTAINTY: _percent(frame.mean_uncertainty),
         DICE: frame.predicted_dice,
+        ATYPICALITY: frame.atypicality,
     }
-    if frame.atypicality is not None:
-        row[ATYPICALITY] = frame.atypicality
     for figure in frame.segments:
         row[_title(figure.name, "pixels")] = figure.voxels
         row[_title(figure.name, "uncertainty, %")] = _percent(figure.mean_uncertainty)

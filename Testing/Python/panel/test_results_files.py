@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import slicer
 from SemiSegCervicalLib.scene.export import export_tables
+from SemiSegCervicalLib.scene.records import atypicality_of, segments_of, set_segments
 from SlicerRig import application
 from SlicerRig.records import cine_record, labels_of, volume_record
 
@@ -97,6 +98,19 @@ def test_uncertainty_and_table_of_a_volume(panel, ui, asked, tmp_path):
         ["anterior lip", "12345", "1200.5", "12.0", "0.934"],
         ["posterior lip", "80", "20.0", "31.0", ""],
     ]
+
+
+def test_the_table_of_an_image_unlike_the_training_says_so(panel, ui, asked, tmp_path):
+    record = volume_record(SHAPE)
+    set_segments(record, segments_of(record), "volume", atypicality=1.25)
+    application.process_events(0.1)
+    asked.target = str(tmp_path / "numbers.csv")
+    save(ui, "table", ".csv")
+    with open(tmp_path / "numbers.csv", encoding="utf-8-sig", newline="") as file:
+        titles, *rows = csv.reader(file)
+    assert titles[-1] == "Atypicality (beyond 1 unlike the training)"
+    assert [row[-1] for row in rows] == ["1.25"] * 2
+    assert atypicality_of(record) == 1.25
 
 
 def test_every_file_of_a_cine(panel, ui, asked, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
 from SemiSegCervicalLib.scene.records import (
     Record,
     add_frames,
+    atypicality_of,
     find_records,
     finish_record,
     frame_segments,
@@ -36,6 +38,7 @@ FIGURES = [
     SegmentFigures(CLASSES[0].name, 1, 1234567, 98765.4, "mm3", 0.125, 0.91),
     SegmentFigures("canal", 2, 0, 0.0, "mm3", None, None),
 ]
+ATYPICAL = 1.25
 MODEL = {"model": "cervix", "fingerprint": "ab12", "asked": 6}
 RUN = {"device": "cpu", "backend": "openvino", "precision": "bf16", "seconds": 1.5, "notes": ['the "second"; note: é']}
 
@@ -56,7 +59,7 @@ def volume_record(name: str = "case", source: Any = None) -> Record:
     segmentation = new_segmentation(source, labels, CLASSES)
     uncertainty = new_uncertainty_volume(source, np.full((4, 10, 12), 0.5))
     record = new_record(slicer.mrmlScene, name, source, segmentation, uncertainty, CLASSES, MODEL)
-    set_segments(record, FIGURES, "volume")
+    set_segments(record, FIGURES, "volume", ATYPICAL)
     finish_record(record, RUN)
     return record
 
@@ -103,6 +106,7 @@ def check_volume(record: Record) -> None:
     assert record.run == {**MODEL, **RUN, "complete": True}
     assert is_complete(record)
     assert frames_of(record) == []
+    assert atypicality_of(record) == ATYPICAL
     found = segments_of(record)
     assert found[0].size == pytest.approx(98765.4, abs=0.06)  # a table file keeps six digits
     assert (found[0].name, found[0].value, found[0].voxels) == (CLASSES[0].name, 1, 1234567)
@@ -121,6 +125,7 @@ def test_a_volumes_result_is_found_again_with_all_that_is_known(scene):
         "Volume (mm3)",
         "Mean uncertainty (%)",
         "Predicted Dice",
+        "Atypicality (beyond 1 unlike the training)",
     ]
     assert table.GetName() == "case figures"
 
@@ -182,8 +187,10 @@ def test_a_cines_result_survives_saving_while_it_is_half_done(scene, tmp_path, u
     labels = np.zeros((10, 12), np.uint8)
     labels[2:4, 3:8] = 1
     result.add_frames([FrameResult("0.08", labels, np.full((10, 12), 0.4))])
-    add_frames(record, [frame(2, 0.4, unit=unit), frame(5, 0.5, voxels=30, unit=unit), frame(3, 0.1, 0, unit)])
+    figures = [frame(2, 0.4, unit=unit), frame(5, 0.5, voxels=30, unit=unit), frame(3, 0.1, 0, unit)]
+    add_frames(record, [replace(f, atypicality=a) for f, a in zip(figures, (1.5, None, 0.5), strict=True)])
     before = [frames_of(record), frame_segments(record, 2), frame_segments(record, 3)]
+    assert [f.atypicality for f in before[0]] == [1.5, 0.5, None]
     assert not is_complete(record)
 
     saved_and_reopened(tmp_path)
