@@ -51,9 +51,14 @@ class FrameFigures:
     atypicality: float | None = None
 
 
+def looks_unlike(atypicality: float | None) -> bool:
+    """Return whether an image looks unlike those of the training, as far as the model can tell."""
+    return atypicality is not None and atypicality > 1
+
+
 def doubts(atypicality: float | None) -> list[str]:
     """Return what is to be said of an image that looks unlike those of the training; nothing of any other."""
-    return [_UNLIKE] if atypicality is not None and atypicality > 1 else []
+    return [_UNLIKE] if looks_unlike(atypicality) else []
 
 
 def doubts_of_frames(atypicality: Mapping[int, float | None]) -> list[str]:
@@ -62,7 +67,7 @@ def doubts_of_frames(atypicality: Mapping[int, float | None]) -> list[str]:
     Args:
         atypicality: of each frame, by its number from 0.
     """
-    unlike = sorted(number for number, found in atypicality.items() if doubts(found))
+    unlike = sorted(number for number, found in atypicality.items() if looks_unlike(found))
     if not unlike:
         return []
     if len(unlike) == 1:

@@ -311,7 +311,7 @@ def write(name: str, pack: Pack, records: list[Record]) -> None:
         "uncertainty": "total: entropy of the mean of the branches",
         "quality": "predicted and true Dice by segment and test case; neither drawn nor expected counts as 0 predicted",
         "degradations": PLAN,
-        "command": "python3 Testing/run.py bench uncertainty --data DIR",
+        "command": f"python3 Testing/run.py bench uncertainty --data DIR --sets {' '.join(SETS)}",
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
         "versions": versions(),
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 import slicer
 
-from ..figures import doubts
+from ..figures import looks_unlike
 from ..scene.navigation import go_to_frame
 from ..scene.nodes import nodes_of
 from ..scene.records import FRAME, UNCERTAINTY, Frame, Record, frames_of
@@ -116,7 +116,7 @@ class CurveSection:
     def _point_out(self) -> None:
         """Dot the frames that look unlike the training images."""
         table = self._plot.nodes["unlike"]
-        self._unlike = [row for row in self._rows if doubts(row.atypicality) and math.isfinite(row.mean_uncertainty)]
+        self._unlike = [r for r in self._rows if looks_unlike(r.atypicality) and math.isfinite(r.mean_uncertainty)]
         # Never a plot without a row: where there is no such frame, its point lies nowhere.
         points: list[tuple[float | None, float | None]] = [(None, None)]
         if self._unlike:

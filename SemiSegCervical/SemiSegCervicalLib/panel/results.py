@@ -7,7 +7,7 @@ from typing import Any
 
 import slicer
 
-from ..figures import doubts
+from ..figures import looks_unlike
 from ..scene.navigation import go_to_frame, uncertain_frames, worst_frame
 from ..scene.nodes import nodes_of
 from ..scene.records import (
@@ -133,7 +133,7 @@ class ResultsSection:
             atypicality = next((frame.atypicality for frame in self._frames if frame.number == number), None)
         else:
             figures, atypicality = segments_of(record), atypicality_of(record)
-        fill_table(self.ui.segmentsTable, record, figures, bool(doubts(atypicality)))
+        fill_table(self.ui.segmentsTable, record, figures, looks_unlike(atypicality))
         self._enable_actions(record)
 
     def _enable_navigation(self, number: int | None) -> None:
@@ -232,7 +232,7 @@ def describe(record: Record, frames: int, total: int, busy: bool = False) -> str
         text += f" All {total} frames are computed." if frames == total and is_complete(record) else ""
     elif not is_complete(record) and not busy:
         text += " A part of it was deleted."
-    return f"{text} The image{_UNLIKE}" if doubts(atypicality_of(record)) else text
+    return f"{text} The image{_UNLIKE}" if looks_unlike(atypicality_of(record)) else text
 
 
 def describe_frame(number: int | None, total: int, frames: Sequence[Frame], busy: bool = False) -> str:
@@ -243,7 +243,7 @@ def describe_frame(number: int | None, total: int, frames: Sequence[Frame], busy
     if found is None:
         return f"Frame {number + 1} of {total}: not computed{' yet' if busy else ''}."
     text = f"Frame {number + 1} of {total}: mean uncertainty {found.mean_uncertainty:.0f} %."
-    return f"{text} It{_UNLIKE}" if doubts(found.atypicality) else text
+    return f"{text} It{_UNLIKE}" if looks_unlike(found.atypicality) else text
 
 
 def has_surfaces(segmentation: Any) -> bool:
