@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import types
@@ -54,8 +55,15 @@ def install(choice: Choice, pip) -> tuple[SemiSegError | None, list[str], Instal
 
 @pytest.fixture(autouse=True)
 def application(monkeypatch):
-    """What the report asks Slicer for."""
+    """What the report asks Slicer for, and a disk with room, however full the one is that the tests run on."""
     monkeypatch.setattr(installing.slicer, "app", types.SimpleNamespace(applicationVersion="5.12.1"), raising=False)
+    leave_free(monkeypatch, gb=50)
+
+
+def leave_free(monkeypatch: pytest.MonkeyPatch, gb: float) -> None:
+    """Let the disk of Slicer's packages have so much free space."""
+    usage = shutil.disk_usage(Path.home())
+    monkeypatch.setattr(installing.shutil, "disk_usage", lambda path: usage._replace(free=int(gb * 1e9)))
 
 
 def test_from_a_folder_without_network(wheels, pip, site):
@@ -222,10 +230,11 @@ def test_torch_in_use_is_not_replaced(monkeypatch):
 
 def test_a_full_disk_is_told_before_anything_runs(monkeypatch):
     monkeypatch.setattr(installing, "TORCH", TORCH)
-    monkeypatch.setattr(installing, "_FREE_GB", 1e9)
+    leave_free(monkeypatch, gb=0.9)
     error, _, _ = install(Choice((Lack(TORCH),), torch=PIP), None)
     assert error is not None
     assert error.code == "disk-full"
+    assert "0.9 GB are free" in error.cause
 
 
 # -- Slicer's pip, old and new --
