@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..affines import SAME_VOXEL, runs_otherwise, same_axes
 from ..atomic import write_atomically
 from ..errors import SemiSegError
 from ..formats import PICTURES, VOLUMES, ending, stem
@@ -22,12 +23,10 @@ from .reading import Stored, read_affine, read_stored
 
 __all__ = [
     "PICTURES", "VOLUMES", "Spacing", "Template", "ending", "is_dicom", "is_sequence", "read_affine", "read_image",
-    "read_labels", "same_axes", "stem", "write_atomically", "write_map",
+    "read_labels", "stem", "write_atomically", "write_map",
 ]  # fmt: skip
 
 Spacing = tuple[float, ...] | None | Literal["file"]
-# What rounding in a header may do, in voxels.
-_SAME_VOXEL = 0.01
 
 
 def read_image(paths: Sequence[Path], spacing: Spacing = "file", frames: bool = False) -> Image:
@@ -82,17 +81,22 @@ def read_labels(path: Path, shape: Sequence[int] | None = None, affine: np.ndarr
         path: the file.
         shape: the image's grid ``(Y, X)`` or ``(Z, Y, X)`` that it must have.
         affine: the image's 4x4 IJK-to-RAS matrix: a label map that was cropped, as Slicer does with segmentations on
-            request, then goes back to its place, with 0 around it.
+            request, then goes back to its place, with 0 around it; one whose voxels run in other directions is refused.
 
     Returns:
         int64 array of that shape.
 
     Raises:
-        SemiSegError: missing, unreadable, not whole numbers, or of another size than the image.
+        SemiSegError: missing, unreadable, not whole numbers, or of another size or direction than the image.
     """
     stored = read_stored(Path(path), labels=True)
     array = stored.array
     if shape is not None and affine is not None:
+        if runs_otherwise(stored.affine, affine):
+            raise SemiSegError(
+                "grids-differ", f"The voxels of the label map {path} run in other directions than its image's",
+                "Export the label map on the image's own grid", "reading",
+            )  # fmt: skip
         array = _uncropped(stored, (1,) * (3 - len(shape)) + tuple(shape), affine)
     if array.shape[0] == 1 and (shape is None or len(shape) == 2):
         array = array[0]
@@ -124,17 +128,11 @@ def _uncropped(stored: Stored, shape: tuple[int, ...], affine: np.ndarray) -> np
     first = (np.linalg.inv(affine) @ stored.affine[:, 3])[2::-1]
     start = np.rint(first).astype(int)
     stop = start + stored.array.shape
-    if np.abs(first - start).max() > _SAME_VOXEL or start.min() < 0 or (stop > shape).any():
+    if np.abs(first - start).max() > SAME_VOXEL or start.min() < 0 or (stop > shape).any():
         return stored.array
     whole = np.zeros(shape, dtype=stored.array.dtype)
     whole[tuple(map(slice, start, stop))] = stored.array
     return whole
-
-
-def same_axes(a: np.ndarray, b: np.ndarray) -> bool:
-    """Say whether the voxels of two 4x4 affines are of equal size and run in equal directions."""
-    lengths = np.linalg.norm(b[:3, :3], axis=0)
-    return bool((np.linalg.norm(a[:3, :3] - b[:3, :3], axis=0) < _SAME_VOXEL * lengths).all())
 
 
 def _times(shape: Sequence[int]) -> str:

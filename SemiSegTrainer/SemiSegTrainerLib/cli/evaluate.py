@@ -9,6 +9,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from SemiSegCervicalLib.affines import same_axes
 from SemiSegCervicalLib.engine.files import (
     PICTURES,
     VOLUMES,
@@ -17,7 +18,6 @@ from SemiSegCervicalLib.engine.files import (
     read_affine,
     read_image,
     read_labels,
-    same_axes,
     stem,
     write_atomically,
 )

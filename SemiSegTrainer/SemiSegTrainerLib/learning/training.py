@@ -219,7 +219,8 @@ class Training:
         self.fabric.backward(total)
         # Each branch for itself: clipped together, one branch's outlier would slow the others down.
         limit = self.settings.gradient_clip
-        norms = [torch.nn.utils.clip_grad_norm_(b.parameters(), limit) for b in self.branches]
+        # Of a branch that no case of this step concerns there is no gradient, and its norm a zero on the processor.
+        norms = [torch.nn.utils.clip_grad_norm_(b.parameters(), limit).to(self.device) for b in self.branches]
         values["gradient_norm"] = float(torch.stack(norms).norm())
         if not np.isfinite(values["gradient_norm"]):
             raise NonFiniteLossError("gradient", iteration)

@@ -44,7 +44,7 @@ class Row:
     Attributes:
         idea: what the model says.
         name: what people call it.
-        outside: it lies in a folder on disk, not in the scene.
+        outside: it lies on disk, in a folder or in another scene.
         seen: the user was led there.
         accepted: it is annotated now.
     """
@@ -179,7 +179,7 @@ class SuggestSection:
     def _enable(self) -> None:
         ui, row = self.ui, self.row
         none = "Choose a row of the table."
-        outside = "It lies in a folder on disk: load it into the scene to draw in it."
+        outside = "It lies on disk, not in this scene: load it to draw in it."
         unseen = "" if row is None or row.seen else "Go there first: what counts has to be looked at."
         done = "It is accepted." if row is not None and row.accepted else ""
         why = {
@@ -259,7 +259,7 @@ class SuggestSection:
     def _row_of(self, idea: Idea) -> Row:
         cases = self._state.training_set.cases if self._state.training_set is not None else []
         case = next((case for case in cases if case.id == idea.case), None)
-        if case is not None and case.source == "folder":
+        if case is not None and case.source != "scene":
             where = "" if idea.slice is None else f", slice {idea.slice + 1}"
             return Row(idea, case.name + where, outside=True)
         try:

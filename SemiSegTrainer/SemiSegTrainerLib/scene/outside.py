@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from SemiSegCervicalLib.affines import runs_otherwise
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, stem
 from SemiSegCervicalLib.scene.pieces import Pieces
@@ -156,12 +157,16 @@ def look_in_pieces(case: OutsideCase) -> Pieces[None]:
             return
         case.values = _values(case.label)
         yield
-        if _header(case.label).shape != case.header.shape:
+        label = _header(case.label)
+        unsaid = [value for value in case.values if value not in case.special]
+        if label.shape != case.header.shape:
             case.why_not = "its label map is of another size"
-        elif any(not 0 < value < CERTAIN_BACKGROUND for value in case.values):
+        elif runs_otherwise(label.affine, case.header.affine):
+            case.why_not = "its label map runs in other directions; save it on the image's own grid"
+        elif any(not 0 < value < CERTAIN_BACKGROUND for value in unsaid):
             case.why_not = "its label map holds values that are no labels"
         elif case.names is not None:
-            strange = [value for value in case.values if value not in (*case.names, *case.special)]
+            strange = [value for value in unsaid if value not in case.names]
             if strange:
                 case.why_not = f"its label map holds the value {strange[0]}, which no class has"
     except SemiSegError as error:

@@ -277,6 +277,31 @@ def test_cropped_segmentation_goes_back_to_its_place(tmp_path):
         assert caught.value.code == "size-differs"
 
 
+@pytest.mark.parametrize(
+    "turn", [lambda i: i[::-1], lambda i: i[:, ::-1, ::-1], lambda i: sitk.PermuteAxes(i, [1, 0, 2])]
+)
+def test_label_map_that_runs_in_other_directions_is_refused(tmp_path, turn):
+    image = oblique(3, (8, 9, 9))
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    affine = read_image([tmp_path / "a.nrrd"]).affine
+    labels = sitk.Cast(sitk.Greater(image, 0), sitk.sitkUInt8)
+    sitk.WriteImage(labels, str(tmp_path / "same.nrrd"))
+    assert np.array_equal(read_labels(tmp_path / "same.nrrd", (8, 9, 9), affine), sitk.GetArrayFromImage(labels))
+    sitk.WriteImage(turn(labels), str(tmp_path / "turned.nrrd"))
+    with pytest.raises(SemiSegError) as caught:
+        read_labels(tmp_path / "turned.nrrd", (8, 9, 9), affine)
+    assert caught.value.code == "grids-differ"
+
+
+def test_label_map_that_says_nothing_of_its_place_is_believed(tmp_path):
+    image = oblique(3, (8, 9, 9))
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    labels = (sitk.GetArrayFromImage(image) > 0).astype(np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(labels), str(tmp_path / "bare.nrrd"))
+    found = read_labels(tmp_path / "bare.nrrd", labels.shape, read_image([tmp_path / "a.nrrd"]).affine)
+    assert np.array_equal(found, labels)
+
+
 def test_full_disk_leaves_nothing(tmp_path, monkeypatch):
     for kind in (".nrrd", ".nii.gz"):
         sitk.WriteImage(oblique(0), str(tmp_path / f"a{kind}"))

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.export import export_segmentation
 from SemiSegTrainerLib.scene import choices
+from SemiSegTrainerLib.scene.annotation import CERTAIN_BACKGROUND, IGNORE
 from SemiSegTrainerLib.scene.classes import SegmentKey
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.datalist import write_datalist
@@ -261,6 +262,41 @@ def test_files_at_fault_are_left_out_with_the_reason(scene, labels, tmp_path):
     choices.remove_folder(str(tmp_path / "nowhere"))
     assert collect_training_set().cases == []
     assert choices.folders() == []
+
+
+def test_values_that_a_data_list_declares_are_no_fault_whatever_they_are(scene, labels, tmp_path):
+    entry = {"image": "a.png", "label": "a_label.png", "complete": False, "background": 254, "ignore": 255}
+    outside = listed(tmp_path / "outside", {"training": [entry]})
+    write(outside / "a.png", picture())
+    painted = labels.copy()
+    painted[0, :2], painted[1, :2] = 254, 255
+    write(outside / "a_label.png", painted)
+    choices.add_folder(str(outside))
+    found = collect_training_set()
+    (case,) = found.cases
+    assert case.use == "partly", case.reason
+    assert (case.labels[0, :2] == CERTAIN_BACKGROUND).all()
+    assert (case.labels[1, :2] == IGNORE).all()
+    content = written(found, tmp_path / "run")
+    assert [e["label"] for e in content["training"]] != [str(outside / "a_label.png")], "its special values are others"
+
+
+def test_a_label_map_that_runs_in_other_directions_is_left_out(scene, tmp_path):
+    image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32))
+    image.SetOrigin((1, 2, 3))
+    mask = sitk.GetImageFromArray((sitk.GetArrayFromImage(image) > 1).astype(np.uint8))
+    mask.CopyInformation(image)
+    bare = sitk.GetImageFromArray(sitk.GetArrayFromImage(mask))
+    maps = {"same": mask, "mirrored": mask[::-1], "bare": bare}
+    entries = [{"image": f"{name}.nrrd", "label": f"{name}_label.nrrd"} for name in maps]
+    outside = listed(tmp_path / "outside", {"training": entries})
+    for name, label in maps.items():
+        sitk.WriteImage(image, str(outside / f"{name}.nrrd"))
+        sitk.WriteImage(label, str(outside / f"{name}_label.nrrd"))
+    choices.add_folder(str(outside))
+    uses = {name: case.use for name, case in by_name(collect_training_set()).items()}
+    assert uses == {"same": "labelled", "mirrored": "left out", "bare": "labelled"}
+    assert "other directions" in by_name(collect_training_set())["mirrored"].reason
 
 
 def test_a_changed_file_is_read_again(scene, labels, tmp_path):

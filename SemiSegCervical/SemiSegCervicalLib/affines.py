@@ -1,0 +1,33 @@
+"""Do the voxels of two files run in the same directions? Their 4x4 IJK-to-RAS matrices say so."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SAME_VOXEL = 0.01
+"""What rounding in a header may do, in voxels."""
+
+
+def same_axes(a: np.ndarray, b: np.ndarray) -> bool:
+    """Say whether the voxels of two affines are of equal size and run in equal directions."""
+    lengths = np.linalg.norm(b[:3, :3], axis=0)
+    return bool((np.linalg.norm(a[:3, :3] - b[:3, :3], axis=0) < SAME_VOXEL * lengths).all())
+
+
+def runs_otherwise(a: np.ndarray, b: np.ndarray) -> bool:
+    """Say whether the voxels of two affines run in other directions, whatever their size.
+
+    A file that says nothing of its place (no rotation, origin 0: written from a bare array, or a picture) is believed
+    to lie where the other one does, for such files differ in nothing but the program that wrote them.
+    """
+    return not any(_says_nothing(m) for m in (a, b)) and not same_axes(_directions(a), _directions(b))
+
+
+def _directions(affine: np.ndarray) -> np.ndarray:
+    unit = np.eye(4)
+    unit[:3, :3] = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return unit
+
+
+def _says_nothing(affine: np.ndarray) -> bool:
+    return np.allclose(np.abs(_directions(affine)), np.eye(4), atol=1e-4) and not affine[:3, 3].any()
