@@ -11,6 +11,7 @@ from SemiSegCervicalLib.panel.workers import Running, Workers
 from SemiSegCervicalLib.scene.pieces import Pieces
 
 from ..scene.datalist import datalist_steps
+from ..scene.past import remember
 from ..scene.split import Split
 from ..scene.training_set import TrainingSet
 from ..worker.protocol import LIBRARIES, Train, training_hello
@@ -70,7 +71,9 @@ class Jobs(Workers[Running]):
         run = self.runs.begin(message, classes, names, recipe.offer_stop)
 
         def write(folder: Path) -> Pieces[Path]:
-            return datalist_steps(training_set, folder, split)
+            path = yield from datalist_steps(training_set, folder, split)
+            remember(training_set, split)
+            return path
 
         return self._start(run, write, False, on_change, on_news, on_end)
 

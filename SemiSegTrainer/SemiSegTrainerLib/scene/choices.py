@@ -10,11 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-import slicer
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.scene.cine import is_image_sequence
 from SemiSegCervicalLib.scene.nodes import nodes_of
 
+from .attributes import hold, holders, is_outside, node_of, read_json, set_attribute
 from .classes import SegmentKey
 
 ChosenUse = Literal["training", "validation", "unlabelled", "left out"]
@@ -40,8 +39,6 @@ SCENES = "SemiSeg.Scenes"
 """Attribute of the same node: JSON list of the saved scenes on disk whose images are cases too."""
 OUTSIDE_USES = "SemiSeg.OutsideUses"
 """Attribute of the same node: JSON, one of `USES` by id of a case in these folders and scenes."""
-_HOLDER = "SemiSegTrainerChoices"
-_OUTSIDE = ("file:", "scene:")
 
 
 def set_use(case_id: str, use: ChosenUse | None, scene: Any = None) -> None:
@@ -58,23 +55,23 @@ def set_use(case_id: str, use: ChosenUse | None, scene: Any = None) -> None:
     """
     if use is not None and use not in USES:
         raise ValueError(f"no use: {use}")
-    if case_id.startswith(_OUTSIDE):
+    if is_outside(case_id):
         uses = {**_outside_uses(scene)}
         uses.pop(case_id, None)
         if use is not None:
             uses[case_id] = use
-        _hold(scene, OUTSIDE_USES, json.dumps(uses) if uses else None)
+        hold(scene, OUTSIDE_USES, json.dumps(uses) if uses else None)
         return
-    node, frame = _node_of(case_id, scene)
+    node, frame = node_of(case_id, scene)
     if frame is None:
-        _set(node, USE, use)
-        _set(node, FRAME_USES, None)
+        set_attribute(node, USE, use)
+        set_attribute(node, FRAME_USES, None)
         return
     frames: dict[str, str] = {**_frame_uses(node)}
     frames.pop(frame, None)
     if use is not None:
         frames[frame] = use
-    _set(node, FRAME_USES, json.dumps(frames) if frames else None)
+    set_attribute(node, FRAME_USES, json.dumps(frames) if frames else None)
 
 
 def chosen_use(node: Any, frame: str | None = None) -> ChosenUse | None:
@@ -100,13 +97,13 @@ def folders(scene: Any = None) -> list[str]:
 
 def add_folder(path: str, scene: Any = None) -> None:
     """Take the images of a folder on disk as cases too; the folder's place is kept in the scene, no file is copied."""
-    _hold(scene, FOLDERS, json.dumps(list(dict.fromkeys([*folders(scene), path]))))
+    hold(scene, FOLDERS, json.dumps(list(dict.fromkeys([*folders(scene), path]))))
 
 
 def remove_folder(path: str, scene: Any = None) -> None:
     """Leave the images of a folder out again; the folder stays as it is."""
     left = [other for other in folders(scene) if other != path]
-    _hold(scene, FOLDERS, json.dumps(left) if left else None)
+    hold(scene, FOLDERS, json.dumps(left) if left else None)
 
 
 def scenes(scene: Any = None) -> list[str]:
@@ -116,18 +113,18 @@ def scenes(scene: Any = None) -> list[str]:
 
 def add_scene(path: str, scene: Any = None) -> None:
     """Take the images of a saved scene as cases too; where it lies is kept, and it is read when cases are collected."""
-    _hold(scene, SCENES, json.dumps(list(dict.fromkeys([*scenes(scene), path]))))
+    hold(scene, SCENES, json.dumps(list(dict.fromkeys([*scenes(scene), path]))))
 
 
 def remove_scene(path: str, scene: Any = None) -> None:
     """Leave the images of a saved scene out again; its file stays as it is."""
     left = [other for other in scenes(scene) if other != path]
-    _hold(scene, SCENES, json.dumps(left) if left else None)
+    hold(scene, SCENES, json.dumps(left) if left else None)
 
 
 def set_slices_as_frames(volume: Any, frames: bool) -> None:
     """Say whether the slices of a volume are the frames of a cine."""
-    _set(volume, SLICES_ARE_FRAMES, "1" if frames else None)
+    set_attribute(volume, SLICES_ARE_FRAMES, "1" if frames else None)
 
 
 def slices_are_frames(volume: Any) -> bool:
@@ -197,7 +194,7 @@ def pair(reference: Any, partner: Any, modalities: tuple[str, str]) -> None:
 def unpair(reference: Any) -> None:
     """Take an image and its partners apart again; the names of their modalities go too."""
     for node in (*partners_of(reference), reference):
-        _set(node, MODALITY, None)
+        set_attribute(node, MODALITY, None)
     reference.RemoveNodeReferenceIDs(PARTNER_ROLE)
 
 
@@ -223,74 +220,32 @@ def modality_of(image: Any) -> str:
 def save_answers(answers: Mapping[SegmentKey, str], scene: Any = None) -> None:
     """Keep the user's answers to conflicts of classes (`classes.match_classes`); they replace those kept before."""
     listed = [[key.name, key.code, answer] for key, answer in answers.items()]
-    _hold(scene, ANSWERS, json.dumps(listed) if listed else None)
+    hold(scene, ANSWERS, json.dumps(listed) if listed else None)
 
 
 def saved_answers(scene: Any = None) -> dict[SegmentKey, str]:
     """Return the answers that are kept in the scene."""
     found: dict[SegmentKey, str] = {}
-    for holder in _holders(scene):
-        for name, code, answer in _read_json(holder.GetAttribute(ANSWERS), list):
+    for holder in holders(scene):
+        for name, code, answer in read_json(holder.GetAttribute(ANSWERS), list):
             found[SegmentKey(name, tuple((s, c) for s, c in code) if code is not None else None)] = answer
     return found
 
 
-def _holders(scene: Any) -> list[Any]:
-    """Return the nodes that hold what is about no other node; an imported scene may bring a second one."""
-    found = nodes_of(scene or slicer.mrmlScene, "vtkMRMLScriptedModuleNode")
-    return [node for node in found if node.GetAttribute("ModuleName") == _HOLDER]
-
-
 def _paths(name: str, scene: Any) -> list[str]:
-    found = [path for holder in _holders(scene) for path in _read_json(holder.GetAttribute(name), list)]
+    found = [path for holder in holders(scene) for path in read_json(holder.GetAttribute(name), list)]
     return list(dict.fromkeys(path for path in found if isinstance(path, str)))
 
 
-def _hold(scene: Any, name: str, value: str | None) -> None:
-    """Set an attribute of one of these nodes, which is made where there is none, and remove it from the others."""
-    holders = _holders(scene)
-    if value is not None and not holders:
-        holders = [(scene or slicer.mrmlScene).AddNewNodeByClass("vtkMRMLScriptedModuleNode", _HOLDER)]
-        holders[0].SetAttribute("ModuleName", _HOLDER)
-    for number, holder in enumerate(holders):
-        _set(holder, name, value if number == 0 else None)
-
-
 def _outside_uses(scene: Any) -> dict[str, ChosenUse]:
-    found = {k: v for holder in _holders(scene) for k, v in _read_json(holder.GetAttribute(OUTSIDE_USES), dict).items()}
+    found = {k: v for holder in holders(scene) for k, v in read_json(holder.GetAttribute(OUTSIDE_USES), dict).items()}
     return {case_id: use for case_id, value in found.items() if (use := _known(value)) is not None}
 
 
-def _node_of(case_id: str, scene: Any) -> tuple[Any, str | None]:
-    """Return the node behind the id of a case, and the index value of its frame."""
-    scene = scene or slicer.mrmlScene
-    node_id, colon, frame = case_id.partition(":")
-    node = scene.GetNodeByID(node_id)
-    if node is None or not (node.IsA("vtkMRMLScalarVolumeNode") or is_image_sequence(node)):
-        raise SemiSegError("gone", "The image is not in the scene any more", "Choose another one", "scene")
-    return node, frame if colon else None
-
-
 def _frame_uses(node: Any) -> dict[str, ChosenUse]:
-    found = _read_json(node.GetAttribute(FRAME_USES), dict)
+    found = read_json(node.GetAttribute(FRAME_USES), dict)
     return {frame: use for frame, value in found.items() if (use := _known(value)) is not None}
 
 
 def _known(use: str | None) -> ChosenUse | None:
     return use if use in USES else None
-
-
-def _read_json(text: str | None, kind: type) -> Any:
-    """Return what an attribute holds, empty where it is not what was written there."""
-    try:
-        found = json.loads(text or "null")
-    except ValueError:
-        found = None
-    return found if type(found) is kind else kind()
-
-
-def _set(node: Any, name: str, value: str | None) -> None:
-    if value is None:
-        node.RemoveAttribute(name)
-    else:
-        node.SetAttribute(name, value)

@@ -1,10 +1,14 @@
-"""Which annotated patients, images, frames or slices are held out: about a fifth, every class on both sides."""
+"""Which annotated patients, images, frames or slices are held out: about a fifth, every class on both sides.
+
+What validated in an earlier training goes on to validate, and what one learned from does not begin to: a model that
+goes on from an earlier one would be measured with what it knows.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
@@ -23,7 +27,9 @@ def choose_units(
     layout: Layout,
     rng: np.random.Generator,
 ) -> set[str]:
-    """Choose images, cines or patients to hold out."""
+    """Choose images, cines or patients to hold out; where all of them were learned from, among those."""
+    learned_from = {layout.units[case.id][level] for case in annotated if case.past.learned}
+    measured_with = {layout.units[case.id][level] for case in usable if case.past.validated} - learned_from
     units = list(dict.fromkeys(layout.units[case.id][level] for case in usable))
     others = list(dict.fromkeys(layout.units[case.id][level] for case in annotated))
     rows = {unit: row for row, unit in enumerate(dict.fromkeys([*units, *others]))}
@@ -34,10 +40,16 @@ def choose_units(
         painted[row] += layout.present[case.id].sum(axis=0)
         weight[row] += max(1, len(case.annotated_slices))
     count = min(max(1, round(SHARE * len(rows))), len(units) - 1)
-    if math.comb(len(units), count) <= _MAX_CANDIDATES:
-        chosen = np.array(list(combinations(range(len(units)), count)))
+    kept = [rows[unit] for unit in units if unit in measured_with][: len(units) - 1]
+    free = [rows[unit] for unit in units if unit not in measured_with | learned_from]
+    if not kept and not free:
+        free = [rows[unit] for unit in units]
+    more = min(max(0, count - len(kept)), len(free))
+    if math.comb(len(free), more) <= _MAX_CANDIDATES:
+        drawn = list(combinations(free, more))
     else:
-        chosen = np.array([rng.choice(len(units), count, replace=False) for _ in range(_MAX_CANDIDATES)])
+        drawn = [tuple(rng.choice(free, more, replace=False)) for _ in range(_MAX_CANDIDATES)]
+    chosen = np.array([(*kept, *some) for some in drawn])
     held = painted[chosen].sum(axis=1)
     learned = (painted.sum(axis=0) > held).sum(axis=1)
     share = weight[chosen].sum(axis=1) / weight.sum()
@@ -50,7 +62,7 @@ def choose_positions(
 ) -> tuple[dict[str, tuple[int, ...] | None], dict[str, tuple[int, ...]], str] | None:
     """Choose a run of neighbouring annotated frames of one cine, or slices of one volume.
 
-    One run, since each of its ends costs a gap.
+    One run, since each of its ends costs a gap. Where none without what was learned from can be had, any.
 
     Returns:
         (validation, gap, what was held out in plain words); None where too little would be left for training.
@@ -60,18 +72,28 @@ def choose_positions(
         frames = layout.stacks[first.stack]
         length = len(frames)
         present = {frames.index(case.id): layout.present[case.id][0] for case in members}
+        learned_from = {frames.index(case.id) for case in members if case.past.learned}
+        measured_with = {frames.index(case.id) for case in members if case.past.validated}
     else:
         length = first.shape[0]
         present = {k: layout.present[first.id][k] for k in first.annotated_slices}
+        learned_from, measured_with = set(first.past.learned), set(first.past.validated)
     positions = np.array(sorted(present))
     before = np.cumsum([np.zeros(len(layout.classes), int), *(present[k] for k in positions)], axis=0)
     total = np.sum([layout.present[case.id].sum(axis=0) for case in annotated], axis=0)
     gap = gap_of(length)
-    for count in range(max(1, round(SHARE * len(positions))), 0, -1):
+    known = np.cumsum([0, *(p in learned_from for p in positions)])
+    kept = [k for k, p in enumerate(positions) if p in measured_with]
+    longest = max(1, round(SHARE * len(positions)), kept[-1] - kept[0] + 1 if kept else 0)
+    for fresh, count in product((True, False), range(longest, 0, -1)):
         start = np.arange(len(positions) - count + 1)
         low = np.searchsorted(positions, positions[start] - gap)
         high = np.searchsorted(positions, positions[start + count - 1] + gap, side="right")
         fits = len(positions) - (high - low) >= max(2, len(positions) / 2)
+        if fresh:
+            fits &= known[high] == known[low]
+            if kept:
+                fits &= (start <= kept[0]) & (start + count > kept[-1])
         start, low, high = start[fits], low[fits], high[fits]
         if len(start):
             learned = (total > before[high] - before[low]).sum(axis=1)

@@ -17,6 +17,7 @@ from .cases import outside_case, scene_case, slice_cases
 from .classes import ClassMatching, SegmentKey, make_conflict, match_classes
 from .other_scenes import keep_only, read_scene
 from .outside import OutsideCase, folder_cases, look_in_pieces, unnamed
+from .past import outside_past, past_of
 from .sources import Source, sources_in_pieces
 from .training_set import TrainingCase, TrainingSet
 
@@ -80,9 +81,11 @@ def collect_steps(
             found = slice_cases(source, case, matching)
         for each in found:
             _choose(each, choices.chosen_use(volume, each.frame) if framed else source.chosen)
+            each.past = past_of(source.sequence or volume, each.frame)
             if id(source) in elsewhere:
                 _put_elsewhere(each, elsewhere[id(source)])
                 _choose(each, choices.chosen_outside_use(each.id, scene))
+                each.past |= outside_past(each.id, scene)
         cases += found
         yield
     for other in outside:
@@ -91,6 +94,7 @@ def collect_steps(
             notes.append(f'"{other.name}" in "{other.folder}" is left out: {other.why_not}')
         else:
             _choose(from_disk, choices.chosen_outside_use(other.id, scene))
+            from_disk.past = outside_past(other.id, scene)
             cases.append(from_disk)
         yield
     return TrainingSet(matching.classes, cases, matching.conflicts, notes, modalities)

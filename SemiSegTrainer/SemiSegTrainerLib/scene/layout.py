@@ -22,6 +22,7 @@ class Layout:
         usable: ids of those among them with a finished outline.
         present: by id of an annotated case: bool ``(Z, classes)``, which class is painted on which slice.
         classes: names of the classes.
+        learned: by id of an annotated case: the planes that earlier trainings learned from.
     """
 
     units: Mapping[str, tuple[str, str]]
@@ -30,6 +31,7 @@ class Layout:
     usable: frozenset[str]
     present: Mapping[str, np.ndarray]
     classes: tuple[str, ...]
+    learned: Mapping[str, frozenset[int]]
 
 
 def gap_of(length: int) -> int:
@@ -47,6 +49,7 @@ def layout_of(training_set: TrainingSet) -> Layout:
         usable=frozenset(case.id for case in annotated if case.annotated_slices),
         present={case.id: case.counts[:, 1:] > 0 for case in annotated},
         classes=tuple(entry.name for entry in training_set.classes),
+        learned={case.id: case.past.learned for case in annotated},
     )
 
 

@@ -87,7 +87,9 @@ class Split:
 def propose_split(training_set: TrainingSet, seed: int = 0) -> Split:
     """Choose what validates: about a fifth of what is annotated, every class on both sides where possible.
 
-    Cases that the user put on a side (`TrainingCase.side`) are on it.
+    Cases that the user put on a side (`TrainingCase.side`) are on it. What validated in an earlier training stays
+    aside, and what one learned from is not held out (`TrainingCase.past`), so that models that go on from each other
+    are measured with what none of them knows.
 
     Args:
         training_set: its annotated cases' `counts` are read.
@@ -192,6 +194,13 @@ def _warnings(
     if not validation:
         return ["Nothing is held out: how good the model is cannot be measured"]
     found = []
+    known = sum(
+        bool(layout.learned[i] if slices is None else layout.learned[i].intersection(slices))
+        for i, slices in validation.items()
+    )
+    if known:
+        what = "An image that validates was" if known == 1 else f"{known} images that validate were"
+        found.append(f"{what} learned from in an earlier training: a model that goes on from it would look too good")
     shared = {layout.units[i][1] for i in validation} & {
         layout.units[i][1] for i in layout.annotated if validation.get(i, ()) is not None and i not in dropped
     }

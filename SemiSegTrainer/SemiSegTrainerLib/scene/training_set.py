@@ -45,6 +45,23 @@ class CaseImage:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What earlier trainings did with the planes (first array axis) of a case.
+
+    Attributes:
+        learned: were learned from.
+        validated: were only measured with.
+    """
+
+    learned: frozenset[int] = frozenset()
+    validated: frozenset[int] = frozenset()
+
+    def __or__(self, other: Past) -> Past:
+        learned = self.learned | other.learned
+        return Past(learned, (self.validated | other.validated) - learned)
+
+
+@dataclass(frozen=True)
 class Shares:
     """How much of a case is annotated: slices with finished outlines of all slices, finished classes of all."""
 
@@ -81,6 +98,7 @@ class TrainingCase:
             first one that could; None without any.
         stack: id of the cine, or of the volume whose slices are frames; None for other images.
         side: where the user put the case; None leaves it to `split.propose_split`.
+        past: what earlier trainings did with it.
         source: "scene"; "folder" for files and "other scene" for a saved scene that the user added.
         label_file: the file on disk that holds just this label array; None where it has to be written.
         classes: number of classes in the whole set.
@@ -111,6 +129,7 @@ class TrainingCase:
     segmentation: str | None = None
     stack: str | None = None
     side: Side | None = None
+    past: Past = field(default_factory=Past)
     grouped: bool = True
     calibrated: Calibration = "yes"
     source: Literal["scene", "folder", "other scene"] = "scene"
