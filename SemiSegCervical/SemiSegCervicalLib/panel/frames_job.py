@@ -20,7 +20,7 @@ from ..scene.records import add_frames, finish_record, forget_results_of, new_re
 from ..scene.segmentation import label_array, segmentation_in_pieces
 from ..scene.source import check_frames
 from ..worker.arrays import take_array
-from ..worker.job import Job
+from ..worker.job import Job, JobCancelled
 from ..worker.protocol import FramesChunk, FramesDone, Model, PredictFrames
 from .arrays_out import affine_rows, figures_for, sent_spacing, write_images
 from .cards import classes_of, fingerprint
@@ -129,14 +129,16 @@ class FramesJob:
 
         Raises:
             SemiSegError: one failed.
+            JobCancelled: one was ended by other means than the user's.
         """
         ended = [job for job in self._running if job.ended]
         for job in ended:
             del self._running[job]
             if job.error is not None:
                 raise job.error
-            if job.state == "done":
-                self._answers.append(job.result)
+            if job.state != "done":
+                raise JobCancelled
+            self._answers.append(job.result)
             self._on.finish(job)
         return bool(ended)
 

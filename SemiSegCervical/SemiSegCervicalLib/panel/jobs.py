@@ -28,8 +28,7 @@ class Jobs(Workers[Segmenting]):
         """Begin a job; see `Segmenting`."""
 
         def ended(job: Segmenting) -> None:
-            if job in self.running:
-                self.running.remove(job)
+            self.ended(job)
             if on_end is not None:
                 on_end(job)
 

@@ -306,8 +306,8 @@ class Panel:
                 self.messages.note(f"Cancelled: {kept}")
 
     def _installed(self) -> None:
-        """New packages are found by a new process only."""
-        self.logic.jobs.end_worker()
+        """New packages are there, for the next job."""
+        self.logic.jobs.renew_worker()
         self._warming.forget()
         self.changed()
 

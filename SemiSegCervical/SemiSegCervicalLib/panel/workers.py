@@ -27,7 +27,7 @@ class Workers(Generic[JobT]):
 
     Attributes:
         on_change: called when the state of the worker may have changed.
-        running: the jobs under way; who starts one adds it, and removes it when it has ended.
+        running: the jobs under way; who starts one adds it, and says `ended` of it.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -36,6 +36,7 @@ class Workers(Generic[JobT]):
         self._client: SlicerClient | None = None
         self.running: list[JobT] = []
         self.on_change: Callable[[], None] | None = None
+        self._outdated = False
 
     @property
     def client(self) -> SlicerClient:
@@ -60,8 +61,24 @@ class Workers(Generic[JobT]):
 
     def end_worker(self) -> None:
         """End the process that computes, and what it does; the next job starts another."""
+        self._outdated = False
         if self._client is not None:
             self._client.close()
+
+    def renew_worker(self) -> None:
+        """End the process that computes as soon as nothing runs: new packages are found by a new one only."""
+        self._outdated = True
+        self._renew()
+
+    def ended(self, job: JobT) -> None:
+        """Forget a job that has ended."""
+        if job in self.running:
+            self.running.remove(job)
+        self._renew()
+
+    def _renew(self) -> None:
+        if self._outdated and not self.running:
+            self.end_worker()
 
     def _changed(self) -> None:
         for job in self.running:

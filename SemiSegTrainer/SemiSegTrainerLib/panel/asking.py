@@ -85,7 +85,7 @@ class Asking(Work):
 
     def over(self) -> None:
         """Tell its end."""
-        self._asker.running.remove(self)
+        self._asker.ended(self)
         if self._on_end is not None:
             self._on_end(self)
 

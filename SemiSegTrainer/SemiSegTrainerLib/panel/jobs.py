@@ -102,8 +102,7 @@ class Jobs(Workers[Running]):
         self, run: Run, write: Write | None, keep: bool, on_change: Told, on_news: Told, on_end: Told
     ) -> Training:
         def ended(training: Training) -> None:
-            if training in self.running:
-                self.running.remove(training)
+            self.ended(training)
             if on_end is not None:
                 on_end(training)
 

@@ -294,8 +294,8 @@ class Panel:
         self._collecting.want()
 
     def _installed(self) -> None:
-        """New packages are found by a new process only."""
-        self.logic.jobs.end_worker()
+        """New packages are there, for the next job."""
+        self.logic.jobs.renew_worker()
         self.changed()
 
     def _install_error(self, error: SemiSegError | None) -> None:

@@ -193,6 +193,48 @@ def test_leaving_the_module_does_not_end_its_work(held: Any, picture: Any) -> No
     assert module.ui.applyButton.text == "Cancel"
 
 
+@pytest.mark.parametrize("prediction", ["hold", "later-hold"])
+def test_an_installation_that_ends_during_a_job_lets_it_end_first(
+    held: Any, picture: Any, cine: Any, prediction: str
+) -> None:
+    module = held(prediction)
+    job = begin(module, picture() if prediction == "hold" else cine()[2])
+    client = module.widget.logic.jobs.client
+    pid = client.pid
+    module.panel.install._on_installed()
+    application.process_events(0.3)
+    assert (job.state, client.pid) == ("running", pid)
+    job.cancel()
+    module.until(lambda: job.ended)
+    assert client.pid != pid, "the next job finds the new packages"
+    assert usable(module, picture())
+
+
+def test_an_installation_that_ends_while_nothing_runs_renews_the_process(
+    opened: Callable[..., Any], blobs: Any, picture: Any
+) -> None:
+    module = opened("good")
+    module.run(picture())
+    client = module.widget.logic.jobs.client
+    pid = client.pid
+    module.panel.install._on_installed()
+    assert client.pid != pid
+    assert module.run().state == "done"
+
+
+def test_a_cine_whose_process_is_ended_under_it_is_not_called_complete(held: Any, cine: Any) -> None:
+    from SemiSegCervicalLib.scene.records import is_complete
+
+    module = held("later-hold")
+    job = begin(module, cine()[2])
+    module.widget.logic.jobs.end_worker()
+    module.until(lambda: job.ended)
+    application.process_events(0.1)
+    assert job.state == "cancelled"
+    assert not is_complete(job.record)
+    assert "1 of 6 frames are finished and stay" in module.ui.messageLabel.text
+
+
 def test_a_cine_is_meant_when_the_volume_that_shows_it_is_chosen(
     opened: Callable[..., Any], blobs: Any, cine: Any
 ) -> None:

@@ -254,6 +254,20 @@ def test_starting_and_pausing_take_their_time(section: Any) -> None:
     module.until(lambda: training.ended)
 
 
+def test_an_installation_that_ends_during_a_training_lets_it_end_first(section: Any) -> None:
+    module = section("training")
+    training = start(module)
+    until(module, training, "training")
+    client = module.panel.logic.jobs.client
+    pid = client.pid
+    module.panel.install._on_installed()
+    application.process_events(0.3)
+    assert (training.state, client.pid) == ("training", pid)
+    application.click(module.panel.run.ui.pauseButton)
+    until(module, training, "paused")
+    assert client.pid != pid, "the next training finds the new packages"
+
+
 def test_stopping_at_a_plateau_is_offered_only_on_request(section: Any) -> None:
     module = section("plateau")
     ui = module.panel.run.ui
