@@ -208,7 +208,7 @@ class FramesJob:
         assert self._result is not None
         assert record is not None
         self._result.finish()
-        notes = tuple(dict.fromkeys(note for answer in self._answers for note in answer.notes))
+        notes = tuple(dict.fromkeys([*on.request.lost, *(note for answer in self._answers for note in answer.notes)]))
         doubts = tuple(doubts_of_frames(self._atypicality))
         last = self._answers[-1] if self._answers else None
         seconds = sum(answer.seconds for answer in self._answers)
@@ -222,10 +222,10 @@ class FramesJob:
         """Let the result take the place of the one that was named, now that it is whole."""
         on, request, record = self._on, self._on.request, self._on.record
         assert record is not None
-        if request.replace is None:
+        if request.target is None:
             return
         if request.source.kind == "cine":
-            if request.replaced is not None:
+            if request.replaced is not None and request.replaced.exists:
                 remove_record(request.replaced)
             return
         source, classes = request.source.node, classes_of(request.card)
@@ -233,7 +233,7 @@ class FramesJob:
         labels = label_array(made, {f"Segment_{entry.value}": entry.value for entry in classes}, source)
         yield
         on.check()
-        yield from on.checked(segmentation_in_pieces(source, labels, classes, replace=request.replace))
-        forget_results_of(request.replace)
-        record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, request.replace.GetID())
+        yield from on.checked(segmentation_in_pieces(source, labels, classes, replace=request.target))
+        forget_results_of(request.target)
+        record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, request.target.GetID())
         slicer.mrmlScene.RemoveNode(made)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import SemiSegError
 from ..scene.records import Record, find_records
+from ..scene.segmentation import image_of
 from ..scene.source import Source, check_together, source_of
 from ..worker.protocol import ModelCard
 from .cards import failure_of
@@ -41,6 +42,18 @@ class Request:
     def source(self) -> Source:
         """The image whose geometry the result has."""
         return next(iter(self.images.values()))
+
+    @property
+    def target(self) -> Any:
+        """The segmentation whose segments the result replaces, as long as it is in the scene; None for a new one."""
+        return self.replace if self.replace is not None and self.replace.GetScene() is not None else None
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """What to say where it was removed while the job ran."""
+        if self.target is self.replace:
+            return ()
+        return ("The segmentation to be replaced is not there any more, so the result is a new one",)
 
     @property
     def modalities(self) -> tuple[int, ...]:
@@ -147,6 +160,9 @@ def _replaced(source: Source, target: Any) -> Record | None:
         raise _irreplaceable(target, "is no earlier result of this cine")
     if source.kind != "cine" and record is not None and record.browser is not None:
         raise _irreplaceable(target, "belongs to a cine")
+    image = record.source if record is not None else image_of(target)
+    if image not in (None, source.node):  # perhaps of another patient: chosen for an image before this one
+        raise _irreplaceable(target, f'belongs to "{image.GetName()}"')
     return record
 
 

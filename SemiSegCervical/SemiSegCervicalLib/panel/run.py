@@ -46,7 +46,7 @@ class RunSection:
         self._locks.set(state.busy)
         target = ui.replaceSelector.currentNode()
         ui.replaceWarningLabel.visible = target is not None
-        ui.replaceWarningLabel.text = "Its segments will be replaced." if target is not None else ""
+        ui.replaceWarningLabel.text = f'The segments of "{target.GetName()}" will be replaced.' if target else ""
         banner = device_banner(state, ui.deviceComboBox.currentText)
         ui.deviceBanner.text, ui.deviceBanner.visible = banner, bool(banner)
         cancelling = state.busy and job is not None and job.state == segmenting.CANCELLING

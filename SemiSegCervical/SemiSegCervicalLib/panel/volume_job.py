@@ -74,19 +74,19 @@ class VolumeJob:
             on.check()
         labels = read_array(answer.labels)
         segmentation = yield from on.checked(
-            segmentation_in_pieces(source.node, labels, classes, replace=request.replace)
+            segmentation_in_pieces(source.node, labels, classes, replace=request.target)
         )
         # From here on nothing can be cancelled: what is replaced is gone.
-        if request.replace is not None:
+        if request.target is not None:
             forget_results_of(segmentation)
         told = {"model": request.card.name, "pack": Path(request.card.path).name, "fingerprint": print_of_model}
         record = new_record(slicer.mrmlScene, request.name, source.node, segmentation, overlay, classes, told)
         figures, kind = figures_for(source, answer.segments)
         set_segments(record, figures, kind, answer.atypicality)
-        unlike = tuple(doubts(answer.atypicality))
+        unlike, notes = tuple(doubts(answer.atypicality)), (*request.lost, *answer.notes)
         run = {
             "device": answer.device, "backend": answer.backend, "precision": answer.precision,
-            "seconds": answer.seconds, "notes": [*unlike, *answer.notes],
+            "seconds": answer.seconds, "notes": [*unlike, *notes],
         }  # fmt: skip
         finish_record(record, run)
-        on.set(record=record, notes=answer.notes, doubts=unlike, seconds=answer.seconds)
+        on.set(record=record, notes=notes, doubts=unlike, seconds=answer.seconds)

@@ -286,8 +286,10 @@ class Panel:
         self._job, self._record = None, job.record
         if job.record is not None and not job.abandoned:
             self.overlay.arrived(job.record)
-        self.changed()
         request = job.request
+        if job.state == segmenting.DONE and self._parameters is not None:
+            self._parameters.replace = None  # what was asked for once; the next result stands beside this one
+        self.changed()
         if job.state == segmenting.DONE:
             count = None if request.frames is None else len(request.frames)
             speed.remember(request.card, request.source, count, request.device, job.seconds)

@@ -1,0 +1,98 @@
+"""Replacing a segmentation: only one of the same image, only when asked, and only while it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from SlicerRig import application, scenes
+
+
+@pytest.fixture
+def module(opened: Callable[..., Any], blobs: Any) -> Any:
+    return opened("good")
+
+
+def target(module: Any, segmentation: Any) -> None:
+    module.ui.replaceSelector.setCurrentNode(segmentation)
+    application.process_events(0.05)
+
+
+def names() -> list[str]:
+    import slicer
+
+    return sorted(node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_a_result_of_another_image_is_not_replaced(module: Any, picture: Any, frames: bool) -> None:
+    if frames:
+        first, second = (scenes.add_volume(np.zeros((3, 8, 9), np.int16), name) for name in ("First", "Second"))
+    else:
+        first, second = picture(name="First"), picture(4, name="Second")
+    module.choose(first)
+    module.ui.slicesAsFramesCheckBox.checked = frames
+    application.process_events(0.05)
+    result = module.run(first).record.segmentation
+    target(module, result)
+    assert module.ui.applyButton.enabled
+    assert f'"{result.GetName()}" will be replaced' in module.ui.replaceWarningLabel.text
+    module.choose(second)
+    application.process_events(0.05)
+    assert not module.ui.applyButton.enabled
+    assert 'belongs to "First"' in module.ui.applyButton.toolTip
+    target(module, None)
+    assert module.ui.applyButton.enabled
+    module.run(second)
+    assert names() == ["First segmentation", "Second segmentation"]
+
+
+def test_what_was_drawn_on_another_image_is_not_replaced(module: Any, picture: Any) -> None:
+    import slicer
+
+    first, second = picture(name="First"), picture(4, name="Second")
+    drawn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    drawn.SetReferenceImageGeometryParameterFromVolumeNode(first)
+    module.choose(second)
+    target(module, drawn)
+    assert 'belongs to "First"' in module.ui.applyButton.toolTip
+    module.choose(first)
+    application.process_events(0.05)
+    assert module.ui.applyButton.enabled
+
+
+def test_it_is_asked_for_once(module: Any, picture: Any) -> None:
+    volume = picture()
+    result = module.run(volume).record.segmentation
+    target(module, result)
+    assert module.run(volume).record.segmentation is result
+    application.process_events(0.05)
+    assert module.ui.replaceSelector.currentNode() is None
+    assert module.run(volume).record.segmentation is not result
+    assert len(names()) == 2
+
+
+@pytest.mark.parametrize("kind", ["picture", "stack", "cine"])
+def test_a_result_whose_target_is_removed_meanwhile_is_a_new_one(
+    module: Any, picture: Any, cine: Any, kind: str
+) -> None:
+    import slicer
+
+    if kind == "cine":
+        volume = cine(3)[2]
+    else:
+        volume = picture() if kind == "picture" else scenes.add_volume(np.zeros((3, 8, 9), np.int16), "Stack")
+    module.choose(volume)
+    module.ui.slicesAsFramesCheckBox.checked = kind == "stack"
+    application.process_events(0.05)
+    target(module, module.run(volume).record.shown_segmentation)
+    job = module.apply()
+    slicer.mrmlScene.RemoveNode(job.request.replace)
+    module.until(lambda: job.ended)
+    application.process_events(0.05)
+    assert job.state == "done", job.error
+    assert "the result is a new one" in module.ui.messageLabel.text
+    assert job.record.exists
+    assert job.record.segmentation is not None
