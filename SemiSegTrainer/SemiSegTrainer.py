@@ -147,8 +147,8 @@ class SemiSegTrainerLogic(ScriptedLoadableModuleLogic):
             minutes: how long everything may take.
             iterations: how many steps, instead of a time.
             method: name of a method; by default the one that suits the scene.
-            start: an installed model's name, the path of a file, or "scratch"; by default an installed model that knows
-                exactly the segments of the scene, if there is one.
+            start: an installed model's name, the path of a file, or "scratch"; by default an installed model that the
+                method can train further and that knows exactly the segments of the scene, if there is one.
             name: of the new model; one that is there already is kept as an earlier version.
             size: grid of a new model, in array order; None chooses.
             spacing: voxels of a new 3D model in mm, in array order; None chooses.

@@ -111,11 +111,12 @@ def recipe_for(
         SemiSegError: this makes no training.
     """
     check_name(name)
-    card = start_of(start, training_set, cards)
+    chosen = method_of(method, training_set)
+    card = start_of(start, training_set, cards, chosen)
     if card is not None and (fault := failure_of(card)) is not None:
         raise fault
     return Recipe(
-        method=method_of(method, training_set).name,
+        method=chosen.name,
         name=name.strip(),
         minutes=None if iterations else minutes,
         iterations=iterations,
@@ -146,23 +147,26 @@ def method_of(name: str, training_set: TrainingSet) -> MethodText:
     )
 
 
-def start_of(choice: str, training_set: TrainingSet, cards: Mapping[str, ModelCard]) -> ModelCard | None:
+def start_of(
+    choice: str, training_set: TrainingSet, cards: Mapping[str, ModelCard], method: MethodText
+) -> ModelCard | None:
     """Return the model to start from; None for random weights.
 
     Args:
-        choice: name of an installed model, path of a file, `SCRATCH`, or `AUTOMATIC`: the first model that knows
-            exactly the classes of the training set.
+        choice: name of an installed model, path of a file, `SCRATCH`, or `AUTOMATIC`: the first model that the method
+            can train further and that knows exactly the classes of the training set.
         training_set: what is trained on.
         cards: the installed models by name.
+        method: what trains.
 
     Raises:
-        SemiSegError: there is no such model.
+        SemiSegError: there is no such model, or this cannot be the start.
     """
     if choice == SCRATCH:
         return None
     if choice == AUTOMATIC:
-        fitting = (card for card in cards.values() if fits(card, training_set) and knows(card, training_set))
-        return next(fitting, None)
+        known = (card for card in cards.values() if fits(card, training_set) and knows(card, training_set))
+        return next((card for card in known if trains_further(method, card)), None)
     card = cards.get(choice)
     if card is None:
         cause = f"The model to start from, {Path(choice).name}, is not there any more"
@@ -172,13 +176,29 @@ def start_of(choice: str, training_set: TrainingSet, cards: Mapping[str, ModelCa
         kind += f" of {len(card.modalities)} modalities" if len(card.modalities) > 1 else ""
         cause = f'The model to start from, "{card.name}", segments {kind}, and these are others'
         raise SemiSegError("wrong-start", cause, "Choose another one under Start from", "settings")
+    if not trains_further(method, card):
+        raise SemiSegError(
+            "wrong-start",
+            f'The method "{method.title}" trains a network for each modality, the starting model does not',
+            "Choose a starting model that was trained so, or train from scratch", "settings",
+        )  # fmt: skip
     return card
 
 
 def fits(card: ModelCard, training_set: TrainingSet) -> bool:
-    """Return whether a training on these images can begin with a model."""
+    """Return whether a model reads such images."""
     same = card.spatial_dims == dimensions_of(training_set) and len(card.modalities) == len(training_set.modalities)
     return card.failure is None and same
+
+
+def trains_further(method: MethodText, card: ModelCard) -> bool:
+    """Return whether a method can begin with the networks of a model.
+
+    A method that needs a network for each modality cannot make one of a network that reads several. Every other method
+    trains whatever networks the model has, each on what it reads.
+    """
+    count = len(card.modalities)  # of one alone it is the data that are refused, not the model
+    return not method.needs_modalities or count < 2 or card.reads == tuple((k,) for k in range(count))
 
 
 def knows(card: ModelCard, training_set: TrainingSet) -> bool:

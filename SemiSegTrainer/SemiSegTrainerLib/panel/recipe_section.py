@@ -28,6 +28,7 @@ from .recipe import (
     has_unlabelled,
     method_of,
     start_of,
+    trains_further,
 )
 from .state import PanelState
 
@@ -125,9 +126,13 @@ class RecipeSection:
     def _show_starts(self, found: TrainingSet) -> bool:
         """Show where the training begins, and return whether with random weights."""
         chosen, cards = self._parameters.start, self.cards
-        automatic = start_of(AUTOMATIC, found, cards)
+        method = method_of(self._parameters.method, found)
+        automatic = start_of(AUTOMATIC, found, cards, method)
         first = f"the model {automatic.name}" if automatic is not None else "random weights"
-        usable = [(card.name, key) for key, card in cards.items() if fits(card, found) or key == chosen]
+        usable = [
+            (card.name, key) for key, card in cards.items()
+            if key == chosen or (fits(card, found) and trains_further(method, card))
+        ]  # fmt: skip
         entries = [
             (f"Automatic: {first}", AUTOMATIC), *usable, ("Random weights", SCRATCH), ("From a file...", _FILE),
         ]  # fmt: skip
@@ -200,7 +205,7 @@ def _own_length(chosen: Any) -> str:
 def _start_text(card: ModelCard | None, chosen: str, found: TrainingSet) -> str:
     if card is None:
         if chosen == AUTOMATIC:
-            return "No installed model knows exactly these segments, so everything is learned anew."
+            return "No installed model suits the method and knows exactly these segments: everything is learned anew."
         return "Everything is learned anew." if chosen == SCRATCH else "Choose another model."
     same = [name_key(c.name) for c in card.classes] == [name_key(c.name) for c in found.classes]
     names = ", ".join(c.name for c in card.classes)

@@ -45,8 +45,8 @@ def train(
     Args:
         jobs: of the module.
         method: name in the registry; None for the one that suits the scene.
-        start: name of an installed model, a file, or "scratch"; None for an installed one that knows exactly the
-            segments of the scene, if any.
+        start: name of an installed model, a file, or "scratch"; None for an installed one that the method can train
+            further and that knows exactly the segments of the scene, if any.
         on_change: called with the training whenever it has changed.
         choices: the other arguments of `recipe.recipe_for`.
 

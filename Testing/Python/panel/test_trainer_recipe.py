@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,17 @@ def draw(volume: Any, names: tuple[str, ...]) -> Any:
     for value in range(1, len(names) + 1):
         labels[..., 5 * value : 5 * value + 3] = value
     return scenes.add_segmentation(volume, labels, classes)
+
+
+def described(
+    pack: Path, name: str, modalities: Sequence[str], reads: Sequence[list[int]], names: Sequence[str]
+) -> None:
+    """Write an unpacked model's description: of its networks the panel asks only what they read."""
+    pack.mkdir()
+    classes = [{"value": value, "name": name, "color": [0, 0, 0]} for value, name in enumerate(names, start=1)]
+    branches = [{"modalities": read} for read in reads]
+    content = {"name": name, "input": {"modalities": modalities, "size": [32, 48]}, "branches": branches}
+    (pack / "model.json").write_text(json.dumps({**content, "classes": classes}))
 
 
 def look(module: Any) -> None:
@@ -149,6 +161,35 @@ def test_a_model_for_other_images_is_not_offered(module: Any, trained: Path, mod
     module.panel.parameters.start = "blobs"
     application.process_events(0.05)
     assert module.panel.state().fault.code == "wrong-start"
+
+
+def test_a_model_that_the_method_cannot_train_further_is_not_offered(module: Any, picture: Any, models: Path) -> None:
+    import slicer
+    from SemiSegTrainerLib.scene import choices
+
+    volume = slicer.util.getNode("Picture")
+    draw(volume, ("bright", "dark"))
+    choices.pair(volume, picture(4, name="Partner"), ("T1", "FLAIR"))
+    for name, reads in (("Each", ([0], [1])), ("Fused", ([0, 1], [0, 1]))):
+        described(models / f"{name}.semiseg", name, ("T1", "FLAIR"), reads, ("bright", "dark"))
+    ui, panel = module.ui, module.panel
+    panel.enter()
+    look(module)
+    assert panel.recipe().method == "supervised"
+    assert texts(ui.startComboBox)[1:3] == ["Each", "Fused"], "whatever the networks read, they can be trained further"
+    choose(ui.startComboBox, "Fused")
+    assert panel.recipe().start == models / "Fused.semiseg"
+    choose(ui.methodComboBox, "Supervised, one network")
+    assert panel.state().fault.code == "wrong-start"
+    assert "network for each modality" in panel.run.ui.startButton.toolTip
+    choose(ui.startComboBox, "Automatic")
+    assert panel.recipe().start == models / "Each.semiseg"
+    assert "Fused" not in texts(ui.startComboBox)
+    shutil.rmtree(models / "Each.semiseg")
+    panel.enter()
+    look(module)
+    assert panel.recipe().start is None
+    assert "suits the method" in ui.startInfoLabel.text
 
 
 @pytest.mark.parametrize(

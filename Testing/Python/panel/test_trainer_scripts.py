@@ -72,3 +72,38 @@ def test_a_script_trains_and_segments(logic: Any, drawn: list[Any], models: Path
     assert len(logic.trainingSet().cases) == 5, "the scene is as it was"
     ideas = logic.suggestNext(count=2)
     assert [idea.case for idea in ideas] == [drawn[4].GetID()], "only this one is not annotated"
+
+
+@pytest.mark.torch
+def test_a_network_for_each_modality_begins_with_such_networks_only(logic: Any, picture: Callable[..., Any]) -> None:
+    from SemiSegCervicalLib.errors import SemiSegError
+    from SemiSegCervicalLib.scene.classes import SegmentClass
+    from SemiSegTrainerLib.scene import choices
+    from SlicerRig import scenes
+    from TrainingRig import cases
+
+    classes = [SegmentClass(1, "bright", (1, 0, 0), ""), SegmentClass(2, "dark", (0, 0, 1), "")]
+
+    def pair(seed: int) -> Any:
+        both = [picture(seed + more, name=f"Picture {seed + more}") for more in (0, 50)]
+        choices.pair(both[0], both[1], ("T1", "FLAIR"))
+        return both[0]
+
+    def train(name: str, **more: Any) -> Any:
+        usual = {"iterations": 2, "device": "cpu", "calibrate": "none", "name": name}
+        return logic.train(**{**usual, **more}).summary
+
+    for seed in range(4):
+        scenes.add_segmentation(pair(seed), cases.draw(seed)[1], classes)
+    fused = train("Fused", size=(32, 64))
+    assert (fused["method"], fused["started_from"]) == ("supervised", None)
+    assert train("Fused")["started_from"] == "Fused"
+    pair(4)  # nobody annotates it
+    with pytest.raises(SemiSegError, match="network for each modality") as refused:
+        train("Each", start="Fused")
+    assert (refused.value.code, "trained so" in refused.value.remedy) == ("wrong-start", True)
+    assert not list(logic.jobs.runs.unfinished()), "nothing was written"
+    each = train("Each", size=(32, 64))
+    assert (each["method"], each["started_from"]) == ("semi_cml", None)
+    assert train("Each")["started_from"] == "Each"
+    assert train("Other", method="supervised", start="Each")["started_from"] == "Each", "it goes on with any networks"
