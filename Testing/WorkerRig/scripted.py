@@ -5,8 +5,9 @@ python scripted.py START PRIVATE_FOLDER [PREDICT]
 START is how the process begins. After that each ``describe`` job's first pack names how it is done, and PREDICT how
 ``predict`` and ``predict-frames`` are: as those, ``hold`` for one that begins and never ends, ``well`` for a result in
 which everything is class 1 with an uncertainty of 7 percent. A ``train`` job is held in one of `STAGES` until it is
-told to stop or to finish, or misbehaves as the others, with ``saved:`` before it after something was saved. With
-``first-`` before it only the first is done so, with ``later-`` all but the first; the others are done well.
+told to stop or to finish, or misbehaves as the others, with ``saved:`` before it after something was saved; one that
+goes on with something else than what is saved here fails. With ``first-`` before it only the first is done so, with
+``later-`` all but the first; the others are done well.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ LOADED = {
     "model": {"path": "here"}, "device": "cpu", "backend": "scripted", "precision": "none", "notes": [], "seconds": 0.1,
 }  # fmt: skip
 STAGES = ("reading", "measuring", "training", "plateau", "calibrating", "validating")
+SAVED = b"saved"
 STUBBORN = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)\n"
 
 
@@ -162,12 +164,16 @@ def train(how: str, job: str, folder: Path, body: dict) -> bool:
     """Train as it is told, well if it is told nothing; say whether it waits to be told to stop or to finish."""
     total = body["iterations"] or 40
     fault = how.removeprefix("saved:")
+    checkpoint = Path(body["out"]) / "checkpoints" / "last.ckpt"
+    damaged = body["resume"] and checkpoint.read_bytes() != SAVED
+    if damaged or (fault == "other-run" and body["resume"]):
+        code = "bad-checkpoint" if damaged else fault
+        say("failure", job, code=code, stage="reading", cause="It cannot be gone on with", remedy="Start again")
+        return False
     if how != fault or how in ("", "well", *STAGES):
-        (Path(body["out"]) / "checkpoints").mkdir(parents=True, exist_ok=True)
-        (Path(body["out"]) / "checkpoints" / "last.ckpt").write_bytes(b"saved")
-    if fault in ("bad-checkpoint", "other-run") and body["resume"]:
-        say("failure", job, code=fault, stage="reading", cause="It is damaged", remedy="Start again")
-    elif fault not in ("", "well", "bad-checkpoint", *STAGES):
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_bytes(SAVED)
+    if fault not in ("", "well", *STAGES):
         perform(fault, job, folder)
     else:
         for number in range(1, 5) if fault not in ("reading", "measuring") else ():

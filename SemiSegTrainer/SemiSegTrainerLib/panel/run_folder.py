@@ -201,15 +201,18 @@ class Run:
         start = str(self.start) if self.about.train.start is not None else None
         return replace(self.about.train, datalist=str(self.datalist), out=str(self.out), start=start, resume=self.saved)
 
+    def calibration_states(self, said: str) -> list[Path]:
+        """Return the states that a text names of those that were saved after the training, while it was calibrated."""
+        return [path for path in (self.out / _CHECKPOINTS).glob("*/*.ckpt") if str(path) in said]
+
     def start_over(self, damaged: str = "") -> None:
         """Forget what was learned; the data stay.
 
         Args:
-            damaged: what was said of a saved state that cannot be read. Where it names one that was saved after the
-                training itself, while it was calibrated, that one alone is forgotten.
+            damaged: what was said of a saved state that cannot be read. Where it names one of the calibration, that one
+                alone is forgotten.
         """
-        folder = self.out / _CHECKPOINTS
-        later = [path for path in folder.glob("*/*.ckpt") if str(path) in damaged]
+        later = self.calibration_states(damaged)
         for path in later:
             path.unlink()
         if not later:

@@ -306,7 +306,7 @@ class RunSection:
             if self.on_trained is not None:
                 self.on_trained(training.version)
         elif training.error is not None:
-            self._messages.error(training.error, f"{notes} {kept_text(training.run)}".strip())
+            self._messages.error(training.error, f"{notes} {kept_text(training)}".strip())
         elif training.state == states.PAUSED:
             self._messages.note(
                 "The training is paused. It can be resumed at any time, also after a restart of Slicer."

@@ -11,7 +11,7 @@ from SemiSegCervicalLib.worker.protocol import Welcome
 from . import training as states
 from .rows import many
 from .run_folder import Run
-from .training import Training
+from .training import UNREADABLE, Training
 
 _PLAIN = {
     states.PREPARING: "Writing the images to disk",
@@ -84,9 +84,11 @@ def how_far(run: Run) -> str:
     return f"about {100 * reached.iteration // reached.iterations} % trained"
 
 
-def kept_text(run: Run) -> str:
-    """Say what is kept of a run that has ended before its time; empty for nothing."""
-    if run.installed or not run.folder.is_dir():
+def kept_text(training: Training) -> str:
+    """Say what is kept of a run that has ended before its time; empty for nothing, or where nobody can read it."""
+    run, error = training.run, training.error
+    unreadable = error is not None and error.code == UNREADABLE
+    if run.installed or unreadable or not run.folder.is_dir():
         return ""
     if run.trained:
         return "The model is trained: press Resume to install it."

@@ -28,6 +28,8 @@ _NOTE_SECONDS = 5.0
 # A panel that is closed waits so long for the run to be saved; longer, and the last checkpoint has to do.
 _SAVE_SECONDS = 2.0
 _STOP, _FINISH = "stop", "finish"
+UNREADABLE = "bad-checkpoint"
+"""Code of the error where what was saved cannot be read."""
 
 Write = Callable[[Path], Iterator[Any]]
 
@@ -225,7 +227,7 @@ class Training(Work):
         yield from self.checked(_generator(self.run.settle()))
 
     def _train(self) -> Generator[Any, None, Trained]:
-        """Have the worker train; where what was saved cannot be read, from the beginning.
+        """Have the worker train; where what was saved cannot be read, from the beginning, unless it is to end now.
 
         Raises:
             SemiSegError: it failed.
@@ -234,6 +236,7 @@ class Training(Work):
         self.set(state=STARTING, stage="", done=0, total=0, seconds_left=None)
         device = yield from self.device(self.run.message().device)
         while True:
+            self._passed_on = ""  # what the job before was told, this one does not know
             self._job = job = self.submit(replace(self.run.message(), device=device), on_chunk=self._told)
             try:
                 yield from self.until_end(job)
@@ -243,8 +246,13 @@ class Training(Work):
                         "other-run", "Another version of SemiSeg began this training, and trains differently",
                         "Discard it and start again, or go on with that version", "reading",
                     ) from error  # fmt: skip
-                if error.code != "bad-checkpoint":
+                if error.code != UNREADABLE:
                     raise
+                if self._wish and not self.run.calibration_states(error.cause):
+                    raise SemiSegError(
+                        UNREADABLE, "What had been saved of the training cannot be read",
+                        "Resume it to train again from the beginning, or discard it", "reading",
+                    ) from error  # fmt: skip
                 self.finish(job)
                 self.run.start_over(damaged=error.cause)
                 self.news.clear()
@@ -318,5 +326,5 @@ def _generator(steps: Iterator[Any]) -> Generator[Any, None, None]:
 
 __all__ = [
     "CALIBRATING", "CANCELLED", "CANCELLING", "DONE", "FAILED", "MEASURING", "PAUSED", "PAUSING", "PREPARING", "SAVING",
-    "STARTING", "TRAINING", "VALIDATING", "Picture", "Training",
+    "STARTING", "TRAINING", "UNREADABLE", "VALIDATING", "Picture", "Training",
 ]  # fmt: skip

@@ -314,6 +314,26 @@ def test_a_fault_is_said_and_the_panel_offers_to_go_on(section: Any) -> None:
     assert "trained" in module.ui.messageLabel.text
 
 
+def test_what_cannot_be_read_is_not_said_to_be_kept(section: Any) -> None:
+    module = section("training")
+    ui, training = module.panel.run.ui, start(module)
+    until(module, training, "training")
+    application.click(ui.pauseButton)
+    until(module, training, "paused")
+    (training.run.out / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
+    application.click(ui.keepUnfinishedButton)
+    until(module, module.panel.run.training, "failed")
+    said = module.ui.messageLabel.text
+    assert "cannot be read" in said
+    assert "train again from the beginning, or discard" in said
+    assert "is kept" not in said
+    again = resume(module)
+    until(module, again, "training")
+    assert not again.keeping
+    application.click(ui.discardButton)
+    module.until(lambda: again.ended)
+
+
 def test_a_model_that_could_not_be_installed(section: Any, models: Path) -> None:
     module = section()
     models.rmdir()

@@ -92,6 +92,12 @@ def kept(jobs: Any, training: Any) -> Any:
     return training
 
 
+def damage(run: Any) -> None:
+    """Cut what a run has saved of its training."""
+    saved = run.out / "checkpoints" / "last.ckpt"
+    saved.write_bytes(saved.read_bytes()[:-3])
+
+
 def wait(condition: Callable[[], Any]) -> None:
     assert application.wait_until(condition, SECONDS), "it did not come true in time"
 
@@ -238,6 +244,38 @@ def test_however_it_is_interrupted_it_goes_on_and_ends_as_one_that_was_not(
     assert parts.same(weights(last.version.path), weights(version.path))
 
 
+@pytest.mark.torch
+def test_a_model_is_made_of_what_was_learned_or_not_at_all(jobs: Any, partly_annotated: Any) -> None:
+    """First the calibration alone cannot be read, which such a model does not need, then the training itself."""
+    length = 90
+    partly_annotated()
+    worker = jobs("real")
+    training = begin(worker, length, calibrate="folds")
+    wait(lambda: training.ended or (training.state == "calibrating" and training.done > 3))
+    training.pause()
+    assert ended(training).state == "paused"
+    (run,) = unfinished()
+    learned = run.out / "checkpoints" / "last.ckpt"
+    folds = list(learned.parent.glob("*/*.ckpt"))
+    for fold in folds:
+        fold.write_bytes(b"damaged")
+    assert folds
+    summary = resume(worker, run, keep=True).wait().summary
+    assert (summary["iterations"], summary["calibration"]["fitted_on"]) == (length, None)
+
+    training = begin(worker, length, name="other")
+    wait(lambda: training.ended or (training.state == "training" and training.done > 3))
+    training.pause()
+    assert ended(training).state == "paused"
+    (run,) = unfinished()
+    damage(run)
+    training = ended(resume(worker, run, keep=True))
+    assert training.state == "failed"
+    assert "train again" in training.error.remedy
+    assert "other" not in find_packs()
+    assert resume(worker, run).wait().summary["iterations"] == length
+
+
 # -- a scripted one --
 
 
@@ -381,9 +419,36 @@ def test_a_checkpoint_that_cannot_be_read_costs_the_training_but_not_the_data(jo
     worker = jobs("first-saved:SIGKILL")
     ended(begin(worker))
     (run,) = unfinished()
-    training = ended(resume(jobs("bad-checkpoint"), run))
+    damage(run)
+    training = ended(resume(worker, run))
     assert training.state == "done"
     assert "began anew" in training.notes[0]
+
+
+@pytest.mark.parametrize(("wish", "ready"), [("keep", False), ("keep", True), ("pause", False)])
+def test_what_cannot_be_read_is_not_trained_anew_where_it_was_to_end(
+    jobs: Any, partly_annotated: Any, wish: str, ready: bool
+) -> None:
+    partly_annotated()
+    worker = jobs("first-saved:SIGKILL")
+    ended(begin(worker))
+    (run,) = unfinished()
+    damage(run)
+    if ready:
+        wait(lambda: worker.client.state == "ready")
+    else:
+        worker.client.close()
+    training = resume(worker, run, keep=wish == "keep")
+    if wish == "pause":
+        wait(lambda: training.state == "starting")
+        training.pause()
+    assert ended(training).state == "failed"
+    assert "cannot be read" in training.error.cause
+    assert unfinished() == [run]
+    assert find_packs() == {}
+    again = ended(resume(worker, run))
+    assert again.state == "done", "training again is what is left"
+    assert "began anew" in again.notes[0]
 
 
 def test_a_run_of_a_version_that_trains_differently_is_kept(jobs: Any, partly_annotated: Any) -> None:
