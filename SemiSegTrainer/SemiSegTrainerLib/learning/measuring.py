@@ -14,8 +14,9 @@ from SemiSegCervicalLib.engine.grid import plan_grid
 from SemiSegCervicalLib.engine.preprocess import as_volume
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.engine.windows import plan_axis
+from SemiSegCervicalLib.errors import SemiSegError
 
-from .datalist import Entry, read_datalist
+from .datalist import Datalist, Entry, read_datalist
 from .folds import FOLD_SHARE, split
 from .memory import used_gib
 from .preparation import Prepared, RunOptions, prepare
@@ -23,6 +24,8 @@ from .readers import opinion, readers
 
 # Cases of each list that are read: a step draws a few of them, and all of them together may be many gigabytes.
 _CASES = 6
+# Faults of what is annotated in the cases that were read, which others may not share.
+_OF_CONTENT = ("nothing-labelled", "empty-labels", "nothing-unlabelled")
 _WARM_UP, _TIMED = 1, 4
 # What writing a model and starting take, seconds.
 _AROUND = 5.0
@@ -54,16 +57,13 @@ def measure(datalist_path: Path, options: RunOptions, on_progress: Callable[[int
     Raises:
         SemiSegError: anything the user can put right.
     """
-    on_progress(0, 3)
-    begin = time.perf_counter()
-    run = prepare(datalist_path, options, _CASES)
-    reading = time.perf_counter() - begin
+    whole = read_datalist(datalist_path)
+    run, reading = _read(whole, options, lambda: on_progress(0, 3))
     on_progress(1, 3)
     training = run.training(None)
     pace = training.pace(_WARM_UP, _TIMED)
     memory = used_gib(run.device)
     on_progress(2, 3)
-    whole = read_datalist(datalist_path)
     count, read = (sum(len(d[name]) for name in ("training", "unlabeled")) for d in (whole, run.datalist))
     validating = len([e for e in whole["validation"] if e.label])
     reading *= (count + validating) / max(1, read + len(run.validation))
@@ -79,6 +79,27 @@ def measure(datalist_path: Path, options: RunOptions, on_progress: Callable[[int
         reading + validating * each * (2 if run.start else 1) + _AROUND, 2 / FOLD_SHARE if folds else 0.0, run.device,
         torch.get_num_threads(),
     )  # fmt: skip
+
+
+def _read(whole: Datalist, options: RunOptions, on_begin: Callable[[], None]) -> tuple[Prepared, float]:
+    """Read some of the cases: a few, and more as long as these lack what a training needs of all.
+
+    Returns:
+        The run, and the seconds that it took to read its cases.
+
+    Raises:
+        SemiSegError: a training would be refused, too.
+    """
+    longest, most = max(len(whole[name]) for name in ("training", "unlabeled")), _CASES
+    while True:
+        on_begin()
+        begin = time.perf_counter()
+        try:
+            return prepare(whole.path, options, most), time.perf_counter() - begin
+        except SemiSegError as error:
+            if error.code not in _OF_CONTENT or most >= longest:
+                raise
+        most *= 2
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from .method import Method, get_method
 from .modalities import Reads
 from .planning import Parts, plan_branches, plan_input, plan_reads
 from .seeds import mix_seed
+from .targets import Completeness
 from .training import Settings, Training
 
 
@@ -126,7 +127,8 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
     Args:
         datalist_path: the data.
         options: what the user chose.
-        most: of each list only so many cases, from everywhere in it; None for all.
+        most: read of each list only so many cases, of every kind and from everywhere in it; None for all. Where these
+            are refused for what they hold, others may hold it.
 
     Raises:
         SemiSegError: anything the user can put right.
@@ -135,9 +137,10 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
     if options.unlabelled_view:
         method = method.seeing(options.unlabelled_view)
     method = method.without(options.without)
-    datalist = _some(read_datalist(datalist_path), most)
+    datalist = read_datalist(datalist_path)
     _check_modalities(method, datalist)
     source = choose_source(options.calibrate, datalist)
+    datalist = _some(datalist, most)
     device = resolve_device(options.device)
     start = load_pack(options.start) if options.start else None
     if start:
@@ -171,15 +174,25 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
 
 
 def _some(datalist: Datalist, most: int | None) -> Datalist:
-    """Return a datalist with no more than so many cases in each list; of the training list annotated ones first."""
+    """Return a datalist with no more than so many cases in each list."""
     if most is None:
         return datalist
-    lists = {}
-    for name, entries in datalist.lists.items():
-        step = max(1, -(-len(entries) // most))
-        spread = sorted(range(len(entries)), key=lambda i: (entries[i].label is None, i % step))
-        lists[name] = tuple(entries[i] for i in sorted(spread[:most]))
-    return replace(datalist, lists=lists)
+    return replace(datalist, lists={name: _spread(entries, most) for name, entries in datalist.lists.items()})
+
+
+def _spread(entries: Sequence[Entry], most: int) -> tuple[Entry, ...]:
+    """Choose cases from everywhere in a list: the first of each kind, then annotated ones, then the others."""
+    step = max(1, -(-len(entries) // most))
+    first: dict[tuple[Any, ...], int] = {}
+    repeats = [first.setdefault(_kind(entry), i) != i for i, entry in enumerate(entries)]
+    order = sorted(range(len(entries)), key=lambda i: (repeats[i], entries[i].label is None, i % step))
+    return tuple(entries[i] for i in sorted(order[:most]))
+
+
+def _kind(entry: Entry) -> tuple[Any, ...]:
+    """Return what a case may lack, as its entry tells: annotation, some of it, images."""
+    finished = replace(entry.completeness, background=None) == Completeness()
+    return entry.label is None, finished, entry.modalities
 
 
 def _check_modalities(method: Method, datalist: Datalist) -> None:

@@ -15,6 +15,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.arrays import read_array
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.evaluation import evaluate_model, summarise
+from SemiSegTrainerLib.learning.preparation import RunOptions, prepare
 from SemiSegTrainerLib.worker.protocol import Compare, Measure, Part
 from TrainingRig import cases, parts
 
@@ -79,6 +80,74 @@ def test_what_cannot_be_trained_cannot_be_measured(client, datalist):
     with pytest.raises(SemiSegError) as caught:
         ask(client, Measure(str(datalist), "semi_cml", "cpu"))
     assert caught.value.code == "one-modality"
+
+
+def outcome(call):
+    """Return the code of the error that a call raises, nothing where it raises none."""
+    try:
+        call()
+    except SemiSegError as error:
+        return error.code
+    return ""
+
+
+def one_of_many(folder, what, at=7):
+    """Write annotated cases of which one differs from the others, far from the first and from those evenly spread."""
+    if what in ("all but one", "only one"):
+        names = [f"training{i}" for i in range(14)]
+        lacking = [name for name in names if (name == f"training{at}") == (what == "all but one")]
+        return cases.write_modalities(folder, dict.fromkeys(lacking, 1), labelled=14, unlabelled=0)
+    path = cases.write_dataset(folder, labelled=14, unlabelled=0)
+    content = json.loads(path.read_text())
+    for number, entry in enumerate(content["training"]):
+        labels = np.array(Image.open(folder / entry["label"]))
+        if what == "partly, as is listed" and number == at:
+            entry["segments"] = ["bright"]
+        elif what == "partly, as is drawn":
+            entry["ignore"] = 255
+            labels[:4] = 255 if number == at else labels[:4]
+        elif what in ("drawn in", "scribbled in"):
+            entry["complete"] = what == "drawn in"
+            labels *= number == at
+        elif what == "none drawn in":
+            labels[:] = 0
+        Image.fromarray(labels).save(folder / entry["label"])
+    return cases.write_datalist(folder, content)
+
+
+@pytest.mark.parametrize(
+    ("what", "method", "refused"),
+    [
+        ("none differs", "cross_supervision", "nothing-unlabelled"),
+        ("partly, as is listed", "cross_supervision", ""),
+        ("partly, as is drawn", "cross_supervision", ""),
+        ("drawn in", "supervised", ""),
+        ("scribbled in", "supervised", ""),
+        ("none drawn in", "supervised", "empty-labels"),
+        ("all but one", "supervised", "missing-modality"),
+        ("all but one", "supervised_modalities", ""),
+        ("only one", "supervised_modalities", ""),
+    ],
+)
+def test_what_can_be_trained_can_be_measured(client, tmp_path, what, method, refused):
+    path = one_of_many(tmp_path, what)
+    options = RunOptions(method, size=cases.SIZE, branches=parts.TINY, device="cpu")
+    assert outcome(lambda: prepare(path, options)) == refused
+    message = Measure(str(path), method, "cpu", size=cases.SIZE, branches=BRANCHES)
+    assert outcome(lambda: ask(client, message)) == refused
+
+
+def test_of_many_cases_a_few_of_every_kind_are_read(tmp_path):
+    path = cases.write_dataset(tmp_path, labelled=14, unlabelled=9)
+    content = json.loads(path.read_text())
+    content["training"][7]["segments"] = ["bright"]
+    del content["training"][9]["label"]
+    path.write_text(json.dumps(content))
+    few = prepare(path, RunOptions("cross_supervision", size=cases.SIZE, branches=parts.TINY, device="cpu"), 6).datalist
+    numbers = [int(entry.id.removeprefix("training")) for entry in few["training"]]
+    assert (len(numbers), len(few["unlabeled"])) == (6, 6)
+    assert {0, 7, 9} < set(numbers)
+    assert max(numbers) > 9, "from everywhere in the list"
 
 
 @pytest.fixture(scope="module")
