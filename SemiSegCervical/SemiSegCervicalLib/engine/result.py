@@ -194,8 +194,8 @@ class Result:
             best = torch.maximum(p[0], p[1])
             for c in range(2, self.classes):
                 torch.maximum(best, p[c], out=best)
-        # Rows in float32, their sums in float64: exact enough, and vectorised.
-        self.expected += p.sum(dim=-1).flatten(1).sum(dim=1, dtype=torch.float64).cpu().numpy()
+        # Rows in float32, their sums in float64: exact enough, and vectorised. Apple's graphics have no float64.
+        self.expected += p.sum(dim=-1).flatten(1).cpu().sum(dim=1, dtype=torch.float64).numpy()
         maps = [best.cpu().numpy(), total.cpu().numpy()]
         counts, (own, doubt) = sums_by_label(labels.cpu().numpy(), maps, self.classes)
         self.chosen += own

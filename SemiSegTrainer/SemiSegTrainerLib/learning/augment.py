@@ -142,16 +142,13 @@ def warp(images: Tensor, possible: Tensor, grid: Tensor, nothing: int) -> tuple[
     Returns:
         Images, class sets, and the bool map ``inside`` of voxels that come from the source image.
     """
-    exact = torch.float64 if nothing >= 2**24 else torch.float32
     moved = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    sets = functional.grid_sample(
-        possible.to(exact).unsqueeze(1),
-        grid.to(exact),
-        mode="nearest",
-        padding_mode="zeros",
-        align_corners=False,
-    )
-    sets = sets.squeeze(1).to(torch.int32)
+    # float32 holds whole numbers of 24 bits, and not every device has float64.
+    shifts = torch.arange(0, nothing.bit_length(), 24, dtype=torch.int32, device=possible.device)
+    shifts = shifts.view(1, -1, *(1,) * (possible.ndim - 1))
+    parts = (possible.unsqueeze(1) >> shifts & 0xFFFFFF).float()
+    parts = functional.grid_sample(parts, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    sets = (parts.to(torch.int32) << shifts).sum(dim=1, dtype=torch.int32)
     inside = sets != 0
     return moved, torch.where(inside, sets, nothing), inside
 

@@ -163,7 +163,7 @@ def held_out_voxels(
             for (first, last), part in logits_of(asked, spec, case.image, device):
                 inside = (chosen >= first * row) & (chosen < last * row)
                 picked = part.flatten(2)[:, :, chosen[inside] - first * row]
-                logits[:, inside] = picked.movedim(1, 2).double().cpu()
+                logits[:, inside] = picked.movedim(1, 2).cpu().double()
             voxels = Voxels(logits, sets, near, weight, torch.zeros(len(chosen), dtype=torch.int64), 1)
             found = voxels if found is None else found + voxels
         if on_case:

@@ -17,6 +17,7 @@ from SemiSegCervicalLib.engine.preprocess import from_network, labels_to_network
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 from TrainingRig import cases, parts
+from TrainingRig.card import CARD, Card
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +275,21 @@ def test_wrong_image_for_the_model(predictor):
         with pytest.raises(SemiSegError) as caught:
             predictor.predict(Image(np.zeros(shape, dtype=np.float32)))
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_devices_without_float64_predict_too(dims):
+    windows = InputSpec(spatial_dims=3, modalities=("mri",), sampling="windows", size=(16, 16, 16), spacing=(2.0,) * 3)
+    pack = parts.pack(spec=parts.SPEC if dims == 2 else windows)
+    predictor = Predictor(pack, "cpu", backend="torch")
+    predictor.backend._active.device = CARD
+    for branch in pack.branches:
+        branch.to(CARD)
+    image = Image(np.ones((1, 30, 20, 40)[: dims + 1], dtype=np.float32), (1.0,) * dims)
+    with Card() as card:
+        result = predictor.predict(image, probabilities=True)
+    assert card.computed
+    assert result.labels.shape == image.spatial_shape
 
 
 def test_unknown_device():

@@ -26,6 +26,7 @@ from SemiSegTrainerLib.learning.targets import Completeness, decided, every_clas
 from SemiSegTrainerLib.learning.training import Settings
 from SemiSegTrainerLib.learning.trust import Reliability
 from TrainingRig import cases, kill, killable, parts
+from TrainingRig.card import CARD, Card
 
 CPU = torch.device("cpu")
 
@@ -195,6 +196,20 @@ def test_logits_of_a_volume_are_those_of_its_windows():
     voxels = held_out_voxels([branch], [[0]], spec, 2, [HeldOut(large, sets, (1.0,) * 3)], CPU)
     assert voxels.logits.shape == (1, 29 * 20 * 18, 2)
     assert torch.isfinite(voxels.logits).all()
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_devices_without_float64_calibrate_too(dims):
+    spec = (
+        parts.SPEC if dims == 2 else InputSpec(spatial_dims=3, modalities=("mri",), sampling="windows", size=(16,) * 3)
+    )
+    sets = torch.full(spec.size, 2, dtype=torch.int32)
+    case = HeldOut(torch.randn(1, *spec.size), sets, (1.0,) * dims)
+    with Card() as card:
+        voxels = held_out_voxels(parts.branches(dims=dims), [[0]] * 2, spec, parts.CLASSES, [case], CARD)
+    assert card.computed
+    assert voxels.logits.dtype == torch.float64
+    assert voxels.logits.shape == (2, sets.numel(), parts.CLASSES)
 
 
 # -- folds --

@@ -15,6 +15,7 @@ from SemiSegTrainerLib.learning.targets import every_class
 from SemiSegTrainerLib.learning.views import ViewPlan
 from torch.nn.functional import affine_grid
 from TrainingRig import cases, parts
+from TrainingRig.card import CARD, Card
 
 NOTHING = every_class(3)
 QUIET = Intensity(chance=0.0)
@@ -130,7 +131,7 @@ def test_warp_by_a_mirror_is_a_mirror(dims):
     size = (6, 8, 10)[-dims:]
     images = torch.rand(1, 1, *size)
     sets = torch.randint(1, 8, (1, *size), dtype=torch.int32)
-    for nothing in (7, 2**31 - 1):  # few classes fit floats, many need doubles
+    for nothing in (7, 2**31 - 1):  # many classes do not fit one float
         matrix = torch.eye(dims, dims + 1)[None].clone()
         matrix[0, 0, 0] = -1  # grid_sample counts the last array axis first
         grid = affine_grid(matrix, [1, 1, *size], align_corners=False)
@@ -138,6 +139,20 @@ def test_warp_by_a_mirror_is_a_mirror(dims):
         assert torch.allclose(moved, images.flip(-1), atol=1e-5)
         assert torch.equal(possible, sets.flip(-1))
         assert bool(inside.all())
+
+
+@pytest.mark.parametrize("classes", [3, 31])
+def test_devices_without_float64_warp_too(classes):
+    sets = torch.ones(1, 4, 8, dtype=torch.int32)
+    with Card() as card:
+        moved = warp(
+            torch.ones(1, 1, 4, 8, device=CARD),
+            sets.to(CARD),
+            torch.zeros(1, 4, 8, 2, device=CARD),
+            every_class(classes),
+        )
+    assert card.computed
+    assert [part.device for part in moved] == [CARD] * 3
 
 
 def test_warp_marks_what_lies_beyond_the_image_as_unknown():

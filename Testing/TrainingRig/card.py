@@ -1,0 +1,37 @@
+"""A graphics card without float64, as Apple's are: PyTorch's meta device, which checks devices and shapes for real."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+CARD = torch.device("meta")
+
+
+class Card(TorchDispatchMode):
+    """While it is entered, no tensor on `CARD` may be float64, and what is read from there is zeros.
+
+    Attributes:
+        computed: how many tensors it has made.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.computed = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Do one operation."""
+        kwargs = kwargs or {}
+        tensors = [tensor for tensor in tree_leaves(args) if isinstance(tensor, torch.Tensor)]
+        if tensors and tensors[0].is_meta and kwargs.get("device", CARD) != CARD:
+            return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
+        found = func(*args, **kwargs)
+        for made in tree_leaves(found):
+            if isinstance(made, torch.Tensor) and made.is_meta:
+                self.computed += 1
+                if made.dtype == torch.float64:
+                    raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return found
