@@ -41,8 +41,8 @@ def examine_devices() -> list[DeviceReport]:
             reports.append(DeviceReport("cuda", "graphics card", False, _first_line(error)))
         else:
             reason = _try("cuda", torch.float16)
-            major, minor = torch.cuda.get_device_capability(0)
-            if reason and f"sm_{major}{minor}" not in torch.cuda.get_arch_list():
+            if "no kernel image" in reason:
+                major, minor = torch.cuda.get_device_capability(0)
                 reason = (
                     f"this PyTorch was not built for its compute capability {major}.{minor} "
                     f"(it was for {', '.join(torch.cuda.get_arch_list())})"
