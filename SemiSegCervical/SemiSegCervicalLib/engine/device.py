@@ -7,27 +7,35 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from ..errors import SemiSegError
+from .selftest import examine_devices
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Choose a device: CUDA, then MPS, then CPU for ``auto``.
+    """Choose a device: for ``auto`` the first of CUDA, MPS and CPU that passes its self-test.
 
     Raises:
-        SemiSegError: the asked-for device is not there.
+        SemiSegError: the asked-for device is not there, or does not work.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(device for device in ("cuda", "mps", "cpu") if available[device])
-    if name not in available:
+    if name not in ("auto", "cuda", "mps", "cpu"):
         raise SemiSegError(
             "unknown-device", f"There is no device called {name!r}", "Use auto, cpu, cuda or mps", "device"
         )
-    if not available[name]:
+    if name == "cpu":
+        return torch.device(name)
+    reports = examine_devices()
+    if name == "auto":
+        return torch.device(next(report.name for report in reports if report.works))
+    report = next((report for report in reports if report.name == name), None)
+    if report is None:
         raise SemiSegError(
             "no-device",
             f"PyTorch finds no {name} device on this computer",
             "Use --device cpu or auto",
             "device",
+        )
+    if not report.works:
+        raise SemiSegError(
+            "device-error", f"{report.label} does not work: {report.reason}", "Choose the device cpu or auto", "device"
         )
     return torch.device(name)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -31,8 +32,9 @@ class DeviceReport:
     memory_gib: float | None = None
 
 
-def examine_devices() -> list[DeviceReport]:
-    """Run a kernel on every device that PyTorch knows; the best come first, the CPU is always last."""
+@cache
+def examine_devices() -> tuple[DeviceReport, ...]:
+    """Run a kernel on every device that PyTorch knows, once; the best come first, the CPU is always last."""
     reports = []
     if torch.cuda.is_available():
         try:
@@ -52,7 +54,7 @@ def examine_devices() -> list[DeviceReport]:
         reason = _try("mps", torch.float32)
         reports.append(DeviceReport("mps", "Apple graphics", not reason, reason))
     label = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
-    return [*reports, DeviceReport("cpu", label, True)]
+    return *reports, DeviceReport("cpu", label, True)
 
 
 def thread_count() -> int:

@@ -55,7 +55,6 @@ class Server:
         self._waiting: dict[str, ServerJob] = {}
         self._running: ServerJob | None = None
         self._inside = self._interrupted = False
-        self._welcome: Welcome | None = None
         self._predicting: Predicting | None = None
         self.register(Hello, self._hello)
 
@@ -132,12 +131,12 @@ class Server:
         with job.shielded():
             from .server_start import look_around
 
-            self._welcome = look_around()
+            welcome = look_around()
             for message, name in _BASE.items():
                 self.register(message, partial(self._base, name))
             for name in hello.modules:
                 importlib.import_module(name).register(self)
-        return self._welcome
+        return welcome
 
     def _base(self, name: str, job: ServerJob) -> object:
         with job.shielded():
@@ -148,8 +147,7 @@ class Server:
         if self._predicting is None:
             from .server_predict import Predicting
 
-            assert self._welcome is not None
-            self._predicting = Predicting(self._welcome)
+            self._predicting = Predicting()
         return self._predicting
 
     # -- the thread that reads --

@@ -10,7 +10,7 @@ from ..engine.pack import Pack, load_pack, read_manifest
 from ..engine.predict import Predictor
 from ..engine.schema import PackManifest
 from ..errors import SemiSegError
-from .protocol import Failure, Model, ModelCard, QualityFigure, SegmentClass, Welcome
+from .protocol import Failure, Model, ModelCard, QualityFigure, SegmentClass
 from .server_jobs import ServerJob
 
 
@@ -27,9 +27,7 @@ class Models:
     One only: predictors move a pack's networks between devices, and memory is dear.
     """
 
-    def __init__(self, welcome: Welcome) -> None:
-        self._devices = welcome.devices
-        self._auto = welcome.device
+    def __init__(self) -> None:
         self._key: _Key | None = None
         self._predictor: Predictor | None = None
         self._device = ""
@@ -50,15 +48,12 @@ class Models:
         # One that had to leave its device returns to it for the next case, which may be smaller.
         if self._predictor is not None and self._key == key and str(self._predictor.device.type) == self._device:
             return self._predictor
-        device = self._usable(model.device)
         self.drop()
         job.progress("loading the model", 0, 1)
         pack = load_pack(path)
         if present:
             pack = self._reading(pack, tuple(present))
-        # Another backend may be asked for a device of its own, so "auto" stays with it.
-        asked = model.device if model.device == "auto" and model.backend == "openvino" else device
-        predictor = Predictor(pack, asked, model.memory_gib, model.backend)
+        predictor = Predictor(pack, model.device, model.memory_gib, model.backend)
         self._key, self._predictor, self._device = key, predictor, predictor.device.type
         job.progress("loading the model", 1, 1)
         return predictor
@@ -66,29 +61,6 @@ class Models:
     def drop(self) -> None:
         """Forget the model: it is not needed any more, or a job was interrupted in the middle of using it."""
         self._key = self._predictor = None
-
-    def notes(self, model: Model) -> list[str]:
-        """Say what of the devices the user should know."""
-        if model.device != "auto":
-            return []
-        return [
-            f"The graphics card ({device.label}) is not used: {device.reason}"
-            for device in self._devices
-            if not device.works
-        ]
-
-    def _usable(self, device: str) -> str:
-        if device == "auto":
-            return self._auto
-        failed = next((d for d in self._devices if d.name == device and not d.works), None)
-        if failed is not None:
-            raise SemiSegError(
-                "device-error",
-                f"{failed.label} does not work: {failed.reason}",
-                "Choose the device cpu or auto",
-                "device",
-            )
-        return device
 
     @staticmethod
     def _reading(pack: Pack, present: tuple[int, ...]) -> Pack:

@@ -20,11 +20,9 @@ from .protocol import (
     FramesDone,
     Load,
     Loaded,
-    Model,
     Predict,
     PredictFrames,
     Prediction,
-    Welcome,
 )
 from .server_inputs import Frames, choose_frames, image_of, open_images
 from .server_jobs import ServerJob
@@ -44,8 +42,8 @@ _SLICES_AT_ONCE = 8
 class Predicting:
     """The handlers, around the one model that is kept loaded."""
 
-    def __init__(self, welcome: Welcome) -> None:
-        self._models = Models(welcome)
+    def __init__(self) -> None:
+        self._models = Models()
 
     def forget(self) -> None:
         """Drop the model, which an interrupted or failed job may have left in a state of its own."""
@@ -66,7 +64,7 @@ class Predicting:
         message = _message(job, Load)
         predictor = self._models.get(message.model, (), job)
         card = card_of(Path(message.model.pack), predictor.pack.manifest, predictor.pack.card)
-        return Loaded(card, *self._closing(message.model, predictor, predictor.backend.notes, started))
+        return Loaded(card, *_closing(predictor, predictor.backend.notes, started))
 
     def predict(self, job: ServerJob) -> Prediction:
         """Segment an image or a volume."""
@@ -87,7 +85,7 @@ class Predicting:
             files[name] = str(_write_map(job, job.folder / f"{name}.npy", array))
         return Prediction(
             files["labels"], files["uncertainty"], files.get("disagreement"), result.segments, image.from_rgb,
-            *self._closing(message.model, predictor, result.notes, started), result.atypicality,
+            *_closing(predictor, result.notes, started), result.atypicality,
         )  # fmt: skip
 
     def predict_frames(self, job: ServerJob) -> FramesDone:
@@ -116,16 +114,17 @@ class Predicting:
                 break
         if ready:
             _send_chunk(job, done, ready)
-        closing = self._closing(message.model, predictor, notes, started)
+        closing = _closing(predictor, notes, started)
         return FramesDone(done, done == len(indices), message.rgb, *closing)
 
-    def _closing(
-        self, model: Model, predictor: Predictor, notes: Sequence[str], started: float
-    ) -> tuple[str, str, str, tuple[str, ...], float]:
-        """Return how every answer ends: device, backend, precision, what the user should be told, and the seconds."""
-        backend = predictor.backend
-        told = tuple(dict.fromkeys([*self._models.notes(model), *notes]))  # each once, in order
-        return str(predictor.device), backend.name, backend.precision, told, time.perf_counter() - started
+
+def _closing(
+    predictor: Predictor, notes: Sequence[str], started: float
+) -> tuple[str, str, str, tuple[str, ...], float]:
+    """Return how every answer ends: device, backend, precision, what the user should be told, and the seconds."""
+    backend = predictor.backend
+    told = tuple(dict.fromkeys(notes))  # each once, in order
+    return str(predictor.device), backend.name, backend.precision, told, time.perf_counter() - started
 
 
 def _message(job: ServerJob, kind: type[T]) -> T:

@@ -30,17 +30,14 @@ from SemiSegCervicalLib.worker.job import JobCancelled
 from SemiSegCervicalLib.worker.protocol import (
     Cards,
     Describe,
-    Device,
     Hello,
     Load,
     Message,
     Model,
     Predict,
     PredictFrames,
-    Welcome,
 )
 from SemiSegCervicalLib.worker.server_errors import explain
-from SemiSegCervicalLib.worker.server_models import Models
 from SemiSegCervicalLib.worker.subprocess_transport import local_client
 from TrainingRig import cases, parts
 from WorkerRig.processes import alive, until
@@ -486,27 +483,6 @@ def test_cancelling_while_the_process_starts(alone):
     assert job.state == "cancelled"
     client.close()
     assert time.monotonic() - began < 2.0 + BUSY
-
-
-class Nothing:
-    """A job for what is tested without a process."""
-
-    def progress(self, *_):
-        pass
-
-
-def test_a_device_that_failed_its_test_is_not_used_and_said(trained):
-    broken = Device("cuda", "Old card", False, "this PyTorch was not built for it")
-    models = Models(Welcome("3.12", {}, (broken, Device("cpu", "processor", True)), 1))
-    asked = Model(str(trained), backend="torch")
-    assert models.get(asked, (), Nothing()).device.type == "cpu"
-    (note,) = models.notes(asked)
-    assert "Old card" in note
-    assert "not built" in note
-    with pytest.raises(SemiSegError, match="Old card") as caught:
-        models.get(replace(asked, device="cuda"), (), Nothing())
-    assert caught.value.code == "device-error"
-    assert models.notes(replace(asked, device="cpu")) == []
 
 
 @pytest.mark.parametrize(

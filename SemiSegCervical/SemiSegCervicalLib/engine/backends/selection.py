@@ -12,6 +12,7 @@ from torch import Tensor
 from ...errors import SemiSegError
 from ..device import resolve_device
 from ..pack import Pack
+from ..selftest import examine_devices
 from .agreement import Agreement
 from .base import Backend, BackendError
 from .ladder import Ladder, is_out_of_memory, release
@@ -53,6 +54,12 @@ class AdaptiveBackend:
         self._notes: list[str] = []
         self._active: Backend
         self._open(device)
+        if device == "auto":
+            self._notes += [
+                f"The graphics card ({report.label}) is not used: {report.reason}"
+                for report in examine_devices()
+                if not report.works
+            ]
 
     @property
     def name(self) -> str:
