@@ -15,6 +15,7 @@ from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 from TrainingRig import parts
+from TrainingRig.card import CARD, Card
 
 WINDOWS = InputSpec(modalities=("us",), sampling="windows", size=(32, 48))
 
@@ -149,3 +150,18 @@ def test_a_cpu_without_memory_is_the_users_to_solve():
     with pytest.raises(SemiSegError) as fault:
         Predictor(pack, backend=backend).predict(Image(np.zeros((1, 70, 90), dtype=np.float32)))
     assert fault.value.code == "out-of-memory"
+
+
+def test_predictors_that_share_a_model_may_leave_a_device_one_by_one():
+    pack = parts.pack()
+    image = Image(np.zeros((1, 70, 90), dtype=np.float32))
+    first, second = (Predictor(pack, "cpu", backend="torch") for _ in range(2))
+    for predictor in (first, second):
+        predictor.backend._active.device = CARD
+    with Card():
+        assert len(first.predict(image).segments) == 2
+        second.backend.leave_device()
+        assert second.predict(image).notes
+        assert first.predict(image).notes == ()
+    assert (first.device, second.device.type) == (CARD, "cpu")
+    assert not any(weight.is_inference() for branch in pack.branches for weight in branch.parameters())

@@ -283,8 +283,6 @@ def test_devices_without_float64_predict_too(dims):
     pack = parts.pack(spec=parts.SPEC if dims == 2 else windows)
     predictor = Predictor(pack, "cpu", backend="torch")
     predictor.backend._active.device = CARD
-    for branch in pack.branches:
-        branch.to(CARD)
     image = Image(np.ones((1, 30, 20, 40)[: dims + 1], dtype=np.float32), (1.0,) * dims)
     with Card() as card:
         result = predictor.predict(image, probabilities=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...errors import SemiSegError
+from ..branch import Branch
 from ..device import resolve_device
 from ..pack import Pack
 
@@ -52,7 +53,7 @@ class TorchBackend:
         if self.device.type == "cuda":
             self._layout = torch.channels_last if pack.manifest.input.spatial_dims == 2 else torch.channels_last_3d
         for branch in pack.branches:
-            branch.to(self.device).to(memory_format=self._layout).eval()  # type: ignore[call-overload]
+            self._place(branch.eval())
 
     @torch.inference_mode()
     def __call__(self, batch: Tensor) -> list[Tensor]:
@@ -60,10 +61,17 @@ class TorchBackend:
         batch = batch.to(self.device)
         logits = []
         for branch, spec in zip(self.pack.branches, self.pack.manifest.branches, strict=True):
+            # Another predictor may share the branch, and may have left this device with it.
+            if next(branch.parameters()).device.type != self.device.type:
+                self._place(branch)
             own = batch[:, list(spec.modalities)].contiguous(memory_format=self._layout)
             with self._autocast():
                 logits.append(branch(own).logits.float())
         return logits
+
+    @torch.inference_mode(False)  # else nobody could train with it any more
+    def _place(self, branch: Branch) -> None:
+        branch.to(self.device).to(memory_format=self._layout)  # type: ignore[call-overload]
 
     def _autocast(self) -> AbstractContextManager:
         if self.precision == "float32":
