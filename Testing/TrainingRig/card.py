@@ -18,9 +18,14 @@ class Card(TorchDispatchMode):
         computed: how many tensors it has made.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, volumes: bool = True) -> None:
+        """Make a card.
+
+        Args:
+            volumes: False for one that cannot do convolutions of volumes.
+        """
         super().__init__()
-        self.computed = 0
+        self.computed, self.volumes = 0, volumes
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do one operation."""
@@ -28,6 +33,8 @@ class Card(TorchDispatchMode):
         tensors = [tensor for tensor in tree_leaves(args) if isinstance(tensor, torch.Tensor)]
         if tensors and tensors[0].is_meta and kwargs.get("device", CARD) != CARD:
             return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
+        if not self.volumes and "conv" in str(func) and tensors[0].is_meta and tensors[0].ndim == 5:
+            raise RuntimeError("ConvTranspose 3D is not supported on MPS")
         found = func(*args, **kwargs)
         for made in tree_leaves(found):
             if isinstance(made, torch.Tensor) and made.is_meta:

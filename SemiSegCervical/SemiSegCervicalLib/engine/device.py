@@ -40,6 +40,16 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def cannot_run(device: torch.device, reason: str) -> SemiSegError:
+    """Return the error for a device that works, but lacks something that the networks need."""
+    return SemiSegError(
+        "device-error",
+        f"The device {device.type} cannot run these networks: {reason}",
+        "Choose the device cpu",
+        "device",
+    )
+
+
 def autocast(device: torch.device) -> AbstractContextManager:
     """Mixed precision where it is safe by default: float16 on CUDA, none elsewhere."""
     if device.type == "cuda":

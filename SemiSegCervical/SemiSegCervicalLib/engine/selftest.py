@@ -40,7 +40,7 @@ def examine_devices() -> tuple[DeviceReport, ...]:
         try:
             label, memory = torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory / 2**30
         except (RuntimeError, AssertionError) as error:
-            reports.append(DeviceReport("cuda", "graphics card", False, _first_line(error)))
+            reports.append(DeviceReport("cuda", "graphics card", False, first_line(error)))
         else:
             reason = _try("cuda", torch.float16)
             if "no kernel image" in reason:
@@ -71,12 +71,13 @@ def _try(device: str, dtype: torch.dtype) -> str:
     try:
         found = torch.nn.functional.conv2d(image.to(device, dtype), weights.to(device, dtype)).float().cpu()
     except (RuntimeError, AssertionError) as error:
-        return _first_line(error)
+        return first_line(error)
     if not torch.allclose(found, wanted, atol=_TOLERANCE, rtol=_TOLERANCE):
         return "it computes wrong numbers"
     return ""
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what a device says, which may be long."""
     lines = str(error).strip().splitlines()
     return lines[0].strip()[:300] if lines else type(error).__name__

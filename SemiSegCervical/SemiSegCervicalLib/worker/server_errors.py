@@ -11,7 +11,9 @@ from .arrays import cannot_write
 from .protocol import Failure
 
 # The words of CUDA, its libraries, ROCm and Metal.
-_DEVICE_WORDS = ("cuda error", "cudnn", "cublas", "cufft", "cusparse", "hip error", "miopen", "mps backend", "metal ")
+_DEVICE_WORDS = (
+    "cuda error", "cudnn", "cublas", "cufft", "cusparse", "hip error", "miopen", "mps backend", "on mps", "metal ",
+)  # fmt: skip
 _INSTALL = "Install what is missing with the button Install, and try again"
 
 
@@ -31,7 +33,8 @@ def explain(error: BaseException, stage: str) -> Failure:
         return Failure("missing-package", stage, f"The Python package {error.name} is not installed", _INSTALL)
     if isinstance(error, ImportError):
         return Failure("broken-package", stage, f"A Python package cannot be loaded: {text}", "Install it again")
-    if isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _DEVICE_WORDS):
+    lacks = isinstance(error, NotImplementedError)  # an operation that PyTorch has not for this device
+    if lacks or (isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _DEVICE_WORDS)):
         return Failure(
             "device-error", stage, f"The graphics card failed: {text}",
             "Try again, or choose the device cpu", restart=True,

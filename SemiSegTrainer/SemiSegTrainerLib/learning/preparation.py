@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from SemiSegCervicalLib.engine.backends.ladder import refusal
 from SemiSegCervicalLib.engine.branch import Branch
-from SemiSegCervicalLib.engine.device import resolve_device
+from SemiSegCervicalLib.engine.device import cannot_run, resolve_device
 from SemiSegCervicalLib.engine.pack import Pack, load_pack
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 
+from .augment import Draw, change_intensity, warp, warp_grid
 from .data import TrainingData, load_training_data, read_case
 from .datalist import Datalist, Entry, read_datalist
 from .folds import FOLD_SHARE, choose_source, split
@@ -23,6 +25,7 @@ from .planning import Parts, plan_branches, plan_input, plan_reads
 from .seeds import mix_seed
 from .targets import Completeness
 from .training import Settings, Training
+from .views import ViewPlan
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,13 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
             "wrong-start", f"The method {method.name} trains a network for each modality, the starting model does not",
             "Choose a starting model that was trained so, or train from scratch", "settings",
         )  # fmt: skip
+    if device.type != "cpu":
+        fresh = _build(parts, reads, spec, len(datalist.classes) + 1, method, options.settings.seed)
+        reason = refusal(lambda: _try(fresh, reads, spec, device))
+        if reason and options.device != "auto":
+            raise cannot_run(device, reason)
+        if reason:  # planned anew: the processor trains with smaller grids
+            return prepare(datalist_path, replace(options, device="cpu"), most)
     data = load_training_data(datalist, spec)
     if method.uses_unlabelled and not data.open:
         raise SemiSegError(
@@ -253,6 +263,18 @@ def _build(
                 f"Use multiples of {branch.divisor}, one of them at least {2 * branch.divisor}", "settings",
             )  # fmt: skip
     return branches
+
+
+def _try(branches: Sequence[Branch], reads: Reads, spec: InputSpec, device: torch.device) -> None:
+    """Do once what a step needs of a device: views, networks and their gradients; Metal lacks operations of volumes."""
+    plan = ViewPlan.usual(spec.spatial_dims)
+    draw = Draw(torch.Generator(), 1, device)
+    grid = warp_grid(draw, tuple(spec.size), plan.geometry)
+    images = torch.zeros(1, len(spec.modalities), *spec.size, device=device)
+    images, _, _ = warp(images, torch.ones(1, *spec.size, dtype=torch.int32, device=device), grid, 1)
+    images = change_intensity(images, draw, plan.strong)
+    for branch, mine in zip(branches, reads, strict=True):
+        branch.to(device)(images[:, list(mine)]).logits.sum().backward()
 
 
 def _adopt(branches: Sequence[Branch], start: Pack, datalist: Datalist) -> None:

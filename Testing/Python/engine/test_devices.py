@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from SemiSegCervicalLib.engine import selftest
+from SemiSegCervicalLib.engine.backends import selection, torch_backend
+from SemiSegCervicalLib.engine.backends.ladder import refusal
 from SemiSegCervicalLib.engine.backends.selection import open_backend
 from SemiSegCervicalLib.engine.device import resolve_device
+from SemiSegCervicalLib.engine.image import Image
+from SemiSegCervicalLib.engine.predict import Predictor
+from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 from TrainingRig import parts
+from TrainingRig.card import CARD, Card
 
 
 @pytest.fixture
@@ -66,3 +73,28 @@ def test_a_broken_card_is_not_used_and_said(card, monkeypatch):
     assert "Old card" in note
     assert "compute capability 3.5" in note
     assert open_backend(parts.pack(), "cpu", "torch").notes == []
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_card_that_lacks_an_operation_is_not_chosen_for_the_models_that_need_it(dims, monkeypatch):
+    for module in (selection, torch_backend):
+        monkeypatch.setattr(module, "resolve_device", lambda name: torch.device("cpu" if name == "cpu" else CARD))
+    volumes = InputSpec(spatial_dims=3, modalities=("mri",), sampling="windows", size=(16, 16, 16))
+    pack = parts.pack(spec=parts.SPEC if dims == 2 else volumes)
+    image = Image(np.zeros((1, 20, 20, 20)[: dims + 1], dtype=np.float32))
+    with Card(volumes=False):
+        predictor = Predictor(pack, "auto", backend="torch")
+        notes = predictor.predict(image).notes
+        assert (predictor.device == CARD) == (dims == 2)
+        assert [note for note in notes if "not supported on MPS" in note and "processor" in note] == list(notes)
+        assert len(notes) == dims - 2
+        if dims == 3:
+            with pytest.raises(SemiSegError, match="not supported on MPS") as caught:
+                Predictor(pack, "mps", backend="torch")
+            assert caught.value.code == "device-error"
+            assert "cpu" in caught.value.remedy
+
+
+def test_a_card_of_little_memory_is_not_refused():
+    assert refusal(lambda: torch.empty(2**55)) == ""
+    assert refusal(lambda: None) == ""

@@ -12,6 +12,8 @@ from SemiSegCervicalLib.engine.grid import nearest_sets
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegTrainerLib.learning import preparation
 from SemiSegTrainerLib.learning.data import load_training_data
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.method import get_method
@@ -23,6 +25,7 @@ from SemiSegTrainerLib.learning.targets import every_class, informative
 from SemiSegTrainerLib.learning.training import Settings
 from SemiSegTrainerLib.learning.views import ViewPlan
 from TrainingRig import cases
+from TrainingRig.card import CARD, Card
 
 pytestmark = pytest.mark.torch
 SHAPE = (40, 44, 52)
@@ -125,6 +128,20 @@ def test_a_model_of_volumes_is_planned_by_what_is_annotated(tmp_path):
     for size in (spec.size, (64, 64, 64), (80, 112, 112), (40, 56, 56), (16, 16, 16)):
         for branch in parts_of(dual_3d(size)):
             assert branch.takes(size)
+
+
+@pytest.mark.parametrize("volumes", [True, False])
+def test_a_card_that_lacks_an_operation_does_not_train_the_models_that_need_it(tmp_path, monkeypatch, volumes):
+    monkeypatch.setattr(preparation, "resolve_device", lambda name: torch.device("cpu") if name == "cpu" else CARD)
+    datalist = write(tmp_path)
+    with Card(volumes):
+        run = preparation.prepare(datalist, RunOptions("supervised", device="auto"))
+        assert run.device == (CARD if volumes else torch.device("cpu"))
+        assert run.spec == plan_input(run.datalist, None, None, gpu=volumes)
+        if not volumes:
+            with pytest.raises(SemiSegError, match="not supported on MPS") as caught:
+                preparation.prepare(datalist, RunOptions("supervised", device="mps"))
+            assert caught.value.code == "device-error"
 
 
 def parts_of(pair):

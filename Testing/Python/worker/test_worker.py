@@ -490,6 +490,12 @@ def test_cancelling_while_the_process_starts(alone):
     [
         (RuntimeError("CUDA error: an illegal memory access was encountered\nmore"), "device-error", True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "device-error", True),
+        (RuntimeError("ConvTranspose 3D is not supported on MPS"), "device-error", True),
+        (
+            NotImplementedError("The operator 'aten::max_pool3d_with_indices' is not currently implemented"),
+            "device-error",
+            True,
+        ),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "out-of-memory", False),
         (MemoryError(), "out-of-memory", False),
         (ModuleNotFoundError("No module named 'x'", name="x"), "missing-package", False),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ..selftest import first_line
 from ..windows import plan_axis, slide
 from .base import Backend
 
@@ -24,6 +25,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _TEXTS)
+
+
+def refusal(job: Callable[[], object]) -> str:
+    """Try a job; return why a device cannot do it, or an empty string. Want of memory is not told: less may fit."""
+    try:
+        job()
+    except (RuntimeError, AssertionError) as error:
+        return "" if is_out_of_memory(error) else first_line(error)
+    return ""
 
 
 def release(device: torch.device) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import SemiSegError
-from ..device import resolve_device
+from ..device import cannot_run, resolve_device
 from ..pack import Pack
 from ..selftest import examine_devices
 from .agreement import Agreement
@@ -131,22 +131,20 @@ class AdaptiveBackend:
         Raises:
             SemiSegError: it was the CPU.
         """
-        device = self.device
-        if device.type == "cpu":
+        if self.device.type == "cpu":
             raise SemiSegError(
                 "out-of-memory", "The memory of this computer does not suffice for this image",
                 "Close other programs, or give less working memory (--memory)", "predicting",
             )  # fmt: skip
-        for branch in self.pack.branches:
-            branch.cpu()
-        release(device)
+        self._go_on_with_cpu("The memory of the graphics card did not suffice")
+
+    def _go_on_with_cpu(self, why: str) -> None:
+        device = self.device
         if self._asked_precision == "float16":
             self._asked_precision = "auto"
         self._open("cpu")
-        self._notes.append(
-            "The memory of the graphics card did not suffice: the processor computed instead. Slower, with the same "
-            "result."
-        )
+        release(device)
+        self._notes.append(f"{why}: the processor computed instead. Slower, with the same result.")
 
     def _open(self, device: str) -> None:
         chosen = resolve_device("cpu" if self._asked == "openvino" and device == "auto" else device)
@@ -167,7 +165,12 @@ class AdaptiveBackend:
                 "Use the precision auto or float32", "settings",
             )  # fmt: skip
         self._ladder = self._new_ladder()
-        self._active = TorchBackend(self.pack, chosen.type, wanted)
+        self._active = active = TorchBackend(self.pack, chosen.type, wanted)
+        if chosen.type != "cpu" and (reason := active.refusal()):
+            if device != "auto":
+                raise cannot_run(chosen, reason)
+            self._go_on_with_cpu(f"The graphics card cannot run this model ({reason})")
+            return
         if not self._on_cpu_by_choice() or installed_version() is None:
             return
         try:

@@ -11,6 +11,7 @@ from ...errors import SemiSegError
 from ..branch import Branch
 from ..device import resolve_device
 from ..pack import Pack
+from .ladder import refusal
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -68,6 +69,11 @@ class TorchBackend:
             with self._autocast():
                 logits.append(branch(own).logits.float())
         return logits
+
+    def refusal(self) -> str:
+        """Return why the device cannot run the networks, or an empty string; Metal lacks operations of volumes."""
+        spec = self.pack.manifest.input
+        return refusal(lambda: self(torch.zeros(1, len(spec.modalities), *spec.size)))
 
     @torch.inference_mode(False)  # else nobody could train with it any more
     def _place(self, branch: Branch) -> None:
