@@ -19,7 +19,7 @@ from . import protocol
 from .folders import PrivateFolder, remove_tree
 from .job import CANCELLED, DONE, FAILED, PREPARED, RUNNING, SENT, WAITING, Job, JobCancelled
 from .log import BoundedLog
-from .process import Limits, WorkerProcess
+from .process import Limits, Stopwatch, WorkerProcess
 from .protocol import HELLO_JOB, Alive, Failure, Hello, Message, Progress, Welcome
 from .transport import Transport
 from .validation import build
@@ -81,7 +81,7 @@ class Client:
         self._cancelled_at: dict[str, float] = {}
         self._restarts: deque[float] = deque(maxlen=_RESTARTS)
         self._cpu = 0.0
-        self._proceeded = 0.0
+        self._stood = Stopwatch()  # how long the running job has not proceeded
         self._closing = False
 
     # -- the process --
@@ -113,7 +113,8 @@ class Client:
         hello = Job(HELLO_JOB, folder)
         hello.message, hello.state = self._hello, SENT
         self._jobs[HELLO_JOB] = hello
-        self._cpu, self._proceeded = 0.0, self._clock()
+        self._cpu = 0.0
+        self._stood.reset()
         self._process = process = WorkerProcess(
             self._connect(), self._command(folder), self.log, self._event, self._process_ended, self._limits
         )
@@ -127,14 +128,15 @@ class Client:
         if process is None:
             return
         process.poll(0.0)
+        stood = self._stood.look(now)
         overdue = [job for job, since in self._cancelled_at.items() if now - since > self._limits.cancel]
         if overdue:
             self._kill(process)
         elif any(job.state == RUNNING for job in self._jobs.values()):
-            if now - self._proceeded > self._limits.stall:
+            if stood > self._limits.stall:
                 self._kill(process, _stalled())
         else:
-            self._proceeded = now
+            self._stood.reset()
         process.look(now)
 
     def close(self) -> None:
@@ -293,12 +295,13 @@ class Client:
         if envelope.kind == protocol.ALIVE:
             cpu = build(Alive, envelope.body).cpu
             if cpu - self._cpu > _CPU_COUNTS:
-                self._cpu, self._proceeded = cpu, self._clock()
+                self._cpu = cpu
+                self._stood.reset()
             return
         job = self._jobs.get(envelope.job)
         if job is None or job.ended or job.message is None:
             return
-        self._proceeded = self._clock()
+        self._stood.reset()
         try:
             self._job_event(job, job.message, envelope)
         except ValueError as error:

@@ -44,6 +44,25 @@ class Limits:
     close: float = 1.0
 
 
+class Stopwatch:
+    """Adds up seconds from look to look; a long pause between two, in which nobody listened, counts for little."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._looked: float | None = None
+
+    def look(self, now: float) -> float:
+        """Return the seconds since the start or `reset`, at a reading of a clock that never goes back."""
+        if self._looked is not None:
+            self._seconds += min(now - self._looked, _LONGEST_LOOK)
+        self._looked = now
+        return self._seconds
+
+    def reset(self) -> None:
+        """Begin anew with the next look."""
+        self._seconds, self._looked = 0.0, None
+
+
 class WorkerProcess:
     """Starts a process, and tells what it says and that it ended, exactly once."""
 
@@ -62,17 +81,15 @@ class WorkerProcess:
         self._transport, self._log, self._limits = transport, log, limits
         self._on_event, self._on_end = on_event, on_end
         self._splitter = LineSplitter()
-        self._heard = False
-        self._silent = 0.0
-        self._looked: float | None = None
-        self._killed: float | None = None
+        self._heard = self._killed = False
+        self._silent, self._dying = Stopwatch(), Stopwatch()
         log.say(f"worker starts: {' '.join(command)}")
         transport.start(command, Listener(self._output, self._errors, self._ended))
 
     @property
     def ending(self) -> bool:
         """Whether it was killed and is not gone yet."""
-        return self._killed is not None
+        return self._killed
 
     def send(self, kind: str, job: str = "", body: Any = None) -> None:
         """Send a message or control."""
@@ -89,17 +106,14 @@ class WorkerProcess:
         Args:
             now: of a clock that never goes back.
         """
-        passed = 0.0 if self._looked is None else min(now - self._looked, _LONGEST_LOOK)
-        self._looked = now
-        if self._killed is not None:
-            self._killed += passed
-            if self._killed > self._limits.kill:
+        if self._killed:
+            if self._dying.look(now) > self._limits.kill:
                 self._end(None)
             return
-        # What it said while nobody looked has not been handed over yet, so a long pause counts for little.
-        self._silent = 0.0 if self._heard else self._silent + passed
+        if self._heard:
+            self._silent.reset()
         self._heard = False
-        if self._silent > (self._limits.silence if self.ready else self._limits.start):
+        if self._silent.look(now) > (self._limits.silence if self.ready else self._limits.start):
             self.kill(_hung())
 
     def kill(self, fault: SemiSegError | None = None) -> None:
@@ -108,10 +122,10 @@ class WorkerProcess:
         Args:
             fault: why, for who asks afterwards.
         """
-        if self.ended or self._killed is not None:
+        if self.ended or self._killed:
             return
         self.fault = fault
-        self._killed, self._looked = 0.0, None
+        self._killed = True
         self._log.say(f"worker is ended by force: {fault or 'asked for'}")
         self._kill_group()
         self._transport.kill()
@@ -184,7 +198,7 @@ class WorkerProcess:
             return
         self._kill_group()  # children may outlive it
         self.ended = True
-        if self.fault is None and self._killed is None:
+        if self.fault is None and not self._killed:
             self.fault = _end_fault(code, told, self.ready is not None)
         self._log.say(f"worker ended, code {code}")
         self._on_end(self)

@@ -255,6 +255,30 @@ def test_a_busy_caller_does_not_take_silence_for_a_hang(worker):
     assert (job.state, client.pid) == ("done", first)
 
 
+def test_a_computer_that_slept_does_not_take_its_sleep_for_a_job_that_stands_still(worker):
+    now = [0.0]
+    client = worker(clock=lambda: now[0], limits=Limits(start=1e9, silence=1e9, stall=10.5))
+    job = client.submit(Describe(("stall",)))
+    began = time.monotonic()
+    while job.state != "running":
+        client.tick()
+        time.sleep(0.01)
+        assert time.monotonic() - began < 20
+    client.tick()
+    for _ in range(5):
+        now[0] += 10_000.0
+        client.tick()
+    assert (client.state, job.state) == ("ready", "running")
+    for _ in range(10):  # but one that stands still is ended all the same
+        now[0] += 1.0
+        client.tick()
+    assert client.state == "starting"
+    now[0] += 1.0
+    with pytest.raises(SemiSegError) as caught:
+        client.wait(job)
+    assert caught.value.code == "worker-hung"
+
+
 def test_nothing_waits_but_what_says_so(worker):
     client = worker()
     slowest = {}
