@@ -47,14 +47,15 @@ def reason(error: Exception) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system lets a folder be opened (not on Windows)."""
+    """Make the rename itself durable, where system and file system can: Windows and many network folders cannot."""
     if os.name == "nt":
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def make_durable(folder: Path) -> None:
@@ -70,7 +71,5 @@ def make_durable(folder: Path) -> None:
                     os.fsync(handle)
                 finally:
                     os.close(handle)
-        with suppress(OSError):
-            _sync_folder(Path(place))
-    with suppress(OSError):
-        _sync_folder(folder.parent)
+        _sync_folder(Path(place))
+    _sync_folder(folder.parent)

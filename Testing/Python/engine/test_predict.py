@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +270,21 @@ def test_atomic_writing_leaves_old_or_new(tmp_path):
     with pytest.raises(SemiSegError) as caught:
         write_atomically(tmp_path / "file" / "a.json", b"")
     assert caught.value.code == "cannot-write"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows opens no folder")
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EIO, errno.ENOTSUP])
+def test_folders_that_cannot_be_flushed_are_written_all_the_same(tmp_path, monkeypatch, code):
+    real = os.fsync
+
+    def fsync(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(tmp_path / "a.json", b"1")
+    assert (tmp_path / "a.json").read_bytes() == b"1"
 
 
 def test_wrong_image_for_the_model(predictor):
