@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import traceback
@@ -35,6 +36,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 2 for a fault of the user's input (one line on standard error), 1 for a defect.
     """
+    # Where output is redirected on Windows, its encoding may lack what a model's name or a table holds.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Lightning's remarks on its own settings would bury the one line that an error gets.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

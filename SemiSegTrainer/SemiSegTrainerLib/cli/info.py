@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_module
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ def info(
     loaded = load_pack(pack)
     manifest = loaded.manifest
     if json:
-        print(manifest.model_dump_json(indent=1))
+        print(json_module.dumps(manifest.model_dump(mode="json"), indent=1))
         return
     console = Console()
     console.print(f"[bold]{escape(manifest.name)}[/bold]  {escape(manifest.description)}", highlight=False)

@@ -263,3 +263,18 @@ def test_usage_errors(capfd):
     for arguments in (["train"], ["train", "a.json", "--out", "b", "--nonsense"], ["dance"]):
         assert run(arguments) == 2
         assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_output_that_lacks_a_character_is_written_all_the_same(tmp_path, more):
+    pack = save_pack(tmp_path / "tiny", parts.pack(name="Gebärmutterhals 子宮"))
+    done = subprocess.run(
+        [sys.executable, "-m", "SemiSegTrainerLib.cli.app", "info", str(pack), *more],
+        capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252", "COLUMNS": "200"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode("cp1252")
+    if more:
+        assert done.stdout.isascii()
+        assert json.loads(done.stdout)["name"] == "Gebärmutterhals 子宮"
+    else:
+        assert "Gebärmutterhals" in done.stdout.decode("cp1252")
