@@ -189,7 +189,7 @@ class WorkerProcess:
         self._log.write(data)
 
     def _ended(self, code: int | None) -> None:
-        if code is not None and code > 128:
+        if code is not None and code > 128 and os.name != "nt":
             code = 128 - code  # a launcher's way to tell the signal that ended what it launched
         self._end(code, told=True)
 
@@ -215,7 +215,7 @@ def _end_fault(code: int | None, told: bool, was_ready: bool) -> SemiSegError:
             "worker-killed", "The system ended the process that computes, most likely because memory ran out",
             "Close other programs, or use a smaller image or model, and try again", _STAGE,
         )  # fmt: skip
-    how = "by itself" if not code else f"with code {code}" if code > 0 else f"by signal {-code}"
+    how = _how(code)
     if not was_ready:
         return SemiSegError(
             "worker-not-started", f"The process that computes ended {how} while it started",
@@ -225,6 +225,15 @@ def _end_fault(code: int | None, told: bool, was_ready: bool) -> SemiSegError:
         "worker-died", f"The process that computes ended {how}",
         "Try again; if it happens again, choose the device cpu, and report it with the log", _STAGE,
     )  # fmt: skip
+
+
+def _how(code: int | None) -> str:
+    if not code:
+        return "by itself"
+    if 0 < code <= 128:
+        return f"with code {code}"
+    # Windows has no signals, but 32 bits that are looked up in this form; Qt takes the first for a sign.
+    return f"with code 0x{code & 0xFFFFFFFF:08X}" if os.name == "nt" else f"by signal {-code}"
 
 
 def _mismatch(version: object) -> SemiSegError:

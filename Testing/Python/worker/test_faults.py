@@ -11,7 +11,8 @@ import WorkerRig.scripted
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.client import Client
 from SemiSegCervicalLib.worker.job import JobCancelled
-from SemiSegCervicalLib.worker.process import Limits
+from SemiSegCervicalLib.worker.log import BoundedLog
+from SemiSegCervicalLib.worker.process import Limits, WorkerProcess
 from SemiSegCervicalLib.worker.protocol import Describe
 from SemiSegCervicalLib.worker.subprocess_transport import SubprocessTransport
 from WorkerRig.processes import alive, until
@@ -277,6 +278,34 @@ def test_a_computer_that_slept_does_not_take_its_sleep_for_a_job_that_stands_sti
     with pytest.raises(SemiSegError) as caught:
         client.wait(job)
     assert caught.value.code == "worker-hung"
+
+
+class Nowhere:
+    """A transport that only tells how a process ended."""
+
+    def start(self, _command, listener):
+        self.listener = listener
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "said"),
+    [
+        ("nt", 0xC0000005, "with code 0xC0000005"),
+        ("nt", 0xC0000005 - 2**32, "with code 0xC0000005"),
+        ("nt", 3, "with code 3"),
+        ("posix", 3, "with code 3"),
+        ("posix", -11, "by signal 11"),
+        ("posix", 139, "by signal 11"),
+        ("posix", 0, "by itself"),
+    ],
+)
+def test_how_a_process_ended_is_said_in_the_words_of_the_system(tmp_path, monkeypatch, system, code, said):
+    transport, log = Nowhere(), BoundedLog(tmp_path / "worker.log")
+    process = WorkerProcess(transport, ["x"], log, lambda _: None, lambda _: None, LIMITS)
+    with monkeypatch.context() as patch:
+        patch.setattr("SemiSegCervicalLib.worker.process.os.name", system)
+        transport.listener.ended(code)
+    assert said in process.fault.cause
 
 
 def test_nothing_waits_but_what_says_so(worker):
