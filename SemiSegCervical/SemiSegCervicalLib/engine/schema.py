@@ -162,8 +162,18 @@ class Quality(Strict):
     cases: Annotated[int, Field(ge=0)]
 
 
+LEARNED_MOST = 2**17
+"""Digests that a manifest may hold: 3 MB of the 4 that it may have."""
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
 class Provenance(Strict):
-    """How the weights came to be. The data are named by fingerprint only."""
+    """How the weights came to be. The data are named by a fingerprint and by digests only.
+
+    Attributes:
+        learned: digests of the annotated images and slices that the model has learned from, and those that it started
+            from; no image can be made of them. Empty where that is not known.
+    """
 
     method: Name
     seed: int
@@ -173,6 +183,7 @@ class Provenance(Strict):
     unlabelled: Annotated[int, Field(ge=0)]
     data_fingerprint: Name
     started_from: Text = ""
+    learned: Annotated[tuple[Digest, ...], Field(max_length=LEARNED_MOST)] = ()
     versions: dict[str, str] = Field(default_factory=dict)
     threads: int | None = None
     precision: str = ""

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from SemiSegCervicalLib.engine.files import read_image, read_labels
 from SemiSegCervicalLib.engine.grid import NetworkView, labels_to_grid, plan_grid
+from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.preprocess import as_volume, check_fits, labels_to_network, to_network
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError, naming
 from torch import Tensor
 
 from .datalist import Datalist, Entry
+from .learned import digests_learned
 from .patches import Places, remember
 from .seeds import mix_seed
 from .targets import decided, every_class, informative, possible_classes
 
 Cases = Sequence[Tensor] | Tensor
+# Is told a case as it is stored: its image and class sets.
+Look = Callable[[Image, np.ndarray], None]
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class TrainingData:
         places: where patches may lie, per case; see `patches`.
         present: bool ``(cases, M)``: the case has the modality; None where every case has all.
         groups: int64 ``(cases,)``: equal numbers are of one patient or sequence; None where each case is its own.
+        learned: digests of the annotated planes that the model has then learned from; see `learned`.
     """
 
     images: Cases
@@ -49,6 +54,7 @@ class TrainingData:
     places: tuple[Places, ...] = ()
     present: Tensor | None = None
     groups: Tensor | None = None
+    learned: frozenset[str] = frozenset()
 
     @property
     def device(self) -> torch.device:
@@ -78,17 +84,23 @@ def load_training_data(datalist: Datalist, spec: InputSpec) -> TrainingData:
     """
     classes = len(datalist.classes) + 1
     entries = (*datalist["training"], *datalist["unlabeled"])
-    pairs = [read_case(entry, spec, classes) for entry in entries]
+    learned: set[str] = set()
+
+    def look(image: Image, sets: np.ndarray) -> None:
+        learned.update(digests_learned(image, sets, classes))
+
+    pairs = [read_case(entry, spec, classes, look if entry.label else None) for entry in entries]
     if not pairs:
         raise SemiSegError(
             "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
         )
     known = list(dict.fromkeys(e.group for e in entries if e.group is not None))
     groups = [known.index(e.group) if e.group is not None else len(known) + row for row, e in enumerate(entries)]
-    return gather_cases(
+    data = gather_cases(
         pairs, spec, classes, presence([e.modalities for e in entries], len(spec.modalities)),
         torch.tensor(groups) if known else None,
     )  # fmt: skip
+    return replace(data, learned=frozenset(learned))
 
 
 def presence(modalities: Sequence[Sequence[int]], count: int) -> Tensor | None:
@@ -149,13 +161,14 @@ def gather_cases(
     return TrainingData(images, possible, *about, spec.size, places, present, groups)
 
 
-def read_case(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tensor]:
+def read_case(entry: Entry, spec: InputSpec, classes: int, look: Look | None = None) -> tuple[Tensor, Tensor]:
     """Read one case onto the network's grid.
 
     Args:
         entry: the case; without a label map nothing is known of its voxels.
         spec: the model's input.
         classes: number of classes, background included.
+        look: told the case as it is stored, before it is brought onto the grid.
 
     Returns:
         float32 ``(M, *grid)``, 0 in place of the modalities that the case lacks, and int32 class sets ``(*grid)``; 0
@@ -166,12 +179,15 @@ def read_case(entry: Entry, spec: InputSpec, classes: int) -> tuple[Tensor, Tens
     """
     if entry.present is not None:
         names = tuple(spec.modalities[k] for k in entry.present)
-        there, known = read_case(replace(entry, present=None), spec.model_copy(update={"modalities": names}), classes)
+        part = spec.model_copy(update={"modalities": names})
+        there, known = read_case(replace(entry, present=None), part, classes, look)
         whole = torch.zeros(len(spec.modalities), *there.shape[1:])
         whole[list(entry.present)] = there
         return whole, known
     image = read_image(entry.images, entry.spacing)
     sets = read_sets(entry, classes, image.spatial_shape, image.affine)
+    if look:
+        look(image, sets)
     with naming(entry.images[0]):
         if spec.sampling == "fit":
             network, where = to_network(image, spec)

@@ -7,6 +7,7 @@ from typing import Any
 from SemiSegCervicalLib.engine.pack import Pack
 from SemiSegCervicalLib.engine.schema import BranchSpec, Calibration, InputSpec, PackManifest, Provenance
 
+from .learned import remembered
 from .preparation import Prepared
 from .training import TrainingResult
 from .typical import typical_images
@@ -42,7 +43,11 @@ def build_pack(
         ),
         calibration=calibration,
         typical=typical_images(run.data),
-        provenance=Provenance(**{k: summary[k] for k in _TOLD}, started_from=summary["started_from"] or ""),
+        provenance=Provenance(
+            **{k: summary[k] for k in _TOLD},
+            started_from=summary["started_from"] or "",
+            learned=remembered(run.data.learned),
+        ),
     )
     return Pack(manifest, [b.drop_projectors().cpu().eval() for b in result.branches])
 
@@ -67,10 +72,16 @@ def reading(manifest: PackManifest, branch: BranchSpec) -> str:
     return f" ({', '.join(names[m] for m in branch.modalities)})"
 
 
-def write_card(manifest: PackManifest) -> str:
-    """Return the text of a model card."""
+def write_card(manifest: PackManifest, left_out: str = "") -> str:
+    """Return the text of a model card.
+
+    Args:
+        manifest: of the model.
+        left_out: what of the validation list was not measured on, in words.
+    """
     p = manifest.provenance
     fitted = manifest.calibration.fitted_on
+    digests = f", and by {len(p.learned)} digests of annotated images or slices" if p.learned else ""
     lines = [
         f"# {manifest.name}",
         "",
@@ -82,13 +93,13 @@ def write_card(manifest: PackManifest) -> str:
         f"- Branches: {', '.join(b.architecture + reading(manifest, b) for b in manifest.branches)}",
         f"- Trained with: {p.method}, {p.labelled} labelled and {p.unlabelled} unlabelled cases, "
         f"{p.iterations} iterations, seed {p.seed}",
-        f"- Data: named by fingerprint only: {p.data_fingerprint}",
+        f"- Data: named by fingerprint only: {p.data_fingerprint}{digests}",
         f"- Started from: {p.started_from or 'random weights'}",
         f"- Uncertainty: {f'calibrated on {fitted}' if fitted else 'not calibrated'}",
         f"- Points out images that look unlike its training images: {_pointing_out(manifest)}",
     ]
     lines += [f"- Measured {q.metric}: {q.value:.3f} on {q.data} ({q.cases} cases)" for q in manifest.quality]
     if not manifest.quality:
-        lines.append("- Measured quality: none; the run had no validation cases")
+        lines.append(f"- Measured quality: none; {left_out or 'the run had no validation cases'}")
     lines += ["", "Not a medical device. Look at every result before using it."]
     return "\n".join(lines) + "\n"
