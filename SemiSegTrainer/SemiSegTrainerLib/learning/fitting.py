@@ -42,12 +42,15 @@ def calibrate(
     about, reason = "", "as asked for"
     if run.source == "validation":
         voxels = look(branches, _validation(run))
-        about = f"{len(run.validation)} cases of the validation list, on which the measured Dice rests as well"
+        without = f" ({run.left_out})" if run.left_out else ""
+        about = f"{len(run.validation)} cases of the validation list{without}, on which the measured Dice rests as well"
         reason = "no voxel of the validation list is annotated"
     elif run.source == "folds":
         rows = (*run.datalist["training"], *run.datalist["unlabeled"])
         folds, words = split(run.data, rows, run.settings.seed)
         about = f"{words}, held out of two trainings of {iterations} iterations with about half of them each"
+        if run.fresh_folds:
+            about += ", from random weights, since the starting model had learned from them"
         reason = words
         for number, fold in enumerate(folds, 1):
             try:

@@ -65,8 +65,9 @@ def measure(datalist_path: Path, options: RunOptions, on_progress: Callable[[int
     memory = used_gib(run.device)
     on_progress(2, 3)
     count, read = (sum(len(d[name]) for name in ("training", "unlabeled")) for d in (whole, run.datalist))
-    validating = len([e for e in whole["validation"] if e.label])
-    reading *= (count + validating) / max(1, read + len(run.validation))
+    listed, looked = (len([e for e in d["validation"] if e.label]) for d in (whole, run.datalist))
+    reading *= (count + listed) / max(1, read + looked)
+    validating = listed * len(run.validation) / max(1, looked)
     rows = (*run.datalist["training"], *run.datalist["unlabeled"])
     sources = [_source(entry, run.spec) for entry in rows]
     each = _seconds_of_a_case(run, [source.grid for source in sources])

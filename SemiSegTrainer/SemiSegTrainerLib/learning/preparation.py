@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from .augment import Draw, change_intensity, warp, warp_grid
 from .data import TrainingData, load_training_data, read_case
 from .datalist import Datalist, Entry, read_datalist
 from .folds import FOLD_SHARE, choose_source, split
+from .learned import Unseen
 from .method import Method, get_method
 from .modalities import Reads
 from .planning import Parts, plan_branches, plan_input, plan_reads
@@ -70,10 +72,13 @@ class Prepared:
         method: the recipe, without the terms that the user left out.
         datalist: the data.
         data: its training cases on the network's grid.
+        validation: the annotated cases of its validation list that the starting model has not learned from.
+        left_out: of the others, in words; empty where there is none.
         spec: the model's input.
         parts: architecture and arguments of each branch.
         reads: the modalities that each branch looks at.
         start: the pack to start from, or None.
+        fresh_folds: folds begin with random weights: the pack has learned from what they are asked.
         source: what calibration rests on; see `folds.choose_source`.
         settings: with the minutes that the training itself may take.
         device: where to train.
@@ -82,10 +87,13 @@ class Prepared:
     method: Method
     datalist: Datalist
     data: TrainingData
+    validation: tuple[Entry, ...]
+    left_out: str
     spec: InputSpec
     parts: list[tuple[str, dict[str, Any]]]
     reads: Reads
     start: Pack | None
+    fresh_folds: bool
     source: str
     settings: Settings
     device: torch.device
@@ -95,15 +103,14 @@ class Prepared:
         """Number of classes, background included."""
         return len(self.datalist.classes) + 1
 
-    @property
-    def validation(self) -> list[Entry]:
-        """The annotated cases of the validation list."""
-        return [e for e in self.datalist["validation"] if e.label]
+    def branches(self, adopt: bool = True) -> list[Branch]:
+        """Build the networks as they are at the start of the run.
 
-    def branches(self) -> list[Branch]:
-        """Build the networks as they are at the start of the run."""
+        Args:
+            adopt: with the weights of the pack to start from, where there is one.
+        """
         fresh = _build(self.parts, self.reads, self.spec, self.classes, self.method, self.settings.seed)
-        if self.start:
+        if self.start and adopt:
             _adopt(fresh, self.start, self.datalist)
         return fresh
 
@@ -119,9 +126,8 @@ class Prepared:
         """
         settings = self.settings if iterations is None else replace(self.settings, iterations=iterations, minutes=None)
         cases = self.data if data is None else data
-        return Training(
-            self.branches(), self.method, cases, self.classes, settings, folder, self.device.type, self.reads
-        )
+        branches = self.branches(adopt=data is None or not self.fresh_folds)
+        return Training(branches, self.method, cases, self.classes, settings, folder, self.device.type, self.reads)
 
 
 def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -> Prepared:
@@ -172,15 +178,24 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
             "nothing-unlabelled", f"The method {method.name} learns from what is not annotated, but everything is",
             "Add unlabelled cases to the list unlabeled, or use --method supervised", "reading",
         )  # fmt: skip
+    started = frozenset(start.manifest.provenance.learned if start else ())
+    fresh_folds = not started.isdisjoint(data.learned)
+    data = replace(data, learned=data.learned | started)
+    unseen = Unseen(started, len(datalist.classes) + 1)
+    for entry in datalist["validation"]:  # a fault found after the training would be found too late
+        if entry.label:
+            read_case(entry, spec, len(datalist.classes) + 1, partial(unseen.look, entry))
+    if source == "validation" and not unseen.entries:
+        source = "folds"
     settings = options.settings
     rows = (*datalist["training"], *datalist["unlabeled"])
     if settings.minutes is not None and source == "folds" and split(data, rows, settings.seed)[0]:
         # The wished time is that of everything: of the run and of two folds.
         settings = replace(settings, minutes=settings.minutes / (1 + 2 / FOLD_SHARE))
-    run = Prepared(method, datalist, data, spec, parts, reads, start, source, settings, device)
-    for entry in run.validation:  # a fault found after the training would be found too late
-        read_case(entry, spec, run.classes)
-    return run
+    return Prepared(
+        method, datalist, data, tuple(unseen.entries), unseen.left_out, spec, parts, reads, start, fresh_folds, source,
+        settings, device,
+    )  # fmt: skip
 
 
 def _some(datalist: Datalist, most: int | None) -> Datalist:

@@ -146,7 +146,8 @@ def _resampled(maps: Tensor, grid: Grid, axis: int | None) -> Tensor:
 
 
 def _choose(run: Prepared, case: str | None) -> Entry:
-    lists = [entry for name in ("validation", "training", "unlabeled") for entry in run.datalist[name]]
+    listed = (entry for name in ("validation", "training", "unlabeled") for entry in run.datalist[name])
+    lists = [*run.validation, *listed]
     wished = [entry for entry in lists if entry.id == case]
     annotated = [entry for entry in lists if entry.label is not None]
     return (*wished, *annotated, *lists)[0]

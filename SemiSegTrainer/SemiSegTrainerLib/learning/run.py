@@ -111,6 +111,7 @@ def _summary(run: Prepared, result: TrainingResult, training: Training) -> dict[
         "validation": None,
         "before": None,
         "validation_also_decided": [],
+        "validation_left_out": run.left_out,
         "calibration": None,
     }
 
@@ -146,7 +147,7 @@ def _save(
     run: Prepared, result: TrainingResult, calibration: Calibration, path: Path, options: RunOptions,
     summary: dict[str, Any], say: StageProgress,
 ) -> None:  # fmt: skip
-    """Measure the model on the validation list, where there is one, and write its pack."""
+    """Measure the model on what validates, where there is anything, and write its pack."""
     pack = build_pack(options.name, result, run, calibration, summary)
     entries = run.validation
     if entries:
@@ -163,10 +164,11 @@ def _save(
         }
         summary["validation_also_decided"] = [what for what, so in decided.items() if so]
         if figures["dice"] is not None:
-            quality = Quality(metric="dice", value=figures["dice"], data="validation list", cases=len(entries))
+            data = f"validation list ({run.left_out})" if run.left_out else "validation list"
+            quality = Quality(metric="dice", value=figures["dice"], data=data, cases=len(entries))
             pack.manifest = pack.manifest.model_copy(update={"quality": (quality,)})
     say("saving", 0, 1, 0.0, {})
-    pack.card = write_card(pack.manifest)
+    pack.card = write_card(pack.manifest, run.left_out)
     summary["model"] = str(save_pack(path, pack, overwrite=options.resume))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -357,6 +358,7 @@ class Training:
             "method": f"{self.method.name}: {self.method.terms}, {self.method.perturbation}",
             "fingerprint": self.data.fingerprint,
             "settings": repr(settings),
+            "starting model": hashlib.sha256("".join(sorted(self.data.learned)).encode()).hexdigest()[:16],
             "branches": [repr(b) for b in self.branches] + [str(r) for r in self.reads],
         }
 
@@ -408,7 +410,9 @@ class Training:
             SemiSegError: it belongs to a run with other data, method or settings.
         """
         mine = self.identity()
-        differing = [k for k in mine if state.get("identity", {}).get(k) != mine[k]]
+        # What an earlier version saved does not say from which images the starting model had learned.
+        theirs = {"starting model": mine["starting model"], **state.get("identity", {})}
+        differing = [k for k in mine if theirs.get(k) != mine[k]]
         if differing:
             raise SemiSegError(
                 "other-run", f"The checkpoint belongs to a run with other {', '.join(differing)}",
