@@ -34,6 +34,9 @@ _UNMEASURED = (
     "How good it is was not measured: nothing was held out of its training. Annotate one image or frame more than "
     "it needs, and keep it aside as validation."
 )
+_ALL_LEARNED = (
+    "How good it is was not measured: {}. Annotate an image that was never trained on, and keep it aside as validation."
+)
 _NOW = (
     "Measured on what is held out now: a version that was trained when something else was held out may have learned "
     "from it, and then looks better than it is."
@@ -170,12 +173,15 @@ class AfterSection:
             columns = [(f"{title_of(used)} (in use)", self._measured[used.path]), (title_of(version), measured)]
             return columns, f"{what_it_rests_on(measured)} {_NOW}"
         after = from_summary(version.summary.get("validation"))
+        left_out = str(version.summary.get("validation_left_out") or "")
         if after is None and measured is not None:
             return [("Dice", measured)], f"{what_it_rests_on(measured)} {_NOW}"
+        if after is None and left_out:
+            return [], _ALL_LEARNED.format(left_out)
         if after is None:
             return [], _UNMEASURED if version.origin == "trained" else "How good it is was not measured here."
         before = from_summary(version.summary.get("before"))
-        rests = what_it_rests_on(after, version.summary.get("validation_also_decided") or ())
+        rests = what_it_rests_on(after, version.summary.get("validation_also_decided") or (), left_out)
         if before is None:
             return [("Dice", after)], rests
         start = version.summary.get("started_from") or "the model that it started from"

@@ -59,11 +59,13 @@ def from_measure(measure: ModelMeasure, classes: Sequence[str]) -> Figures:
     return Figures(dict(zip(classes, measure.dice, strict=False)), measure.mean, measure.voxels, measure.cases)
 
 
-def what_it_rests_on(figures: Figures, also_decided: Sequence[str] = ()) -> str:
-    """Say how much figures can be trusted."""
+def what_it_rests_on(figures: Figures, also_decided: Sequence[str] = (), left_out: str = "") -> str:
+    """Say how much figures can be trusted; `left_out` is what a run says of what it was not measured on."""
     images = "1 image" if figures.cases == 1 else f"{figures.cases} images"
     voxels = f" ({number_text(figures.voxels)} voxels)" if figures.voxels else ""
     said = [f"Dice on {images}{voxels} with annotations that were held out of the training; 1.00 is perfect."]
+    if left_out:
+        said.append(f"{left_out}.")
     if figures.cases < _FEW:
         said.append("With so few, a difference of a few hundredths may be chance.")
     said += [text for key, text in _ALSO.items() if key in also_decided]

@@ -79,6 +79,17 @@ def test_train_resumes_a_finished_run(model, datalist):
     assert model.read_bytes() == before
 
 
+def test_train_says_what_was_not_measured(tmp_path, model, datalist, capsys):
+    content = json.loads(datalist.read_text())
+    moved = datalist.with_name("moved.json")
+    content["training"], content["validation"] = content["training"][1:], content["training"][:1]
+    moved.write_text(json.dumps(content))
+    arguments = ["--method", "supervised", "--iterations", "1", "--device", "cpu", "--model", str(model)]
+    assert run(["train", str(moved), *arguments, "--calibrate", "none", "--out", str(tmp_path / "run")]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Not measured: 1 of 1 validation images was left out: the starting model had learned from it" in said
+
+
 def test_predict_and_evaluate_a_list(tmp_path, model, datalist, capsys):
     out = tmp_path / "predictions"
     assert run(["predict", str(model), str(datalist), "--list", "test", "--out", str(out), "--uncertainty"]) == 0

@@ -102,6 +102,22 @@ def test_every_version_is_listed_with_what_it_is_worth(
     assert "nothing was held out" in ui.figuresLabel.text
 
 
+def test_what_the_start_had_learned_from_is_said(
+    opened_trainer: Callable[..., Any], install: Callable[..., Any]
+) -> None:
+    install(validation=None, before=None, validation_left_out="2 of 2 validation images were left out: the starting")
+    install(validation_left_out="1 of 3 validation images was left out: the starting model had learned from it")
+    module = opened_trainer()
+    settle()
+    ui = module.panel.after.ui
+    assert "1 of 3 validation images was left out: the starting model had learned from it. " in ui.figuresLabel.text
+    ui.versionsTable.selectRow(1)
+    settle()
+    assert not ui.figuresTable.isVisibleTo(module.widget.parent)
+    assert "was not measured: 2 of 2 validation images were left out" in ui.figuresLabel.text
+    assert "nothing was held out" not in ui.figuresLabel.text
+
+
 def test_an_earlier_version_is_used_again(
     opened_trainer: Callable[..., Any], install: Callable[..., Any], models: Path
 ) -> None:
