@@ -87,8 +87,8 @@ RECIPES = {
         title="Common carotid artery, ultrasound",
         description="Lumen of the common carotid artery in B-mode ultrasound images and cine.",
         classes=(("Common carotid artery", _ORANGE, _CAROTID),),
-        training="semiseg train DATA/datalist.json --method cross_supervision --out RUN --iterations 800 --seed 0 "
-        "--device cpu",
+        training="semiseg train DATA/datalist.json --method cross_supervision --out RUN --iterations 2000 "
+        "--size 256x256 --seed 0 --device cpu",
         test="frames of two test videos",
         use="Research on the diameter and area of the common carotid artery over the frames of a cine, as a first "
         "outline that somebody corrects.",
