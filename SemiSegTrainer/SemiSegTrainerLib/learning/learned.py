@@ -64,6 +64,8 @@ class Unseen:
         found = _digests(image, range(count)) if self._learned else {}
         learned = np.array([k for k, digest in found.items() if digest in self._learned], dtype=np.int64)
         near = (np.abs(planes[:, None] - learned) < _gap(count)).any(axis=1)
+        if near.any():  # the empty ends of a volume that was learned from are no test of what is left
+            near |= ~np.isin(planes, list(found))
         self._all += len(planes)
         self._left_out += int(near.sum())
         self._slices |= count > 1
