@@ -1,8 +1,6 @@
-"""Which device runs the networks, and in which precision."""
+"""Which device runs the networks."""
 
 from __future__ import annotations
-
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -48,10 +46,3 @@ def cannot_run(device: torch.device, reason: str) -> SemiSegError:
         "Choose the device cpu",
         "device",
     )
-
-
-def autocast(device: torch.device) -> AbstractContextManager:
-    """Mixed precision where it is safe by default: float16 on CUDA, none elsewhere."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", dtype=torch.float16)
-    return nullcontext()

@@ -113,8 +113,6 @@ def recipe_for(
     check_name(name)
     chosen = method_of(method, training_set)
     card = start_of(start, training_set, cards, chosen)
-    if card is not None and (fault := failure_of(card)) is not None:
-        raise fault
     return Recipe(
         method=chosen.name,
         name=name.strip(),
@@ -160,7 +158,7 @@ def start_of(
         method: what trains.
 
     Raises:
-        SemiSegError: there is no such model, or this cannot be the start.
+        SemiSegError: there is no such model, it cannot be read, or it cannot be the start.
     """
     if choice == SCRATCH:
         return None
@@ -171,6 +169,8 @@ def start_of(
     if card is None:
         cause = f"The model to start from, {Path(choice).name}, is not there any more"
         raise SemiSegError("missing-start", cause, "Choose another one under Start from", "settings")
+    if (fault := failure_of(card)) is not None:
+        raise fault
     if not fits(card, training_set):
         kind = "volumes" if card.spatial_dims == 3 else "single images"
         kind += f" of {len(card.modalities)} modalities" if len(card.modalities) > 1 else ""

@@ -74,6 +74,16 @@ def test_a_script_trains_and_segments(logic: Any, drawn: list[Any], models: Path
     assert [idea.case for idea in ideas] == [drawn[4].GetID()], "only this one is not annotated"
 
 
+def test_a_damaged_model_is_no_start_and_says_what_it_is(logic: Any, drawn: list[Any], tmp_path: Path) -> None:
+    from SemiSegCervicalLib.errors import SemiSegError
+
+    damaged = tmp_path / "damaged.semiseg"
+    damaged.write_bytes(b"no model")
+    with pytest.raises(SemiSegError) as caught:
+        logic.train(iterations=4, start=damaged)
+    assert caught.value.code == "corrupt-pack"
+
+
 @pytest.mark.torch
 def test_a_network_for_each_modality_begins_with_such_networks_only(logic: Any, picture: Callable[..., Any]) -> None:
     from SemiSegCervicalLib.errors import SemiSegError
