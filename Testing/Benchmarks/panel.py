@@ -284,7 +284,7 @@ class Run:
 
     def forget(self, record: Any) -> None:
         """Remove a result."""
-        from SemiSegCervicalLib.scene.records import remove_record
+        from SemiSegCervicalLib.scene.removing import remove_record
 
         if record is not None:
             remove_record(record)

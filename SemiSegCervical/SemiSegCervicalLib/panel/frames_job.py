@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from ..figures import doubts_of_frames
-from ..scene import marks
 from ..scene.frames import CineResult, FrameResult, StackResult
-from ..scene.records import add_frames, finish_record, forget_results_of, new_record, remove_record
+from ..scene.layers import set_segmentation
+from ..scene.records import add_frames, finish_record, new_record
+from ..scene.removing import forget_results_of, remove_record
 from ..scene.segmentation import label_array, segmentation_in_pieces
 from ..scene.source import check_frames
 from ..worker.arrays import take_array
@@ -222,7 +223,8 @@ class FramesJob:
         """Let the result take the place of the one that was named, now that it is whole."""
         on, request, record = self._on, self._on.request, self._on.record
         assert record is not None
-        if request.target is None:
+        target = request.target
+        if target is None:
             return
         if request.source.kind == "cine":
             if request.replaced is not None and request.replaced.exists:
@@ -233,7 +235,7 @@ class FramesJob:
         labels = label_array(made, {f"Segment_{entry.value}": entry.value for entry in classes}, source)
         yield
         on.check()
-        yield from on.checked(segmentation_in_pieces(source, labels, classes, replace=request.target))
-        forget_results_of(request.target)
-        record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, request.target.GetID())
+        yield from on.checked(segmentation_in_pieces(source, labels, classes, replace=target))
+        forget_results_of(target)
+        set_segmentation(record, target)
         slicer.mrmlScene.RemoveNode(made)

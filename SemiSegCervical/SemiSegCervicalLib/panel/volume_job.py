@@ -10,7 +10,8 @@ import slicer
 
 from ..figures import doubts
 from ..scene.overlay import uncertainty_volume_in_pieces
-from ..scene.records import finish_record, forget_results_of, new_record, set_segments
+from ..scene.records import finish_record, new_record, set_segments
+from ..scene.removing import forget_results_of
 from ..scene.segmentation import segmentation_in_pieces
 from ..worker.arrays import read_array
 from ..worker.protocol import Predict, Prediction

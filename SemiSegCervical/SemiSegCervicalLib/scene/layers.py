@@ -103,6 +103,22 @@ def tidy(record: Record) -> None:
     record.table.RemoveAttribute(marks.LAYERS)
 
 
+def set_segmentation(record: Record, segmentation: Any) -> None:
+    """Make another segmentation that of a result; where the former is shown as outlines for it, the new one is instead.
+
+    Args:
+        record: the result of a volume or an image.
+        segmentation: the other segmentation node.
+    """
+    kept = _kept(record)
+    before = record.shown_segmentation
+    record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, segmentation.GetID())
+    if kept["segments"]:
+        _fill(before, kept["segments"])
+        kept["segments"] = _outline(segmentation)
+        record.table.SetAttribute(marks.LAYERS, json.dumps(kept))
+
+
 def set_opacity(record: Record, opacity: float) -> None:
     """Make the layer more or less transparent.
 
@@ -159,7 +175,11 @@ def _outline(segmentation: Any) -> dict[str, Any]:
     display = segmentation.GetDisplayNode() if segmentation is not None else None
     if display is None:
         return {}
-    before = {"fill": bool(display.GetVisibility2DFill()), "width": display.GetSliceIntersectionThickness()}
+    before = {
+        "fill": bool(display.GetVisibility2DFill()),
+        "outline": bool(display.GetVisibility2DOutline()),
+        "width": display.GetSliceIntersectionThickness(),
+    }
     was_modifying = display.StartModify()
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
@@ -175,6 +195,8 @@ def _fill(segmentation: Any, before: dict[str, Any]) -> None:
     was_modifying = display.StartModify()
     if not display.GetVisibility2DFill():
         display.SetVisibility2DFill(bool(before.get("fill", True)))
+    if display.GetVisibility2DOutline():
+        display.SetVisibility2DOutline(bool(before.get("outline", True)))
     if display.GetSliceIntersectionThickness() == _LINE_WIDTH:
         display.SetSliceIntersectionThickness(int(before.get("width", 1)))
     display.EndModify(was_modifying)

@@ -14,8 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import vtk
-
 from ..figures import FrameFigures, SegmentFigures
 from . import marks
 from .cine import browser_of
@@ -337,35 +335,6 @@ def size_unit(record: Record) -> str | None:
     return None
 
 
-def remove_record(record: Record) -> None:
-    """Take a result out of the scene with all that belongs to it; never the source, nor what the user drew.
-
-    A segmentation that holds a segment of the user's own is left where it is.
-    """
-    if not record.exists:
-        return
-    scene = record.table.GetScene()
-    gone: list[Any] = [record.shown_uncertainty, record.uncertainty]
-    if not _holds_foreign_segments(record.shown_segmentation):
-        gone += [record.shown_segmentation, record.segmentation]
-    gone += [record.frames_table, record.table]
-    browser = record.browser
-    for node in gone:
-        # Before its proxy goes, or the browser would make another.
-        if browser is not None and _is_sequence(node):
-            browser.RemoveSynchronizedSequenceNode(node.GetID())
-    for node in gone:
-        _remove(scene, node)
-
-
-def forget_results_of(segmentation: Any) -> None:
-    """Remove what results say of a segmentation whose segments give way to others; the segmentation itself stays."""
-    for record in find_records(segmentation.GetScene()):
-        if record.segmentation is segmentation:
-            record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, None)
-            remove_record(record)
-
-
 def _add_frame_columns(table: Any, classes: Sequence[SegmentClass], frame: FrameFigures) -> None:
     unit = next((figure.size_unit for figure in frame.segments if figure.size_unit), None)
     columns: list[tuple[str, type]] = [(FRAME, int), (INDEX_VALUE, str), (UNCERTAINTY, float), (DICE, float)]
@@ -442,24 +411,3 @@ def _json(node: Any, attribute: str, default: Any) -> Any:
     except ValueError:
         return default
     return found if isinstance(found, type(default)) else default
-
-
-def _holds_foreign_segments(segmentation: Any) -> bool:
-    return segmentation is not None and any(
-        marks.segment_tag(segment, marks.ORIGIN) is None for _, segment in marks.segments_of(segmentation)
-    )
-
-
-def _remove(scene: Any, node: Any) -> None:
-    """Remove a node, and its display and storage nodes with it, which would otherwise stay."""
-    if node is None or node.GetScene() is not scene:
-        return
-    helpers = vtk.vtkCollection()
-    if node.IsA("vtkMRMLDisplayableNode"):
-        for i in range(node.GetNumberOfDisplayNodes()):
-            helpers.AddItem(node.GetNthDisplayNode(i))
-    for i in range(node.GetNumberOfStorageNodes()):
-        helpers.AddItem(node.GetNthStorageNode(i))
-    scene.RemoveNode(node)
-    for i in range(helpers.GetNumberOfItems()):
-        scene.RemoveNode(helpers.GetItemAsObject(i))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import slicer
 from SemiSegCervicalLib.scene.layers import views_of
 from SemiSegCervicalLib.scene.records import find_records, frames_of
@@ -47,6 +48,51 @@ def test_the_uncertainty_that_was_asked_for_is_shown_over_the_image(opened, blob
     application.click(ui.overlayButton)
     assert looks(composites) == before
     assert [r for r in find_records(slicer.mrmlScene) if views_of(r)] == []
+
+
+def segment_looks(segmentation: Any) -> tuple[bool, bool, int]:
+    display = segmentation.GetDisplayNode()
+    return (
+        bool(display.GetVisibility2DFill()),
+        bool(display.GetVisibility2DOutline()),
+        display.GetSliceIntersectionThickness(),
+    )
+
+
+@pytest.mark.parametrize("kind", ["volume", "stack", "cine"])
+def test_what_is_replaced_while_it_is_shown_leaves_no_trace(opened, blobs, kind):
+    frames = [cases.draw(i)[0] for i in range(3)]
+    if kind == "cine":
+        cine, browser = scenes.add_cine(frames, "cine", np.diag([-0.3, -0.3, 1.0, 1.0]))
+        application.process_events(0.1)
+        volume = browser.GetProxyNode(cine)
+    else:
+        volume = scenes.add_volume(np.stack(frames[: 1 if kind == "volume" else 3]), "blobs")
+    pet = scenes.add_volume(frames[0], "PET")
+    composites = show_in(["Red"], volume)
+    composites[0].SetForegroundVolumeID(pet.GetID())
+    composites[0].SetForegroundOpacity(0.3)
+    before = looks(composites)
+    module = opened({"start": "good", "prediction": ""})
+    module.choose(volume)
+    module.ui.slicesAsFramesCheckBox.checked = kind == "stack"
+    first = module.run().record
+    assert len(views_of(first)) == 1
+    target = first.shown_segmentation
+    application.click(module.panel.results.ui.overlayButton)
+    filled = segment_looks(target)
+    application.click(module.panel.results.ui.overlayButton)
+    assert segment_looks(target) == (False, True, 2)
+
+    module.ui.replaceSelector.setCurrentNode(target)
+    second = module.run().record
+    assert find_records(slicer.mrmlScene) == [second]
+    assert second.shown_segmentation is target or kind == "cine"
+    assert [c.GetForegroundVolumeID() for c in composites] == [second.shown_uncertainty.GetID(), None, None]
+    assert segment_looks(second.shown_segmentation) == (False, True, 2)
+    application.click(module.panel.results.ui.overlayButton)
+    assert looks(composites) == before
+    assert segment_looks(second.shown_segmentation) == filled
 
 
 def test_views_that_show_something_else_are_left_alone(opened, blobs):

@@ -12,7 +12,8 @@ import pytest
 import slicer
 from SemiSegCervicalLib.scene.layers import views_of
 from SemiSegCervicalLib.scene.marks import COMPUTED
-from SemiSegCervicalLib.scene.records import Record, find_records, remove_record
+from SemiSegCervicalLib.scene.records import Record, find_records
+from SemiSegCervicalLib.scene.removing import remove_record
 from SlicerRig import application, mrml, scenes
 from SlicerRig.records import CLASSES, cine_record, more_frames, stack_record, volume_record
 

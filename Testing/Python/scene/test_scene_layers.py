@@ -18,6 +18,7 @@ from SemiSegCervicalLib.scene.layers import (
     hide_uncertainty,
     opacity_of,
     set_opacity,
+    set_segmentation,
     show_uncertainty,
     tidy,
     views_of,
@@ -31,6 +32,7 @@ from SemiSegCervicalLib.scene.overlay import (
     uncertainty_colors,
 )
 from SemiSegCervicalLib.scene.records import Record, find_records, new_record
+from SemiSegCervicalLib.scene.removing import forget_results_of, remove_record
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
 from SlicerRig import mrml, scenes
 from SlicerRig.slice_views import SliceView
@@ -217,6 +219,57 @@ def test_where_no_view_shows_the_source_all_of_them_do(scene, views):
         assert view.composite.GetForegroundVolumeID() == record.uncertainty.GetID()
     hide_uncertainty(record)
     assert looks(views, record) == before
+
+
+@pytest.mark.parametrize("fill", [True, False])
+@pytest.mark.parametrize("outline", [True, False])
+def test_segments_become_what_they_were(scene, views, fill, outline):
+    record = picture_record()
+    display = record.segmentation.GetDisplayNode()
+    display.SetVisibility2DFill(fill)
+    display.SetVisibility2DOutline(outline)
+    before = looks(views, record)
+    show_uncertainty(record)
+    assert looks(views, record)[-3:-1] == [0, 1]
+    hide_uncertainty(record)
+    assert looks(views, record) == before
+
+
+@pytest.mark.parametrize("segments", ["a model's", "replaced", "the user's own"])
+def test_a_result_removed_while_it_is_shown_leaves_all_as_it_was(scene, views, segments):
+    record = picture_record()
+    other = scenes.add_volume(np.zeros(SHAPE, np.uint8), "PET")
+    views[0].show(record.source, other, 0.3)
+    segmentation = record.segmentation
+    if segments == "the user's own":
+        segmentation.GetSegmentation().AddEmptySegment("mine", "mine")
+    before = looks(views, record)
+    show_uncertainty(record)
+    if segments == "replaced":
+        forget_results_of(segmentation)
+    else:
+        remove_record(record)
+    display = segmentation.GetDisplayNode()
+    assert (display is None) is (segments == "a model's")
+    assert (views[0].composite.GetForegroundVolumeID(), views[0].composite.GetForegroundOpacity()) == (
+        other.GetID(),
+        0.3,
+    )
+    if display is not None:
+        found = [display.GetVisibility2DFill(), display.GetVisibility2DOutline()]
+        assert [*found, display.GetSliceIntersectionThickness()] == before[-3:]
+
+
+def test_another_segmentation_of_a_result_is_outlined_in_the_place_of_the_former(scene, views):
+    record, other = picture_record(), picture_record().segmentation
+    former, filled = record.segmentation, looks(views, record)[-3:]
+    show_uncertainty(record)
+    set_segmentation(record, other)
+    assert looks(views, record)[-3:] == [0, 1, 2]
+    hide_uncertainty(record)
+    assert looks(views, record)[-3:] == filled
+    set_segmentation(record, former)  # while it is not shown
+    assert looks(views, record)[-3:] == filled
 
 
 def test_what_the_user_changed_meanwhile_stays(scene, views):

@@ -23,10 +23,10 @@ from SemiSegCervicalLib.scene.records import (
     frames_of,
     is_complete,
     new_record,
-    remove_record,
     segments_of,
     set_segments,
 )
+from SemiSegCervicalLib.scene.removing import remove_record
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
 from SlicerRig import mrml, scenes
 

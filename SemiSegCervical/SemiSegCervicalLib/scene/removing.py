@@ -1,0 +1,64 @@
+"""Take a result out of the scene, and leave views and segments as they were before its uncertainty was shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import vtk
+
+from . import marks
+from .layers import hide_uncertainty
+from .records import Record, find_records
+
+
+def remove_record(record: Record) -> None:
+    """Take a result out of the scene with all that belongs to it; never the source, nor what the user drew.
+
+    A segmentation that holds a segment of the user's own is left where it is.
+    """
+    if not record.exists:
+        return
+    # First: how everything looked before is kept in what goes.
+    hide_uncertainty(record)
+    scene = record.table.GetScene()
+    gone: list[Any] = [record.shown_uncertainty, record.uncertainty]
+    if not _holds_foreign_segments(record.shown_segmentation):
+        gone += [record.shown_segmentation, record.segmentation]
+    gone += [record.frames_table, record.table]
+    browser = record.browser
+    for node in gone:
+        # Before its proxy goes, or the browser would make another.
+        if browser is not None and node is not None and node.IsA("vtkMRMLSequenceNode"):
+            browser.RemoveSynchronizedSequenceNode(node.GetID())
+    for node in gone:
+        _remove(scene, node)
+
+
+def forget_results_of(segmentation: Any) -> None:
+    """Remove what results say of a segmentation whose segments give way to others; the segmentation itself stays."""
+    for record in find_records(segmentation.GetScene()):
+        if record.segmentation is segmentation:
+            hide_uncertainty(record)
+            record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, None)
+            remove_record(record)
+
+
+def _holds_foreign_segments(segmentation: Any) -> bool:
+    return segmentation is not None and any(
+        marks.segment_tag(segment, marks.ORIGIN) is None for _, segment in marks.segments_of(segmentation)
+    )
+
+
+def _remove(scene: Any, node: Any) -> None:
+    """Remove a node, and its display and storage nodes with it, which would otherwise stay."""
+    if node is None or node.GetScene() is not scene:
+        return
+    helpers = vtk.vtkCollection()
+    if node.IsA("vtkMRMLDisplayableNode"):
+        for i in range(node.GetNumberOfDisplayNodes()):
+            helpers.AddItem(node.GetNthDisplayNode(i))
+    for i in range(node.GetNumberOfStorageNodes()):
+        helpers.AddItem(node.GetNthStorageNode(i))
+    scene.RemoveNode(node)
+    for i in range(helpers.GetNumberOfItems()):
+        scene.RemoveNode(helpers.GetItemAsObject(i))
