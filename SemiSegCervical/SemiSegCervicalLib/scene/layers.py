@@ -1,8 +1,8 @@
 """Uncertainty over the image in the slice views, and everything as it was once it is taken off again.
 
-While it is shown segments are outlines: their fill would be drawn over it. What was there before is kept in the
-result's own nodes, so that a reopened scene or a reloaded module can take it off as well. What the user changes in
-the meantime stays as the user wants it: only what is still ours is restored.
+While it is shown the segments of all results of the image are outlines: their fill would be drawn over it. What was
+there before is kept in each result's own nodes, so that a reopened scene or a reloaded module can take it off as well.
+What the user changes in the meantime stays as the user wants it: only what is still ours is restored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from . import marks
 from .nodes import nodes_of
 from .overlay import add_legend, legend_of
-from .records import Record
+from .records import Record, find_records
 
 DEFAULT_OPACITY = 0.6
 _LINE_WIDTH = 2
@@ -63,8 +63,9 @@ def show_uncertainty(record: Record, opacity: float = DEFAULT_OPACITY, everywher
         view.SetCompositing(view.Alpha)
         view.SetForegroundOpacity(opacity)
         view.EndModify(was_modifying)
-    kept["segments"] = kept["segments"] or _outline(record.shown_segmentation)
     record.table.SetAttribute(marks.LAYERS, json.dumps(kept))
+    for each in _of_one_image(record):
+        _outline(each)
     # Last: a legend appears only where its volume is in the view already.
     legend = add_legend(volume)
     if legend is not None:
@@ -83,9 +84,10 @@ def hide_uncertainty(record: Record) -> None:
 
 
 def tidy(record: Record) -> None:
-    """Where no view shows the uncertainty any more, take off its legend and fill the segments again.
+    """Where no view shows the uncertainty any more, take off its legend.
 
-    So it must also be called when the user has put something else into the views.
+    Where it was the last one of its image, the segments of all results of that image become what they were. So it must
+    also be called when the user has put something else into the views.
     """
     if views_of(record):
         return
@@ -95,28 +97,31 @@ def tidy(record: Record) -> None:
         legend.SetVisibility(False)
     if not record.exists:
         return
-    kept = _kept(record)
-    _fill(record.shown_segmentation, kept["segments"])
-    for name in kept["views"]:
-        for role in _roles(name):
-            record.table.SetNodeReferenceID(role, None)
-    record.table.RemoveAttribute(marks.LAYERS)
+    together = _of_one_image(record)
+    if not any(views_of(each) for each in together):
+        for each in together:
+            _forget(each)
+
+
+def let_go(record: Record) -> None:
+    """Take the uncertainty off a result that goes, and give its segments back what they were whatever else is shown."""
+    hide_uncertainty(record)
+    if record.exists:
+        _forget(record)
 
 
 def set_segmentation(record: Record, segmentation: Any) -> None:
-    """Make another segmentation that of a result; where the former is shown as outlines for it, the new one is instead.
+    """Make another segmentation that of a result; where the former is shown as outlines, so is the new one.
 
     Args:
         record: the result of a volume or an image.
         segmentation: the other segmentation node.
     """
-    kept = _kept(record)
-    before = record.shown_segmentation
+    outlined = bool(_kept(record)["segments"])
+    _fill(record)
     record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, segmentation.GetID())
-    if kept["segments"]:
-        _fill(before, kept["segments"])
-        kept["segments"] = _outline(segmentation)
-        record.table.SetAttribute(marks.LAYERS, json.dumps(kept))
+    if outlined:
+        _outline(record)
 
 
 def set_opacity(record: Record, opacity: float) -> None:
@@ -138,6 +143,11 @@ def opacity_of(record: Record) -> float:
 
 def _roles(view_name: str) -> tuple[str, str]:
     return f"{marks.FOREGROUND_ROLE}.{view_name}", f"{marks.BACKGROUND_ROLE}.{view_name}"
+
+
+def _of_one_image(record: Record) -> list[Record]:
+    """Return the results of a result's image, it among them."""
+    return [each for each in find_records(record.table.GetScene()) if each.source is record.source]
 
 
 def _kept(record: Record) -> dict[str, Any]:
@@ -170,27 +180,34 @@ def _restore(record: Record, view: Any, before: dict[str, Any]) -> None:
     view.SetCompositing(before.get("compositing", view.GetCompositing()))
 
 
-def _outline(segmentation: Any) -> dict[str, Any]:
-    """Show segments as outlines only, and return what they were."""
+def _outline(record: Record) -> None:
+    """Show segments as outlines only, and remember what they were."""
+    kept, segmentation = _kept(record), record.shown_segmentation
     display = segmentation.GetDisplayNode() if segmentation is not None else None
-    if display is None:
-        return {}
-    before = {
+    if display is None or kept["segments"]:
+        return
+    kept["segments"] = {
         "fill": bool(display.GetVisibility2DFill()),
         "outline": bool(display.GetVisibility2DOutline()),
         "width": display.GetSliceIntersectionThickness(),
     }
+    record.table.SetAttribute(marks.LAYERS, json.dumps(kept))
     was_modifying = display.StartModify()
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
-    display.SetSliceIntersectionThickness(max(before["width"], _LINE_WIDTH))
+    display.SetSliceIntersectionThickness(max(display.GetSliceIntersectionThickness(), _LINE_WIDTH))
     display.EndModify(was_modifying)
-    return before
 
 
-def _fill(segmentation: Any, before: dict[str, Any]) -> None:
+def _fill(record: Record) -> None:
+    """Show segments as they were remembered, and remember them no longer."""
+    kept, segmentation = _kept(record), record.shown_segmentation
+    before, kept["segments"] = kept["segments"], {}
+    if not before:
+        return
+    record.table.SetAttribute(marks.LAYERS, json.dumps(kept))
     display = segmentation.GetDisplayNode() if segmentation is not None else None
-    if display is None or not before:
+    if display is None:
         return
     was_modifying = display.StartModify()
     if not display.GetVisibility2DFill():
@@ -200,3 +217,12 @@ def _fill(segmentation: Any, before: dict[str, Any]) -> None:
     if display.GetSliceIntersectionThickness() == _LINE_WIDTH:
         display.SetSliceIntersectionThickness(int(before.get("width", 1)))
     display.EndModify(was_modifying)
+
+
+def _forget(record: Record) -> None:
+    """Show segments as they were, and remember nothing of them nor of the views."""
+    _fill(record)
+    for name in _kept(record)["views"]:
+        for role in _roles(name):
+            record.table.SetNodeReferenceID(role, None)
+    record.table.RemoveAttribute(marks.LAYERS)

@@ -38,7 +38,8 @@ FOREGROUND_ROLE = "SemiSeg.foreground"
 BACKGROUND_ROLE = "SemiSeg.background"
 """Node references, followed by a view's name: what it showed before the uncertainty came."""
 LAYERS = "SemiSeg.Layers"
-"""Attribute of a result's table of figures while its uncertainty is shown (JSON): how views and segments looked."""
+"""Attribute of a result's table of figures while the uncertainty of its image is shown (JSON): how its segments
+looked, and the views into which its own was put."""
 
 CLASSES = "SemiSeg.Classes"
 RUN = "SemiSeg.Run"

@@ -7,7 +7,7 @@ from typing import Any
 import vtk
 
 from . import marks
-from .layers import hide_uncertainty
+from .layers import let_go
 from .records import Record, find_records
 
 
@@ -19,7 +19,7 @@ def remove_record(record: Record) -> None:
     if not record.exists:
         return
     # First: how everything looked before is kept in what goes.
-    hide_uncertainty(record)
+    let_go(record)
     scene = record.table.GetScene()
     gone: list[Any] = [record.shown_uncertainty, record.uncertainty]
     if not _holds_foreign_segments(record.shown_segmentation):
@@ -38,7 +38,7 @@ def forget_results_of(segmentation: Any) -> None:
     """Remove what results say of a segmentation whose segments give way to others; the segmentation itself stays."""
     for record in find_records(segmentation.GetScene()):
         if record.segmentation is segmentation:
-            hide_uncertainty(record)
+            let_go(record)
             record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, None)
             remove_record(record)
 

@@ -95,6 +95,23 @@ def test_what_is_replaced_while_it_is_shown_leaves_no_trace(opened, blobs, kind)
     assert segment_looks(second.shown_segmentation) == filled
 
 
+def test_an_earlier_result_of_the_image_does_not_cover_the_uncertainty_of_the_next(opened, blobs):
+    volume = scenes.add_volume(cases.draw(0)[0], "blobs")
+    show_in(["Red"], volume)
+    module = opened({"start": "good", "prediction": ""})
+    button = module.panel.results.ui.overlayButton
+    first = module.run(volume).record
+    application.click(button)
+    filled = segment_looks(first.segmentation)
+    application.click(button)
+    second = module.run().record
+    assert len(views_of(second)) == 1
+    both = [first.segmentation, second.segmentation]
+    assert [segment_looks(segmentation) for segmentation in both] == [(False, True, 2)] * 2
+    application.click(button)
+    assert [segment_looks(segmentation) for segmentation in both] == [filled] * 2
+
+
 def test_views_that_show_something_else_are_left_alone(opened, blobs):
     volume = scenes.add_volume(cases.draw(0)[0], "blobs")
     other = scenes.add_volume(cases.draw(1)[0], "other")

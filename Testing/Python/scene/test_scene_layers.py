@@ -51,11 +51,12 @@ def view(scene, drawing) -> Iterator[SliceView]:
     made.close()
 
 
-def picture_record(offset: int = 0) -> Record:
+def picture_record(offset: int = 0, volume: Any = None) -> Record:
     """Grey image, a segment in its lower half, three squares of uncertainty in its upper half."""
-    volume = scenes.add_volume(np.full(SHAPE, 100 + offset, np.uint8), f"us {offset}", np.diag([-0.5, -0.5, 1, 1]))
-    volume.GetDisplayNode().SetAutoWindowLevel(False)
-    volume.GetDisplayNode().SetWindowLevelMinMax(0, 255)
+    if volume is None:
+        volume = scenes.add_volume(np.full(SHAPE, 100 + offset, np.uint8), f"us {offset}", np.diag([-0.5, -0.5, 1, 1]))
+        volume.GetDisplayNode().SetAutoWindowLevel(False)
+        volume.GetDisplayNode().SetWindowLevelMinMax(0, 255)
     labels = np.zeros(SHAPE, np.uint8)
     labels[0, 28:50, 10:70] = 1
     doubt = np.zeros(SHAPE, np.uint8)
@@ -270,6 +271,83 @@ def test_another_segmentation_of_a_result_is_outlined_in_the_place_of_the_former
     assert looks(views, record)[-3:] == filled
     set_segmentation(record, former)  # while it is not shown
     assert looks(views, record)[-3:] == filled
+
+
+def test_the_fill_of_another_result_of_the_image_does_not_cover_it(view, tmp_path):
+    first = picture_record()
+    second = picture_record(volume=first.source)
+    view.show(first.source)
+    before = view.draw()
+    show_uncertainty(second)
+    view.fit()
+    drawn = view.draw(tmp_path / "two results.png")
+    np.testing.assert_array_equal(color(view, drawn, second, INSIDE), [100, 100, 100])
+    hide_uncertainty(second)
+    np.testing.assert_array_equal(view.draw(), before)
+
+
+@pytest.fixture
+def several(scene, views) -> list[Record]:
+    """Three results of one image, one of them shown without fill, and one of another image."""
+    first = picture_record()
+    found = [first, picture_record(volume=first.source), picture_record(volume=first.source), picture_record(50)]
+    found[1].segmentation.GetDisplayNode().SetVisibility2DFill(False)
+    found[1].segmentation.GetDisplayNode().SetSliceIntersectionThickness(1)
+    views[0].show(first.source)
+    return found
+
+
+OUTLINED = [0, 1, 2]
+
+
+def segments(records: list[Record]) -> list[list[int]]:
+    return [looks([], record) for record in records]
+
+
+@pytest.mark.parametrize("way", ["hidden", "hidden by hand", "one over the other", "removed", "saved"])
+def test_all_results_of_the_image_are_outlines_while_it_is_shown(scene, views, several, tmp_path, way):
+    drawn = scenes.add_segmentation(several[0].source, np.ones(SHAPE, np.uint8), CLASSES)
+    before = segments(several)
+    show_uncertainty(several[2])
+    assert segments(several) == [OUTLINED, OUTLINED, OUTLINED, before[3]]
+    assert drawn.GetDisplayNode().GetVisibility2DFill()
+    if way == "hidden":
+        hide_uncertainty(several[2])
+    elif way == "hidden by hand":
+        views[0].composite.SetForegroundVolumeID(None)
+        tidy(several[0])
+    elif way == "one over the other":
+        show_uncertainty(several[0])
+        tidy(several[2])
+        hide_uncertainty(several[0])
+        assert segments(several) == [OUTLINED, OUTLINED, OUTLINED, before[3]]
+        assert len(views_of(several[2])) == 1
+        hide_uncertainty(several[2])
+        assert views[0].composite.GetForegroundVolumeID() is None
+    elif way == "removed":
+        remove_record(several.pop(2))
+        before.pop(2)
+    else:
+        path = str(tmp_path / "shown.mrb")
+        assert scene.WriteToMRB(path)
+        mrml.clear()
+        assert scene.ReadFromMRB(path)
+        several = find_records(scene)
+        hide_uncertainty(several[2])
+    assert segments(several) == before
+    assert {record.table.GetAttribute(marks.LAYERS) for record in several} == {None}
+
+
+def test_a_result_removed_while_another_is_shown_gives_the_users_segments_back(scene, views, several):
+    segmentation = several[0].segmentation
+    segmentation.GetSegmentation().AddEmptySegment("mine", "mine")
+    before = segments(several)
+    show_uncertainty(several[2])
+    remove_record(several.pop(0))
+    display = segmentation.GetDisplayNode()
+    found = [display.GetVisibility2DFill(), display.GetVisibility2DOutline(), display.GetSliceIntersectionThickness()]
+    assert found == before[0]
+    assert segments(several) == [OUTLINED, OUTLINED, before[3]]
 
 
 def test_what_the_user_changed_meanwhile_stays(scene, views):
