@@ -17,6 +17,7 @@ from ..scene.export import (
     export_tables,
     export_volume,
     export_volume_sequence,
+    left_out,
     table_file,
 )
 from ..scene.records import Record, frames_of
@@ -66,6 +67,7 @@ class ExportSection:
         ui: Any,
         on_error: Callable[[SemiSegError], None],
         on_note: Callable[[str], None],
+        on_warning: Callable[[str], None],
         choose: Callable[[str, str, str], str] = choose_target,
         confirm: Callable[[list[Path]], bool] = confirm_overwrite,
     ) -> None:
@@ -75,10 +77,11 @@ class ExportSection:
             ui: the results' widgets.
             on_error: shows what went wrong.
             on_note: shows what was done.
+            on_warning: shows what was done and what was left out.
             choose: asks for a file, with a title, a proposal and a filter.
             confirm: asks whether files may be replaced.
         """
-        self.ui, self._on_error, self._on_note = ui, on_error, on_note
+        self.ui, self._on_error, self._on_note, self._on_warning = ui, on_error, on_note, on_warning
         self.choose, self.confirm = choose, confirm
         self._record: Record | None = None
         self._connections = Connections(
@@ -142,7 +145,12 @@ class ExportSection:
         except SemiSegError as error:
             self._on_error(error)
             return
-        self._on_note(f"Saved: {', '.join(str(file) for file in files)}.")
+        saved = f"Saved: {', '.join(str(file) for file in files)}."
+        missing = describe_left_out(record, path) if part == "segmentation" else ""
+        if missing:
+            self._on_warning(f"{saved} {missing}")
+        else:
+            self._on_note(saved)
 
 
 def write(record: Record, part: str, path: Path, overwrite: bool = False) -> list[Path]:
@@ -172,6 +180,16 @@ def write(record: Record, part: str, path: Path, overwrite: bool = False) -> lis
     if path.name.lower().endswith(".seq.mrb"):
         return [export_segmentation_sequence(record.segmentation, path, overwrite)]
     return [export_label_sequence(record.segmentation, record.source, record.classes, path, overwrite)]
+
+
+def describe_left_out(record: Record, path: Path) -> str:
+    """Say which segments a file of label maps does not hold, and what helps; an empty text where it holds all."""
+    whole = ".seq.mrb" if _is_cine(record) else ".seg.nrrd"
+    names = [] if path.name.lower().endswith(whole) else left_out(record.segmentation, record.classes)
+    if not names:
+        return ""
+    rename = "it" if len(names) == 1 else "them"
+    return f"Left out, as the model has no such class: {', '.join(names)}. Rename {rename}, or save as {whole}."
 
 
 def default_folder(record: Record) -> str:

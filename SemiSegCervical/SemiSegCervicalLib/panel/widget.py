@@ -96,7 +96,7 @@ class Panel:
             OverlayControls(found),
             CurveSection(found),
         )
-        self.export = ExportSection(found, self.messages.error, self.messages.note)
+        self.export = ExportSection(found, self.messages.error, self.messages.note, self.messages.warning)
         self.sections: list[Any] = [
             self.install, self.inputs, self.models, self.run, self.results, self.overlay, self.curve, self.export,
         ]  # fmt: skip

@@ -112,3 +112,12 @@ def segment_values(segmentation: Any, classes: Sequence[SegmentClass]) -> dict[s
         if found:
             values[segment_id] = found[0].value
     return values
+
+
+def names_without_class(segmentation: Any, classes: Sequence[SegmentClass]) -> list[str]:
+    """Return the names of the segments that `segment_values` leaves out, in the node's order."""
+    return [
+        segment.GetName()
+        for _, segment in segments_of(segmentation)
+        if not candidates(segment.GetTerminology(), segment.GetName(), classes)
+    ]

@@ -18,7 +18,7 @@ import slicer
 from ..errors import SemiSegError
 from . import marks
 from .cine import index_values, item_at
-from .classes import SegmentClass, segment_values
+from .classes import SegmentClass, names_without_class, segment_values
 from .geometry import copy_geometry
 from .overlay import image_data
 from .segmentation import label_array
@@ -54,7 +54,7 @@ def export_labelmap(
     """Write a segmentation as a label map on the grid of its volume, label values as in the class list.
 
     Args:
-        segmentation: ``vtkMRMLSegmentationNode``; segments that fit no class are left out.
+        segmentation: ``vtkMRMLSegmentationNode``; segments that fit no class are left out (`left_out` names them).
         volume: the volume whose grid is meant.
         classes: the class list (`classes.segment_values` says how segments are matched).
         path: file name ending in ``.nrrd``, ``.nii.gz``, ``.nii``, ``.mha`` or ``.seg.nrrd``.
@@ -135,6 +135,19 @@ def export_label_sequence(
         node.SetAttribute(marks.COMPUTED, "0" if segmentation is None else "1")
         labels.SetDataNodeAtValue(node, value)
     return export_volume_sequence(labels, path, overwrite)
+
+
+def left_out(segmentation: Any, classes: Sequence[SegmentClass]) -> list[str]:
+    """Return the names of the segments that a label map of these classes cannot hold, each once.
+
+    Args:
+        segmentation: ``vtkMRMLSegmentationNode``, or the segmentation sequence of a cine.
+        classes: the class list.
+    """
+    nodes = [segmentation]
+    if segmentation.IsA("vtkMRMLSequenceNode"):
+        nodes = [segmentation.GetNthDataNode(i) for i in range(segmentation.GetNumberOfDataNodes())]
+    return list(dict.fromkeys(name for node in nodes for name in names_without_class(node, classes)))
 
 
 def export_volume_sequence(sequence: Any, path: str | Path, overwrite: bool = False) -> Path:

@@ -79,6 +79,48 @@ def test_the_segmentation_of_a_volume(panel, ui, asked, tmp_path, ending):
         assert sorted(np.bincount(found.ravel())) == sorted(np.bincount(labels_of(SHAPE).ravel()))
 
 
+def add_segment(segmentation: Any, name: str) -> None:
+    segment = slicer.vtkSegment()
+    segment.SetName(name)
+    segmentation.GetSegmentation().AddSegment(segment)
+
+
+@pytest.mark.parametrize("ending", [".seg.nrrd", ".nrrd", ".nii.gz"])
+def test_segments_that_a_label_map_cannot_hold_are_named(panel, ui, asked, tmp_path, ending):
+    record = volume_record(SHAPE)
+    add_segment(record.segmentation, "cyst")
+    application.process_events(0.1)
+    path = tmp_path / f"result{ending}"
+    asked.target = str(path)
+    save(ui, "segmentation", ending)
+    if ending == ".seg.nrrd":
+        assert ui_message(panel) == f"Saved: {path}."
+        return
+    assert ui_message(panel) == (
+        f"Saved: {path}. Left out, as the model has no such class: cyst. Rename it, or save as .seg.nrrd."
+    )
+    assert "#fff3cd" in panel.ui.messageFrame.styleSheet  # amber, as other warnings
+    segment = record.segmentation.GetSegmentation().GetNthSegment(0)
+    segment.SetTerminology("")
+    segment.SetName("corrected lip")
+    asked.replace = True
+    save(ui, "segmentation", ending)
+    assert "class: corrected lip, cyst. Rename them, or" in ui_message(panel)
+
+
+def test_segments_that_the_label_maps_of_a_cine_cannot_hold_are_named(panel, ui, asked, tmp_path):
+    record, _ = cine_record({1: 0.1, 2: 0.3}, 5)
+    for number in range(2):
+        add_segment(record.segmentation.GetNthDataNode(number), "cyst")
+    application.process_events(0.1)
+    asked.target = str(tmp_path / "s.seq.nrrd")
+    save(ui, "segmentation", ".seq.nrrd")
+    assert ui_message(panel).endswith("no such class: cyst. Rename it, or save as .seq.mrb.")
+    asked.target = str(tmp_path / "s.seq.mrb")
+    save(ui, "segmentation", ".seq.mrb")
+    assert ui_message(panel) == f"Saved: {tmp_path / 's.seq.mrb'}."
+
+
 def ui_message(panel: Any) -> str:
     return str(panel.ui.messageLabel.text)
 
