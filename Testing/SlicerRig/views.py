@@ -128,6 +128,7 @@ class LayoutManager(QtCore.QObject):
             self._slices[name] = SliceWidget(self._viewport, logic)
         self._logics = mrml.application_logic().GetSliceLogics()
         self._shown = self._arrangement()
+        self._map()
         self._observer = Observer(self)
         self._observer.watch(self._logic.GetLayoutNode(), vtk.vtkCommand.ModifiedEvent, self._follow)
 
@@ -137,7 +138,15 @@ class LayoutManager(QtCore.QObject):
     def _follow(self, *_: Any) -> None:
         if self._arrangement() != self._shown:
             self._shown = self._arrangement()
+            self._map()
             self.layoutChanged.emit(self._shown)
+
+    def _map(self) -> None:
+        """Mark the views that the layout holds, as the application does: the others live on unseen."""
+        mapped = self._logic.GetViewNodes()
+        for widget in self._slices.values():
+            node = widget.mrmlSliceNode()
+            node.SetMappedInLayout(mapped.IsItemPresent(node) > 0)
 
     def setLayout(self, arrangement: int) -> None:
         self._logic.GetLayoutNode().SetViewArrangement(arrangement)

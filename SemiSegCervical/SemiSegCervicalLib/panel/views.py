@@ -38,4 +38,6 @@ def _slice_logics() -> list[Any]:
     manager = slicer.app.layoutManager()
     if manager is None:  # Slicer without a main window
         return []
-    return [manager.sliceWidget(name).sliceLogic() for name in manager.sliceViewNames()]
+    # Slicer lists every view that there ever was, in any order; those of other layouts live on unseen.
+    logics = [manager.sliceWidget(name).sliceLogic() for name in manager.sliceViewNames()]
+    return [logic for logic in logics if logic.GetSliceNode().IsMappedInLayout()]

@@ -263,6 +263,26 @@ def test_the_buttons_move_the_slices_of_a_stack(panel, ui):
     assert ui.frameLabel.text == "Frame 5 of 6: mean uncertainty 30 %."
 
 
+def test_a_view_of_another_layout_does_not_say_which_slice_is_shown(panel, ui):
+    record = stack_record([0.1, 0.2, 0.8, 0.1, 0.3, 0.1])
+    show_in_views(record.source)
+    manager = slicer.app.layoutManager()
+    red, green = (manager.sliceWidget(name).sliceLogic() for name in ("Red", "Green"))
+    green.GetSliceNode().SetOrientation("Axial")
+    red.SetSliceOffset(4.0)
+    green.SetSliceOffset(8.0)
+    application.settle()
+    assert ui.frameLabel.text.startswith("Frame 3 of 6")
+    before = manager.layout
+    try:
+        manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpGreenSliceView)
+        application.settle()
+        assert ui.frameLabel.text.startswith("Frame 5 of 6")
+    finally:
+        manager.setLayout(before)
+        green.GetSliceNode().SetOrientation("Coronal")
+
+
 def test_surfaces_are_made_only_when_they_are_asked_for(panel, ui):
     record = volume_record()
     application.settle()
