@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
-import vtk
 
-_PARALLEL = 0.99
+from ..scene.navigation import shows_slices
 
 
 def background_volume() -> Any:
@@ -21,15 +20,13 @@ def background_volume() -> Any:
 
 def shown_slice(volume: Any) -> int | None:
     """Return the slice (first array axis, from 0) of a volume that a view shows which looks along that axis."""
-    directions = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASDirectionMatrix(directions)
     for logic in _slice_logics():
         if logic.GetSliceCompositeNode().GetBackgroundVolumeID() != volume.GetID():
             continue
-        to_ras = logic.GetSliceNode().GetSliceToRAS()
-        along = sum(to_ras.GetElement(row, 2) * directions.GetElement(row, 2) for row in range(3))
+        if not shows_slices(logic.GetSliceNode(), volume):
+            continue
         number = logic.GetSliceIndexFromOffset(logic.GetSliceOffset(), volume) - 1  # Slicer counts from 1
-        if abs(along) > _PARALLEL and 0 <= number < volume.GetImageData().GetDimensions()[2]:
+        if 0 <= number < volume.GetImageData().GetDimensions()[2]:
             return int(number)
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,32 @@ def array_spacing(volume: Any) -> tuple[float, float, float]:
     """Return the voxel size in mm in array order, ``(z, y, x)``."""
     x, y, z = volume.GetSpacing()
     return (z, y, x)
+
+
+def in_world(volume: Any, point: Sequence[float]) -> tuple[float, float, float]:
+    """Return where a volume's parent transform puts a point of it, mm."""
+    transform = volume.GetParentTransformNode()
+    if transform is None:
+        return (float(point[0]), float(point[1]), float(point[2]))
+    to_world = vtk.vtkGeneralTransform()
+    transform.GetTransformToWorld(to_world)
+    x, y, z = to_world.TransformPoint([float(value) for value in point])
+    return (x, y, z)
+
+
+def across_slices(volume: Any) -> np.ndarray:
+    """Return the direction at a right angle to a volume's slices, a unit vector in world; parents are applied.
+
+    Under a transform that bends, it is that in the middle of the volume.
+    """
+    matrix = ijk_to_ras(volume)
+    middle = [(size - 1) / 2 for size in volume.GetImageData().GetDimensions()]
+    start, row, column = (
+        np.array(in_world(volume, (matrix @ [middle[0] + i, middle[1] + j, middle[2], 1])[:3]))
+        for i, j in ((0, 0), (1, 0), (0, 1))
+    )
+    across = np.cross(row - start, column - start)
+    return across / np.linalg.norm(across)
 
 
 def copy_geometry(source: Any, target: Any) -> None:

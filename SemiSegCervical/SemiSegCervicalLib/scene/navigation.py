@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import vtk
-
 from .cine import browser_of
-from .geometry import ijk_to_ras
+from .geometry import across_slices, ijk_to_ras, in_world
 from .nodes import nodes_of
 from .records import Frame, Record
 
@@ -59,11 +57,16 @@ def show_frame(source: Any, number: int) -> bool:
         return False
     matrix = ijk_to_ras(source)
     middle = matrix @ [(columns - 1) / 2, (rows - 1) / 2, number, 1]
-    across = matrix[:3, 2] / (abs(matrix[:3, 2]) ** 2).sum() ** 0.5
     for view in nodes_of(source.GetScene(), "vtkMRMLSliceNode"):
-        if abs(across @ _normal(view)) > _PARALLEL:
-            view.JumpSliceByOffsetting(*_in_world(source, middle[:3]))
+        if shows_slices(view, source):
+            view.JumpSliceByOffsetting(*in_world(source, middle[:3]))
     return True
+
+
+def shows_slices(view: Any, volume: Any) -> bool:
+    """Return whether a slice view lies in the plane of a volume's slices, where its parent transform puts them."""
+    to_ras = view.GetSliceToRAS()
+    return abs(across_slices(volume) @ [to_ras.GetElement(row, 2) for row in range(3)]) > _PARALLEL
 
 
 def worst_frame(frames: Sequence[Frame]) -> int | None:
@@ -78,19 +81,3 @@ def uncertain_frames(frames: Sequence[Frame]) -> list[int]:
         (frame for frame in frames if math.isfinite(frame.mean_uncertainty)), key=lambda frame: -frame.mean_uncertainty
     )
     return sorted(frame.number for frame in known[: math.ceil(_UNCERTAIN_SHARE * len(known))])
-
-
-def _normal(view: Any) -> list[float]:
-    to_ras = view.GetSliceToRAS()
-    return [to_ras.GetElement(row, 2) for row in range(3)]
-
-
-def _in_world(volume: Any, point: Sequence[float]) -> tuple[float, float, float]:
-    """Return a point of a volume where its parent transform puts it."""
-    transform = volume.GetParentTransformNode()
-    if transform is None:
-        return (float(point[0]), float(point[1]), float(point[2]))
-    to_world = vtk.vtkGeneralTransform()
-    transform.GetTransformToWorld(to_world)
-    x, y, z = to_world.TransformPoint([float(value) for value in point])
-    return (x, y, z)

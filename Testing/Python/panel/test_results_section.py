@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
+import vtk
 from SemiSegCervicalLib.scene.layers import views_of
 from SemiSegCervicalLib.scene.marks import COMPUTED
 from SemiSegCervicalLib.scene.records import Record, find_records
@@ -281,6 +282,29 @@ def test_a_view_of_another_layout_does_not_say_which_slice_is_shown(panel, ui):
     finally:
         manager.setLayout(before)
         green.GetSliceNode().SetOrientation("Coronal")
+
+
+def test_slices_are_found_where_a_transform_puts_them(panel, ui):
+    record = stack_record([0.1, 0.2, 0.8, 0.1, 0.3, 0.1])
+    turned = vtk.vtkTransform()
+    turned.RotateX(90)
+    turned.Translate(3, 4, 5)
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turned")
+    transform.SetMatrixTransformToParent(turned.GetMatrix())
+    record.source.SetAndObserveTransformNodeID(transform.GetID())
+    show_in_views(record.source)
+    application.settle()
+    red, green = (slicer.app.layoutManager().sliceWidget(name).sliceLogic() for name in ("Red", "Green"))
+    before = red.GetSliceOffset()
+    application.click(ui.worstFrameButton)
+    application.settle()
+    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 %."
+    # The slices along z lie along y now, 2 mm apart from -5 on, as the coronal view sees them.
+    assert green.GetSliceOffset() == pytest.approx(-9.0)
+    assert red.GetSliceOffset() == before
+    green.SetSliceOffset(-13.0)
+    application.settle()
+    assert ui.frameLabel.text == "Frame 5 of 6: mean uncertainty 30 %."
 
 
 def test_surfaces_are_made_only_when_they_are_asked_for(panel, ui):
