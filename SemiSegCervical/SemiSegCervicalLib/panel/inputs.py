@@ -15,7 +15,7 @@ from .connections import Connections
 from .locks import Locks
 from .parameters import SHOWN_FRAME, SOME_FRAMES, Parameters
 from .state import PanelState
-from .views import background_volume, shown_slice
+from .views import background_volume, is_shown_askew, shown_slice
 
 TIMES = " \N{MULTIPLICATION SIGN} "
 _AUTOMATIC, _YES, _NO = range(3)
@@ -69,12 +69,8 @@ class InputSection:
         chosen, shown = self._parameters, shown_frame(source)
         if chosen.frames == SHOWN_FRAME:
             if shown is None:
-                raise SemiSegError(
-                    "no-frame",
-                    "No view shows this image now",
-                    "Show it in a slice view, or choose All frames",
-                    "reading",
-                )
+                cause, remedy = why_no_frame(source)
+                raise SemiSegError("no-frame", cause, f"{remedy}, or choose All frames", "reading")
             return (shown,)
         numbers = list(range(source.frames))
         if chosen.frames == SOME_FRAMES:
@@ -224,6 +220,16 @@ class InputSection:
 def shown_frame(source: Source) -> int | None:
     """Return the number of the frame that is looked at; None where none is."""
     return shown_slice(source.node) if source.kind == "stack" else current_frame(source)
+
+
+def why_no_frame(source: Source | None) -> tuple[str, str]:
+    """Say why no frame is looked at, and what shows one."""
+    if source is not None and source.kind == "stack" and is_shown_askew(source.node):
+        return (
+            "No view lies in the plane of the slices",
+            'Press "Rotate to volume plane" in the bar of a view',
+        )
+    return "No view shows this image now", "Show it in a slice view"
 
 
 def is_offered(node: Any) -> bool:

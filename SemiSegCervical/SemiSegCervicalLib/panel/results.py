@@ -21,7 +21,8 @@ from ..scene.records import (
     segments_of,
 )
 from .connections import Connections
-from .frames import shown_frame, total_frames
+from .frames import shown_frame, source_of_record, total_frames
+from .inputs import why_no_frame
 from .segments_table import fill_table, is_flat, prepare_table
 from .state import PanelState
 from .watching import Watching
@@ -128,7 +129,11 @@ class ResultsSection:
         self.ui.resultInfoLabel.text = describe(record, len(self._frames), total_frames(record), self._busy)
         self.ui.framesHost.visible = framed
         if framed:
-            self.ui.frameLabel.text = describe_frame(number, total_frames(record), self._frames, self._busy)
+            self.ui.frameLabel.text = (
+                describe_frame(number, total_frames(record), self._frames, self._busy)
+                if number is not None
+                else "{}. {}.".format(*why_no_frame(source_of_record(record)))
+            )
             self._enable_navigation(number)
             atypicality = next((frame.atypicality for frame in self._frames if frame.number == number), None)
         else:
@@ -235,10 +240,8 @@ def describe(record: Record, frames: int, total: int, busy: bool = False) -> str
     return f"{text} The image{_UNLIKE}" if looks_unlike(atypicality_of(record)) else text
 
 
-def describe_frame(number: int | None, total: int, frames: Sequence[Frame], busy: bool = False) -> str:
+def describe_frame(number: int, total: int, frames: Sequence[Frame], busy: bool = False) -> str:
     """Say what is known of the frame that is looked at."""
-    if number is None:
-        return "No view shows this image now."
     found = next((frame for frame in frames if frame.number == number), None)
     if found is None:
         return f"Frame {number + 1} of {total}: not computed{' yet' if busy else ''}."

@@ -6,7 +6,7 @@ from typing import Any
 
 import slicer
 
-from ..scene.navigation import shows_slices
+from ..scene.navigation import shows_slices, slice_in
 
 
 def background_volume() -> Any:
@@ -20,15 +20,24 @@ def background_volume() -> Any:
 
 def shown_slice(volume: Any) -> int | None:
     """Return the slice (first array axis, from 0) of a volume that a view shows which looks along that axis."""
-    for logic in _slice_logics():
-        if logic.GetSliceCompositeNode().GetBackgroundVolumeID() != volume.GetID():
-            continue
-        if not shows_slices(logic.GetSliceNode(), volume):
-            continue
-        number = logic.GetSliceIndexFromOffset(logic.GetSliceOffset(), volume) - 1  # Slicer counts from 1
-        if 0 <= number < volume.GetImageData().GetDimensions()[2]:
-            return int(number)
+    for logic in _logics_with(volume):
+        number = slice_in(logic.GetSliceNode(), volume)
+        if number is not None:
+            return number
     return None
+
+
+def is_shown_askew(volume: Any) -> bool:
+    """Return whether views show a volume, but none of them lies in the plane of its slices."""
+    logics = _logics_with(volume)
+    return bool(logics) and not any(shows_slices(logic.GetSliceNode(), volume) for logic in logics)
+
+
+def _logics_with(volume: Any) -> list[Any]:
+    """Return the logics of the slice views that have a volume in the background."""
+    return [
+        logic for logic in _slice_logics() if logic.GetSliceCompositeNode().GetBackgroundVolumeID() == volume.GetID()
+    ]
 
 
 def _slice_logics() -> list[Any]:

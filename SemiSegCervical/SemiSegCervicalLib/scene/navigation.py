@@ -6,12 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import vtk
+
 from .cine import browser_of
 from .geometry import across_slices, ijk_to_ras, in_world
 from .nodes import nodes_of
 from .records import Frame, Record
 
-_PARALLEL = 0.99
+_PARALLEL = math.cos(math.radians(1))
+"""Slicer's own slice numbers end at a tenth of a degree; DICOM directions may be that far from right angles."""
 _UNCERTAIN_SHARE = 0.1
 
 
@@ -31,7 +35,8 @@ def go_to_frame(record: Record, number: int) -> bool:
 def show_frame(source: Any, number: int) -> bool:
     """Show one frame or slice in the views: of a cine by its browser, of a volume by moving the slices.
 
-    Views that look along another axis of a volume stay where they are, and so does what they show.
+    Views that look along another axis of a volume stay where they are, and so does what they show; but where none
+    that shows the volume lies in the plane of its slices, as with an oblique one, the nearest is rotated into it.
 
     Args:
         source: an image sequence, or a volume.
@@ -57,6 +62,9 @@ def show_frame(source: Any, number: int) -> bool:
         return False
     matrix = ijk_to_ras(source)
     middle = matrix @ [(columns - 1) / 2, (rows - 1) / 2, number, 1]
+    showing = _views_with(source)
+    if showing and not any(shows_slices(view, source) for view in showing):
+        _rotate(max(showing, key=lambda view: abs(_along(view, source))), source)
     for view in nodes_of(source.GetScene(), "vtkMRMLSliceNode"):
         if shows_slices(view, source):
             view.JumpSliceByOffsetting(*in_world(source, middle[:3]))
@@ -65,8 +73,22 @@ def show_frame(source: Any, number: int) -> bool:
 
 def shows_slices(view: Any, volume: Any) -> bool:
     """Return whether a slice view lies in the plane of a volume's slices, where its parent transform puts them."""
-    to_ras = view.GetSliceToRAS()
-    return abs(across_slices(volume) @ [to_ras.GetElement(row, 2) for row in range(3)]) > _PARALLEL
+    return abs(_along(view, volume)) > _PARALLEL
+
+
+def slice_in(view: Any, volume: Any) -> int | None:
+    """Return the slice (from 0) of a volume that a slice view lies in; None where it lies across or beyond them."""
+    if not shows_slices(view, volume):
+        return None
+    columns, rows, slices = volume.GetImageData().GetDimensions()
+    matrix = ijk_to_ras(volume)
+    first, second = (
+        np.array(in_world(volume, (matrix @ [(columns - 1) / 2, (rows - 1) / 2, number, 1])[:3])) for number in (0, 1)
+    )
+    to_ras, normal = view.GetSliceToRAS(), _normal(view)
+    origin = np.array([to_ras.GetElement(row, 3) for row in range(3)])
+    number = round(float((origin - first) @ normal / ((second - first) @ normal)))
+    return number if 0 <= number < slices else None
 
 
 def worst_frame(frames: Sequence[Frame]) -> int | None:
@@ -81,3 +103,49 @@ def uncertain_frames(frames: Sequence[Frame]) -> list[int]:
         (frame for frame in frames if math.isfinite(frame.mean_uncertainty)), key=lambda frame: -frame.mean_uncertainty
     )
     return sorted(frame.number for frame in known[: math.ceil(_UNCERTAIN_SHARE * len(known))])
+
+
+def _along(view: Any, volume: Any) -> float:
+    """Return the cosine between a slice view's normal and that of a volume's slices."""
+    return float(across_slices(volume) @ _normal(view))
+
+
+def _normal(view: Any) -> np.ndarray:
+    to_ras = view.GetSliceToRAS()
+    return np.array([to_ras.GetElement(row, 2) for row in range(3)])
+
+
+def _views_with(volume: Any) -> list[Any]:
+    """Return the slice views of the layout that have a volume in the background."""
+    scene = volume.GetScene()
+    names = {
+        layers.GetLayoutName()
+        for layers in nodes_of(scene, "vtkMRMLSliceCompositeNode")
+        if layers.GetBackgroundVolumeID() == volume.GetID()
+    }
+    views = nodes_of(scene, "vtkMRMLSliceNode")
+    return [view for view in views if view.IsMappedInLayout() and view.GetLayoutName() in names]
+
+
+def _rotate(view: Any, volume: Any) -> None:
+    """Rotate a slice view into the plane of a volume's slices, upright with its rows or columns."""
+    # Slicer rotates to the nearest axis of the volume, which need not be that across its slices.
+    _tilt(view, volume)
+    tilted = vtk.vtkMatrix4x4()
+    tilted.DeepCopy(view.GetSliceToRAS())
+    view.RotateToVolumePlane(volume)
+    if not shows_slices(view, volume):  # Slicer cannot where the axes are not at right angles
+        view.GetSliceToRAS().DeepCopy(tilted)
+        view.UpdateMatrices()
+
+
+def _tilt(view: Any, volume: Any) -> None:
+    """Bring a slice view into the plane of a volume's slices the shortest way."""
+    normal = _normal(view)
+    across = across_slices(volume) * (1 if _along(view, volume) >= 0 else -1)
+    axis = np.cross(normal, across)
+    turned = vtk.vtkTransform()
+    turned.RotateWXYZ(math.degrees(math.atan2(np.linalg.norm(axis), normal @ across)), *axis)
+    turned.Concatenate(view.GetSliceToRAS())
+    view.GetSliceToRAS().DeepCopy(turned.GetMatrix())
+    view.UpdateMatrices()

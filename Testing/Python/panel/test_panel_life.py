@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from SlicerRig import application
+from SlicerRig import application, scenes
 
 
 def begin(module: Any, node: Any) -> Any:
@@ -249,6 +249,21 @@ def test_a_cine_is_meant_when_the_volume_that_shows_it_is_chosen(
     assert job.kept == 1
     module.ui.framesComboBox.currentText = "All frames"
     assert module.run().request.frames == (2, 0, 1, 3), "the one that is shown comes first"
+
+
+def test_an_oblique_stack_whose_slices_no_view_shows_says_what_helps(opened: Callable[..., Any], blobs: Any) -> None:
+    import slicer
+
+    module = opened("good")
+    tilted = np.diag([-0.5, -0.5, 2.0, 1.0]) @ [[1, 0, 0, 0], [0, 0.8, 0.6, 0], [0, -0.6, 0.8, 0], [0, 0, 0, 1]]
+    stack = scenes.add_volume(np.zeros((4, 32, 32), np.uint8), "stack", tilted)
+    slicer.util.setSliceViewerLayers(background=stack)
+    module.choose(stack)
+    module.ui.slicesAsFramesCheckBox.checked = True
+    module.ui.framesComboBox.currentText = "Only the frame that is shown"
+    application.process_events(0.1)
+    assert not module.ui.applyButton.enabled
+    assert 'Press "Rotate to volume plane" in the bar of a view, or choose All frames' in module.ui.applyButton.toolTip
 
 
 def test_results_are_not_offered_as_images(opened: Callable[..., Any], blobs: Any, picture: Any) -> None:

@@ -307,6 +307,60 @@ def test_slices_are_found_where_a_transform_puts_them(panel, ui):
     assert ui.frameLabel.text == "Frame 5 of 6: mean uncertainty 30 %."
 
 
+def place(volume: Any, affine: np.ndarray) -> None:
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(affine.ravel())
+    volume.SetIJKToRASMatrix(matrix)
+
+
+def array_of(matrix: Any) -> np.ndarray:
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+SHEARED = np.array([[-0.48, 0.1, 0.35, 12.0], [0.12, -0.24, 1.9, -30.0], [0.05, 0.06, -2.2, 44.5], [0, 0, 0, 1.0]])
+
+
+def turned(x: float, y: float = 0.0) -> np.ndarray:
+    transform = vtk.vtkTransform()
+    transform.RotateX(x)
+    transform.RotateY(y)
+    transform.Scale(-0.5, -0.5, 2.0)
+    return array_of(transform.GetMatrix())
+
+
+@pytest.mark.parametrize("affine", [turned(3), turned(40, 20), SHEARED], ids=["little", "much", "sheared"])
+def test_a_view_is_rotated_to_the_slices_of_an_oblique_stack(panel, ui, affine):
+    record = stack_record([0.1, 0.2, 0.8, 0.1, 0.3, 0.1])
+    place(record.source, affine)
+    show_in_views(record.source)
+    application.settle()
+    remedy = 'Press "Rotate to volume plane" in the bar of a view'
+    assert ui.frameLabel.text == f"No view lies in the plane of the slices. {remedy}."
+    views = {name: slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode() for name in ("Red", "Green", "Yellow")}
+    before = {name: array_of(view.GetSliceToRAS()) for name, view in views.items()}
+    application.click(ui.worstFrameButton)
+    application.settle()
+    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 %."
+    assert [row[2] for row in rows(ui.segmentsTable)] == ["21", "22"]
+    moved = [name for name, view in views.items() if (array_of(view.GetSliceToRAS()) != before[name]).any()]
+    assert moved == ["Red"]  # the nearest, and no other
+    rotated = array_of(views["Red"].GetSliceToRAS())
+    np.testing.assert_allclose(rotated[:3, :3].T @ rotated[:3, :3], np.eye(3), atol=1e-6)
+    views["Red"].SetOrientation("Axial")
+
+
+def test_a_view_is_rotated_to_slices_that_are_not_the_nearest_plane_of_the_volume(panel, ui):
+    record = stack_record([0.1, 0.2, 0.8, 0.1, 0.3, 0.1])
+    place(record.source, turned(60))
+    red = slicer.app.layoutManager().sliceWidget("Red").sliceLogic()
+    red.GetSliceCompositeNode().SetBackgroundVolumeID(record.source.GetID())  # one view alone, 60 degrees away
+    application.settle()
+    application.click(ui.worstFrameButton)
+    application.settle()
+    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 %."
+    red.GetSliceNode().SetOrientation("Axial")
+
+
 def test_surfaces_are_made_only_when_they_are_asked_for(panel, ui):
     record = volume_record()
     application.settle()
