@@ -21,7 +21,7 @@ from .cine import index_values, item_at
 from .classes import SegmentClass, names_without_class, segment_values
 from .geometry import copy_geometry
 from .overlay import image_data
-from .segmentation import label_array
+from .segmentation import LABELMAP, label_array, no_labelmap
 from .tables import column_values
 
 _VOLUME_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
@@ -39,8 +39,11 @@ def export_segmentation(segmentation: Any, path: str | Path, overwrite: bool = F
         The file.
 
     Raises:
-        SemiSegError: another ending, the file exists, or it cannot be written.
+        SemiSegError: its source are surfaces, another ending, the file exists, or it cannot be written.
     """
+    # Slicer writes surfaces into another kind of file, and says that all went well.
+    if segmentation.GetSegmentation().GetSourceRepresentationName() != LABELMAP:
+        raise no_labelmap(segmentation)
     return _write(segmentation, slicer.vtkMRMLSegmentationStorageNode(), path, (".seg.nrrd",), overwrite)
 
 

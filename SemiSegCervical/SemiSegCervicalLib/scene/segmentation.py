@@ -18,7 +18,7 @@ from .geometry import copy_geometry, copy_transform, ijk_to_ras
 from .pieces import Pieces, allocated, copy_in_pieces, slabs, whole
 from .reading import grid
 
-_LABELMAP = "Binary labelmap"
+LABELMAP = "Binary labelmap"
 _LATTICE_TOLERANCE = 0.01
 """Voxels by which a segment's grid may lie beside its volume's and still be the same grid."""
 
@@ -77,6 +77,8 @@ def segmentation_in_pieces(
         )
     was_modifying = node.StartModify()
     node.GetSegmentation().RemoveAllSegments()
+    # The node may have held surfaces, and only what is the source is saved.
+    node.GetSegmentation().SetSourceRepresentationName(LABELMAP)
     node.CreateDefaultDisplayNodes()
     copy_transform(source, node)
     node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), source.GetID())
@@ -111,7 +113,7 @@ def fill_segmentation(node: Any, source: Any, image: Any, classes: Sequence[Segm
         slicer.vtkSlicerSegmentationsModuleLogic.SetSegmentStatus(
             segment, slicer.vtkSlicerSegmentationsModuleLogic.NotStarted
         )
-        segment.AddRepresentation(_LABELMAP, image)
+        segment.AddRepresentation(LABELMAP, image)
         node.GetSegmentation().AddSegment(segment, f"Segment_{entry.value}")
 
 
@@ -197,15 +199,10 @@ def segment_mask(
         SemiSegError: the segment is stored as a surface, not as a label map.
     """
     segment = segmentation.GetSegmentation().GetSegment(segment_id)
-    image = segment.GetRepresentation(_LABELMAP)
+    image = segment.GetRepresentation(LABELMAP)
     if image is None:
-        if not segmentation.GetSegmentation().ContainsRepresentation(_LABELMAP):
-            raise SemiSegError(
-                "no-labelmap",
-                f'"{segmentation.GetName()}" holds surfaces, not label maps',
-                "Make the binary labelmap its source representation in the Segmentations module",
-                "scene",
-            )
+        if not segmentation.GetSegmentation().ContainsRepresentation(LABELMAP):
+            raise no_labelmap(segmentation)
         return None
     if image.IsEmpty() or image.GetPointData().GetScalars() is None:
         return None
@@ -232,6 +229,16 @@ def segment_mask(
     if not mask.any():
         return None
     return SegmentMask((target[0], target[1], target[2]), mask, resampled)
+
+
+def no_labelmap(segmentation: Any) -> SemiSegError:
+    """Return the error that a segmentation is made of surfaces."""
+    return SemiSegError(
+        "no-labelmap",
+        f'"{segmentation.GetName()}" holds surfaces, not label maps',
+        "Make the binary labelmap its source representation in the Segmentations module",
+        "scene",
+    )
 
 
 def label_array(segmentation: Any, values: Mapping[str, int], volume: Any) -> np.ndarray:

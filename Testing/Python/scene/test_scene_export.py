@@ -191,6 +191,17 @@ def test_faults_of_the_target_are_explained_and_leave_nothing(volume, labels, tm
     assert list(tmp_path.iterdir()) == []
 
 
+def test_surfaces_are_refused(volume, labels, tmp_path, scene):
+    segmentation = new_segmentation(volume, labels, CLASSES)
+    segmentation.CreateClosedSurfaceRepresentation()
+    export.export_segmentation(segmentation, tmp_path / "labels.seg.nrrd")  # surfaces beside them do no harm
+    segmentation.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    with pytest.raises(SemiSegError, match="holds surfaces") as error:
+        export.export_segmentation(segmentation, tmp_path / "surfaces.seg.nrrd")
+    assert error.value.code == "no-labelmap"
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.seg.nrrd"]
+
+
 @contextmanager
 def files_end_at(size: int) -> Iterator[None]:
     """Let writing fail beyond so many bytes, as it does on a full disk."""

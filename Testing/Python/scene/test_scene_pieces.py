@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import slicer
+import vtk
 from SemiSegCervicalLib.scene import pieces
 from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.export import export_segmentation
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume, uncertainty_volume_in_pieces
 from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation, segmentation_in_pieces
 from SlicerRig import scenes
@@ -121,6 +124,19 @@ def test_a_result_takes_the_place_of_the_segments_of_a_node_that_was_chosen(scen
     assert [chosen.GetSegmentation().GetNthSegment(i).GetName() for i in range(2)] == ["lip", "canal"]
     assert chosen.GetSegmentation().GetNumberOfSegments() == 2
     np.testing.assert_array_equal(label_array(chosen, VALUES, volume), labels)
+
+
+def test_a_result_in_the_place_of_surfaces_is_saved_as_a_label_map(scene, case, tmp_path):
+    volume, labels, _ = case
+    chosen = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "surfaces")
+    chosen.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    sphere = vtk.vtkSphereSource()
+    sphere.Update()
+    chosen.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "ball", [1, 0, 0])
+    run(segmentation_in_pieces(volume, labels, CLASSES, replace=chosen))
+    assert chosen.GetSegmentation().GetSourceRepresentationName() == "Binary labelmap"
+    path = export_segmentation(chosen, tmp_path / "out.seg.nrrd")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), labels)
 
 
 @pytest.mark.parametrize("kind", ["segmentation", "uncertainty"])
