@@ -191,6 +191,8 @@ class InputSection:
             self._selectors.append(selector)
 
     def _modality_chosen(self, _node: Any) -> None:
+        if self._parameters is None:  # the scene is being closed
+            return
         for name, selector in zip(self._modalities[1:], self._selectors, strict=True):
             node = selector.currentNode()
             if self._node() is not None:

@@ -56,6 +56,28 @@ def test_the_scene_is_closed_while_a_volume_is_segmented(held: Any, picture: Any
     assert usable(module, picture())
 
 
+def test_the_scene_is_closed_with_several_modalities_chosen(
+    opened: Callable[..., Any], models: Path, picture: Any
+) -> None:
+    import slicer
+    from SemiSegCervicalLib.engine.pack import save_pack
+    from TrainingRig import parts
+
+    spec = parts.SPEC.model_copy(update={"modalities": ("flair", "t1")})
+    save_pack(models / "two.semiseg", parts.pack(spec=spec))
+    module = opened("good")
+    module.choose(picture())
+    other = picture(5, "other")
+    module.until(lambda: module.panel.inputs.nodes().keys() == {0, 1})
+    module.panel.inputs._selectors[0].setCurrentNode(other)
+    application.process_events(0.1)
+    assert module.panel.inputs.nodes()[1] is other
+    slicer.mrmlScene.Clear(0)
+    application.process_events(0.2)
+    assert application.slot_errors() == []
+    assert not any(module.panel.inputs.nodes().values())
+
+
 def test_the_scene_is_closed_while_frames_arrive(held: Any, picture: Any, cine: Any) -> None:
     import slicer
     from SemiSegCervicalLib.scene.records import find_records
