@@ -12,7 +12,7 @@ import slicer
 from ..errors import SemiSegError
 from . import marks
 from .cine import browser_of, browser_of_proxy, frame_item, source_sequence
-from .geometry import Calibration, array_spacing, calibration, ijk_to_ras
+from .geometry import Calibration, array_spacing, calibration, ijk_to_ras, in_world
 from .reading import grid, is_color
 
 _STAGE = "reading"
@@ -140,8 +140,32 @@ def check_together(sources: Sequence[Source]) -> None:
                 "Bring one onto the other's in the module Resample Scalar/Vector/DWI Volume",
                 _STAGE,
             )
+        if not _moved_alike(first, other):
+            raise SemiSegError(
+                "different-transforms",
+                f'"{other.node.GetName()}" and "{first.node.GetName()}" lie under different transforms, '
+                "which a model does not see",
+                "Harden the transform (module Transforms) and resample (Resample Scalar/Vector/DWI Volume)",
+                _STAGE,
+            )
         if other.rgb != first.rgb:
             raise _unfit(other.node, f'is {"" if other.rgb else "not "}in colour, other than "{first.node.GetName()}"')
+
+
+def _moved_alike(first: Source, other: Source) -> bool:
+    """Return whether the parent transforms of two images on one grid leave them on top of each other."""
+    parents = [source.shown.GetParentTransformNode() if source.shown is not None else None for source in (first, other)]
+    if parents[0] is parents[1]:
+        return True
+    if not all(parent is None or parent.IsTransformToWorldLinear() for parent in parents):
+        return False
+    z, y, x = grid(first.first)
+    corners = [(first.affine @ [i, j, k, 1])[:3].tolist() for i in (0, x) for j in (0, y) for k in (0, z)]
+    here, there = (
+        [in_world(source.shown, corner) if parent is not None else corner for corner in corners]
+        for source, parent in zip((first, other), parents, strict=True)
+    )
+    return np.allclose(here, there, atol=1e-3)
 
 
 def _describe(node: Any, shown: Any, kind: Any, volume: Any, sequence: Any) -> Source:

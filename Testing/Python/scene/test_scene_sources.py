@@ -1,0 +1,60 @@
+"""Which images of the scene go together as the modalities of one case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.scene.source import check_together, source_of
+from SlicerRig import scenes
+
+
+def volume(name: str) -> Any:
+    return scenes.add_volume(np.zeros((4, 8, 8), np.uint8), name, np.diag([-0.5, -0.5, 2, 1]))
+
+
+def move(node: Any, millimetres: float) -> Any:
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, millimetres)
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "registration")
+    transform.SetMatrixTransformToParent(matrix)
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    return transform
+
+
+def refused(*nodes: Any) -> str:
+    with pytest.raises(SemiSegError) as error:
+        check_together([source_of(node) for node in nodes])
+    return error.value.code
+
+
+def test_images_under_different_transforms_do_not_go_together(scene):
+    flair, t1 = volume("flair"), volume("t1")
+    check_together([source_of(flair), source_of(t1)])
+    transform = move(t1, 50)
+    assert refused(flair, t1) == refused(t1, flair) == "different-transforms"
+    flair.SetAndObserveTransformNodeID(transform.GetID())  # moved together
+    check_together([source_of(flair), source_of(t1)])
+    move(flair, 50)  # another one, to the same place
+    check_together([source_of(flair), source_of(t1)])
+    t1.HardenTransform()
+    assert refused(flair, t1) == "different-grids"
+
+
+def test_images_under_a_transform_that_bends_do_not_go_with_others(scene):
+    flair, t1 = volume("flair"), volume("t1")
+    bent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "bent")
+    bent.SetAndObserveTransformToParent(vtk.vtkThinPlateSplineTransform())
+    t1.SetAndObserveTransformNodeID(bent.GetID())
+    assert refused(flair, t1) == "different-transforms"
+
+
+def test_a_cine_is_where_the_volume_that_shows_it_is(scene):
+    first, second = (scenes.add_cine([np.zeros((8, 8), np.uint8)] * 2, name) for name in ("first", "second"))
+    check_together([source_of(first[0]), source_of(second[0])])
+    move(second[1].GetProxyNode(second[0]), 50)
+    assert refused(first[0], second[0]) == "different-transforms"
