@@ -205,7 +205,10 @@ class ResultsSection:
         elif self._busy:
             ui.correctButton.toolTip = "Wait until the job has ended, or cancel it."
         else:
-            ui.correctButton.toolTip = "Open this segmentation in the Segment Editor, to paint and erase."
+            ui.correctButton.toolTip = (
+                "Open this segmentation in the Segment Editor, to paint and erase. The figures shown here, and in their "
+                "table, stay those of the model."
+            )
 
     def _show_3d(self, on: bool) -> None:
         segmentation = self._record.shown_segmentation if self._record is not None else None
@@ -217,8 +220,10 @@ class ResultsSection:
         if record is None or record.shown_segmentation is None:
             return
         if record.browser is not None:
-            # Otherwise a correction would be lost with the next frame.
+            # Otherwise a correction would be lost with the next frame, and what is drawn on a frame that no model has
+            # seen at once. A frame that is only passed then gets an item without segments, which says nothing of it.
             record.browser.SetSaveChanges(record.segmentation, True)
+            record.browser.SetMissingItemMode(record.segmentation, record.browser.MissingItemCreateFromDefault)
         self._correct(record.shown_segmentation, record.shown_source)
 
 

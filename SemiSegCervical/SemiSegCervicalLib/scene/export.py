@@ -113,8 +113,8 @@ def export_label_sequence(
 
     Args:
         segmentations: the segmentation sequence.
-        source: the image sequence; it gives grid and frames. A frame without segmentation becomes an empty
-            one that carries the attribute ``computed`` = "0".
+        source: the image sequence; it gives grid and frames. A frame without segments becomes an empty one that
+            carries the attribute ``computed`` = "0".
         classes: the class list.
         path: file name ending in ``.seq.nrrd``.
         overwrite: replace an existing file.
@@ -135,7 +135,9 @@ def export_label_sequence(
     for value in index_values(source):
         segmentation = item_at(segmentations, value)
         node = _label_node(segmentation, item_at(source, value), classes)
-        node.SetAttribute(marks.COMPUTED, "0" if segmentation is None else "1")
+        # While a result is corrected, a frame that is only passed gets an item too.
+        there = segmentation is not None and segmentation.GetSegmentation().GetNumberOfSegments() > 0
+        node.SetAttribute(marks.COMPUTED, "1" if there else "0")
         labels.SetDataNodeAtValue(node, value)
     return export_volume_sequence(labels, path, overwrite)
 

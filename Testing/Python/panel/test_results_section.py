@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+from SemiSegCervicalLib.scene.cine import index_values, item_at
+from SemiSegCervicalLib.scene.export import export_label_sequence
 from SemiSegCervicalLib.scene.layers import views_of
-from SemiSegCervicalLib.scene.marks import COMPUTED
-from SemiSegCervicalLib.scene.records import Record, find_records
+from SemiSegCervicalLib.scene.marks import COMPUTED, segments_of
+from SemiSegCervicalLib.scene.records import Record, find_records, frames_of
 from SemiSegCervicalLib.scene.removing import remove_record
 from SlicerRig import application, mrml, scenes
 from SlicerRig.records import CLASSES, cine_record, more_frames, stack_record, volume_record
@@ -416,7 +419,25 @@ def test_a_corrected_frame_of_a_cine_is_not_lost(panel, ui, editor):
     item = record.segmentation.GetDataNodeAtValue("0.04")
     image = item.GetSegmentation().GetSegment("Segment_1").GetRepresentation("Binary labelmap")
     assert image.GetScalarRange() == (1.0, 1.0)
-    assert record.segmentation.GetNumberOfDataNodes() == 2  # browsing has made up no frame
+    made_up = [v for v in index_values(record.segmentation) if v not in ("0.04", "0.08")]
+    assert not any(item_at(record.segmentation, v).GetSegmentation().GetNumberOfSegments() for v in made_up)
+    assert len(frames_of(record)) == 2, "passing a frame does not compute it"
+
+
+def test_what_is_drawn_on_a_frame_without_result_stays(panel, ui, editor, tmp_path):
+    record, _ = cine_record({1: 0.1, 2: 0.3})
+    application.settle()
+    application.click(ui.correctButton)
+    browse(record, 4)
+    editor.segmentation.GetSegmentation().AddEmptySegment("drawn", "drawn")
+    for number in (5, 2, 4):
+        browse(record, number)
+    for node in (editor.segmentation, item_at(record.segmentation, index_values(record.source)[4])):
+        assert [segment.GetName() for _, segment in segments_of(node)] == ["drawn"]
+    path = tmp_path / "labels.seq.nrrd"
+    export_label_sequence(record.segmentation, record.source, record.classes, path)
+    header = path.read_bytes().split(b"\n\n")[0].decode()
+    assert re.findall(r"axis 3 item 000(\d) computed:=1", header) == ["1", "2", "4"]
 
 
 def test_one_of_several_results_is_chosen(panel, ui):
