@@ -74,6 +74,27 @@ def test_a_script_trains_and_segments(logic: Any, drawn: list[Any], models: Path
     assert [idea.case for idea in ideas] == [drawn[4].GetID()], "only this one is not annotated"
 
 
+@pytest.mark.torch
+def test_versions_that_go_on_from_each_other_are_measured_with_what_none_has_learned(
+    logic: Any, picture: Callable[..., Any]
+) -> None:
+    from SemiSegCervicalLib.scene.classes import SegmentClass
+    from SlicerRig import scenes
+    from TrainingRig import cases
+
+    classes = [SegmentClass(1, "bright", (1, 0, 0), ""), SegmentClass(2, "dark", (0, 0, 1), "")]
+    usual = {"name": "Blobs", "iterations": 2, "size": (32, 64), "device": "cpu", "calibrate": "none"}
+    summaries = []
+    for seeds in (range(7), range(7, 8)):  # proposed anew, the split would hold out two of the first seven
+        for seed in seeds:
+            scenes.add_segmentation(picture(seed, name=f"Picture {seed}"), cases.draw(seed)[1], classes)
+        summaries.append(logic.train(**usual).summary)
+    assert [summary["started_from"] for summary in summaries] == [None, "Blobs"]
+    assert [summary["validation_left_out"] for summary in summaries] == ["", ""]
+    assert [summary["validation"]["cases_count"] for summary in summaries] == [1, 2]
+    assert summaries[1]["before"] is not None
+
+
 def test_a_damaged_model_is_no_start_and_says_what_it_is(logic: Any, drawn: list[Any], tmp_path: Path) -> None:
     from SemiSegCervicalLib.errors import SemiSegError
 
