@@ -10,6 +10,7 @@ import qt
 import slicer
 
 from ..errors import SemiSegError
+from ..scene.corrections import correction_columns
 from ..scene.export import (
     export_label_sequence,
     export_labelmap,
@@ -171,7 +172,7 @@ def write(record: Record, part: str, path: Path, overwrite: bool = False) -> lis
     if why := _why_not(record, part, busy=False):
         raise SemiSegError("nothing-to-write", why.rstrip("."), "Press Apply to make it again", "export")
     if part == "table":
-        return export_tables(_tables(record), path, overwrite)
+        return export_tables(_tables(record), path, overwrite, correction_columns(record))
     cine = _is_cine(record)
     if part == "uncertainty":
         return [(export_volume_sequence if cine else export_volume)(record.uncertainty, path, overwrite)]

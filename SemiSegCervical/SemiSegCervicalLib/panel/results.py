@@ -8,6 +8,7 @@ from typing import Any
 import slicer
 
 from ..figures import looks_unlike
+from ..scene.corrections import is_corrected
 from ..scene.navigation import go_to_frame, uncertain_frames, worst_frame
 from ..scene.nodes import nodes_of
 from ..scene.records import (
@@ -31,6 +32,7 @@ _DEVICES = {"cpu": "processor", "cuda": "graphics card", "mps": "graphics card"}
 _REDRAW_MS = 50
 _SURFACE = "Closed surface"
 _UNLIKE = " looks unlike the images of the training."
+_CORRECTED = " The figures are the model's, before your corrections."
 
 
 class ResultsSection:
@@ -138,6 +140,9 @@ class ResultsSection:
             atypicality = next((frame.atypicality for frame in self._frames if frame.number == number), None)
         else:
             figures, atypicality = segments_of(record), atypicality_of(record)
+        segmentation = record.shown_segmentation
+        if figures and segmentation is not None and is_corrected(segmentation, record.classes):
+            (self.ui.frameLabel if framed else self.ui.resultInfoLabel).text += _CORRECTED
         fill_table(self.ui.segmentsTable, record, figures, looks_unlike(atypicality))
         self._enable_actions(record)
 

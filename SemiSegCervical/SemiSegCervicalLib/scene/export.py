@@ -188,13 +188,19 @@ def _require_items(sequence: Any) -> None:
         )
 
 
-def export_tables(tables: Mapping[str, Any], path: str | Path, overwrite: bool = False) -> list[Path]:
+def export_tables(
+    tables: Mapping[str, Any],
+    path: str | Path,
+    overwrite: bool = False,
+    more: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
+) -> list[Path]:
     """Write table nodes as CSV, each into a file of its own; a missing number is an empty cell.
 
     Args:
         tables: what is added to the file's name for each of them: ``{"": segments, "-frames": frames}``.
         path: file name ending in ``.csv``.
         overwrite: replace existing files.
+        more: columns that the tables lack, by what is added to the file's name and by title.
 
     Returns:
         The files.
@@ -207,19 +213,24 @@ def export_tables(tables: Mapping[str, Any], path: str | Path, overwrite: bool =
     for file in files:
         _check(file, (".csv",), overwrite)
 
-    def writer(table: Any) -> Callable[[Path], bool]:
+    def writer(table: Any, added: Mapping[str, Sequence[Any]]) -> Callable[[Path], bool]:
         def write(temporary: Path) -> bool:
             titles = [table.GetColumnName(i) for i in range(table.GetNumberOfColumns())]
+            columns = {**{title: column_values(table, title) for title in titles}, **added}
             # With a byte order mark, without which Excel takes UTF-8 for something else.
             with open(temporary, "w", encoding="utf-8-sig", newline="") as file:
                 rows = csv.writer(file)
-                rows.writerow(titles)
-                rows.writerows(zip(*(column_values(table, title) for title in titles), strict=True))
+                rows.writerow(columns)
+                rows.writerows(zip(*columns.values(), strict=True))
             return True
 
         return write
 
-    return [_place(file, writer(table)) for file, table in files.items()]
+    added = more or {}
+    return [
+        _place(file, writer(table, added.get(addition, {})))
+        for (file, table), addition in zip(files.items(), tables, strict=True)
+    ]
 
 
 def table_file(path: Path, addition: str) -> Path:

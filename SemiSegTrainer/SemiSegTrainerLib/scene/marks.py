@@ -138,7 +138,7 @@ def accept_frame(sequence: Any, index_value: str, segments: Iterable[str] | None
     if shown is not None and shown.GetSegmentation().GetNumberOfSegments():
         sequence.SetDataNodeAtValue(shown, index_value)
         item = item_at(sequence, index_value)
-    if item is None:
+    if item is None or not segments_of(item):
         raise SemiSegError(
             "no-segmentation",
             f'"{sequence.GetName()}" holds no segmentation at {index_value}',

@@ -182,6 +182,25 @@ def test_every_file_of_a_cine(panel, ui, asked, tmp_path):
     assert record.exists
 
 
+def table(path: Path) -> list[list[str]]:
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_tables_tell_which_figures_were_made_before_a_correction(panel, ui, asked, tmp_path):
+    record, _ = cine_record({1: 0.1, 2: 0.3}, 5)
+    application.process_events(0.1)
+    asked.target, asked.replace = str(tmp_path / "t.csv"), True
+    save(ui, "table", ".csv")
+    assert "Corrected since" not in table(tmp_path / "t.csv")[0] + table(tmp_path / "t-frames.csv")[0]
+    status = slicer.vtkSlicerSegmentationsModuleLogic
+    item = record.segmentation.GetNthDataNode(1)
+    status.SetSegmentStatus(item.GetSegmentation().GetSegment("Segment_1"), status.InProgress)
+    save(ui, "table", ".csv")
+    assert [row[-1] for row in table(tmp_path / "t.csv")] == ["Corrected since", "yes", "yes"]
+    assert [row[-1] for row in table(tmp_path / "t-frames.csv")] == ["Corrected since", "no", "yes"]
+
+
 def test_an_existing_file_is_replaced_only_when_that_was_confirmed(panel, ui, asked, tmp_path):
     cine_record({1: 0.1}, 3)
     application.process_events(0.1)

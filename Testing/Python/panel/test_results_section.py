@@ -440,6 +440,52 @@ def test_what_is_drawn_on_a_frame_without_result_stays(panel, ui, editor, tmp_pa
     assert re.findall(r"axis 3 item 000(\d) computed:=1", header) == ["1", "2", "4"]
 
 
+CORRECTED = "The figures are the model's, before your corrections."
+
+
+def edit(segmentation: Any, segment_id: str = "Segment_1") -> None:
+    """Do to a segment what the Segment Editor does when it draws in one."""
+    segment = segmentation.GetSegmentation().GetSegment(segment_id)
+    status = slicer.vtkSlicerSegmentationsModuleLogic
+    status.SetSegmentStatus(segment, status.InProgress)
+    segmentation.Modified()
+    application.settle()
+
+
+def test_figures_of_a_corrected_volume_say_that_they_are_the_models(panel, ui):
+    record = volume_record()
+    application.settle()
+    edit(record.segmentation)
+    assert ui.resultInfoLabel.text == f"Model cervix on the processor in 2.3 s. {CORRECTED}"
+
+
+@pytest.mark.parametrize("change", ["removed", "added"])
+def test_a_segment_more_or_less_is_a_correction(panel, ui, change):
+    content = volume_record().segmentation.GetSegmentation()
+    application.settle()
+    assert CORRECTED not in ui.resultInfoLabel.text
+    if change == "removed":
+        content.RemoveSegment("Segment_2")
+    else:
+        content.AddEmptySegment("cyst", "cyst")
+    panel.enter()
+    application.settle()
+    assert CORRECTED in ui.resultInfoLabel.text
+
+
+def test_figures_of_a_corrected_frame_say_that_they_are_the_models(panel, ui, editor):
+    record, _ = cine_record({1: 0.1, 2: 0.3})
+    application.settle()
+    browse(record, 1)
+    application.click(ui.correctButton)
+    edit(record.shown_segmentation)
+    assert ui.frameLabel.text == f"Frame 2 of 20: mean uncertainty 10 %. {CORRECTED}"
+    browse(record, 2)
+    assert ui.frameLabel.text == "Frame 3 of 20: mean uncertainty 30 %."
+    browse(record, 1)
+    assert CORRECTED in ui.frameLabel.text
+
+
 def test_one_of_several_results_is_chosen(panel, ui):
     first = volume_record(name="first")
     second = volume_record(name="second", unit=None)

@@ -382,6 +382,21 @@ def test_a_stale_picture_of_another_frame_is_not_accepted(scene, labels, mode):
         marks.accept_frame(made.drawn, "0.04")
 
 
+def test_a_frame_that_was_only_passed_is_not_accepted_as_empty(scene, labels):
+    made = scenes.partly_segmented_scene([], {}, CLASSES, cine=[picture(k) for k in range(3)], cine_labels={0: labels})
+    made.browser.SetSaveChanges(made.drawn, True)
+    made.browser.SetMissingItemMode(made.drawn, made.browser.MissingItemCreateFromDefault)
+    for number in (0, 1, 2):
+        made.browser.SetSelectedItemNumber(number)
+        mrml.process_events()
+    assert made.drawn.GetNumberOfDataNodes() == 3
+    for value in ("0.04", "0.08"):
+        with pytest.raises(SemiSegError, match="no segmentation at"):
+            marks.accept_frame(made.drawn, value)
+    uses = {c.frame: c.use for c in collect_training_set(classes=CLASSES).cases}
+    assert uses == {"0.00": "labelled", "0.04": "unlabelled", "0.08": "unlabelled"}
+
+
 def test_a_models_frames_count_when_accepted(scene, labels):
     sequence, _ = scenes.add_cine([picture(k) for k in range(3)], "cine")
     result = CineResult(sequence, CLASSES)

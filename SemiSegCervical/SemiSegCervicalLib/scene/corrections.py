@@ -1,0 +1,59 @@
+"""Whether somebody has worked on a model's outlines since: its figures are of what they were before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import slicer
+
+from . import marks
+from .cine import index_values, item_at
+from .classes import SegmentClass
+from .records import Record, frames_of
+
+COLUMN = "Corrected since"
+"""Of exported tables, where anything was: what the figures beside it do not know."""
+_Status = slicer.vtkSlicerSegmentationsModuleLogic
+
+
+def is_corrected(segmentation: Any, classes: Sequence[SegmentClass]) -> bool:
+    """Return whether a model's segments were edited, accepted or removed, or others drawn beside them.
+
+    The Segment Editor tells it by the status: what it edits is no longer "not started". A status survives saving.
+
+    Args:
+        segmentation: ``vtkMRMLSegmentationNode`` with the result of a model.
+        classes: the class list of the model.
+    """
+    untouched = (_Status.NotStarted, _Status.Flagged)
+    segments = dict(marks.segments_of(segmentation))
+    return not segments.keys() >= {f"Segment_{entry.value}" for entry in classes} or any(
+        marks.segment_tag(segment, marks.ORIGIN) != marks.PREDICTION
+        or _Status.GetSegmentStatus(segment) not in untouched
+        for segment in segments.values()
+    )
+
+
+def correction_columns(record: Record) -> dict[str, dict[str, list[str]]]:
+    """Return what the exported tables of a result say of corrections: nothing where there are none.
+
+    Returns:
+        For the table of segments (``""``) and that of frames (``"-frames"``), as `export.export_tables` takes them.
+    """
+    segmentation, classes = record.segmentation, record.classes
+    frames = frames_of(record)
+    if segmentation is None:
+        return {}
+    if segmentation.IsA("vtkMRMLSequenceNode"):
+        there = set(index_values(segmentation))
+        corrected = [
+            frame.index_value in there and is_corrected(item_at(segmentation, frame.index_value), classes)
+            for frame in frames
+        ]
+    else:
+        corrected = [is_corrected(segmentation, classes)] * (len(frames) or 1)
+    if not any(corrected):
+        return {}
+    rows = record.table.GetTable().GetNumberOfRows()
+    return {"": {COLUMN: ["yes"] * rows}, "-frames": {COLUMN: ["yes" if each else "no" for each in corrected]}}
