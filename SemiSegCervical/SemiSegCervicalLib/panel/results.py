@@ -210,10 +210,7 @@ class ResultsSection:
         elif self._busy:
             ui.correctButton.toolTip = "Wait until the job has ended, or cancel it."
         else:
-            ui.correctButton.toolTip = (
-                "Open this segmentation in the Segment Editor, to paint and erase. The figures shown here, and in their "
-                "table, stay those of the model."
-            )
+            ui.correctButton.toolTip = "Open this segmentation in the Segment Editor, to paint and erase."
 
     def _show_3d(self, on: bool) -> None:
         segmentation = self._record.shown_segmentation if self._record is not None else None
