@@ -14,7 +14,7 @@ from .records import Record, find_records
 def remove_record(record: Record) -> None:
     """Take a result out of the scene with all that belongs to it; never the source, nor what the user drew.
 
-    A segmentation that holds a segment of the user's own is left where it is.
+    A segmentation that holds a segment of the user's own, on whatever frame, is left where it is.
     """
     if not record.exists:
         return
@@ -22,13 +22,13 @@ def remove_record(record: Record) -> None:
     let_go(record)
     scene = record.table.GetScene()
     gone: list[Any] = [record.shown_uncertainty, record.uncertainty]
-    if not _holds_foreign_segments(record.shown_segmentation):
+    if not any(_holds_foreign_segments(node) for node in (record.shown_segmentation, *_items(record.segmentation))):
         gone += [record.shown_segmentation, record.segmentation]
     gone += [record.frames_table, record.table]
     browser = record.browser
     for node in gone:
         # Before its proxy goes, or the browser would make another.
-        if browser is not None and node is not None and node.IsA("vtkMRMLSequenceNode"):
+        if browser is not None and _is_sequence(node):
             browser.RemoveSynchronizedSequenceNode(node.GetID())
     for node in gone:
         _remove(scene, node)
@@ -41,6 +41,16 @@ def forget_results_of(segmentation: Any) -> None:
             let_go(record)
             record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, None)
             remove_record(record)
+
+
+def _is_sequence(node: Any) -> bool:
+    return node is not None and bool(node.IsA("vtkMRMLSequenceNode"))
+
+
+def _items(segmentation: Any) -> list[Any]:
+    """Return the frames of a segmentation sequence; none of another node."""
+    count = segmentation.GetNumberOfDataNodes() if _is_sequence(segmentation) else 0
+    return [segmentation.GetNthDataNode(number) for number in range(count)]
 
 
 def _holds_foreign_segments(segmentation: Any) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import slicer
 from SemiSegCervicalLib.figures import FrameFigures, SegmentFigures
 from SemiSegCervicalLib.scene import marks
+from SemiSegCervicalLib.scene.cine import item_at
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
@@ -286,6 +287,20 @@ def test_the_users_own_segments_are_never_removed(scene):
     remove_record(record)
     assert not record.exists
     assert segmentation.GetScene() is scene
+
+
+def test_what_the_user_drew_on_a_frame_that_is_not_shown_is_never_removed(scene):
+    record, result = cine_record()
+    result.add_frames([FrameResult(value, np.zeros((10, 12), np.uint8)) for value in ("0.04", "0.08")])
+    drawn = slicer.vtkSegment()
+    drawn.SetName("drawn by hand")
+    item_at(record.segmentation, "0.08").GetSegmentation().AddSegment(drawn)
+    record.browser.SetSelectedItemNumber(1)
+    segmentation = record.segmentation
+    remove_record(record)
+    assert not record.exists
+    assert segmentation.GetScene() is scene
+    assert item_at(segmentation, "0.08").GetSegmentation().GetNumberOfSegments() == len(CLASSES) + 1
 
 
 def test_a_damaged_record_is_still_read(scene):
