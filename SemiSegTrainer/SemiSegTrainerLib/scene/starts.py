@@ -166,7 +166,7 @@ def _put_on_frame(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
         result.add_frames([FrameResult(value, labels)])
         result.finish()
         result.segmentations.SetAttribute(START, "1")
-        browser.SetSaveChanges(result.segmentations, True)
+        _keep_changes(browser, result.segmentations)
         return True
     _keep_changes(browser, sequence)
     item = item_at(sequence, value)
@@ -181,10 +181,9 @@ def _put_on_frame(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
 
 
 def _keep_changes(browser: Any, sequence: Any) -> None:
-    """Have edits stored, which would be lost with the next frame otherwise; frames that are only passed stay empty."""
+    """Have edits stored, also of frames that had none, which would be lost; frames that are only passed stay empty."""
     if not browser.GetSaveChanges(sequence):
-        if browser.GetMissingItemMode(sequence) == browser.MissingItemCreateFromPrevious:
-            browser.SetMissingItemMode(sequence, browser.MissingItemSetToDefault)
+        browser.SetMissingItemMode(sequence, browser.MissingItemCreateFromDefault)
         browser.SetSaveChanges(sequence, True)
 
 

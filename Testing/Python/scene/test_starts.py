@@ -68,6 +68,12 @@ def test_what_is_gone_is_refused(cine: Any, volume: Any, scene: Any, case: str) 
 # -- cine --
 
 
+def drawn_at(sequence: Any) -> list[str]:
+    """The index values of the frames that hold segments."""
+    items = [(sequence.GetNthIndexValue(i), sequence.GetNthDataNode(i)) for i in range(sequence.GetNumberOfDataNodes())]
+    return [value for value, item in items if item.GetSegmentation().GetNumberOfSegments()]
+
+
 def test_a_frame_gets_a_start_that_counts_only_once_accepted(cine: Any, labels: np.ndarray) -> None:
     sequence, browser = cine
     place = Place(sequence, 3)
@@ -76,7 +82,7 @@ def test_a_frame_gets_a_start_that_counts_only_once_accepted(cine: Any, labels: 
     assert browser.GetSelectedItemNumber() == 1
     drawn = annotation_at(place)
     assert (case_at(place).use, case_at(place).reason) == ("unlabelled", "not accepted")
-    assert drawn.GetNumberOfDataNodes() == 1
+    assert drawn_at(drawn) == ["0.12"]
     assert browser.GetSaveChanges(drawn)
     browser.SetSelectedItemNumber(3)
     mrml.process_events()
@@ -152,7 +158,7 @@ def test_what_browsing_copied_makes_room_unless_somebody_drew_in_it(cine: Any, l
     assert np.array_equal(voxels(shown_annotation(place), place.shown)[0], labels[::-1])
 
 
-def test_passing_by_makes_no_frames_after_a_start(cine: Any, labels: np.ndarray) -> None:
+def test_after_a_start_drawings_on_any_frame_stay_and_passing_by_makes_none(cine: Any, labels: np.ndarray) -> None:
     sequence, browser = cine
     drawn = scenes.add_drawn_sequence(sequence, browser, "by hand")
     browser.SetMissingItemMode(drawn, browser.MissingItemCreateFromPrevious)
@@ -161,7 +167,16 @@ def test_passing_by_makes_no_frames_after_a_start(cine: Any, labels: np.ndarray)
     for number in range(6):
         browser.SetSelectedItemNumber(number)
         mrml.process_events()
-    assert drawn.GetNumberOfDataNodes() == 2
+    assert drawn_at(drawn) == ["0.00", "0.08"]
+    with pytest.raises(SemiSegError, match="holds no segmentation"):
+        accept_frame(drawn, "0.16")
+    browser.SetSelectedItemNumber(4)
+    mrml.process_events()
+    browser.GetProxyNode(drawn).GetSegmentation().AddEmptySegment("mine", "mine")
+    for number in (5, 4):
+        browser.SetSelectedItemNumber(number)
+        mrml.process_events()
+    assert drawn_at(drawn) == ["0.00", "0.08", "0.16"]
 
 
 def test_a_result_of_another_model_is_left_alone(cine: Any, labels: np.ndarray) -> None:
