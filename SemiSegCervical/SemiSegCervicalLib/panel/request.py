@@ -160,6 +160,8 @@ def _replaced(source: Source, target: Any) -> Record | None:
         raise _irreplaceable(target, "is no earlier result of this cine")
     if source.kind != "cine" and record is not None and record.browser is not None:
         raise _irreplaceable(target, "belongs to a cine")
+    if record is not None and record.source is None:
+        raise _irreplaceable(target, "is a result of an image that is not there any more")
     image = record.source if record is not None else image_of(target)
     if image not in (None, source.node):  # perhaps of another patient: chosen for an image before this one
         raise _irreplaceable(target, f'belongs to "{image.GetName()}"')

@@ -63,6 +63,20 @@ def test_what_was_drawn_on_another_image_is_not_replaced(module: Any, picture: A
     assert module.ui.applyButton.enabled
 
 
+def test_a_result_whose_own_image_is_gone_is_not_replaced_by_that_of_another(module: Any, picture: Any) -> None:
+    import slicer
+
+    first = picture(name="First")
+    result = module.run(first).record.segmentation
+    slicer.mrmlScene.RemoveNode(first)
+    module.choose(picture(4, name="Second"))
+    target(module, result)
+    assert not module.ui.applyButton.enabled
+    assert "an image that is not there any more" in module.ui.stageLabel.text
+    target(module, None)
+    assert module.ui.applyButton.enabled
+
+
 def test_it_is_asked_for_once(module: Any, picture: Any) -> None:
     volume = picture()
     result = module.run(volume).record.segmentation
