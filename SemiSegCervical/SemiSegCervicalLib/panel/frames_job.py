@@ -18,7 +18,7 @@ from ..scene.frames import CineResult, FrameResult, StackResult
 from ..scene.layers import set_segmentation
 from ..scene.records import add_frames, finish_record, new_record
 from ..scene.removing import forget_results_of, remove_record
-from ..scene.segmentation import label_array, segmentation_in_pieces
+from ..scene.segmentation import label_array, oriented_image_in_pieces, replace_segments
 from ..scene.source import check_frames
 from ..worker.arrays import take_array
 from ..worker.job import Job, JobCancelled
@@ -51,6 +51,7 @@ class FramesJob:
         self._atypicality: dict[int, float | None] = {}
         self._started = time.perf_counter()
         self._done = 0
+        self._lost: tuple[str, ...] = ()
 
     def steps(self) -> Iterator[Any]:
         """Do it.
@@ -77,8 +78,8 @@ class FramesJob:
                 yield WAIT
         on.set(state="receiving", stage="", done=0, total=0, seconds_left=None)
         yield
-        self._close(complete=True)
         yield from self._replace()
+        self._close(complete=True)
 
     def tidy(self) -> None:
         """Keep the frames that are finished; without any leave nothing in the scene."""
@@ -209,7 +210,7 @@ class FramesJob:
         assert self._result is not None
         assert record is not None
         self._result.finish()
-        notes = tuple(dict.fromkeys([*on.request.lost, *(note for answer in self._answers for note in answer.notes)]))
+        notes = tuple(dict.fromkeys([*self._lost, *(note for answer in self._answers for note in answer.notes)]))
         doubts = tuple(doubts_of_frames(self._atypicality))
         last = self._answers[-1] if self._answers else None
         seconds = sum(answer.seconds for answer in self._answers)
@@ -223,8 +224,8 @@ class FramesJob:
         """Let the result take the place of the one that was named, now that it is whole."""
         on, request, record = self._on, self._on.request, self._on.record
         assert record is not None
-        target = request.target
-        if target is None:
+        self._lost = request.lost
+        if request.target is None:
             return
         if request.source.kind == "cine":
             if request.replaced is not None and request.replaced.exists:
@@ -235,7 +236,12 @@ class FramesJob:
         labels = label_array(made, {f"Segment_{entry.value}": entry.value for entry in classes}, source)
         yield
         on.check()
-        yield from on.checked(segmentation_in_pieces(source, labels, classes, replace=target))
+        image = yield from on.checked(oriented_image_in_pieces(source, labels, classes))
+        self._lost = request.lost
+        target = request.target
+        if target is None:  # removed in the meantime
+            return
+        replace_segments(target, source, image, classes)
         forget_results_of(target)
         set_segmentation(record, target)
         slicer.mrmlScene.RemoveNode(made)

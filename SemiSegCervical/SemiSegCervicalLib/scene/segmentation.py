@@ -66,15 +66,29 @@ def segmentation_in_pieces(
         labels: also a memory map.
         classes: the class list.
         name: of a new node.
-        replace: a segmentation node whose segments give way to the result, instead of a new one.
+        replace: a segmentation node whose segments give way to the result, instead of a new one; where it is removed
+            meanwhile there is a new one.
     """
     image = yield from oriented_image_in_pieces(source, checked_shape(labels, grid(source)), classes)
     scene = source.GetScene()
     node = replace
-    if node is None:
+    if node is None or node.GetScene() is not scene:
         node = scene.AddNewNodeByClass(
             "vtkMRMLSegmentationNode", scene.GenerateUniqueName(name or f"{source.GetName()} segmentation")
         )
+    replace_segments(node, source, image, classes)
+    return node
+
+
+def replace_segments(node: Any, source: Any, image: Any, classes: Sequence[SegmentClass]) -> None:
+    """Let the segments of a segmentation node of the scene give way to those of a result.
+
+    Args:
+        node: ``vtkMRMLSegmentationNode``.
+        source: the volume that was segmented.
+        image: the labels, as `oriented_image` makes them.
+        classes: the class list.
+    """
     was_modifying = node.StartModify()
     node.GetSegmentation().RemoveAllSegments()
     # The node may have held surfaces, and only what is the source is saved.
@@ -84,7 +98,6 @@ def segmentation_in_pieces(
     node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), source.GetID())
     fill_segmentation(node, source, image, classes)
     node.EndModify(was_modifying)
-    return node
 
 
 def image_of(segmentation: Any) -> Any:

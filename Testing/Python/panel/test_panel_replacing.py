@@ -110,3 +110,34 @@ def test_a_result_whose_target_is_removed_meanwhile_is_a_new_one(
     assert "the result is a new one" in module.ui.messageLabel.text
     assert job.record.exists
     assert job.record.segmentation is not None
+
+
+@pytest.mark.parametrize("kind", ["picture", "stack"])
+def test_a_target_that_is_removed_while_the_result_is_put_into_the_scene(
+    module: Any, picture: Any, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slicer
+    from SemiSegCervicalLib.panel import frames_job
+    from SemiSegCervicalLib.scene import segmentation
+
+    volume = picture() if kind == "picture" else scenes.add_volume(np.zeros((3, 8, 9), np.int16), "Stack")
+    module.choose(volume)
+    module.ui.slicesAsFramesCheckBox.checked = kind == "stack"
+    application.process_events(0.05)
+    mine = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    target(module, mine)
+    in_pieces = segmentation.oriented_image_in_pieces
+
+    def removing(*arguments: Any) -> Any:
+        image = yield from in_pieces(*arguments)
+        slicer.mrmlScene.RemoveNode(mine)
+        return image
+
+    for place in (segmentation, frames_job):
+        monkeypatch.setattr(place, "oriented_image_in_pieces", removing, raising=False)
+    job = module.run()
+    assert job.state == "done", job.error
+    assert "the result is a new one" in module.ui.messageLabel.text
+    assert "the result is a new one" in job.record.run["notes"][0]
+    assert names() == [f"{volume.GetName()} segmentation"]
+    assert job.record.segmentation.GetSegmentation().GetNumberOfSegments() == 2
