@@ -15,7 +15,7 @@ import slicer
 
 from ..figures import doubts_of_frames
 from ..scene.frames import CineResult, FrameResult, StackResult
-from ..scene.layers import set_segmentation
+from ..scene.layers import set_segmentation, show_uncertainty, shown_opacity
 from ..scene.records import add_frames, finish_record, new_record
 from ..scene.removing import forget_results_of, remove_record
 from ..scene.segmentation import label_array, oriented_image_in_pieces, replace_segments
@@ -228,8 +228,10 @@ class FramesJob:
         if request.target is None:
             return
         if request.source.kind == "cine":
-            if request.replaced is not None and request.replaced.exists:
+            shown = shown_opacity(request.replaced)
+            if request.replaced is not None:
                 remove_record(request.replaced)
+            self._show(shown)
             return
         source, classes = request.source.node, classes_of(request.card)
         made = record.segmentation
@@ -241,7 +243,14 @@ class FramesJob:
         target = request.target
         if target is None:  # removed in the meantime
             return
+        shown = shown_opacity(request.replaced)
         replace_segments(target, source, image, classes)
         forget_results_of(target)
         set_segmentation(record, target)
         slicer.mrmlScene.RemoveNode(made)
+        self._show(shown)
+
+    def _show(self, opacity: float | None) -> None:
+        """Show where the result is unsure if that of the one it replaces was shown; None where it was not."""
+        if opacity is not None and self._on.record is not None:
+            show_uncertainty(self._on.record, opacity)

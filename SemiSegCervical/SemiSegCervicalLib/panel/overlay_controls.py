@@ -102,9 +102,13 @@ class OverlayControls:
         self._views_changed()
 
     def _show(self, record: Record, everywhere: bool = True) -> None:
-        """Show one, and no other: else that one would be taken for what the views showed before."""
+        """Show one, and no other: else that one would be taken for what the views showed before.
+
+        It takes the place of another of the same image, also where only that one had brought the image into the views.
+        """
         for other in find_records(slicer.mrmlScene):
             if other != record and views_of(other):
+                everywhere = everywhere or (other.source is not None and other.source is record.source)
                 hide_uncertainty(other)
         show_uncertainty(record, self._chosen_opacity(), everywhere)
 

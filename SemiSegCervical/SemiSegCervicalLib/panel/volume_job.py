@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from ..figures import doubts
+from ..scene.layers import show_uncertainty, shown_opacity
 from ..scene.overlay import uncertainty_volume_in_pieces
 from ..scene.records import finish_record, new_record, set_segments
 from ..scene.removing import forget_results_of
@@ -78,6 +79,7 @@ class VolumeJob:
             segmentation_in_pieces(source.node, labels, classes, replace=request.target)
         )
         # From here on nothing can be cancelled: what is replaced is gone.
+        shown = shown_opacity(request.replaced)
         if request.target is not None:
             forget_results_of(segmentation)
         told = {"model": request.card.name, "pack": Path(request.card.path).name, "fingerprint": print_of_model}
@@ -90,4 +92,6 @@ class VolumeJob:
             "seconds": answer.seconds, "notes": [*unlike, *notes],
         }  # fmt: skip
         finish_record(record, run)
+        if shown is not None:
+            show_uncertainty(record, shown)
         on.set(record=record, notes=notes, doubts=unlike, seconds=answer.seconds)

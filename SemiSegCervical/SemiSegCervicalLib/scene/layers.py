@@ -141,6 +141,11 @@ def opacity_of(record: Record) -> float:
     return float(views[0].GetForegroundOpacity()) if views else DEFAULT_OPACITY
 
 
+def shown_opacity(record: Record | None) -> float | None:
+    """Return how opaque the layer of a result is; None while it is not shown, and where there is no result."""
+    return opacity_of(record) if record is not None and views_of(record) else None
+
+
 def _roles(view_name: str) -> tuple[str, str]:
     return f"{marks.FOREGROUND_ROLE}.{view_name}", f"{marks.BACKGROUND_ROLE}.{view_name}"
 

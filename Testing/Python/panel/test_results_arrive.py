@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from SemiSegCervicalLib.scene.layers import views_of
+from SemiSegCervicalLib.scene.layers import hide_uncertainty, show_uncertainty, views_of
 from SemiSegCervicalLib.scene.records import find_records, frames_of
 from SlicerRig import application, scenes
 from TrainingRig import cases
@@ -110,6 +110,54 @@ def test_an_earlier_result_of_the_image_does_not_cover_the_uncertainty_of_the_ne
     assert [segment_looks(segmentation) for segmentation in both] == [(False, True, 2)] * 2
     application.click(button)
     assert [segment_looks(segmentation) for segmentation in both] == [filled] * 2
+
+
+@pytest.mark.parametrize("replacing", [False, True], ids=["new", "replacing"])
+@pytest.mark.parametrize("kind", ["volume", "stack", "cine"])
+def test_an_image_that_is_shown_with_its_uncertainty_alone_stays_for_the_next_result(opened, blobs, kind, replacing):
+    frames = [cases.draw(i)[0] for i in range(3)]
+    if kind == "cine":
+        cine, browser = scenes.add_cine(frames, "cine", np.diag([-0.3, -0.3, 1.0, 1.0]))
+        application.process_events(0.1)
+        volume = browser.GetProxyNode(cine)
+    else:
+        volume = scenes.add_volume(np.stack(frames[: 1 if kind == "volume" else 3]), "blobs")
+    composites = show_in([], volume)
+    module = opened({"start": "good", "prediction": ""})
+    module.choose(volume)
+    module.ui.slicesAsFramesCheckBox.checked = kind == "stack"
+    first = module.run().record
+    before = looks(composites)
+    button = module.panel.results.ui.overlayButton
+    application.click(button)
+    assert len(views_of(first)) == 3
+    module.ui.replaceSelector.setCurrentNode(first.shown_segmentation if replacing else None)
+    second = module.run().record
+    assert len(views_of(second)) == 3
+    application.click(button)
+    assert looks(composites) == before
+
+
+@pytest.mark.parametrize("kind", ["volume", "stack", "cine"])
+def test_a_script_that_replaces_what_is_shown_shows_the_next(opened, blobs, kind):
+    frames = [cases.draw(i)[0] for i in range(3)]
+    if kind == "cine":
+        cine, browser = scenes.add_cine(frames, "cine", np.diag([-0.3, -0.3, 1.0, 1.0]))
+        application.process_events(0.1)
+        volume = browser.GetProxyNode(cine)
+    else:
+        volume = scenes.add_volume(np.stack(frames[: 1 if kind == "volume" else 3]), "blobs")
+    composites = show_in(["Red"], volume)
+    before = looks(composites)
+    logic = opened({"start": "good", "prediction": ""}).widget.logic
+    first = logic.process(volume, slicesAsFrames=kind == "stack")
+    show_uncertainty(first, 0.4)
+    second = logic.process(volume, slicesAsFrames=kind == "stack", replace=first.shown_segmentation)
+    assert [composite.GetForegroundOpacity() for composite in views_of(second)] == [0.4]
+    assert segment_looks(second.shown_segmentation) == (False, True, 2)
+    hide_uncertainty(second)
+    assert looks(composites) == before
+    assert segment_looks(second.shown_segmentation)[0]
 
 
 def test_views_that_show_something_else_are_left_alone(opened, blobs):
