@@ -56,6 +56,7 @@ def test_the_scene_is_closed_while_a_volume_is_segmented(held: Any, picture: Any
     assert usable(module, picture())
 
 
+@pytest.mark.torch
 def test_the_scene_is_closed_with_several_modalities_chosen(
     opened: Callable[..., Any], models: Path, picture: Any
 ) -> None:
