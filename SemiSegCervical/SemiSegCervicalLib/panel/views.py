@@ -6,7 +6,7 @@ from typing import Any
 
 import slicer
 
-from ..scene.navigation import shows_slices, slice_in
+from ..scene.navigation import shows_slices, slice_in, views_with
 
 
 def background_volume() -> Any:
@@ -20,24 +20,14 @@ def background_volume() -> Any:
 
 def shown_slice(volume: Any) -> int | None:
     """Return the slice (first array axis, from 0) of a volume that a view shows which looks along that axis."""
-    for logic in _logics_with(volume):
-        number = slice_in(logic.GetSliceNode(), volume)
-        if number is not None:
-            return number
-    return None
+    numbers = (slice_in(view, volume) for view in views_with(volume))
+    return next((number for number in numbers if number is not None), None)
 
 
 def is_shown_askew(volume: Any) -> bool:
     """Return whether views show a volume, but none of them lies in the plane of its slices."""
-    logics = _logics_with(volume)
-    return bool(logics) and not any(shows_slices(logic.GetSliceNode(), volume) for logic in logics)
-
-
-def _logics_with(volume: Any) -> list[Any]:
-    """Return the logics of the slice views that have a volume in the background."""
-    return [
-        logic for logic in _slice_logics() if logic.GetSliceCompositeNode().GetBackgroundVolumeID() == volume.GetID()
-    ]
+    views = views_with(volume)
+    return bool(views) and not any(shows_slices(view, volume) for view in views)
 
 
 def _slice_logics() -> list[Any]:

@@ -52,6 +52,11 @@ def item_at(sequence: Any, index_value: str) -> Any:
     return sequence.GetNthDataNode(number) if number >= 0 else None
 
 
+def is_sequence(node: Any) -> bool:
+    """Return whether a node is a sequence; None is none."""
+    return node is not None and bool(node.IsA("vtkMRMLSequenceNode"))
+
+
 def is_image_sequence(sequence: Any) -> bool:
     """Return whether a sequence holds images to segment: volumes, neither label maps nor our results."""
     first = sequence.GetNthDataNode(0) if sequence.GetNumberOfDataNodes() else None

@@ -62,7 +62,7 @@ def show_frame(source: Any, number: int) -> bool:
         return False
     matrix = ijk_to_ras(source)
     middle = matrix @ [(columns - 1) / 2, (rows - 1) / 2, number, 1]
-    showing = _views_with(source)
+    showing = views_with(source)
     if showing and not any(shows_slices(view, source) for view in showing):
         _rotate(max(showing, key=lambda view: abs(_along(view, source))), source)
     for view in nodes_of(source.GetScene(), "vtkMRMLSliceNode"):
@@ -91,6 +91,20 @@ def slice_in(view: Any, volume: Any) -> int | None:
     return number if 0 <= number < slices else None
 
 
+def views_with(volume: Any) -> list[Any]:
+    """Return the slice views of the layout that have a volume in the background; none for one that was removed."""
+    scene = volume.GetScene()
+    if scene is None:
+        return []
+    names = {
+        layers.GetLayoutName()
+        for layers in nodes_of(scene, "vtkMRMLSliceCompositeNode")
+        if layers.GetBackgroundVolumeID() == volume.GetID()
+    }
+    views = nodes_of(scene, "vtkMRMLSliceNode")
+    return [view for view in views if view.IsMappedInLayout() and view.GetLayoutName() in names]
+
+
 def worst_frame(frames: Sequence[Frame]) -> int | None:
     """Return the number of the frame with the highest mean uncertainty, None without any."""
     known = [frame for frame in frames if math.isfinite(frame.mean_uncertainty)]
@@ -113,18 +127,6 @@ def _along(view: Any, volume: Any) -> float:
 def _normal(view: Any) -> np.ndarray:
     to_ras = view.GetSliceToRAS()
     return np.array([to_ras.GetElement(row, 2) for row in range(3)])
-
-
-def _views_with(volume: Any) -> list[Any]:
-    """Return the slice views of the layout that have a volume in the background."""
-    scene = volume.GetScene()
-    names = {
-        layers.GetLayoutName()
-        for layers in nodes_of(scene, "vtkMRMLSliceCompositeNode")
-        if layers.GetBackgroundVolumeID() == volume.GetID()
-    }
-    views = nodes_of(scene, "vtkMRMLSliceNode")
-    return [view for view in views if view.IsMappedInLayout() and view.GetLayoutName() in names]
 
 
 def _rotate(view: Any, volume: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ..figures import FrameFigures, SegmentFigures
 from . import marks
-from .cine import browser_of
+from .cine import browser_of, is_sequence
 from .classes import SegmentClass
 from .nodes import nodes_of
 from .tables import add_column, cell, column_values, insert_row, new_table, set_row, text_of
@@ -70,7 +70,7 @@ class Record:
     @property
     def browser(self) -> Any:
         """What browses the cine; None for volumes and stacks."""
-        sequence = next((node for node in (self.segmentation, self.source) if _is_sequence(node)), None)
+        sequence = next((node for node in (self.segmentation, self.source) if is_sequence(node)), None)
         return browser_of(sequence) if sequence is not None else None
 
     @property
@@ -106,7 +106,7 @@ class Record:
         return self.table.GetNodeReference(role) if self.exists else None
 
     def _shown(self, node: Any) -> Any:
-        if not _is_sequence(node):
+        if not is_sequence(node):
             return node
         browser = browser_of(node)
         return browser.GetProxyNode(node) if browser is not None else None
@@ -348,7 +348,7 @@ def _add_frame_columns(table: Any, classes: Sequence[SegmentClass], frame: Frame
 
 
 def _frame_row(source: Any, frame: FrameFigures) -> dict[str, Any]:
-    index_value = source.GetNthIndexValue(frame.index) if _is_sequence(source) else str(frame.index)
+    index_value = source.GetNthIndexValue(frame.index) if is_sequence(source) else str(frame.index)
     row: dict[str, Any] = {
         FRAME: frame.index + 1,
         INDEX_VALUE: index_value,
@@ -398,10 +398,6 @@ def _share(percent: float | None) -> float | None:
 
 def _size(size: float | None, kind: Kind | None) -> tuple[float | None, str | None]:
     return (size, _UNITS[kind]) if kind is not None else (None, None)
-
-
-def _is_sequence(node: Any) -> bool:
-    return node is not None and bool(node.IsA("vtkMRMLSequenceNode"))
 
 
 def _json(node: Any, attribute: str, default: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import vtk
 
 from . import marks
+from .cine import is_sequence
 from .layers import let_go
 from .records import Record, find_records
 
@@ -28,7 +29,7 @@ def remove_record(record: Record) -> None:
     browser = record.browser
     for node in gone:
         # Before its proxy goes, or the browser would make another.
-        if browser is not None and _is_sequence(node):
+        if browser is not None and is_sequence(node):
             browser.RemoveSynchronizedSequenceNode(node.GetID())
     for node in gone:
         _remove(scene, node)
@@ -43,13 +44,9 @@ def forget_results_of(segmentation: Any) -> None:
             remove_record(record)
 
 
-def _is_sequence(node: Any) -> bool:
-    return node is not None and bool(node.IsA("vtkMRMLSequenceNode"))
-
-
 def _items(segmentation: Any) -> list[Any]:
     """Return the frames of a segmentation sequence; none of another node."""
-    count = segmentation.GetNumberOfDataNodes() if _is_sequence(segmentation) else 0
+    count = segmentation.GetNumberOfDataNodes() if is_sequence(segmentation) else 0
     return [segmentation.GetNthDataNode(number) for number in range(count)]
 
 

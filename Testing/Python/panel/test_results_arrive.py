@@ -59,16 +59,20 @@ def segment_looks(segmentation: Any) -> tuple[bool, bool, int]:
     )
 
 
+def blobs_of(kind: str) -> Any:
+    """Add a volume of one slice or, as a stack, of three, or a cine; return the volume that shows it."""
+    frames = [cases.draw(i)[0] for i in range(3)]
+    if kind != "cine":
+        return scenes.add_volume(np.stack(frames[: 1 if kind == "volume" else 3]), "blobs")
+    cine, browser = scenes.add_cine(frames, "cine", np.diag([-0.3, -0.3, 1.0, 1.0]))
+    application.process_events(0.1)
+    return browser.GetProxyNode(cine)
+
+
 @pytest.mark.parametrize("kind", ["volume", "stack", "cine"])
 def test_what_is_replaced_while_it_is_shown_leaves_no_trace(opened, blobs, kind):
-    frames = [cases.draw(i)[0] for i in range(3)]
-    if kind == "cine":
-        cine, browser = scenes.add_cine(frames, "cine", np.diag([-0.3, -0.3, 1.0, 1.0]))
-        application.process_events(0.1)
-        volume = browser.GetProxyNode(cine)
-    else:
-        volume = scenes.add_volume(np.stack(frames[: 1 if kind == "volume" else 3]), "blobs")
-    pet = scenes.add_volume(frames[0], "PET")
+    volume = blobs_of(kind)
+    pet = scenes.add_volume(cases.draw(0)[0], "PET")
     composites = show_in(["Red"], volume)
     composites[0].SetForegroundVolumeID(pet.GetID())
     composites[0].SetForegroundOpacity(0.3)
@@ -115,13 +119,7 @@ def test_an_earlier_result_of_the_image_does_not_cover_the_uncertainty_of_the_ne
 @pytest.mark.parametrize("replacing", [False, True], ids=["new", "replacing"])
 @pytest.mark.parametrize("kind", ["volume", "stack", "cine"])
 def test_an_image_that_is_shown_with_its_uncertainty_alone_stays_for_the_next_result(opened, blobs, kind, replacing):
-    frames = [cases.draw(i)[0] for i in range(3)]
-    if kind == "cine":
-        cine, browser = scenes.add_cine(frames, "cine", np.diag([-0.3, -0.3, 1.0, 1.0]))
-        application.process_events(0.1)
-        volume = browser.GetProxyNode(cine)
-    else:
-        volume = scenes.add_volume(np.stack(frames[: 1 if kind == "volume" else 3]), "blobs")
+    volume = blobs_of(kind)
     composites = show_in([], volume)
     module = opened({"start": "good", "prediction": ""})
     module.choose(volume)
@@ -140,13 +138,7 @@ def test_an_image_that_is_shown_with_its_uncertainty_alone_stays_for_the_next_re
 
 @pytest.mark.parametrize("kind", ["volume", "stack", "cine"])
 def test_a_script_that_replaces_what_is_shown_shows_the_next(opened, blobs, kind):
-    frames = [cases.draw(i)[0] for i in range(3)]
-    if kind == "cine":
-        cine, browser = scenes.add_cine(frames, "cine", np.diag([-0.3, -0.3, 1.0, 1.0]))
-        application.process_events(0.1)
-        volume = browser.GetProxyNode(cine)
-    else:
-        volume = scenes.add_volume(np.stack(frames[: 1 if kind == "volume" else 3]), "blobs")
+    volume = blobs_of(kind)
     composites = show_in(["Red"], volume)
     before = looks(composites)
     logic = opened({"start": "good", "prediction": ""}).widget.logic
