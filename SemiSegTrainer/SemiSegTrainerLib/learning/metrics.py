@@ -57,10 +57,18 @@ def compare(
     failed = bool(p.any()) != bool(r.any())
     hd95 = assd = float("nan")
     if distances and whole and p.any() and r.any():
-        masks = [torch.from_numpy(np.ascontiguousarray(m))[None, None].float() for m in (p, r)]
-        size_mm = None if spacing is None else list(spacing)
+        axes = _extended(p.shape)
+        flat = [m.reshape([m.shape[a] for a in axes]) for m in (p, r)]
+        masks = [torch.from_numpy(np.ascontiguousarray(m))[None, None].float() for m in flat]
+        size_mm = None if spacing is None else [spacing[a] for a in axes]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             hd95 = float(compute_hausdorff_distance(masks[0], masks[1], True, percentile=95, spacing=size_mm))
             assd = float(compute_average_surface_distance(masks[0], masks[1], True, symmetric=True, spacing=size_mm))
     return Agreement(dice, hd95, assd, failed, int(r.sum()))
+
+
+def _extended(shape: Sequence[int]) -> list[int]:
+    """Return the axes along which masks have a surface: in a volume of one slice every voxel would be part of it."""
+    axes = [a for a, n in enumerate(shape) if n > 1]
+    return axes if len(axes) > 1 else list(range(len(shape)))

@@ -47,6 +47,18 @@ def test_missed_island_costs_in_both_directions():
         assert not figures.failed
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_of_one_slice_is_measured_as_that_slice(axis):
+    """Its outline is the surface: all of its voxels lie at the border of the volume."""
+    one, other = box((40, 50), ((5, 5), (30, 35))), box((40, 50), ((9, 5), (34, 35)))
+    spacing = (2.0, 0.5)
+    picture = compare(one, other, spacing)
+    assert picture.hd95 == 8
+    thick = (*spacing[:axis], 30.0, *spacing[axis:])
+    assert compare(np.expand_dims(one, axis), np.expand_dims(other, axis), thick) == picture
+    assert compare(one[None], other[None], None) == compare(one, other, None)
+
+
 @pytest.mark.parametrize("swap", [False, True])
 def test_one_empty_mask_is_a_failure_without_a_distance(swap):
     some, none = box((20, 20), ((5, 5), (9, 9))), np.zeros((20, 20), dtype=bool)
