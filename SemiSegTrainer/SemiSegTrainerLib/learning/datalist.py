@@ -10,7 +10,7 @@ import colorsys
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,7 @@ def read_datalist(path: Path) -> Datalist:
         classes = _classes(raw)
         modality = raw.get("modality") or {"0": "image"}
         modalities = tuple(str(modality[k]) for k in sorted(modality, key=int))
+        _refuse_twins("modalities", modalities)
         count = len(modalities)
         lists = {name: tuple(_entry(e, path.parent, classes, count) for e in raw.get(name, ())) for name in LISTS}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -146,7 +147,16 @@ def _classes(raw: dict[str, Any]) -> tuple[SegmentClass, ...]:
                 terminology=detail.get("terminology", ""),
             )
         )
+    _refuse_twins("segments", [c.name for c in classes])
     return tuple(classes)
+
+
+def _refuse_twins(what: str, names: Sequence[str]) -> None:
+    """Refuse two of a name, in any case: figures, models and their users tell segments and modalities apart by it."""
+    folded = [name.casefold() for name in names]
+    twice = next((name for k, name in enumerate(names) if folded[k] in folded[:k]), None)
+    if twice is not None:
+        raise ValueError(f"two {what} are called {twice!r}")
 
 
 def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...], modalities: int) -> Entry:
