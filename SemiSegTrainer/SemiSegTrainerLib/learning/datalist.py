@@ -89,6 +89,34 @@ class Datalist:
             raise SemiSegError("unknown-list", f"There is no list {name!r}", f"Use {', '.join(LISTS)}", "settings")
         return self[name]
 
+    def in_order_of(self, modalities: Sequence[str]) -> Datalist:
+        """Return the same data with the modalities in the order in which a model reads them, told apart by name.
+
+        Raises:
+            SemiSegError: one has the place of another, and the rest is not the same.
+        """
+        mine, theirs = ([name.casefold() for name in names] for names in (self.modalities, modalities))
+        moved = any(name in theirs and theirs.index(name) != place for place, name in enumerate(mine))
+        # Names that no model knows stand for their places; another number is refused by whoever reads the images.
+        if not moved or len(mine) != len(theirs):
+            return self
+        if set(mine) != set(theirs):
+            raise SemiSegError(
+                "wrong-modalities",
+                f"The model reads {', '.join(modalities)}, the datalist has {', '.join(self.modalities)}",
+                "Call them alike in both", "reading",
+            )  # fmt: skip
+        places = [theirs.index(name) for name in mine]
+        lists = {name: tuple(_in_places(entry, places) for entry in entries) for name, entries in self.lists.items()}
+        return replace(self, modalities=tuple(modalities), lists=lists)
+
+
+def _in_places(entry: Entry, places: Sequence[int]) -> Entry:
+    """Put the images of an entry in the new places of its modalities."""
+    files = sorted(zip((places[k] for k in entry.modalities), entry.images, strict=True))
+    present = None if entry.present is None else tuple(k for k, _ in files)
+    return replace(entry, images=tuple(file for _, file in files), present=present)
+
 
 def file_stem(name: str) -> str:
     """Turn the name of a case into a file name: what file systems refuse or take for a folder becomes ``_``."""

@@ -154,6 +154,7 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
     start = load_pack(options.start) if options.start else None
     if start:
         _check_start(start.manifest.input, datalist, options)
+        datalist = datalist.in_order_of(start.manifest.input.modalities)
         spec = start.manifest.input
         parts = [(b.architecture, dict(b.arguments)) for b in start.manifest.branches]
         reads = tuple(tuple(b.modalities) for b in start.manifest.branches)

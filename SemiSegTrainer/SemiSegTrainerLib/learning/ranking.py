@@ -106,7 +106,7 @@ def rank(
     Raises:
         SemiSegError: a file is at fault or does not fit the model, or everything is annotated.
     """
-    entries = _worth_a_look(datalist)
+    entries = _worth_a_look(datalist.in_order_of(predictor.pack.manifest.input.modalities))
     seen: list[Sight] = []
     for done, entry in enumerate(entries):
         if on_progress:
@@ -133,7 +133,8 @@ def drawn_at(predictor: Predictor, datalist: Datalist, ranked: Sequence[Ranked])
     Yields:
         (suggestion, uint8 ``(Y, X)`` of the model's own class values).
     """
-    entries = {entry.id: entry for entry in (*datalist["unlabeled"], *datalist["training"])}
+    listed = datalist.in_order_of(predictor.pack.manifest.input.modalities)
+    entries = {entry.id: entry for entry in (*listed["unlabeled"], *listed["training"])}
     drawn: dict[str, np.ndarray] = {}
     for item in ranked:
         if item.case not in drawn:  # several slices of a volume are predicted at once

@@ -15,6 +15,7 @@ from .protocol import Compare, Compared, ModelMeasure, WorstCase
 
 if TYPE_CHECKING:
     from SemiSegTrainerLib.learning.comparing import Worst
+    from SemiSegTrainerLib.learning.datalist import Datalist, Entry
 
 
 def compare(job: ServerJob) -> Compared:
@@ -30,7 +31,7 @@ def compare(job: ServerJob) -> Compared:
         from SemiSegTrainerLib.learning.datalist import read_datalist
 
     datalist = read_datalist(Path(message.datalist))
-    entries = [entry for entry in datalist.named(message.list) if entry.label is not None]
+    entries = _annotated(datalist, message.list)
     if not entries:
         raise SemiSegError(
             "no-validation", "No annotation is kept apart that the models could be compared on",
@@ -42,8 +43,9 @@ def compare(job: ServerJob) -> Compared:
         done = count(place * len(entries) + 1)
         try:
             pack = load_pack(Path(path))
+            ordered = datalist.in_order_of(pack.manifest.input.modalities)
             found = measure_model(
-                Predictor(pack, message.device), entries, datalist.classes, message.worst,
+                Predictor(pack, message.device), _annotated(ordered, message.list), datalist.classes, message.worst,
                 lambda done=done: job.progress("comparing", next(done), total),  # type: ignore[misc]
             )  # fmt: skip
         except SemiSegError as error:
@@ -53,6 +55,10 @@ def compare(job: ServerJob) -> Compared:
         worst = tuple(_written(job, shown, next(pictures)) for shown in found.worst)
         models.append(ModelMeasure(path, pack.manifest.name, found.dice, found.mean, found.voxels, found.cases, worst))
     return Compared(tuple(c.name for c in datalist.classes), tuple(models))
+
+
+def _annotated(datalist: Datalist, name: str) -> list[Entry]:
+    return [entry for entry in datalist.named(name) if entry.label is not None]
 
 
 def _written(job: ServerJob, shown: Worst, number: int) -> WorstCase:

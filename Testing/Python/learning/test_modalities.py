@@ -19,6 +19,8 @@ from SemiSegTrainerLib.learning.averages import Best, BestAverage, SmoothedLosse
 from SemiSegTrainerLib.learning.calibration import Voxels, fit_temperatures
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.method import get_method
+from SemiSegTrainerLib.learning.preparation import prepare
+from SemiSegTrainerLib.learning.ranking import drawn_at, rank
 from SemiSegTrainerLib.learning.run import RunOptions, train_model
 from SemiSegTrainerLib.learning.schedules import Constant, SigmoidRamp, Stage
 from SemiSegTrainerLib.learning.step import WeightedTerm
@@ -375,6 +377,30 @@ def test_a_model_of_modalities_can_be_trained_on(trained, datalist, tmp_path):
     assert [b.modalities for b in packs[1].manifest.branches] == [(0,), (1,)]
     for one, other in zip(*(p.branches for p in packs), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_modalities_are_told_apart_by_name_whatever_their_order(trained, datalist, tmp_path):
+    """A model that is trained further reads the images that it is made for, and keeps its names."""
+    _, summary = trained
+    content = json.loads(datalist.read_text())
+    content["modality"] = {"0": "T1post", "1": "flair"}
+    for entry in (entry for key in ("training", "unlabeled", "validation", "test") for entry in content[key]):
+        entry["image"] = entry["image"][::-1]
+    turned = datalist.parent / "turned.json"
+    turned.write_text(json.dumps(content))
+    start = options(settings=Settings(iterations=1), start=summary["model"], size=None)
+    runs = [prepare(path, start) for path in (datalist, turned)]
+    assert runs[0].data.fingerprint == runs[1].data.fingerprint
+    assert [e.images for e in runs[0].validation] == [e.images for e in runs[1].validation]
+    assert [e.present for e in runs[0].datalist["training"]] == [e.present for e in runs[1].datalist["training"]]
+    predictor = Predictor(load_pack(summary["model"]), "cpu")
+    ways = [(found, rank(predictor, found)) for found in map(read_datalist, (datalist, turned))]
+    assert ways[0][1] == ways[1][1]
+    drawn = [[labels for _, labels in drawn_at(predictor, *way)] for way in ways]
+    assert all(np.array_equal(a, b) for a, b in zip(*drawn, strict=True))
+    content["modality"]["1"] = "t2"
+    turned.write_text(json.dumps(content))
+    assert "the datalist has T1post, t2" in refused(lambda: prepare(turned, start), "wrong-modalities")
 
 
 @pytest.mark.parametrize("method", ["semi_cml", "semi_cml_original"])
