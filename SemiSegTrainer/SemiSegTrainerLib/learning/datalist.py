@@ -61,6 +61,11 @@ class Entry:
         return tuple(range(len(self.images))) if self.present is None else self.present
 
     @property
+    def files(self) -> set[Path]:
+        """The images, however their paths are written."""
+        return {image.resolve() for image in self.images}
+
+    @property
     def stem(self) -> str:
         """The id as a file name."""
         return file_stem(self.id)
@@ -152,7 +157,7 @@ def read_datalist(path: Path) -> Datalist:
     shared = _refuse_leaks(datalist)
     for name in LISTS[2:]:
         lists[name] = tuple(
-            replace(entry, only=entry.completeness.slices) if shared & _files(entry) else entry for entry in lists[name]
+            replace(entry, only=entry.completeness.slices) if shared & entry.files else entry for entry in lists[name]
         )
     return datalist
 
@@ -247,10 +252,6 @@ def _place(frame: Any) -> float | None:
     return place if math.isfinite(place) else None
 
 
-def _files(entry: Entry) -> set[Path]:
-    return {image.resolve() for image in entry.images}
-
-
 def _refuse_leaks(datalist: Datalist) -> set[Path]:
     """A case or group that is trained on must not be evaluated on, and what chooses must not judge.
 
@@ -264,7 +265,7 @@ def _refuse_leaks(datalist: Datalist) -> set[Path]:
     validated: dict[Path, str] = {}  # in planes of their own
     for name, lists in (("trained on", LISTS[:2]), ("validation", ("validation",)), ("test", ("test",))):
         for entry in (e for listed in lists for e in datalist[listed]):
-            keys: list[Path | str] = sorted(_files(entry))
+            keys: list[Path | str] = sorted(entry.files)
             if entry.group is not None:
                 keys.append(entry.group)
             twice = [k for k in keys if isinstance(k, Path) and taken.get(k, name) == "trained on" != name]
@@ -284,4 +285,4 @@ def _refuse_leaks(datalist: Datalist) -> set[Path]:
 def _held_out(entry: Entry, image: Path, trained: Iterable[Entry]) -> bool:
     """Say whether every case that learns from an image holds the planes out that `entry` evaluates in it."""
     planes = entry.completeness.slices
-    return planes is not None and all(set(planes) <= set(e.held_out) for e in trained if image in _files(e))
+    return planes is not None and all(set(planes) <= set(e.held_out) for e in trained if image in e.files)

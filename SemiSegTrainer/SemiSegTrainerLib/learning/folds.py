@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from SemiSegCervicalLib.engine.schema import InputSpec
@@ -62,8 +63,9 @@ def split(data: TrainingData, entries: Sequence[Entry], seed: int) -> tuple[list
     """Split the annotated cases in two so that what is asked has not been learned.
 
     Whole groups (patients, sequences) go to one side, with their unlabelled cases: a fold sees nothing of a group that
-    it is asked about. A single group is split by the order of its cases, a single volume by its planes, with a gap
-    between the sides, for neighbours are nearly copies.
+    it is asked about. An image that is listed twice is of one group, whatever its entries say. A single group is split
+    by the order of its cases, a single volume by its planes, with a gap between the sides, for neighbours are nearly
+    copies.
 
     Args:
         data: the run's cases.
@@ -73,7 +75,7 @@ def split(data: TrainingData, entries: Sequence[Entry], seed: int) -> tuple[list
     Returns:
         Two folds and what they hold out in words; no fold and why where there is nothing to split.
     """
-    groups = [e.group or f"case {i}" for i, e in enumerate(entries)]
+    groups = _groups(entries)
     annotated = list(dict.fromkeys(groups[i] for i in data.annotated))
     if len(annotated) > 1:
         first = _half(annotated, groups, data, seed)
@@ -85,11 +87,25 @@ def split(data: TrainingData, entries: Sequence[Entry], seed: int) -> tuple[list
         several = f" of {len(annotated)} patients or sequences" if named else ""
         return folds, f"{len(data.annotated)} training cases{several}"
     if len(data.annotated) > 1:
-        return _by_order(data, len(entries)), f"{len(data.annotated)} training cases of one patient or sequence"
+        return _by_order(data, entries), f"{len(data.annotated)} training cases of one patient or sequence"
     only = data.annotated[0]
     if data.possible[only].ndim == 2:
         return [], "only one image is annotated: nothing can be held out"
     return _by_planes(data, only, len(entries))
+
+
+def _groups(entries: Sequence[Entry]) -> list[str]:
+    """Name the patient or sequence of every case; those that share an image are one."""
+    names = [e.group or f"case {i}" for i, e in enumerate(entries)]
+    owner: dict[Path, str] = {}
+    for i, entry in enumerate(entries):
+        for image in entry.files:
+            other = owner.setdefault(image, names[i])
+            if other != names[i]:
+                replaced = names[i]
+                names = [other if name == replaced else name for name in names]
+                owner = {file: other if name == replaced else name for file, name in owner.items()}
+    return names
 
 
 def _half(annotated: list[str], groups: list[str], data: TrainingData, seed: int) -> list[str]:
@@ -114,13 +130,15 @@ def _segments(possible: Tensor) -> set[int]:
     return set(possible[outlined(possible)].unique().tolist())
 
 
-def _by_order(data: TrainingData, cases: int) -> list[Fold]:
+def _by_order(data: TrainingData, entries: Sequence[Entry]) -> list[Fold]:
     rows = data.annotated
     middle, gap = len(rows) // 2, len(rows) // 10
     folds = []
     for asked, learned in ((rows[:middle], rows[middle + gap :]), (rows[middle:], rows[: middle - gap])):
         spared = set(rows) - set(learned)
-        folds.append(Fold(tuple(i for i in range(cases) if i not in spared), asked))
+        seen = set().union(*(entries[i].files for i in asked))
+        kept = (i for i, entry in enumerate(entries) if i not in spared and seen.isdisjoint(entry.files))
+        folds.append(Fold(tuple(kept), asked))
     return folds
 
 

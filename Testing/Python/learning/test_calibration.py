@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,8 +216,8 @@ def test_devices_without_float64_calibrate_too(dims):
 # -- folds --
 
 
-def entry(name, group=None):
-    return Entry(name, (), None, None, Completeness(), group)
+def entry(name, group=None, images=()):
+    return Entry(name, images, None, None, Completeness(), group)
 
 
 def blobs(count, seed=0, labelled=None):
@@ -255,6 +256,18 @@ def test_groups_stay_together_with_their_unlabelled_cases():
     assert "4 patients or sequences" in words
     for fold in folds:
         assert not {groups[i] for i in fold.asked} & {groups[i] for i in fold.learned}
+
+
+@pytest.mark.parametrize("group", [None, "only"])
+def test_an_image_that_is_listed_twice_is_on_one_side(group):
+    data = blobs(8, labelled=range(6))
+    files = [Path(f"folder/{name}.png") for name in "abcabcad"]
+    files[4] = Path("folder/../folder/b.png")
+    folds, _ = split(data, [entry(str(i), group, (file,)) for i, file in enumerate(files)], seed=0)
+    assert sorted(i for fold in folds for i in fold.asked) == list(range(6))
+    for fold in folds:
+        asked, learned_from = ({files[i].resolve() for i in rows} for rows in (fold.asked, fold.learned))
+        assert not asked & learned_from
 
 
 def test_both_halves_hold_every_segment_where_that_is_possible():
