@@ -357,6 +357,8 @@ class Training:
         return {
             "method": f"{self.method.name}: {self.method.terms}, {self.method.perturbation}",
             "fingerprint": self.data.fingerprint,
+            # Of volumes, of which networks see a window, neither data nor networks tell it.
+            "input size": list(self.data.size),
             "settings": repr(settings),
             "starting model": hashlib.sha256("".join(sorted(self.data.learned)).encode()).hexdigest()[:16],
             "branches": [repr(b) for b in self.branches] + [str(r) for r in self.reads],
@@ -410,8 +412,8 @@ class Training:
             SemiSegError: it belongs to a run with other data, method or settings.
         """
         mine = self.identity()
-        # What an earlier version saved does not say from which images the starting model had learned.
-        theirs = {"starting model": mine["starting model"], **state.get("identity", {})}
+        # What an earlier version saved does not say from which images the starting model had learned, nor the size.
+        theirs = {**{k: mine[k] for k in ("starting model", "input size")}, **state.get("identity", {})}
         differing = [k for k in mine if theirs.get(k) != mine[k]]
         if differing:
             raise SemiSegError(

@@ -18,6 +18,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.learning.checkpoint import load_checkpoint, save_checkpoint
 from SemiSegTrainerLib.learning.history import History
 from SemiSegTrainerLib.learning.method import get_method
+from SemiSegTrainerLib.learning.patches import remember
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import check_output, train_model
 from SemiSegTrainerLib.learning.schedules import Constant, SigmoidRamp, polynomial_decay
@@ -136,6 +137,20 @@ def test_stopped_run_is_resumed_through_its_folder(tmp_path, datalist):
     train_model(datalist, tmp_path / "whole", options())
     assert parts.same(weights(out), weights(tmp_path / "whole"))
     assert rows(out / "history.csv") == rows(tmp_path / "whole" / "history.csv")
+
+
+def test_checkpoint_of_a_run_with_other_windows_is_refused(tmp_path):
+    """Volumes are the same whatever window the networks see of them."""
+    data = parts.volumes((16, 24, 32))
+    places = tuple(remember(sets, parts.CLASSES, row) for row, sets in enumerate(data.possible))
+    one, other = (dataclasses.replace(data, patch=patch, places=places) for patch in ((8, 16, 16), (16, 16, 16)))
+    stop = iter([False, True])
+    parts.training("supervised", one, tmp_path).run(should_stop=lambda: next(stop))
+    with pytest.raises(SemiSegError) as caught:
+        parts.training("supervised", other, tmp_path).run()
+    assert caught.value.code == "other-run"
+    assert "input size" in str(caught.value)
+    assert parts.training("supervised", one, tmp_path).run().iterations == 6
 
 
 @pytest.mark.parametrize(
