@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -107,6 +108,12 @@ def _references(
     if source.suffix == ".json":
         datalist = read_datalist(source)
         known = [e for e in datalist.named(list_name) if e.label is not None]
+        twice = next((name for name, count in Counter(e.stem for e in known).items() if count > 1), None)
+        if twice is not None:
+            raise SemiSegError(
+                "same-stem", f"Two cases of the list {list_name} are called {twice}: a prediction may be of either",
+                "Give each an id of its own in the datalist", "reading",
+            )  # fmt: skip
         absent = [e.id for e in known if e.stem not in found]
         if absent:
             raise SemiSegError(
