@@ -64,8 +64,8 @@ def split(data: TrainingData, entries: Sequence[Entry], seed: int) -> tuple[list
 
     Whole groups (patients, sequences) go to one side, with their unlabelled cases: a fold sees nothing of a group that
     it is asked about. An image that is listed twice is of one group, whatever its entries say. A single group is split
-    by the order of its cases, a single volume by its planes, with a gap between the sides, for neighbours are nearly
-    copies.
+    by the order of its frames, or of its cases where no frames are told, a single volume by its planes, with a gap
+    between the sides, for neighbours are nearly copies.
 
     Args:
         data: the run's cases.
@@ -132,6 +132,8 @@ def _segments(possible: Tensor) -> set[int]:
 
 def _by_order(data: TrainingData, entries: Sequence[Entry]) -> list[Fold]:
     rows = data.annotated
+    if all(entries[i].frame is not None for i in rows):
+        rows = tuple(sorted(rows, key=lambda i: (entries[i].sequence or "", entries[i].frame or 0.0)))
     middle, gap = len(rows) // 2, len(rows) // 10
     folds = []
     for asked, learned in ((rows[:middle], rows[middle + gap :]), (rows[middle:], rows[: middle - gap])):

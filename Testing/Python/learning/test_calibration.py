@@ -290,6 +290,16 @@ def test_a_single_sequence_is_split_in_time_with_a_gap():
     assert split(blobs(3, labelled=[1]), [entry(str(i)) for i in range(3)], 0)[0] == []
 
 
+def test_frames_are_split_in_time_whatever_their_order_in_the_list():
+    places = list(range(20))
+    random.Random(0).shuffle(places)
+    frames = [dataclasses.replace(entry(str(i), "only"), sequence="only", frame=float(n)) for i, n in enumerate(places)]
+    folds, _ = split(blobs(20), frames, seed=0)
+    for fold in folds:
+        asked, learned_from = ([places[i] for i in rows] for rows in (fold.asked, fold.learned))
+        assert min(abs(a - b) for a in asked for b in learned_from) == 3
+
+
 def test_planes_of_a_single_volume_are_held_out_with_a_gap():
     spec = InputSpec(spatial_dims=3, modalities=("mri",), sampling="windows", size=(16, 16, 16))
     possible = torch.full((30, 24, 20), every_class(2), dtype=torch.int32)
