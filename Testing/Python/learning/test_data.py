@@ -111,6 +111,15 @@ def test_validation_is_never_test(path):
     assert "validation" in refused(lambda: read_datalist(path), "leak")
 
 
+def test_labels_of_unlabelled_cases_are_not_learned_from(path):
+    """Who keeps them there to measure pseudo-labels by has not asked for a supervised training."""
+    without = parts.load(path)
+    label = json.loads(path.read_text())["training"][0]["label"]
+    change(path, unlabeled=lambda entries: [{**entry, "label": label} for entry in entries])
+    assert [entry.label for entry in read_datalist(path)["unlabeled"]] == [None] * 4
+    assert parts.load(path).fingerprint == without.fingerprint
+
+
 def test_same_file_by_another_path_is_a_leak(path):
     change(path, test=[{"image": "../" + path.parent.name + "/training0.png"}])
     refused(lambda: read_datalist(path), "leak")
