@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,7 +188,17 @@ def start_of(
 def fits(card: ModelCard, training_set: TrainingSet) -> bool:
     """Return whether a model reads such images."""
     same = card.spatial_dims == dimensions_of(training_set) and len(card.modalities) == len(training_set.modalities)
-    return card.failure is None and same
+    return card.failure is None and same and _alike(training_set.modalities, card.modalities)
+
+
+def _alike(mine: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Return whether modalities are the same in any order, or none has the place of another.
+
+    Names that no model knows stand for their places; see `Datalist.in_order_of`, which refuses the rest.
+    """
+    mine, theirs = ([name.casefold() for name in names] for names in (mine, theirs))
+    moved = any(name in theirs and theirs.index(name) != place for place, name in enumerate(mine))
+    return set(mine) == set(theirs) or not moved
 
 
 def trains_further(method: MethodText, card: ModelCard) -> bool:

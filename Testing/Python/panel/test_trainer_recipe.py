@@ -192,6 +192,21 @@ def test_a_model_that_the_method_cannot_train_further_is_not_offered(module: Any
     assert "suits the method" in ui.startInfoLabel.text
 
 
+def test_modalities_of_a_model_are_those_of_the_scene_in_any_order(module: Any, picture: Any, models: Path) -> None:
+    import slicer
+    from SemiSegTrainerLib.scene import choices
+
+    volume = slicer.util.getNode("Picture")
+    draw(volume, ("bright", "dark"))
+    choices.pair(volume, picture(4, name="Partner"), ("T1", "FLAIR"))
+    for name, reads in (("Turned", ("flair", "T1")), ("Renamed", ("T1", "T2 FLAIR")), ("Other", ("FLAIR", "T2"))):
+        described(models / f"{name}.semiseg", name, reads, ([0, 1], [0, 1]), ("bright", "dark"))
+    module.panel.enter()
+    look(module)
+    offered = [text for text in texts(module.ui.startComboBox) if text in ("Turned", "Renamed", "Other")]
+    assert sorted(offered) == ["Renamed", "Turned"]
+
+
 @pytest.mark.parametrize(
     ("size", "expected"), [("", None), ("128 x 96", (96, 128)), ("64,32", (32, 64)), ("100\u00d780", (80, 100))]
 )
