@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -76,8 +77,15 @@ class TrainingData:
         return replace(self, images=moved(self.images), possible=moved(self.possible), present=present, groups=groups)
 
 
-def load_training_data(datalist: Datalist, spec: InputSpec) -> TrainingData:
+def load_training_data(
+    datalist: Datalist, spec: InputSpec, on_annotated: Callable[[Entry, Image, np.ndarray], None] | None = None
+) -> TrainingData:
     """Read all training and unlabelled cases.
+
+    Args:
+        datalist: the data.
+        spec: the model's input.
+        on_annotated: told each annotated case as it is stored, and its class sets.
 
     Raises:
         SemiSegError: a file is at fault, or nothing is annotated.
@@ -86,10 +94,12 @@ def load_training_data(datalist: Datalist, spec: InputSpec) -> TrainingData:
     entries = (*datalist["training"], *datalist["unlabeled"])
     learned: set[str] = set()
 
-    def look(image: Image, sets: np.ndarray) -> None:
+    def look(entry: Entry, image: Image, sets: np.ndarray) -> None:
         learned.update(digests_learned(image, sets, classes))
+        if on_annotated:
+            on_annotated(entry, image, sets)
 
-    pairs = [read_case(entry, spec, classes, look if entry.label else None) for entry in entries]
+    pairs = [read_case(entry, spec, classes, partial(look, entry) if entry.label else None) for entry in entries]
     if not pairs:
         raise SemiSegError(
             "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"

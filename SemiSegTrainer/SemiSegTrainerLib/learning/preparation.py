@@ -173,14 +173,16 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
             raise cannot_run(device, reason)
         if reason:  # planned anew: the processor trains with smaller grids
             return prepare(datalist_path, replace(options, device="cpu"), most)
-    data = load_training_data(datalist, spec)
+    started = frozenset(start.manifest.provenance.learned if start else ())
+    strange = Unseen(started, len(datalist.classes) + 1)
+    data = load_training_data(datalist, spec, strange.look)
     if method.uses_unlabelled and not data.open:
         raise SemiSegError(
             "nothing-unlabelled", f"The method {method.name} learns from what is not annotated, but everything is",
             "Add unlabelled cases to the list unlabeled, or use --method supervised", "reading",
         )  # fmt: skip
-    started = frozenset(start.manifest.provenance.learned if start else ())
-    fresh_folds = not started.isdisjoint(data.learned)
+    # Slices beside those that the starting model has learned from are nearly copies of them.
+    fresh_folds = bool(strange.left_out)
     data = replace(data, learned=data.learned | started)
     unseen = Unseen(started, len(datalist.classes) + 1)
     for entry in datalist["validation"]:  # a fault found after the training would be found too late

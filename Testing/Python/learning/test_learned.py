@@ -241,6 +241,22 @@ def test_slices_are_remembered_one_by_one(tmp_path, volume):
     assert Subject(run).slice in (6, 19)
 
 
+@pytest.mark.parametrize(("planes", "fresh"), [((6,), True), ((4,), True), ((9, 14), False)])
+def test_folds_do_not_begin_with_weights_that_know_the_slices_beside(tmp_path, volume, planes, fresh):
+    painted = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / volume["label"])))
+
+    def annotated(*planes):
+        labels = np.zeros_like(painted)
+        labels[list(planes)] = painted[list(planes)]
+        sitk.WriteImage(sitk.GetImageFromArray(labels), str(tmp_path / "some.nrrd"))
+        entry = {**volume, "label": "some.nrrd", "slices": planes}
+        return cases.write_datalist(tmp_path, {"labels": {"0": "background", "1": "bright"}, "training": [entry]})
+
+    train_model(annotated(3, 4, 5), tmp_path / "one", volume_options())
+    run = prepare(annotated(*planes), volume_options(tmp_path / "one" / "model.semiseg"))
+    assert run.fresh_folds is fresh
+
+
 def test_what_is_kept_is_bounded_and_does_not_depend_on_the_order(tmp_path):
     every = {f"{(i * 2654435761 * 40503) % 2**64:016x}" for i in range(LEARNED_MOST + 1000)}
     half = set(sorted(every)[::2])
