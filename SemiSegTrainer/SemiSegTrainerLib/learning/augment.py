@@ -87,20 +87,26 @@ class Draw:
         return self.uniform(0, 1) < chance
 
 
-def warp_grid(draw: Draw, size: tuple[int, ...], geometry: Geometry) -> Tensor:
+def warp_grid(
+    draw: Draw, size: tuple[int, ...], geometry: Geometry, spacing: tuple[float, ...] | None = None
+) -> Tensor:
     """Draw one random warp per row.
 
     Args:
         draw: the source of randomness.
         size: the grid, ``(Y, X)`` or ``(Z, Y, X)``.
         geometry: the ranges.
+        spacing: of its voxels in the order of `size`; None where it is unknown, or the same along every axis.
 
     Returns:
         Sampling positions ``(N, *size, D)`` as `torch.nn.functional.grid_sample` reads them.
     """
     dims = len(size)
-    # Rotation and shear act in units of voxels: on a grid that is not square, normalised coordinates would distort.
-    half = torch.tensor([n / 2 for n in reversed(size)], device=draw.device)
+    # Rotation and shear act on lengths: on a grid that is not square, normalised coordinates would distort, and where
+    # slices are thick, units of voxels too.
+    steps = [1.0] * dims if spacing is None else [step / min(spacing) for step in spacing]
+    half = torch.tensor([n * step / 2 for n, step in zip(reversed(size), reversed(steps), strict=True)])
+    half = half.to(draw.device)
     matrix = torch.eye(dims, device=draw.device).expand(draw.rows, dims, dims)
     for a in range(dims):
         for b in range(a + 1, dims):

@@ -44,6 +44,7 @@ class TrainingData:
         present: bool ``(cases, M)``: the case has the modality; None where every case has all.
         groups: int64 ``(cases,)``: equal numbers are of one patient or sequence; None where each case is its own.
         learned: digests of the annotated planes that the model has then learned from; see `learned`.
+        spacing: of the grid's voxels in mm; None where it is unknown, or where networks see the whole of a case.
     """
 
     images: Cases
@@ -56,6 +57,7 @@ class TrainingData:
     present: Tensor | None = None
     groups: Tensor | None = None
     learned: frozenset[str] = frozenset()
+    spacing: tuple[float, ...] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -93,8 +95,11 @@ def load_training_data(
     classes = len(datalist.classes) + 1
     entries = (*datalist["training"], *datalist["unlabeled"])
     learned: set[str] = set()
+    spacing = spec.spacing
 
     def look(entry: Entry, image: Image, sets: np.ndarray) -> None:
+        nonlocal spacing
+        spacing = spacing if image.spacing is not None else None
         learned.update(digests_learned(image, sets, classes))
         if on_annotated:
             on_annotated(entry, image, sets)
@@ -110,7 +115,7 @@ def load_training_data(
         pairs, spec, classes, presence([e.modalities for e in entries], len(spec.modalities)),
         torch.tensor(groups) if known else None,
     )  # fmt: skip
-    return replace(data, learned=frozenset(learned))
+    return replace(data, learned=frozenset(learned), spacing=spacing)
 
 
 def presence(modalities: Sequence[Sequence[int]], count: int) -> Tensor | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -185,7 +185,7 @@ def learned(data: TrainingData, fold: Fold, spec: InputSpec, classes: int) -> Tr
             possible = possible.masked_fill(fold.hidden[i] & (possible != 0), every_class(classes))
         pairs.append((data.images[i], possible))
     present, groups = (None if t is None else t[list(fold.learned)] for t in (data.present, data.groups))
-    return gather_cases(pairs, spec, classes, present, groups)
+    return replace(gather_cases(pairs, spec, classes, present, groups), spacing=data.spacing)
 
 
 def asked(data: TrainingData, fold: Fold, entries: Sequence[Entry], spec: InputSpec, classes: int) -> Iterator[HeldOut]:

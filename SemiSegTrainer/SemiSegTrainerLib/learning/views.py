@@ -91,7 +91,7 @@ class ViewPlan:
     ) -> View:
         rows = torch.tensor(cases, device=data.device)
         draw = Draw(torch.Generator().manual_seed(mix_seed(seed, iteration, stream)), len(cases), data.device)
-        grid = warp_grid(draw, data.size, self.geometry)
+        grid = warp_grid(draw, data.size, self.geometry, data.spacing)
         if data.patch is None:
             images, possible = (torch.stack([maps[c] for c in cases]) for maps in (data.images, data.possible))
         else:

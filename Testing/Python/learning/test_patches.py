@@ -69,6 +69,7 @@ def test_labelled_patches_always_hold_decided_voxels(tmp_path, slices):
     data = load_training_data(datalist, spec)
     assert [tuple(i.shape) for i in data.images] == [(1, 20, 22, 26)] * 3
     assert data.annotated == (0, 1)
+    assert data.spacing == (2.0, 2.0, 2.0)
     assert data.open == ((2,) if slices is None else (0, 1, 2))
     plan = ViewPlan.usual(3)
     method = dataclasses.replace(get_method("cross_supervision"))

@@ -168,14 +168,32 @@ def test_warp_marks_what_lies_beyond_the_image_as_unknown():
     assert not inside[:, :, 4:].any()
 
 
-@pytest.mark.parametrize("size", [(64, 64), (32, 96), (16, 24, 32)])
-def test_warp_turns_without_distortion(size):
-    """A pure rotation keeps distances in voxels, on grids that are not square, too."""
+@pytest.mark.parametrize(
+    ("size", "spacing"),
+    [
+        ((64, 64), None),
+        ((32, 96), None),
+        ((16, 24, 32), None),
+        ((16, 24, 32), (1.25,) * 3),
+        ((8, 24, 32), (5, 0.7, 0.9)),
+    ],
+)
+def test_warp_turns_without_distortion(size, spacing):
+    """A pure rotation keeps lengths, on grids that are not square and where slices are thick, too."""
     geometry = Geometry(rotation=40, scale=1.0, shift=0, shear=0, elastic=0)
-    grid = warp_grid(Draw(torch.Generator().manual_seed(0), 3, torch.device("cpu")), size, geometry)
-    positions = grid * torch.tensor([n / 2 for n in reversed(size)])
-    for axis in range(1, grid.ndim - 1):
-        assert torch.allclose(positions.diff(dim=axis).norm(dim=-1), torch.ones(()), atol=1e-3)
+    grid = warp_grid(Draw(torch.Generator().manual_seed(0), 3, torch.device("cpu")), size, geometry, spacing)
+    steps = spacing or (1.0,) * len(size)
+    positions = grid * torch.tensor([n * step / 2 for n, step in zip(reversed(size), reversed(steps), strict=True)])
+    for axis, step in enumerate(steps, start=1):
+        assert torch.allclose(positions.diff(dim=axis).norm(dim=-1), torch.tensor(float(step)), rtol=1e-3)
+
+
+def test_where_voxels_are_cubes_a_warp_is_what_it_is_without_their_size():
+    drawn = [
+        warp_grid(Draw(torch.Generator().manual_seed(1), 2, torch.device("cpu")), (12, 16, 16), Geometry(), spacing)
+        for spacing in (None, (0.625,) * 3)
+    ]
+    assert torch.equal(*drawn)
 
 
 def test_draws_pass_through_the_pool():
