@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
@@ -85,9 +85,15 @@ class InputSection:
             numbers.insert(0, shown)
         return tuple(numbers)
 
-    def choose_shown(self) -> None:
-        """Choose what the slice views show, if nothing is chosen yet."""
-        if self._parameters is not None and self._parameters.source is None:
+    def choose_shown(self, modalities: Sequence[str]) -> None:
+        """Choose what the slice views show, if nothing is chosen yet.
+
+        Args:
+            modalities: what the model reads; where another than the first is chosen, the first was left out on purpose.
+        """
+        if self._parameters is None or self._parameters.source is not None:
+            return
+        if not any(self._node().GetNodeReference(_ROLE + name) for name in modalities[1:]):
             volume = background_volume()
             if volume is not None and is_offered(volume):
                 self._parameters.source = volume

@@ -121,7 +121,7 @@ class Panel:
         self.install.enter()
         self._bind()
         self.models.reload()
-        self.inputs.choose_shown()
+        self._choose_shown()
         self.refresh()
 
     def exit(self) -> None:
@@ -190,7 +190,7 @@ class Panel:
         if self._parameters is None:
             self._bind()
             if self._entered:
-                self.inputs.choose_shown()
+                self._choose_shown()
         self._refreshing = True
         try:
             state = self.state()
@@ -349,6 +349,10 @@ class Panel:
         for section in self.sections:
             if hasattr(section, "set_parameters"):
                 section.set_parameters(parameters)
+
+    def _choose_shown(self) -> None:
+        card = self.models.card
+        self.inputs.choose_shown(card.modalities if card is not None else ())
 
     def _offer_all_frames(self) -> None:
         for name in ("firstFrameSpinBox", "lastFrameSpinBox", "everySpinBox"):

@@ -79,6 +79,29 @@ def test_the_scene_is_closed_with_several_modalities_chosen(
     assert not any(module.panel.inputs.nodes().values())
 
 
+@pytest.mark.torch
+def test_a_modality_that_was_left_out_stays_out(opened: Callable[..., Any], models: Path, picture: Any) -> None:
+    import slicer
+    from SemiSegCervicalLib.engine.pack import save_pack
+    from TrainingRig import parts
+
+    spec = parts.SPEC.model_copy(update={"modalities": ("flair", "t1")})
+    save_pack(models / "two.semiseg", parts.pack(spec=spec))
+    module = opened("good")
+    shown = picture(name="T1")
+    slicer.util.setSliceViewerLayers(background=shown)
+    module.choose(None)
+    module.panel.inputs._selectors[0].setCurrentNode(shown)
+    application.leave_module("SemiSegCervical")
+    application.open_module("SemiSegCervical")
+    application.process_events(0.1)
+    assert module.panel.inputs.nodes() == {0: None, 1: shown}
+    module.panel.inputs._selectors[0].setCurrentNode(None)
+    application.leave_module("SemiSegCervical")
+    application.open_module("SemiSegCervical")
+    assert module.ui.sourceSelector.currentNode() is shown
+
+
 def test_the_scene_is_closed_while_frames_arrive(held: Any, picture: Any, cine: Any) -> None:
     import slicer
     from SemiSegCervicalLib.scene.records import find_records
