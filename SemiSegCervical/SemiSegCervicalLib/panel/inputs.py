@@ -53,6 +53,7 @@ class InputSection:
         """Take the choices of a scene; None while there are none."""
         self._parameters = parameters
         self._modalities = ()  # their selectors are filled anew
+        self._source = None  # of the scene before, whose frames say nothing of those that this one remembers
 
     def nodes(self) -> dict[int, Any]:
         """Return the chosen nodes by the index of the modality."""

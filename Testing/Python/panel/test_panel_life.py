@@ -216,6 +216,26 @@ def test_a_saved_scene_brings_choices_and_results_back(
     assert [frame.number for frame in frames_of(state.record)] == [1, 2, 3]
 
 
+def test_a_scene_that_takes_the_place_of_another_keeps_its_frames(
+    opened: Callable[..., Any], blobs: Any, picture: Any, cine: Any, tmp_path: Path
+) -> None:
+    import slicer
+
+    module = opened("good")
+    module.choose(cine(6)[2])
+    module.ui.framesComboBox.currentText = "Some frames"
+    module.ui.firstFrameSpinBox.value = 2
+    module.ui.lastFrameSpinBox.value = 5
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(0)
+    application.process_events(0.1)
+    module.choose(picture())
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"), {"clear": True})
+    application.process_events(0.2)
+    assert module.panel.state().frames == 4
+    assert (module.ui.firstFrameSpinBox.value, module.ui.lastFrameSpinBox.value) == (2, 5)
+
+
 def test_a_scene_of_another_version_opens(opened: Callable[..., Any], blobs: Any) -> None:
     import slicer
 
