@@ -272,6 +272,8 @@ def show_surfaces(segmentation: Any, on: bool) -> None:
         with slicer.util.WaitCursor():
             segmentation.CreateClosedSurfaceRepresentation()
         segmentation.GetDisplayNode().SetVisibility3D(True)
+    elif segmentation.GetSegmentation().GetSourceRepresentationName() == _SURFACE:
+        segmentation.GetDisplayNode().SetVisibility3D(False)  # made so in the module Segmentations: there is no other
     else:
         segmentation.RemoveClosedSurfaceRepresentation()
 

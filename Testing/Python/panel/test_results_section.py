@@ -380,6 +380,23 @@ def test_surfaces_are_made_only_when_they_are_asked_for(panel, ui):
     assert not ui.show3DButton.checked
 
 
+def test_surfaces_that_are_all_there_is_are_only_hidden(panel, ui):
+    record = volume_record()
+    application.settle()
+    application.click(ui.show3DButton)
+    content = record.segmentation.GetSegmentation()
+    content.SetSourceRepresentationName("Closed surface")
+    content.RemoveRepresentation("Binary labelmap")
+    application.settle()
+    application.click(ui.show3DButton)
+    application.settle()
+    assert content.ContainsRepresentation("Closed surface")
+    assert not record.segmentation.GetDisplayNode().GetVisibility3D()
+    assert not ui.show3DButton.checked
+    application.click(ui.show3DButton)
+    assert record.segmentation.GetDisplayNode().GetVisibility3D()
+
+
 @pytest.fixture
 def editor(monkeypatch) -> Any:
     """Where the Segment Editor would be, which needs the application: it remembers what it was given."""
