@@ -17,7 +17,7 @@ from ..figures import doubts_of_frames
 from ..scene.frames import CineResult, FrameResult, StackResult
 from ..scene.layers import set_segmentation, show_uncertainty, shown_opacity
 from ..scene.records import add_frames, finish_record, new_record
-from ..scene.removing import forget_results_of, remove_record
+from ..scene.removing import forget_results_of, remove_node, remove_record
 from ..scene.segmentation import label_array, oriented_image_in_pieces, replace_segments
 from ..scene.source import check_frames
 from ..worker.arrays import take_array
@@ -92,10 +92,8 @@ class FramesJob:
             remove_record(record)
             self._on.record = None
         else:
-            nodes = [getattr(self._result, name, None) for name in ("segmentations", "segmentation", "uncertainty")]
-            for node in nodes:
-                if node is not None:
-                    slicer.mrmlScene.RemoveNode(node)
+            for name in ("segmentations", "segmentation", "uncertainty"):
+                remove_node(getattr(self._result, name, None))
 
     # -- to the worker --
 
@@ -247,7 +245,7 @@ class FramesJob:
         replace_segments(target, source, image, classes)
         forget_results_of(target)
         set_segmentation(record, target)
-        slicer.mrmlScene.RemoveNode(made)
+        remove_node(made)
         self._show(shown)
 
     def _show(self, opacity: float | None) -> None:

@@ -12,7 +12,7 @@ from ..figures import doubts
 from ..scene.layers import show_uncertainty, shown_opacity
 from ..scene.overlay import uncertainty_volume_in_pieces
 from ..scene.records import finish_record, new_record, set_segments
-from ..scene.removing import forget_results_of
+from ..scene.removing import forget_results_of, remove_node
 from ..scene.segmentation import segmentation_in_pieces
 from ..worker.arrays import read_array
 from ..worker.protocol import Predict, Prediction
@@ -62,7 +62,7 @@ class VolumeJob:
     def tidy(self) -> None:
         """Leave nothing half-made in the scene."""
         for node in self._nodes:
-            slicer.mrmlScene.RemoveNode(node)
+            remove_node(node)
 
     def _receive(self, answer: Prediction, print_of_model: str) -> Iterator[Any]:
         on, request = self._on, self._on.request

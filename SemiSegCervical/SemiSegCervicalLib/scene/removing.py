@@ -21,7 +21,6 @@ def remove_record(record: Record) -> None:
         return
     # First: how everything looked before is kept in what goes.
     let_go(record)
-    scene = record.table.GetScene()
     gone: list[Any] = [record.shown_uncertainty, record.uncertainty]
     if not any(_holds_foreign_segments(node) for node in (record.shown_segmentation, *_items(record.segmentation))):
         gone += [record.shown_segmentation, record.segmentation]
@@ -32,7 +31,7 @@ def remove_record(record: Record) -> None:
         if browser is not None and is_sequence(node):
             browser.RemoveSynchronizedSequenceNode(node.GetID())
     for node in gone:
-        _remove(scene, node)
+        remove_node(node)
 
 
 def forget_results_of(segmentation: Any) -> None:
@@ -56,9 +55,14 @@ def _holds_foreign_segments(segmentation: Any) -> bool:
     )
 
 
-def _remove(scene: Any, node: Any) -> None:
-    """Remove a node, and its display and storage nodes with it, which would otherwise stay."""
-    if node is None or node.GetScene() is not scene:
+def remove_node(node: Any) -> None:
+    """Remove a node, and its display and storage nodes with it, which would otherwise stay.
+
+    Args:
+        node: of any kind; None, and one that is in no scene (any more), is left alone.
+    """
+    scene = node.GetScene() if node is not None else None
+    if scene is None:
         return
     helpers = vtk.vtkCollection()
     if node.IsA("vtkMRMLDisplayableNode"):

@@ -142,6 +142,22 @@ def test_a_volume_is_deleted_while_it_is_segmented(held: Any, picture: Any) -> N
     assert usable(module, picture())
 
 
+def test_a_volume_that_is_cancelled_while_its_result_arrives_leaves_no_node(
+    opened: Callable[..., Any], blobs: Any, picture: Any
+) -> None:
+    import slicer
+
+    module = opened("good")
+    module.run(picture())  # what all results share is there from now on
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    job = module.apply()
+    tag = slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, lambda *_: job.cancel())
+    module.until(lambda: job.ended)
+    slicer.mrmlScene.RemoveObserver(tag)
+    assert job.state == "cancelled"
+    assert slicer.mrmlScene.GetNumberOfNodes() == before
+
+
 def test_another_node_may_be_deleted(held: Any, picture: Any) -> None:
     import slicer
 

@@ -77,6 +77,19 @@ def test_a_result_whose_own_image_is_gone_is_not_replaced_by_that_of_another(mod
     assert module.ui.applyButton.enabled
 
 
+def test_a_replaced_stack_leaves_no_node_behind(module: Any) -> None:
+    import slicer
+
+    volume = scenes.add_volume(np.zeros((3, 8, 9), np.int16), "Stack")
+    module.choose(volume)
+    module.ui.slicesAsFramesCheckBox.checked = True
+    result = module.run(volume).record.segmentation
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    target(module, result)
+    assert module.run(volume).record.segmentation is result
+    assert slicer.mrmlScene.GetNumberOfNodes() == before
+
+
 def test_it_is_asked_for_once(module: Any, picture: Any) -> None:
     volume = picture()
     result = module.run(volume).record.segmentation
