@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from .connections import Connections
 from .state import PanelState
 
 _FOLDER_SETTING = "SemiSegCervical/exportFolder"
+_LONGEST_NAME = 110
+"""Bytes of a proposed name before its ending: file systems take 255, some less."""
 _PARTS = ("segmentation", "uncertainty", "table")
 # What a person reads, and the ending; the first is offered first.
 _VOLUME_FORMATS: dict[str, dict[str, str]] = {
@@ -136,7 +139,8 @@ class ExportSection:
             return
         path = Path(chosen if chosen.lower().endswith(ending) else chosen + ending)
         written = [table_file(path, addition) for addition in _tables(record)] if part == "table" else [path]
-        there = [file for file in written if file.exists()]
+        # Not Path.exists: it raises for a name that is too long and for a folder that nobody may look into.
+        there = [file for file in written if os.path.exists(file)]
         if there and not self.confirm(there):
             return
         slicer.app.userSettings().setValue(_FOLDER_SETTING, str(path.parent))
@@ -200,7 +204,8 @@ def default_folder(record: Record) -> str:
     image = storage.GetFileName() if storage is not None else None
     documents = qt.QStandardPaths.writableLocation(qt.QStandardPaths.DocumentsLocation)
     places = [Path(str(last)) if last else None, Path(image).parent if image else None, Path(str(documents))]
-    return str(next((place for place in places if place is not None and place.is_dir()), Path.home()))
+    # Not Path.is_dir: it raises where a disk on the network is gone.
+    return str(next((place for place in places if place is not None and os.path.isdir(place)), Path.home()))
 
 
 def _formats(record: Record) -> dict[str, dict[str, str]]:
@@ -239,5 +244,5 @@ def _why_not(record: Record, part: str, busy: bool) -> str:
 
 def _safe(name: str) -> str:
     """Return a name that every file system takes."""
-    kept = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name).strip(" .")
-    return kept or "result"
+    kept = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name)
+    return kept.encode()[:_LONGEST_NAME].decode(errors="ignore").strip(" .") or "result"

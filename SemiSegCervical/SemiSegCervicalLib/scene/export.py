@@ -264,14 +264,20 @@ def _check(path: Path, suffixes: tuple[str, ...], overwrite: bool) -> None:
             "Choose such a name",
             "export",
         )
-    if path.exists() and not overwrite:
+    try:
+        exists, has_folder = path.exists(), path.parent.is_dir()
+    except OSError as error:  # the name is too long, the folder may not be looked into, its disk is gone
+        raise SemiSegError(
+            "cannot-write", f'"{path}" cannot be written ({error.strerror})', "Choose another name or folder", "export"
+        ) from error
+    if exists and not overwrite:
         raise SemiSegError(
             "file-exists",
             f'"{path}" exists already',
             "Choose another name, or allow it to be replaced",
             "export",
         )
-    if not path.parent.is_dir():
+    if not has_folder:
         raise SemiSegError(
             "missing-folder",
             f'The folder "{path.parent}" does not exist',

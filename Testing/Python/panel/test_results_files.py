@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +256,40 @@ def test_what_cannot_be_written_is_said(panel, ui, asked, tmp_path):
     save(ui, "segmentation", ".nrrd")
     assert "does not exist" in ui_message(panel)
     assert panel.ui.messageFrame.isVisibleTo(panel.widget)
+
+
+@pytest.mark.parametrize("part", ["segmentation", "table"])
+def test_a_name_that_is_too_long_is_said_and_not_proposed(panel, ui, asked, tmp_path, part):
+    volume_record(SHAPE, name="\N{GREEK SMALL LETTER MU}" * 200)
+    application.process_events(0.1)
+    asked.target = str(tmp_path / ("x" * 300))
+    save(ui, part)
+    assert len(Path(asked.proposals[-1]).name.encode()) < 143
+    assert "name" in ui_message(panel)
+    assert "Choose another name or folder" in ui_message(panel)
+    asked.target = str(tmp_path / Path(asked.proposals[-1]).name)
+    save(ui, part)
+    assert Path(asked.target).is_file()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said_and_not_proposed(panel, ui, asked, tmp_path, monkeypatch):
+    real, gone = os.stat, tmp_path / "gone"
+    gone.mkdir()
+
+    def stat(path: Any, *arguments: Any, **options: Any) -> Any:
+        if isinstance(path, (str, Path)) and Path(path).is_relative_to(gone):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    record = volume_record(SHAPE)
+    record.source.AddDefaultStorageNode()
+    record.source.GetStorageNode().SetFileName(str(gone / "image.nrrd"))
+    application.process_events(0.1)
+    asked.target = str(gone / "x.nrrd")
+    monkeypatch.setattr(os, "stat", stat)
+    save(ui, "uncertainty", ".nrrd")
+    assert not Path(asked.proposals[-1]).is_relative_to(gone)
+    assert "Permission denied" in ui_message(panel)
 
 
 def test_a_table_that_cannot_be_written_leaves_the_old_one(scene_table, tmp_path):
