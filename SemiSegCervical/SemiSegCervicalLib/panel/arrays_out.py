@@ -40,9 +40,9 @@ def write_images(path: Path, source: Source, numbers: Sequence[int] | None = Non
             yield
 
 
-def sent_spacing(source: Source) -> tuple[float, ...] | None:
-    """Return the spacing that the model is told: none where it is known to be wrong."""
-    return None if source.calibrated == "no" else source.spacing
+def sent_spacing(source: Source, number: int = 0) -> tuple[float, ...] | None:
+    """Return the spacing that the model is told of a frame or a volume: none where it is known to be wrong."""
+    return None if source.calibrated == "no" else source.spacing_of(number)
 
 
 def affine_rows(source: Source) -> tuple[tuple[float, ...], ...]:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,9 +102,15 @@ class FramesJob:
         source = self._on.request.source
         first = source.voxels(self._numbers[0])
         at_once = max(1, _PART_BYTES // max(1, first.nbytes))
-        rest = self._numbers[1:]
-        cut = [rest[start : start + at_once] for start in range(0, len(rest), at_once)]
-        return deque([self._numbers[:1], *cut])
+        parts: deque[Sequence[int]] = deque([self._numbers[:1]])
+        # One array has one type of voxels, and one message one spacing: pictures that were put together may differ.
+        for _, alike in groupby(self._numbers[1:], self._traits):
+            numbers = tuple(alike)
+            parts.extend(numbers[start : start + at_once] for start in range(0, len(numbers), at_once))
+        return parts
+
+    def _traits(self, number: int) -> list[tuple[Any, ...]]:
+        return [source.traits(number) for source in self._on.request.images.values()]
 
     def _send(self, model: Model, numbers: Sequence[int]) -> Iterator[Any]:
         on, request = self._on, self._on.request
@@ -114,9 +121,8 @@ class FramesJob:
             yield from on.checked(write_images(path, source, numbers))
             files.append(str(path))
         source = request.source
-        message = PredictFrames(
-            model, tuple(files), None, request.modalities, source.rgb, sent_spacing(source), affine_rows(source)
-        )
+        spacing = sent_spacing(source, numbers[0])
+        message = PredictFrames(model, tuple(files), None, request.modalities, source.rgb, spacing, affine_rows(source))
         self._running[job] = numbers
         on.submit(message, job, on_chunk=lambda chunk: self._chunk(numbers, chunk))
 

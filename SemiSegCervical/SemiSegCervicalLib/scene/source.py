@@ -52,6 +52,17 @@ class Source:
         """IJK-to-RAS matrix, float64 ``(4, 4)``; of the first frame for a cine."""
         return ijk_to_ras(self.first)
 
+    def spacing_of(self, number: int) -> tuple[float, ...]:
+        """Return the spacing of one frame, mm in the order of `size`: those of a cine need not be alike."""
+        return array_spacing(frame_item(self.node, number))[1:] if self.kind == "cine" else self.spacing
+
+    def traits(self, number: int) -> tuple[Any, ...]:
+        """Return what one frame shares with those that can be sent along with it: type of its voxels and spacing."""
+        if self.kind != "cine":
+            return ()
+        kind = frame_item(self.node, number).GetImageData().GetScalarType()
+        return kind, *(f"{value:.4g}" for value in self.spacing_of(number))
+
     def voxels(self, number: int = 0) -> np.ndarray:
         """Return a view of the voxels: of the volume, or of one frame, ``size`` and a last axis for colour.
 

@@ -265,6 +265,27 @@ def test_areas_only_where_the_pixel_size_is_believed(script: Any, picture: Any, 
     assert all(f.voxels for f in figures)
 
 
+def test_frames_of_a_cine_keep_their_own_voxels_and_spacing(script: Any, blobs: Path) -> None:
+    import slicer
+    from SemiSegCervicalLib.scene.records import frame_segments
+
+    frames = stack(4)
+    sequence, _ = scenes.add_cine(list(frames), "Cine", np.diag([-0.5, -0.5, 1.0, 1.0]))
+    value = sequence.GetNthIndexValue(2)
+    item = slicer.vtkMRMLScalarVolumeNode()
+    slicer.util.updateVolumeFromArray(item, 100 * frames[2:3].astype(np.int32))
+    item.SetSpacing(0.25, 0.25, 1.0)
+    sequence.SetDataNodeAtValue(item, value)
+    record = script.process(sequence, device="cpu")
+    wanted = expected(blobs, frames)
+    for number, area in enumerate((0.25, 0.25, 0.0625, 0.25)):
+        item = sequence.GetNthDataNode(number)
+        found = record.segmentation.GetDataNodeAtValue(sequence.GetNthIndexValue(number), True)
+        assert np.array_equal(labels_in(found, item)[0], wanted.labels[number])
+        for figure in frame_segments(record, number):
+            assert figure.size == pytest.approx(figure.voxels * area)
+
+
 def test_what_cannot_be_done_is_said_before_anything_is_started(script: Any, picture: Any, cine: Any) -> None:
     import slicer
     from SemiSegCervicalLib.errors import SemiSegError
