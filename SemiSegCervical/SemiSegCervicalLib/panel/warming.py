@@ -53,10 +53,11 @@ class Warming:
         client = self._jobs().client
         if self._job is not None:
             client.cancel(self._job)
-        self._job = client.submit(Load(Model(*wanted)), on_end=self._ended)
+        # Not the client of then: to ask for one when the module is closed would make another.
+        self._job = client.submit(Load(Model(*wanted)), on_end=lambda job: self._ended(client, job))
 
-    def _ended(self, job: Any) -> None:
+    def _ended(self, client: Any, job: Any) -> None:
         if job is self._job:
             self._job = None
-        self._jobs().client.release(job)
+        client.release(job)
         self._on_end()

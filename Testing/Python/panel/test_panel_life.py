@@ -192,6 +192,16 @@ def test_the_module_is_reloaded_while_it_works(held: Any, cine: Any) -> None:
     assert again.state().record.table is record.table
 
 
+def test_the_module_is_closed_while_a_model_is_loaded(opened: Callable[..., Any], blobs: Any, picture: Any) -> None:
+    module = opened("good")
+    module.choose(picture())
+    module.until(lambda: module.panel._warming._job is not None)
+    jobs = module.widget.logic.jobs
+    application.close_module("SemiSegCervical")
+    assert jobs._client is None, "nothing that would have to be closed"
+    opened("good")
+
+
 def test_the_application_ends_while_it_works(held: Any, picture: Any) -> None:
     module = held()
     begin(module, picture())
