@@ -46,7 +46,7 @@ class RunSection:
         self._locks.set(state.busy)
         target = ui.replaceSelector.currentNode()
         ui.replaceWarningLabel.visible = target is not None
-        ui.replaceWarningLabel.text = f'The segments of "{target.GetName()}" will be replaced.' if target else ""
+        ui.replaceWarningLabel.text = replace_warning(state, target.GetName()) if target is not None else ""
         banner = device_banner(state, ui.deviceComboBox.currentText)
         ui.deviceBanner.text, ui.deviceBanner.visible = banner, bool(banner)
         cancelling = state.busy and job is not None and job.state == segmenting.CANCELLING
@@ -75,6 +75,17 @@ class RunSection:
             self._on_cancel()
         else:
             self._on_apply()
+
+
+def replace_warning(state: PanelState, name: str) -> str:
+    """Say what will be lost of a segmentation that gives way to the result."""
+    source, frames = state.source, state.frames
+    if source is None or frames is None or frames == source.frames:
+        return f'The segments of "{name}" will be replaced.'
+    return (
+        f'The segments of "{name}" will be replaced on all {source.frames} frames, '
+        f"and only {frames} of these will be segmented."
+    )
 
 
 def device_banner(state: PanelState, chosen: str) -> str:

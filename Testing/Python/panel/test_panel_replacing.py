@@ -90,6 +90,21 @@ def test_a_replaced_stack_leaves_no_node_behind(module: Any) -> None:
     assert slicer.mrmlScene.GetNumberOfNodes() == before
 
 
+@pytest.mark.parametrize("kind", ["stack", "cine"])
+def test_frames_that_are_lost_without_being_segmented_anew_are_told(module: Any, cine: Any, kind: str) -> None:
+    volume = cine(6)[2] if kind == "cine" else scenes.add_volume(np.zeros((6, 8, 9), np.int16), "Stack")
+    module.choose(volume)
+    module.ui.slicesAsFramesCheckBox.checked = kind == "stack"
+    application.process_events(0.05)
+    target(module, module.run(volume).record.shown_segmentation)
+    assert "frames" not in module.ui.replaceWarningLabel.text
+    module.ui.framesComboBox.currentText = "Some frames"
+    module.ui.firstFrameSpinBox.value = 5
+    application.process_events(0.05)
+    assert module.ui.applyButton.enabled
+    assert "on all 6 frames, and only 2 of these" in module.ui.replaceWarningLabel.text
+
+
 def test_it_is_asked_for_once(module: Any, picture: Any) -> None:
     volume = picture()
     result = module.run(volume).record.segmentation
