@@ -9,6 +9,7 @@ import slicer
 
 from ..figures import looks_unlike
 from ..scene.corrections import is_corrected
+from ..scene.frames import keep_changes
 from ..scene.navigation import go_to_frame, uncertain_frames, worst_frame
 from ..scene.nodes import nodes_of
 from ..scene.records import (
@@ -222,10 +223,7 @@ class ResultsSection:
         if record is None or record.shown_segmentation is None:
             return
         if record.browser is not None:
-            # Otherwise a correction would be lost with the next frame, and what is drawn on a frame that no model has
-            # seen at once. A frame that is only passed then gets an item without segments, which says nothing of it.
-            record.browser.SetSaveChanges(record.segmentation, True)
-            record.browser.SetMissingItemMode(record.segmentation, record.browser.MissingItemCreateFromDefault)
+            keep_changes(record.browser, record.segmentation)
         self._correct(record.shown_segmentation, record.shown_source)
 
 

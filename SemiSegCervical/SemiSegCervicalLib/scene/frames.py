@@ -37,6 +37,16 @@ class FrameResult:
     uncertainty: np.ndarray | None = None
 
 
+def keep_changes(browser: Any, segmentations: Any) -> None:
+    """Have what is drawn into the segmentations of a cine stored, also on a frame that had none.
+
+    Otherwise a correction would be lost with the next frame, and what is drawn on a frame that no model has seen at
+    once. A frame that is only passed then gets an item without segments, which says nothing of it.
+    """
+    browser.SetSaveChanges(segmentations, True)
+    browser.SetMissingItemMode(segmentations, browser.MissingItemCreateFromDefault)
+
+
 class CineResult:
     """The result of a cine: a segmentation sequence and an uncertainty sequence beside the source.
 
@@ -130,7 +140,14 @@ class CineResult:
             slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(self.browser)
 
     def finish(self) -> None:
-        """Tell the lists of items that the sequences have grown, once, after the last frame."""
+        """Tell the lists of items that the sequences have grown, once, after the last frame.
+
+        Where each frame has a result, corrections are kept from now on: whoever goes to the Segment Editor without
+        being led there would lose them with the next frame. Otherwise frames that are only passed would get items.
+        """
+        frames = self.source.GetNumberOfDataNodes()
+        if self.segmentations.GetScene() is not None and len(self.computed()) == frames:
+            keep_changes(self.browser, self.segmentations)
         self.segmentations.Modified()
         if self.uncertainty is not None:
             self.uncertainty.Modified()

@@ -345,6 +345,27 @@ def test_the_shown_frame_appears_as_soon_as_it_is_done(scene):
     assert not outline.GetDisplayNode().GetRemoveUnusedDisplayProperties()
 
 
+def test_what_is_drawn_into_a_whole_result_stays(scene):
+    sequence, browser, _ = cine()
+    result = CineResult(sequence, CLASSES)
+    result.prepare(99)
+    values = index_values(sequence)
+    result.add_frames([frame_result(value, number) for number, value in enumerate(values)])
+    result.finish()
+    before = [item_at(result.segmentations, value).GetMTime() for value in values]
+    for number in (0, 1, 2, 4, 1):
+        browser.SetSelectedItemNumber(number)
+        mrml.process_events()
+    assert [item_at(result.segmentations, value).GetMTime() for value in values] == before, "browsing writes nothing"
+    browser.GetProxyNode(result.segmentations).GetSegmentation().AddEmptySegment("drawn", "drawn")
+    for number in (2, 4, 1):
+        browser.SetSelectedItemNumber(number)
+        mrml.process_events()
+    counts = [item_at(result.segmentations, v).GetSegmentation().GetNumberOfSegments() for v in values]
+    assert counts == [3, 4, 3, 3, 3]
+    assert browser.GetProxyNode(result.segmentations).GetSegmentation().GetNumberOfSegments() == 4
+
+
 def test_browsing_a_result_shows_each_frames_own_uncertainty_and_makes_no_items(scene):
     sequence, browser, _ = cine()
     result = CineResult(sequence, CLASSES)
