@@ -135,13 +135,18 @@ def check_frames(source: Source) -> Generator[None, None, None]:
 
 
 def check_together(sources: Sequence[Source]) -> None:
-    """Make sure that the modalities of one case lie on one grid.
+    """Make sure that the modalities of one case are several images on one grid.
 
     Raises:
         SemiSegError: they do not.
     """
     first = sources[0]
-    for other in sources[1:]:
+    for number, other in enumerate(sources[1:], start=1):
+        if any(other.node is before.node for before in sources[:number]):
+            raise SemiSegError(
+                "same-image", f'"{other.node.GetName()}" is chosen more than once',
+                "Choose another image for each, and leave out what there is not", _STAGE,
+            )  # fmt: skip
         if (other.kind, other.size, other.frames) != (first.kind, first.size, first.frames) or not np.allclose(
             other.affine, first.affine, atol=1e-3
         ):

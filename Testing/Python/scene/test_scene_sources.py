@@ -32,6 +32,13 @@ def refused(*nodes: Any) -> str:
     return error.value.code
 
 
+def test_one_image_is_not_two_modalities(scene):
+    flair, t1 = volume("flair"), volume("t1")
+    assert refused(flair, flair) == refused(flair, t1, flair) == refused(flair, t1, t1) == "same-image"
+    sequence, browser = scenes.add_cine([np.zeros((8, 8), np.uint8)] * 2, "cine")
+    assert refused(sequence, browser.GetProxyNode(sequence)) == "same-image"
+
+
 def test_images_under_different_transforms_do_not_go_together(scene):
     flair, t1 = volume("flair"), volume("t1")
     check_together([source_of(flair), source_of(t1)])
