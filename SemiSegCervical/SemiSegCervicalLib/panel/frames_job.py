@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
+from ..errors import SemiSegError
 from ..figures import doubts_of_frames
 from ..scene.frames import CineResult, FrameResult, StackResult
 from ..scene.layers import set_segmentation, show_uncertainty, shown_opacity
@@ -53,6 +54,7 @@ class FramesJob:
         self._started = time.perf_counter()
         self._done = 0
         self._lost: tuple[str, ...] = ()
+        self._values: dict[int, str] = {}
 
     def steps(self) -> Iterator[Any]:
         """Do it.
@@ -64,6 +66,9 @@ class FramesJob:
         on, request = self._on, self._on.request
         for source in request.images.values():
             yield from on.checked(check_frames(source))
+        node = request.source.node
+        if request.source.kind == "cine":
+            self._values = {number: node.GetNthIndexValue(number) for number in self._numbers}
         model = yield from on.model()
         parts = self._parts()
         yield from self._send(model, parts.popleft())
@@ -114,6 +119,8 @@ class FramesJob:
 
     def _send(self, model: Model, numbers: Sequence[int]) -> Iterator[Any]:
         on, request = self._on, self._on.request
+        for number in numbers:
+            self._value(number)
         job = on.prepare()
         files = []
         for index, source in request.images.items():
@@ -184,8 +191,8 @@ class FramesJob:
         assert on.record is not None
         for at, (index, figures) in enumerate(zip(chunk.indices, chunk.frames, strict=True)):
             number = numbers[index]
-            value = source.node.GetNthIndexValue(number) if source.kind == "cine" else str(number)
-            self._result.add_frames([FrameResult(value, labels[at], None if doubt is None else doubt[at])])
+            frame = FrameResult(self._value(number), labels[at], None if doubt is None else doubt[at])
+            self._result.add_frames([frame])
             segments, _ = figures_for(source, figures.segments)
             add_frames(on.record, [replace(figures, index=number, segments=tuple(segments))])
             self._atypicality[number] = figures.atypicality
@@ -195,6 +202,23 @@ class FramesJob:
             yield
             on.check()
         on.tell_frames()
+
+    def _value(self, number: int) -> str:
+        """Return the index value that a frame had when the job began; of a stack the number as text.
+
+        Raises:
+            SemiSegError: another frame has this number now, which would get what was found in this one.
+        """
+        node = self._on.request.source.node
+        if number not in self._values:
+            return str(number)
+        value = self._values[number]
+        if number >= node.GetNumberOfDataNodes() or node.GetNthIndexValue(number) != value:
+            raise SemiSegError(
+                "frames-changed", f'Frames of "{node.GetName()}" were added or removed while it was segmented',
+                "Press Apply again", "reading",
+            )  # fmt: skip
+        return value
 
     def _tell(self) -> None:
         on = self._on

@@ -72,6 +72,31 @@ def test_frames_that_were_finished_stay(opened: Callable[..., Any], blobs: Any, 
     assert not is_complete(job.record)
 
 
+def test_frames_that_are_removed_meanwhile_do_not_get_the_results_of_others(
+    opened: Callable[..., Any], blobs: Any, cine: Any
+) -> None:
+    from SemiSegCervicalLib.scene.cine import index_values
+
+    module = opened("good")
+    sequence, _, shown = cine(6)
+    module.choose(shown)
+    job = module.apply()
+    values = index_values(sequence)
+    told = job.set
+
+    def remove(**changes: Any) -> None:
+        told(**changes)
+        if job.kept == 2 and sequence.GetNumberOfDataNodes() == 6:
+            sequence.RemoveDataNodeAtValue(values[3])
+
+    job.set = remove
+    module.until(lambda: job.ended)
+    application.process_events(0.1)
+    assert job.state == "failed"
+    assert "were added or removed" in module.ui.messageLabel.text
+    assert set(index_values(job.record.segmentation)) <= set(values[:3])
+
+
 def test_without_a_finished_frame_nothing_stays(opened: Callable[..., Any], blobs: Any, cine: Any) -> None:
     import slicer
 
