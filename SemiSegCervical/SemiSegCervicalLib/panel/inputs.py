@@ -233,7 +233,9 @@ def shown_frame(source: Source) -> int | None:
 
 def why_no_frame(source: Source | None) -> tuple[str, str]:
     """Say why no frame is looked at, and what shows one."""
-    if source is not None and source.kind == "stack" and is_shown_askew(source.node):
+    if source is None:
+        return ("The image was deleted or has changed", "The figures of all frames can still be saved as a table")
+    if source.kind == "stack" and is_shown_askew(source.node):
         return (
             "No view lies in the plane of the slices",
             'Press "Rotate to volume plane" in the bar of a view',

@@ -577,6 +577,16 @@ def test_what_is_deleted_while_it_is_shown_does_no_harm(panel, ui, part):
     assert not application.slot_errors()
 
 
+@pytest.mark.parametrize("kind", ["cine", "stack"])
+def test_frames_whose_image_is_gone_are_not_looked_for_in_the_views(panel, ui, kind):
+    record = cine_record({1: 0.1, 2: 0.3})[0] if kind == "cine" else stack_record([0.1, 0.3])
+    application.settle()
+    slicer.mrmlScene.RemoveNode(record.source)
+    application.settle()
+    assert "The image was deleted" in ui.frameLabel.text
+    assert "slice view" not in ui.frameLabel.text
+
+
 def test_closing_the_module_leaves_only_results(ui, panel):
     before = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
     record, _ = cine_record(ALL)
