@@ -52,7 +52,8 @@ def paint_stamp(segmentation: Any, volume: Any, segment_id: str | None = None) -
             image = segment.GetRepresentation("Binary labelmap")
             parts.append((other_id, segment.GetLabelValue(), image.GetMTime() if image is not None else 0))
     transforms = [node.GetParentTransformNode() for node in (segmentation, volume)]
-    moved = tuple((node.GetID(), node.GetMTime()) for node in transforms if node is not None)
+    # The node's own time stays as it is when its matrix changes, or that of a transform above it.
+    moved = tuple((node.GetID(), node.GetTransformToWorldMTime()) if node is not None else None for node in transforms)
     return tuple(parts), moved, grid(volume), ijk_to_ras(volume).tobytes()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
+import vtk
 from SemiSegCervicalLib.scene import segmentation as reading_segments
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.pieces import Pieces
@@ -123,6 +124,26 @@ def test_what_was_changed_is_read_again(scene, labels, change):
     again = collect_training_set().cases[0]
     assert not np.array_equal(again.counts, before)
     np.testing.assert_array_equal(again.counts[:, 1:].sum(axis=1), np.isin(again.labels, (1, 2)).sum(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_transform_that_moves_the_paint_is_a_change(scene, labels, nested):
+    """The node's modification time stays the same when its matrix, or that of a transform above it, changes."""
+    volume = scenes.add_volume(np.zeros((5, 10, 12), np.float32), "v", np.eye(4))
+    painted = np.zeros((5, 10, 12), np.uint8)
+    painted[1:3] = labels
+    segmentation = scenes.add_segmentation(volume, painted, CLASSES)
+    marks.set_annotated_slices(segmentation, None)
+    above, moving = (scene.AddNewNodeByClass("vtkMRMLLinearTransformNode") for _ in range(2))
+    moving.SetAndObserveTransformNodeID(above.GetID())
+    segmentation.SetAndObserveTransformNodeID(moving.GetID())
+    before = collect_training_set().cases[0]
+    assert (before.slices, before.counts[:, 1:].any(axis=1).tolist()) == ((1, 2), [False, True, True, False, False])
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(2, 3, 2)
+    (above if nested else moving).SetMatrixTransformToParent(matrix)
+    after = collect_training_set().cases[0]
+    assert (after.slices, after.counts[:, 1:].any(axis=1).tolist()) == ((3, 4), [False, False, False, True, True])
 
 
 def test_a_thumbnail_shows_the_slice_with_the_most_paint(scene, labels):
