@@ -80,12 +80,13 @@ def collect_steps(
             yield from case.count_in_pieces()
             found = slice_cases(source, case, matching)
         for each in found:
-            _choose(each, choices.chosen_use(volume, each.frame) if framed else source.chosen)
+            use = choices.chosen_use(volume, each.frame) if framed else source.chosen
             each.past = past_of(source.sequence or volume, each.frame)
             if id(source) in elsewhere:
                 _put_elsewhere(each, elsewhere[id(source)])
-                _choose(each, choices.chosen_outside_use(each.id, scene))
+                use = choices.chosen_outside_use(each.id, scene) or use
                 each.past |= outside_past(each.id, scene)
+            _choose(each, use)
         cases += found
         yield
     for other in outside:

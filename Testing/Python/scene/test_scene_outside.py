@@ -391,6 +391,24 @@ def test_a_saved_scene_joins_the_open_one(scene, labels, tmp_path, kind):
     assert before() is None, "a scene that is not wanted any more takes no memory"
 
 
+def test_what_is_chosen_here_goes_before_what_was_chosen_in_the_other_scene(scene, labels, tmp_path):
+    made = scenes.partly_segmented_scene([picture(k) for k in range(3)], dict.fromkeys(range(3), labels), CLASSES)
+    for volume, use in zip(made.volumes, ("left out", "unlabelled", "validation"), strict=True):
+        choices.set_use(volume.GetID(), use)
+    assert scene.WriteToMRB(str(tmp_path / "other.mrb"))
+    mrml.clear()
+    choices.add_scene(str(tmp_path / "other.mrb"))
+    found = collect_training_set().cases
+    assert [(case.use, case.side) for case in found] == [
+        ("left out", None),
+        ("unlabelled", None),
+        ("labelled", "validation"),
+    ]
+    for case in found:
+        choices.set_use(case.id, "training")
+    assert [(case.use, case.side) for case in collect_training_set().cases] == [("labelled", "training")] * 3
+
+
 def test_a_scene_that_cannot_be_read_is_noted(scene, tmp_path):
     (tmp_path / "broken.mrb").write_bytes(b"no scene")
     with zipfile.ZipFile(tmp_path / "empty.mrb", "w") as bundle:
