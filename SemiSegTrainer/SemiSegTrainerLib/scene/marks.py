@@ -17,7 +17,7 @@ from typing import Any
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.cine import browser_of, item_at
-from SemiSegCervicalLib.scene.marks import segment_tag, segments_of
+from SemiSegCervicalLib.scene.marks import ORIGIN, PREDICTION, segment_tag, segments_of
 
 ACCEPTED = "SemiSeg.Accepted"
 """Segment tag "1": a person looked at a model's segment and took it over."""
@@ -52,6 +52,8 @@ def accept_segmentation(segmentation: Any, segments: Iterable[str] | None = None
         segmentation: ``vtkMRMLSegmentationNode``.
         segments: segment ids; by default all except flagged ones and background strokes.
     """
+    if segments is None:
+        set_scribbles(segmentation, False)  # also of background strokes, which would leave all of it scribbles
     for segment in chosen_segments(segmentation, segments):
         segment.SetTag(ACCEPTED, "1")
         segment.RemoveTag(SLICES)
@@ -62,13 +64,20 @@ def accept_segmentation(segmentation: Any, segments: Iterable[str] | None = None
 def accept_slice(segmentation: Any, number: int, segments: Iterable[str] | None = None) -> None:
     """Say that the outlines are finished on one slice.
 
+    What is finished in the whole image already stays so. Scribbles become outlines that are unfinished elsewhere: their
+    paint counts there as before.
+
     Args:
         segmentation: ``vtkMRMLSegmentationNode``.
         number: slice of the reference image, along its last axis (k), from 0.
         segments: segment ids; by default all except flagged ones and background strokes.
     """
+    if has_scribbles(segmentation):
+        _begin(segmentation)
     for segment in chosen_segments(segmentation, segments):
-        _set_slices(segment, {*annotated_slices(segment), int(number)})
+        marked = annotated_slices(segment)
+        if marked or Status.GetSegmentStatus(segment) != Status.Completed:
+            _set_slices(segment, {*marked, int(number)})
 
 
 def set_annotated_slices(
@@ -215,6 +224,17 @@ def chosen_segments(segmentation: Any, segments: Iterable[str] | None = None) ->
             else Status.GetSegmentStatus(segment) != Status.Flagged and not is_background(segment)
         )
     ]
+
+
+def _begin(segmentation: Any) -> None:
+    """Make scribbles begun outlines; what a person painted counts with either."""
+    for _, segment in segments_of(segmentation):
+        segment.RemoveTag(SCRIBBLES)
+        status = Status.GetSegmentStatus(segment)
+        drawn_by_model = segment_tag(segment, ORIGIN) == PREDICTION and segment_tag(segment, ACCEPTED) != "1"
+        if status == Status.Completed or (status == Status.NotStarted and not drawn_by_model):
+            segment.SetTag(ACCEPTED, "1")
+            Status.SetSegmentStatus(segment, Status.InProgress)
 
 
 def _set_slices(segment: Any, slices: set[int | str]) -> None:

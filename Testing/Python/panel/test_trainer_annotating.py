@@ -90,7 +90,11 @@ def test_the_buttons_follow_what_is_looked_at(module: Any, partly: Any) -> None:
 
 def test_a_slice_is_accepted(module: Any, partly: Any) -> None:
     from SemiSegCervicalLib.scene.navigation import show_frame
+    from SemiSegTrainerLib.scene.modes import set_mode
 
+    set_mode(partly.segmentations[1], "unfinished")
+    module.panel.look_again()
+    module.settle()
     select(module, 1)
     assert not module.ui.acceptHereButton.enabled, "it is not shown"
     assert "Show it first" in module.ui.acceptHereButton.toolTip

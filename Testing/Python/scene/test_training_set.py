@@ -140,6 +140,15 @@ def test_scribbles_win_over_completed(full, labels):
     assert case_of(volume).use == "labelled"
 
 
+def test_accepting_the_whole_ends_the_scribbles_though_background_strokes_stay(full, labels):
+    made = scenes.partly_segmented_scene([picture()], {0: labels}, CLASSES, scribbled=[0])
+    before = case_of(made.volumes[0]).labels
+    marks.accept_segmentation(made.segmentations[0])
+    case = case_of(made.volumes[0])
+    assert (case.use, case.complete, case.finished) == ("labelled", True, (1, 2))
+    np.testing.assert_array_equal(case.labels, before)
+
+
 def volume_labels() -> np.ndarray:
     made = np.zeros((6, 10, 12), np.uint8)
     made[:, 2:5, 2:10] = 1
@@ -161,6 +170,32 @@ def test_annotated_slices_are_finished_and_elsewhere_paint_counts(full):
     known = (painted != 0).mean(axis=(1, 2))
     assert case.annotated == pytest.approx((3 + known[4]) / 6)
     assert "3 of 6 slices" in case.reason
+
+
+def test_accepting_a_slice_takes_nothing_back(full):
+    painted = volume_labels()
+    volume, segmentation = drawn(painted, {1: Status.Completed, 2: Status.InProgress}, shape=painted.shape)
+    marks.accept_slice(segmentation, 3)
+    case = case_of(volume)
+    assert (case.finished, case.slices) == ((1, 2), (3,))
+    assert marks.annotated_slices(segment(segmentation, 1)) == set(), "finished everywhere, as before"
+    marks.accept_segmentation(segmentation)
+    marks.accept_slice(segmentation, 3)
+    assert (case_of(volume).use, case_of(volume).slices) == ("labelled", None)
+
+
+@pytest.mark.parametrize("status", [Status.NotStarted, Status.InProgress, Status.Completed])
+def test_accepting_a_slice_of_scribbles_finishes_this_slice_alone(full, status):
+    painted = volume_labels()
+    volume, segmentation = drawn(painted, {1: status, 2: status}, shape=painted.shape)
+    marks.set_scribbles(segmentation, True)
+    before = case_of(volume).counts.copy()
+    marks.accept_slice(segmentation, 3)
+    case = case_of(volume)
+    assert (case.complete, case.finished, case.slices) == (True, (1, 2), (3,))
+    np.testing.assert_array_equal(case.labels, painted)
+    np.testing.assert_array_equal(case.counts[:, 1:], before[:, 1:])
+    assert np.flatnonzero(case.counts[:, 0]).tolist() == [3]
 
 
 def test_slices_with_paint_can_be_the_annotated_ones(full):
