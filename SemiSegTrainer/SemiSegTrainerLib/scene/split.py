@@ -80,8 +80,7 @@ class Split:
         if validation == self.validation:
             return self
         gap = {key: value for key, value in self.gap.items() if key != case_id}
-        how = self.how.removesuffix(_BY_HAND) + _BY_HAND
-        return _split(validation, gap, how, self.layout)
+        return _split(validation, gap, _counted(validation, self.layout) + _BY_HAND, self.layout)
 
 
 def propose_split(training_set: TrainingSet, seed: int = 0) -> Split:
@@ -220,6 +219,23 @@ def _kind(case: TrainingCase, level: int) -> str:
     if level == _PATIENTS and case.grouped and case.group not in (case.stack, case.id):
         return "patients"
     return "cines" if case.stack is not None else "images"
+
+
+def _counted(validation: Mapping[str, tuple[int, ...] | None], layout: Layout) -> str:
+    """Say how much validates after a change by hand, in plain words."""
+    found, number = [], 0
+    for kind, in_stack in (("image", False), ("frame", True)):
+        every = [i for i in layout.annotated if (layout.units[i][0] in layout.stacks) == in_stack]
+        whole = [i for i in every if validation.get(i, ()) is None]
+        if whole:
+            found.append(f"{len(whole)} of {len(every)} annotated {kind}{'s' * (len(every) > 1)}")
+            number += len(whole)
+    slices = [len(some) for some in validation.values() if some]
+    if slices:
+        volumes = "1 volume" if len(slices) == 1 else f"{len(slices)} volumes"
+        found.append(f"{sum(slices)} slice{'s' * (sum(slices) > 1)} of {volumes}")
+        number += sum(slices)
+    return f"{' and '.join(found)} validate{'s' * (number == 1)}" if found else "Nothing is held out"
 
 
 def _too_little(usable: Sequence[TrainingCase]) -> str:

@@ -11,6 +11,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegTrainerLib.scene import marks
 from SemiSegTrainerLib.scene.collect import collect_training_set
+from SemiSegTrainerLib.scene.facts import gather_facts
 from SemiSegTrainerLib.scene.layout import gap_of
 from SemiSegTrainerLib.scene.split import Split, check_split, propose_split
 from SemiSegTrainerLib.scene.training_set import TrainingSet
@@ -197,6 +198,34 @@ def test_a_case_is_put_on_a_side_by_hand(scene, labels):
     with pytest.raises(SemiSegError) as error:
         split.with_case(found.cases[-1].id, "validation")
     assert error.value.code == "not-annotated"
+
+
+def test_what_is_said_to_validate_follows_the_changes_by_hand(scene, labels):
+    found = pictures(labels, 6, beside=1)
+    split = propose_split(found)
+    (held,) = split.validation
+    others = [case.id for case in found.cases[:6] if case.id != held]
+    assert split.with_case(held, "training").how == "Nothing is held out; changed by hand"
+    two = split.with_case(others[0], "validation")
+    assert two.how == "2 of 6 annotated images validate; changed by hand"
+    assert two.with_case(others[0], "training").how == "1 of 6 annotated images validates; changed by hand"
+    next(case for case in found.cases if case.id == held).side = "training"
+    nothing = propose_split(found)
+    (finding,) = [f for f in gather_facts(found, nothing).findings if f.code == "no-validation"]
+    assert finding.text.startswith("Nothing is held out")
+    assert finding.remedy == "Choose an annotated image for validation"
+
+
+def test_slices_and_frames_that_validate_are_counted_apart(scene, labels):
+    node = scenes.add_volume(np.zeros((40, 10, 12), np.int16), "volume")
+    marks.set_annotated_slices(scenes.add_segmentation(node, np.stack([labels] * 40), CLASSES), [0, 8, 16, 24, 32])
+    found = cine(labels, 20, [1, 12])
+    split = propose_split(found)
+    (volume_id,) = split.validation
+    frame = next(case.id for case in found.cases if case.frame is not None and case.read_labels is not None)
+    said = split.with_case(frame, "validation").how
+    assert said == "1 of 2 annotated frames and 1 slice of 1 volume validate; changed by hand"
+    assert split.with_case(volume_id, "validation").how == "1 of 1 annotated image validates; changed by hand"
 
 
 def test_frames_around_one_that_is_chosen_by_hand_are_dropped(scene, labels):
