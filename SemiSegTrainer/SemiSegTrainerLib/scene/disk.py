@@ -77,19 +77,20 @@ def read_voxels(path: Path) -> np.ndarray:
     return _voxels(path, file_stamp(path))
 
 
-def segment_names(path: Path) -> dict[int, str]:
-    """Return the names of the segments in a ``.seg.nrrd`` by their label value; none for another file."""
+def stored_segments(path: Path) -> list[dict[str, str]]:
+    """Return what a ``.seg.nrrd`` says of each of its segments: "Name", "LabelValue", "Layer", "Tags" and more.
+
+    Returns:
+        Those that have a name and a label value; none for another file.
+    """
     if ending(path) != ".seg.nrrd":
-        return {}
+        return []
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES).split(b"\n\n")[0].decode("utf-8", errors="replace")
-    fields = dict(re.findall(r"^(Segment\d+_\w+):=(.*?)\r?$", header, flags=re.MULTILINE))
-    numbers = [name.removesuffix("_LabelValue") for name in fields if name.endswith("_LabelValue")]
-    return {
-        int(fields[f"{number}_LabelValue"]): fields[f"{number}_Name"]
-        for number in numbers
-        if f"{number}_Name" in fields
-    }
+    found: dict[str, dict[str, str]] = {}
+    for number, name, value in re.findall(r"^Segment(\d+)_(\w+):=(.*?)\r?$", header, flags=re.MULTILINE):
+        found.setdefault(number, {})[name] = value
+    return [fields for fields in found.values() if "Name" in fields and "LabelValue" in fields]
 
 
 @lru_cache(maxsize=1)

@@ -15,11 +15,13 @@ import numpy as np
 from SemiSegCervicalLib.affines import runs_otherwise
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, stem
+from SemiSegCervicalLib.scene.marks import ORIGIN, PREDICTION
 from SemiSegCervicalLib.scene.pieces import Pieces
 
 from .annotation import CERTAIN_BACKGROUND, IGNORE, Annotation, SegmentReading
 from .classes import SegmentKey
-from .disk import Header, file_stamp, read_header, read_voxels, segment_names
+from .disk import Header, file_stamp, read_header, read_voxels, stored_segments
+from .marks import ACCEPTED, SCRIBBLES, SLICES
 from .memory import Memory
 from .training_set import Side
 
@@ -153,6 +155,8 @@ def look_in_pieces(case: OutsideCase) -> Pieces[None]:
         yield
         if any(other.shape != case.header.shape for other in headers):
             case.why_not = "its images are of different sizes"
+        if any(not 0 <= number < case.header.shape[0] for number in case.slices or ()):
+            case.why_not = f"its data list names slices that it has not; it has {case.header.shape[0]}, counted from 0"
         if case.label is None or case.why_not:
             return
         case.values = _values(case.label)
@@ -234,16 +238,21 @@ def _entry(raw: dict[str, Any], folder: Path, modalities: tuple[str, ...], value
 def _paired(folder: Path) -> Iterator[OutsideCase]:
     """Pair images and label maps by name, as ``semiseg evaluate`` does."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and ending(path) in (*PICTURES, *VOLUMES))
-    labels: dict[str, Path] = {}
+    labels: dict[str, list[Path]] = {}
     for path in files:
         suffix = next((s for s in LABEL_SUFFIXES if stem(path).endswith(s)), None)
         if suffix is not None or ending(path) == ".seg.nrrd":
-            labels.setdefault(stem(path).removesuffix(suffix or ""), path)
+            labels.setdefault(stem(path).removesuffix(suffix or ""), []).append(path)
+    taken = {path for beside in labels.values() for path in beside}
     for path in files:
-        if path in labels.values() or ending(path) == ".seq.nrrd":
+        if path in taken or ending(path) == ".seq.nrrd":
             continue
-        label = labels.get(stem(path))
-        names = segment_names(label) if label is not None else {}
+        beside = labels.get(stem(path), [])
+        label = beside[0] if beside else None
+        segments = stored_segments(label) if label is not None else []
+        why_not = _why_unfinished(segments)
+        if len(beside) > 1:
+            why_not = f"several label maps lie beside it ({', '.join(map_.name for map_ in beside)}): leave one there"
         yield OutsideCase(
             id=f"file:{path}",
             name=stem(path),
@@ -251,8 +260,23 @@ def _paired(folder: Path) -> Iterator[OutsideCase]:
             folder=folder,
             images=(path,),
             label=label,
-            names=names or None,
+            names={int(segment["LabelValue"]): segment["Name"] for segment in segments} or None,
+            why_not=why_not,
         )
+
+
+def _why_unfinished(segments: Sequence[Mapping[str, str]]) -> str:
+    """Say why a file that Slicer wrote is no finished label map; empty where it is one, as far as it says."""
+    tags = [dict(tag.partition(":")[::2] for tag in s.get("Tags", "").split("|")) for s in segments]
+    status = [tag.get("Segmentation.Status") for tag in tags]
+    if len({segment.get("Layer", "0") for segment in segments}) > 1:
+        return "the segments of its label map cover each other: load it into the scene"
+    if any(tag.get(SLICES) or tag.get(SCRIBBLES) == "1" for tag in tags) or "flagged" in status:
+        return "its label map is marked as not finished everywhere: load it into the scene, where its marks count"
+    accepted = [tag.get(ACCEPTED) == "1" or said == "completed" for tag, said in zip(tags, status, strict=True)]
+    if any(tag.get(ORIGIN) == PREDICTION and not taken for tag, taken in zip(tags, accepted, strict=True)):
+        return "only a model's result, which nobody has accepted: load it into the scene, and accept it there"
+    return ""
 
 
 def unnamed(cases: Sequence[OutsideCase]) -> dict[SegmentKey, tuple[str, list[str]]]:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import slicer
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.export import export_segmentation
-from SemiSegTrainerLib.scene import choices
+from SemiSegCervicalLib.scene.segmentation import new_segmentation
+from SemiSegTrainerLib.scene import choices, marks
 from SemiSegTrainerLib.scene.annotation import CERTAIN_BACKGROUND, IGNORE
 from SemiSegTrainerLib.scene.classes import SegmentKey
 from SemiSegTrainerLib.scene.collect import collect_training_set
@@ -207,6 +209,77 @@ def test_slicers_own_segmentation_files_bring_their_names(scene, labels, tmp_pat
     assert [entry.name for entry in found.classes] == ["anterior", "posterior"]
     assert (case.name, case.use, case.shape) == ("a", "labelled", (5, 10, 12))
     np.testing.assert_array_equal(case.labels, painted)
+
+
+@pytest.mark.parametrize("kind", ["slices", "painted", "scribbles", "flagged", "model", "accepted", "begun", "layers"])
+def test_what_a_segmentation_file_says_of_itself_is_heard(scene, labels, tmp_path, kind):
+    """Nothing is taken for background that nobody has looked at, nor for a label what only a model drew."""
+    painted = np.stack([labels] * 5)
+    write(tmp_path / "more" / "a.nrrd", np.random.default_rng(0).normal(size=painted.shape).astype(np.float32))
+    volume = scenes.add_volume(np.zeros(painted.shape, np.float32), "v", np.diag([-1.0, -1.0, 1.0, 1.0]))
+    by_model = kind in ("model", "accepted")
+    segmentation = (
+        new_segmentation(volume, painted, CLASSES) if by_model else scenes.add_segmentation(volume, painted, CLASSES)
+    )
+    content = segmentation.GetSegmentation()
+    if kind in ("slices", "painted"):
+        marks.set_annotated_slices(segmentation, [2] if kind == "slices" else None)
+    elif kind == "scribbles":
+        marks.set_scribbles(segmentation, True)
+    elif kind == "accepted":
+        marks.accept_segmentation(segmentation)
+    elif kind in ("flagged", "begun"):
+        marks.Status.SetSegmentStatus(
+            content.GetNthSegment(0), marks.Status.Flagged if kind == "flagged" else marks.Status.InProgress
+        )
+    elif kind == "layers":
+        over = np.zeros(painted.shape, np.uint8)
+        over[:, 1:8] = 1
+        content.SeparateSegmentLabelmap("Segment_2")
+        slicer.util.updateSegmentBinaryLabelmapFromArray(over, segmentation, "Segment_2", volume)
+    export_segmentation(segmentation, tmp_path / "more" / "a.seg.nrrd")
+    mrml.clear()
+    choices.add_folder(str(tmp_path / "more"))
+    (case,) = collect_training_set().cases
+    said = {
+        "layers": "cover each other",
+        "model": "nobody has accepted",
+        **dict.fromkeys(("slices", "painted", "scribbles", "flagged"), "not finished everywhere"),
+    }
+    if kind in said:
+        assert case.use == "left out"
+        assert said[kind] in case.reason
+        assert "load it into the scene" in case.reason
+    else:
+        assert case.use == "labelled"
+        np.testing.assert_array_equal(case.labels, painted)
+
+
+def test_a_second_label_map_is_no_image(scene, labels, tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.png", picture(ord(name)))
+        write(tmp_path / f"{name}_label.png", labels)
+    write(tmp_path / "b_seg.png", labels)
+    choices.add_folder(str(tmp_path))
+    found = by_name(collect_training_set())
+    assert set(found) == {"a", "b"}
+    assert (found["b"].use, found["b"].reason) == (
+        "left out",
+        "several label maps lie beside it (b_label.png, b_seg.png): leave one there",
+    )
+
+
+def test_slices_that_an_image_has_not_are_a_fault_of_the_data_list(scene, labels, tmp_path):
+    entries = [{"image": "a.nrrd", "label": "l.nrrd", "slices": [2, 5]}]
+    outside = listed(tmp_path / "outside", {"training": entries})
+    write(outside / "a.nrrd", np.stack([picture(k) for k in range(5)]))
+    write(outside / "l.nrrd", np.stack([labels] * 5))
+    choices.add_folder(str(outside))
+    (case,) = collect_training_set().cases
+    assert (case.use, case.reason) == (
+        "left out",
+        "its data list names slices that it has not; it has 5, counted from 0",
+    )
 
 
 def test_slices_of_a_volume_on_disk_are_held_out_without_copying_it(scene, labels, tmp_path):
