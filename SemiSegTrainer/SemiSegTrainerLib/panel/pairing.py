@@ -9,10 +9,9 @@ import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.locks import Locks
-from SemiSegCervicalLib.scene.cine import browser_of
 
 from ..scene import choices
-from ..scene.sources import segmentation_sequences
+from ..scene.sources import annotating_sequences
 from ..scene.starts import segmentations_of
 from .rows import Row
 
@@ -68,7 +67,7 @@ class PairingControls:
     def _show_segmentations(self, node: Any) -> None:
         ui = self.ui
         if node.IsA("vtkMRMLSequenceNode"):
-            self._candidates = segmentation_sequences(node, browser_of(node))
+            self._candidates = annotating_sequences(node)
         else:
             self._candidates = segmentations_of(node)
         chosen = choices.chosen_segmentation(node)

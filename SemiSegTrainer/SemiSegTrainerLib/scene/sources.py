@@ -178,7 +178,7 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
         group = _patient(found.scene, [sequence, browser, proxy]) or sequence.GetID()
         by_frame: dict[str, list[Any]] = {}
         belonging: dict[str, str] = {}
-        for segmentations in segmentation_sequences(sequence, browser):
+        for segmentations in annotating_sequences(sequence):
             if wanted is not None and segmentations.GetID() != wanted:
                 continue
             for value in accepted_frames(segmentations):
@@ -214,6 +214,12 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
             sources.append(source)
             yield
     return sources
+
+
+def annotating_sequences(sequence: Any) -> list[Any]:
+    """Return the segmentation sequences of an image sequence and of those that it is paired with, its own first."""
+    together = [sequence, *choices.partners_of(sequence)]
+    return [found for images in together for found in segmentation_sequences(images, browser_of(images))]
 
 
 def segmentation_sequences(sequence: Any, browser: Any) -> list[Any]:

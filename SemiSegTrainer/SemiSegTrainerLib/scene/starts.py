@@ -32,9 +32,10 @@ from SemiSegCervicalLib.scene.segmentation import (
 )
 
 from .annotation import read_annotation
+from .choices import partners_of
 from .marks import ACCEPTED_FRAME, accept_frame, accept_segmentation, accept_slice, accepted_frames
 from .places import Place
-from .sources import segmentation_sequences
+from .sources import annotating_sequences
 
 START = "SemiSeg.Start"
 """Attribute of a segmentation that holds the start on one slice: the slice's number. Of a segmentation sequence that
@@ -57,7 +58,10 @@ def shown_annotation(place: Place) -> Any:
     found = annotation_at(place)
     if found is None or not place.is_frame:
         return found
-    return browser_of(place.node).GetProxyNode(found)
+    browser, value = browser_of(found), place.index_value
+    if browser is not browser_of(place.node):  # that of a paired cine, which has to show the same frame
+        browser.SetSelectedItemNumber(browser.GetMasterSequenceNode().GetItemNumberFromIndexValue(value, False))
+    return browser.GetProxyNode(found)
 
 
 def put_start(place: Place, labels: np.ndarray, classes: Sequence[SegmentClass]) -> bool:
@@ -130,7 +134,7 @@ def annotation_of(volume: Any) -> Any:
 
 def _result_for(images: Any) -> Any:
     """Return the only segmentation sequence that there is for a cine, such as a model's result; None without one."""
-    found = segmentation_sequences(images, browser_of(images))
+    found = annotating_sequences(images)
     if len(found) > 1:
         raise _several(images, found)
     return found[0] if found else None
@@ -138,7 +142,7 @@ def _result_for(images: Any) -> Any:
 
 def _sequence_for(images: Any) -> Any:
     """Return the segmentation sequence in which a cine is annotated: where most is accepted, else one of the user's."""
-    found = segmentation_sequences(images, browser_of(images))
+    found = annotating_sequences(images)
     accepted = {sequence.GetID(): len(accepted_frames(sequence)) for sequence in found}
     own = [
         sequence
@@ -168,6 +172,7 @@ def _put_on_frame(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
         result.segmentations.SetAttribute(START, "1")
         _keep_changes(browser, result.segmentations)
         return True
+    browser = browser_of(sequence)
     _keep_changes(browser, sequence)
     item = item_at(sequence, value)
     if item is not None and _painted(item, place.volume) and not _is_copy(sequence, item, value, place.volume):
@@ -200,15 +205,17 @@ def _is_copy(sequence: Any, item: Any, value: str, volume: Any) -> bool:
 
 
 def segmentations_of(volume: Any) -> list[Any]:
-    """Return the segmentations whose source is a volume."""
+    """Return the segmentations whose source is a volume or one that it is paired with."""
     found = nodes_of(volume.GetScene(), "vtkMRMLSegmentationNode")
-    return [segmentation for segmentation in found if image_of(segmentation) is volume]
+    together = [volume, *partners_of(volume)]
+    return [segmentation for segmentation in found if image_of(segmentation) in together]
 
 
 def _start_at(place: Place) -> Any:
     """Return the segmentation that holds the start on a slice, None without one."""
     wanted = str(place.number)
-    return next((node for node in segmentations_of(place.node) if node.GetAttribute(START) == wanted), None)
+    found = (node for node in segmentations_of(place.node) if image_of(node) is place.node)
+    return next((node for node in found if node.GetAttribute(START) == wanted), None)
 
 
 def _counting(volume: Any) -> Any:

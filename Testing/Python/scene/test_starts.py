@@ -11,10 +11,11 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
+from SemiSegTrainerLib.scene.choices import pair
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice
 from SemiSegTrainerLib.scene.places import Place, find_place
-from SemiSegTrainerLib.scene.starts import accept, annotation_at, put_start, shown_annotation
+from SemiSegTrainerLib.scene.starts import accept, annotation_at, annotation_of, put_start, shown_annotation
 from SlicerRig import mrml, scenes
 
 CLASSES = (SegmentClass(1, "wall", (1.0, 0.0, 0.0)), SegmentClass(2, "lumen", (0.0, 0.0, 1.0)))
@@ -204,6 +205,33 @@ def test_a_cine_that_nothing_shows_and_an_empty_frame(cine: Any, scene: Any, lab
         put_start(Place(sequence, 3), labels, CLASSES)
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_what_is_drawn_on_a_paired_cine_is_the_annotation(cine: Any, labels: np.ndarray, together: bool) -> None:
+    """With one browser for both, or one each, the segmentation sequence may belong to the partner."""
+    partner, browser = cine
+    frames = [np.full(labels.shape, 255 - 20 * number, np.uint8) for number in range(6)]
+    values = [partner.GetNthIndexValue(number) for number in range(6)]
+    reference, own = scenes.add_cine(frames, "flow", np.diag([-0.5, -0.5, 1, 1]), index_values=values)
+    if together:
+        slicer.mrmlScene.RemoveNode(own)
+        browser.AddSynchronizedSequenceNode(reference)
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    drawn = scenes.add_drawn_sequence(partner, browser, "by hand")
+    scenes.draw_frame(drawn, partner, values[2], labels, CLASSES)
+    pair(reference, partner, ("flow", "grey"))
+    place = Place(reference, 2)
+    assert case_at(place).segmentation == drawn.GetID()
+    accept(place)
+    assert annotation_at(place) is drawn
+    case = case_at(place)
+    assert (case.use, case.name, np.array_equal(case.labels, labels)) == ("labelled", f"flow [{values[2]}]", True)
+    assert shown_annotation(place) is browser.GetProxyNode(drawn)
+    if not together:
+        assert browser.GetSelectedItemNumber() == 2, "what is drawn into is this frame"
+    assert put_start(Place(reference, 4), labels, CLASSES)
+    assert drawn_at(drawn) == [values[2], values[4]]
+
+
 # -- volumes --
 
 
@@ -330,6 +358,24 @@ def test_paint_on_other_slices_of_a_start_is_not_lost(volume: Any, labels: np.nd
     accept(Place(volume, 3))
     assert case_at(Place(volume, 3)).slices == (1, 3)
     assert np.array_equal(voxels(start, volume), more)
+
+
+def test_what_is_drawn_on_a_paired_volume_is_accepted(volume: Any, labels: np.ndarray) -> None:
+    reference = scenes.add_volume(np.ones((8, 10, 12), np.uint8), "PET", np.diag([-0.5, -0.5, 2, 1]))
+    painted = np.zeros((8, 10, 12), np.uint8)
+    painted[3] = labels
+    drawn = scenes.add_segmentation(volume, painted, CLASSES, dict.fromkeys((1, 2), Status.NotStarted))
+    pair(reference, volume, ("PET", "CT"))
+    place = Place(reference, 3)
+    assert annotation_of(reference) is drawn
+    accept(place)
+    case = case_at(place)
+    assert (case.use, case.slices, np.array_equal(case.labels[3], labels)) == ("partly", (3,), True)
+    assert put_start(Place(reference, 5), labels[::-1].copy(), CLASSES)
+    accept(Place(reference, 5))
+    case = case_at(place)
+    assert case.slices == (3, 5)
+    assert np.array_equal(case.labels[5], labels[::-1])
 
 
 def test_several_that_count_are_not_guessed_between(volume: Any, labels: np.ndarray) -> None:
