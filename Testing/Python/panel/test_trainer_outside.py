@@ -78,3 +78,56 @@ def test_a_saved_scene_is_added(opened_trainer: Callable[..., Any], partly: Any,
     application.click(module.ui.removeOutsideButton)
     module.settle()
     assert module.panel.training_set.cases == []
+
+
+def test_a_place_of_which_nothing_can_be_read_can_be_taken_away(
+    opened_trainer: Callable[..., Any], picture: Any, tmp_path: Path
+) -> None:
+    """No row of the table stands for it, and it is asked for anew each time the scene is read."""
+    from SemiSegTrainerLib.scene import choices
+
+    picture()
+    choices.add_folder(str(tmp_path / "on a disk & not there"))
+    choices.add_scene(str(tmp_path / "gone.mrb"))
+    module = opened_trainer()
+    module.settle()
+    button = module.ui.removeLostButton
+    assert button.isVisible()
+    assert button.text == 'Nothing can be used of "on a disk && not there": do without it'
+    assert str(tmp_path / "on a disk & not there") in button.toolTip
+    application.click(button)
+    module.settle()
+    assert (choices.folders(), len(choices.scenes())) == ([], 1)
+    assert "gone.mrb" in button.text
+    application.click(button)
+    module.settle()
+    assert (choices.scenes(), module.panel.training_set.notes) == ([], [])
+    assert not button.isVisible()
+
+
+def test_a_folder_whose_files_lie_elsewhere_can_be_taken_away(
+    opened_trainer: Callable[..., Any], picture: Any, tmp_path: Path
+) -> None:
+    import json
+
+    from TrainingRig import cases
+
+    cases.write_case(tmp_path / "images", "case0", 0, labelled=False)
+    (file,) = (tmp_path / "images").iterdir()
+    (tmp_path / "list").mkdir()
+    content = {"labels": {"1": "wall"}, "unlabeled": [{"image": str(file)}]}
+    (tmp_path / "list" / "datalist.json").write_text(json.dumps(content))
+    (tmp_path / "link").symlink_to(tmp_path / "list")
+    picture()
+    module = opened_trainer()
+    module.panel.outside.choose_folder = lambda title: str(tmp_path / "link")
+    application.click(module.ui.addFolderButton)
+    module.settle()
+    assert len(names(module)) == 2
+    assert not module.ui.removeLostButton.isVisible()
+    module.ui.casesTable.setCurrentCell(1, 0)
+    application.process_events(0.2)
+    assert str(tmp_path / "link") in module.ui.outsideLabel.text
+    application.click(module.ui.removeOutsideButton)
+    module.settle()
+    assert names(module) == ["Picture"]
