@@ -122,7 +122,7 @@ def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sou
             or volume.GetID() in found.partners
         ):
             continue
-        group = _patient(found.scene, [volume]) or volume.GetID()
+        group = _patient(found.scene, [volume, *choices.partners_of(volume)]) or volume.GetID()
         source = Source(volume.GetID(), volume.GetName(), group, volume, chosen=choices.chosen_use(volume))
         if not _readable(found, volume, volume.GetName()):
             continue
@@ -175,7 +175,7 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
         wanted = _wanted(sequence, chosen)
         browser = browser_of(sequence)
         proxy = browser.GetProxyNode(sequence) if browser is not None else None
-        group = _patient(found.scene, [sequence, browser, proxy]) or sequence.GetID()
+        group = _patient(found.scene, [sequence, browser, proxy, *partners]) or sequence.GetID()
         by_frame: dict[str, list[Any]] = {}
         belonging: dict[str, str] = {}
         for segmentations in annotating_sequences(sequence):
@@ -203,7 +203,7 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
                 volume=sequence.GetNthDataNode(number),
                 sequence=sequence,
                 frame=value,
-                partners=tuple(item_at(partner, value) for partner in partners),
+                partners=tuple(_partner_frame(found, partner, value) for partner in partners),
                 modalities=modalities,
                 chosen=choices.chosen_use(sequence, value),
             )
@@ -214,6 +214,12 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
             sources.append(source)
             yield
     return sources
+
+
+def _partner_frame(found: _Scene, partner: Any, value: str) -> Any:
+    """Return the frame of a paired cine at an index value; None where it has none, or one without an image."""
+    item = item_at(partner, value)
+    return item if item is not None and _readable(found, item, f"{partner.GetName()} [{value}]") else None
 
 
 def annotating_sequences(sequence: Any) -> list[Any]:

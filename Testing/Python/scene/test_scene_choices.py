@@ -12,6 +12,7 @@ import slicer
 import vtk
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.pieces import whole
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
 from SemiSegTrainerLib.catalogue import METHODS
 from SemiSegTrainerLib.scene import choices, modes
@@ -20,6 +21,7 @@ from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.datalist import write_datalist
 from SemiSegTrainerLib.scene.facts import gather_facts
 from SemiSegTrainerLib.scene.modes import ModeNow, mode_of, set_mode
+from SemiSegTrainerLib.scene.sources import sources_in_pieces
 from SemiSegTrainerLib.scene.split import propose_split
 from SemiSegTrainerLib.scene.training_set import TrainingCase
 from SlicerRig import mrml, scenes
@@ -328,6 +330,32 @@ def test_cines_are_paired_by_index_value(scene, labels):
         [True, True],
     ]
     np.testing.assert_allclose(found.cases[2].image[1], picture(8), atol=1e-3)
+
+
+def test_a_paired_cine_may_lack_the_image_of_a_frame(scene, labels):
+    scenes.partly_segmented_scene([], {}, CLASSES, cine=[picture(k) for k in range(3)], cine_labels={1: labels})
+    cine = scene.GetNodeByID(collect_training_set().cases[0].stack)
+    values = [cine.GetNthIndexValue(k) for k in range(3)]
+    colour, _ = scenes.add_cine([picture(k + 7) for k in range(3)], "colour", index_values=values)
+    colour.GetNthDataNode(2).SetAndObserveImageData(None)
+    choices.pair(cine, colour, ("grey", "colour"))
+    found = collect_training_set()
+    assert [[image is not None for image in case.images] for case in found.cases] == [[True, True]] * 2 + [
+        [True, False]
+    ]
+    assert found.notes == [f'"colour [{values[2]}]" holds no image: left out']
+
+
+def test_a_pair_belongs_to_the_patient_of_either_image(scene):
+    first, second = flair_pair()
+    third = scenes.add_volume(np.zeros((6, 10, 12), np.float32), "third")
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "patient")
+    for volume in (second, third):
+        hierarchy.SetItemParent(hierarchy.CreateItem(patient, volume), patient)
+    choices.pair(first, second, ("T1", "FLAIR"))
+    one, other = (source.group for source in whole(sources_in_pieces(scene, {}))[0])
+    assert one == other
 
 
 def test_pairs_that_cannot_be_are_refused(scene):
