@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from SemiSegCervicalLib.errors import SemiSegError
@@ -36,9 +36,11 @@ class Asking(Work):
 
     Attributes:
         answer: of the worker's, once done.
+        to_learn: the question is about a training, so that something has to be there to learn from.
     """
 
     doing = "Computing"
+    to_learn: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -75,7 +77,8 @@ class Asking(Work):
         """Do it."""
         job = self.prepare()
         self.set(stage=WRITING)
-        path = yield from self.checked(datalist_steps(self._training_set, job.folder / "data", self._split))
+        folder = job.folder / "data"
+        path = yield from self.checked(datalist_steps(self._training_set, folder, self._split, to_learn=self.to_learn))
         self.submit(self.message(path), job)
         self.tell(job)
         yield from self.until_end(job)

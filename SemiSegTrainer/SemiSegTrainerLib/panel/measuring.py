@@ -22,6 +22,7 @@ class Measuring(Asking):
     """Has the worker measure a recipe."""
 
     doing = "Measuring a few steps"
+    to_learn = True
     answer: Measured | None
 
     def __init__(self, recipe: Recipe, *args: Any, **options: Any) -> None:

@@ -34,7 +34,11 @@ def write_datalist(
 
 
 def datalist_steps(
-    training_set: TrainingSet, folder: str | Path, split: Split | None = None, name: str = "scene"
+    training_set: TrainingSet,
+    folder: str | Path,
+    split: Split | None = None,
+    name: str = "scene",
+    to_learn: bool = True,
 ) -> Pieces[Path]:
     """Write images, label maps and ``datalist.json`` into a new folder in small pieces; all of them or nothing.
 
@@ -48,6 +52,7 @@ def datalist_steps(
         folder: to be made; an empty one may exist.
         split: what validates; by default everything trains.
         name: of the data set.
+        to_learn: it is trained on, so that something has to be there to learn from.
 
     Returns:
         The path of ``datalist.json``.
@@ -59,7 +64,7 @@ def datalist_steps(
     folder = Path(folder)
     if split is not None:
         check_split(training_set, split)
-    _check(training_set, folder, split)
+    _check(training_set, folder, split, to_learn)
     partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}"
     lists: dict[str, list[Entry]] = {key: [] for key in ("training", "unlabeled", "validation", "test")}
     try:
@@ -72,7 +77,7 @@ def datalist_steps(
                 continue
             for key, entry in (yield from writer.case(case, f"{number:04d}_{_plain(case.name)}", split)):
                 lists[key].append(entry)
-        if not lists["training"]:
+        if to_learn and not lists["training"]:
             raise _nothing_to_learn()
         _keep_groups_apart(lists)
         content = {
@@ -102,7 +107,7 @@ def datalist_steps(
     return folder / "datalist.json"
 
 
-def _check(training_set: TrainingSet, folder: Path, split: Split | None) -> None:
+def _check(training_set: TrainingSet, folder: Path, split: Split | None, to_learn: bool) -> None:
     if training_set.conflicts:
         raise SemiSegError(
             "ambiguous-classes",
@@ -112,7 +117,7 @@ def _check(training_set: TrainingSet, folder: Path, split: Split | None) -> None
             "scene",
         )
     annotated = training_set.used("labelled", "partly")
-    if not any(split is None or split.side(case.id) == "training" for case in annotated):
+    if to_learn and not any(split is None or split.side(case.id) == "training" for case in annotated):
         raise _nothing_to_learn()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SemiSegError(

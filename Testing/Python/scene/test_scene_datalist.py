@@ -13,8 +13,9 @@ import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.geometry import ijk_to_ras
+from SemiSegCervicalLib.scene.pieces import whole
 from SemiSegCervicalLib.scene.reading import read_volume
-from SemiSegTrainerLib.scene import marks
+from SemiSegTrainerLib.scene import choices, marks
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.datalist import datalist_steps, write_datalist
 from SemiSegTrainerLib.scene.split import Split, propose_split
@@ -280,6 +281,18 @@ def test_what_the_user_leaves_out_is_not_written(scene, labels, tmp_path):
     content = json.loads(write_datalist(found, tmp_path / "d").read_text())
     assert [e["id"] for key in ("training", "unlabeled") for e in content[key]] == [found.cases[0].id]
     assert len(list((tmp_path / "d" / "images").iterdir())) == 1
+
+
+def test_what_is_only_measured_on_needs_nothing_to_learn_from(scene, labels, tmp_path):
+    made = scenes.partly_segmented_scene([picture(k) for k in range(2)], dict.fromkeys(range(2), labels), CLASSES)
+    for volume in made.volumes:
+        choices.set_use(volume.GetID(), "validation")
+    found = collect_training_set()
+    split = propose_split(found)
+    with pytest.raises(SemiSegError, match="No image of the scene"):
+        write_datalist(found, tmp_path / "d", split)
+    content = json.loads(whole(datalist_steps(found, tmp_path / "d", split, to_learn=False)).read_text())
+    assert (len(content["training"]), len(content["validation"])) == (0, 2)
 
 
 def test_faults_are_explained_and_leave_nothing(scene, labels, tmp_path):
