@@ -73,6 +73,7 @@ class AfterSection:
         self._versions: list[Version] = []
         self._measured: dict[Path, Figures] = {}
         self._comparing: Comparing | None = None
+        self._outside: dict[str, str] = {}  # names of the cases on disk that were measured on, by id
         self._restoring: Slices | None = None
         self.worst = WorstCases(ui.worstPicturesHost, ui.worstLabel, self._go_to)
         self._connections = Connections(
@@ -315,6 +316,7 @@ class AfterSection:
         device = "cpu" if state.recipe is not None and state.recipe.device == "cpu" else "auto"
         packs = [version.path for version in chosen]
         self._measured.clear()
+        self._outside = {case.id: case.name for case in state.training_set.cases if case.source != "scene"}
         self._comparing = Comparing(
             packs, device, _WORST, self._jobs(), state.training_set, state.split, self._progressed, self._compared
         )
@@ -336,7 +338,7 @@ class AfterSection:
                 self._measured[Path(model.pack)] = from_measure(model, answer.classes)
             version = self.version
             if version is not None:
-                self.worst.show(comparing.worst, _name_of, self._colors(version, answer.classes))
+                self.worst.show(comparing.worst, self._name_of, self._colors(version, answer.classes))
         self._on_change()
 
     def _colors(self, version: Version, classes: Sequence[str]) -> list[tuple[str, Color]]:
@@ -345,20 +347,25 @@ class AfterSection:
 
     def _go_to(self, worst: Worst) -> None:
         try:
+            if worst.found.case in self._outside:
+                cause = f'"{self._name_of(worst)}" lies on disk, not in this scene'
+                raise SemiSegError("outside", cause, "Load it to look at it", "scene")
             show_place(_place_of(worst))
         except SemiSegError as error:
             self._messages.error(error)
 
+    def _name_of(self, worst: Worst) -> str:
+        found = worst.found
+        if found.case in self._outside:
+            return self._outside[found.case] + (f", slice {found.slice + 1}" if found.slice is not None else "")
+        try:
+            return _place_of(worst).title
+        except SemiSegError:
+            return found.case
+
 
 def _place_of(worst: Worst) -> Place:
     return find_place(slicer.mrmlScene, worst.found.case, worst.found.slice)
-
-
-def _name_of(worst: Worst) -> str:
-    try:
-        return _place_of(worst).title
-    except SemiSegError:
-        return worst.found.case
 
 
 def _prepare_versions(table: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -264,6 +265,37 @@ def test_figures_and_pictures_of_odd_cases(app) -> None:
     assert many is not None
     assert "chance" not in what_it_rests_on(many)
     assert read_card_text(Path("nowhere")) == ""
+
+
+@pytest.mark.torch
+def test_models_are_measured_on_images_of_a_folder_that_all_validate(
+    opened_trainer: Callable[..., Any], install: Callable[..., Any], picture: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A folder of test images: nothing of it is learned from, and none of it is in the scene."""
+    from SemiSegTrainerLib.scene import choices
+    from TrainingRig import cases
+
+    folder = tmp_path / "test images"
+    entries = [cases.write_case(folder, f"case{number}", number, labelled=True) for number in range(2)]
+    content = {"labels": {"1": "bright", "2": "dark"}, "validation": entries}
+    (folder / "datalist.json").write_text(json.dumps(content))
+    picture()
+    choices.add_folder(str(folder))
+    install()
+    module = opened_trainer()
+    module.until(lambda: module.panel.split is not None and module.panel.split.validation)
+    settle()
+    ui = module.panel.after.ui
+    application.click(ui.worstButton)
+    application.process_events(0.2)
+    module.until(lambda: not module.panel.after.busy)
+    settle()
+    assert not module.ui.messageFrame.isVisible(), module.ui.messageLabel.text
+    buttons = [button for button, _ in module.panel.after.worst._buttons]
+    assert sorted(button.text.split(":")[0] for button in buttons) == ["case0", "case1"]
+    application.click(buttons[0])
+    settle()
+    assert "lies on disk, not in this scene" in module.ui.messageLabel.text
 
 
 @pytest.mark.parametrize("how", ["whole", "cancel", "scene"])
