@@ -32,7 +32,7 @@ from SemiSegCervicalLib.scene.segmentation import (
 )
 
 from .annotation import read_annotation
-from .choices import partners_of
+from .choices import chosen_segmentation, partners_of
 from .marks import ACCEPTED_FRAME, accept_frame, accept_segmentation, accept_slice, accepted_frames
 from .places import Place
 from .sources import annotating_sequences
@@ -135,14 +135,19 @@ def annotation_of(volume: Any) -> Any:
 def _result_for(images: Any) -> Any:
     """Return the only segmentation sequence that there is for a cine, such as a model's result; None without one."""
     found = annotating_sequences(images)
+    if chosen_segmentation(images) in found:
+        return chosen_segmentation(images)
     if len(found) > 1:
         raise _several(images, found)
     return found[0] if found else None
 
 
 def _sequence_for(images: Any) -> Any:
-    """Return the segmentation sequence in which a cine is annotated: where most is accepted, else one of the user's."""
+    """Return the segmentation sequence in which a cine is annotated: the chosen one, where most is accepted, or any of
+    the user's."""
     found = annotating_sequences(images)
+    if chosen_segmentation(images) in found:
+        return chosen_segmentation(images)
     accepted = {sequence.GetID(): len(accepted_frames(sequence)) for sequence in found}
     own = [
         sequence
@@ -219,12 +224,11 @@ def _start_at(place: Place) -> Any:
 
 
 def _counting(volume: Any) -> Any:
-    """Return the one segmentation that counts for a volume, None where none does."""
-    found = [
-        node
-        for node in segmentations_of(volume)
-        if node.GetAttribute(START) is None and read_annotation(node, volume).counts
-    ]
+    """Return the segmentation that was chosen for a volume, else the one that counts; None without any."""
+    drawn = [node for node in segmentations_of(volume) if node.GetAttribute(START) is None]
+    if chosen_segmentation(volume) in drawn:
+        return chosen_segmentation(volume)
+    found = [node for node in drawn if read_annotation(node, volume).counts]
     if len(found) > 1:
         raise _several(volume, found)
     return found[0] if found else None
@@ -317,7 +321,7 @@ def _several(image: Any, found: Sequence[Any]) -> SemiSegError:
     names = ", ".join(f'"{node.GetName()}"' for node in found)
     return SemiSegError(
         "several", f'Several segmentations could count for "{image.GetName()}" ({names})',
-        "Flag the segments of all but one, or remove those that are not needed", _STAGE,
+        "Choose one of them under Segmentation in the section Cases, or remove those that are not needed", _STAGE,
     )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
-from SemiSegTrainerLib.scene.choices import pair
+from SemiSegTrainerLib.scene.choices import choose_segmentation, pair
 from SemiSegTrainerLib.scene.collect import collect_training_set
-from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice
+from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice, annotated_slices
 from SemiSegTrainerLib.scene.places import Place, find_place
 from SemiSegTrainerLib.scene.starts import accept, annotation_at, annotation_of, put_start, shown_annotation
 from SlicerRig import mrml, scenes
@@ -376,6 +376,43 @@ def test_what_is_drawn_on_a_paired_volume_is_accepted(volume: Any, labels: np.nd
     case = case_at(place)
     assert case.slices == (3, 5)
     assert np.array_equal(case.labels[5], labels[::-1])
+
+
+def image_slices(segmentation: Any) -> set[Any]:
+    return set.union(*(annotated_slices(segment) for _, segment in segments_of(segmentation)))
+
+
+def test_the_segmentation_that_was_chosen_is_the_one_that_is_worked_in(volume: Any, labels: np.ndarray) -> None:
+    painted = np.zeros((8, 10, 12), np.uint8)
+    painted[1] = labels
+    other = scenes.add_segmentation(volume, painted, CLASSES)
+    mine = scenes.add_segmentation(volume, painted, CLASSES, dict.fromkeys((1, 2), Status.NotStarted))
+    choose_segmentation(volume, mine)
+    accept(Place(volume, 1))
+    assert annotation_at(Place(volume, 1)) is annotation_of(volume) is mine
+    assert put_start(Place(volume, 4), labels, CLASSES)
+    accept(Place(volume, 4))
+    assert [image_slices(node) for node in (mine, other)] == [{1, 4}, set()]
+    case = case_at(Place(volume, 0))
+    assert (case.segmentation, case.slices) == (mine.GetID(), (1, 4))
+    assert np.array_equal(case.labels[4], labels)
+
+
+def test_the_sequence_that_was_chosen_is_the_one_that_is_worked_in(cine: Any, labels: np.ndarray) -> None:
+    """A frame that is accepted in another one, where more is accepted already, would not count."""
+    sequence, browser = cine
+    other, mine = (scenes.add_drawn_sequence(sequence, browser, name) for name in ("other", "mine"))
+    scenes.draw_frame(other, sequence, "0.00", labels, CLASSES)
+    accept_frame(other, "0.00")
+    for drawn in (other, mine):
+        scenes.draw_frame(drawn, sequence, "0.08", labels, CLASSES)
+    choose_segmentation(sequence, mine)
+    place = Place(sequence, 2)
+    accept(place)
+    assert annotation_at(place) is mine
+    assert case_at(place).use == "labelled"
+    assert put_start(Place(sequence, 4), labels, CLASSES)
+    assert drawn_at(mine) == ["0.08", "0.16"]
 
 
 def test_several_that_count_are_not_guessed_between(volume: Any, labels: np.ndarray) -> None:
