@@ -34,6 +34,7 @@ class Jobs(Workers[Running]):
         """Prepare; nothing is started. `options` are those of `worker.client.Client`."""
         super().__init__(**{"libraries": LIBRARIES, "hello": training_hello(), **options})
         self.runs = Runs()
+        self._forget: dict[Path, Callable[[], None]] = {}  # of the trainings that were begun here
 
     @property
     def training(self) -> Training | None:
@@ -72,7 +73,7 @@ class Jobs(Workers[Running]):
 
         def write(folder: Path) -> Pieces[Path]:
             path = yield from datalist_steps(training_set, folder, split)
-            remember(training_set, split)
+            self._forget[run.folder] = remember(training_set, split)
             return path
 
         return self._start(run, write, False, on_change, on_news, on_end)
@@ -98,11 +99,21 @@ class Jobs(Workers[Running]):
             )  # fmt: skip
         return self._start(run, None, keep, on_change, on_news, on_end)
 
+    def discarded(self, run: Run) -> None:
+        """A training is gone without a model: the images of the scene were not learned from by it."""
+        forget = self._forget.pop(run.folder, None)
+        if forget is not None:
+            forget()
+
     def _start(
         self, run: Run, write: Write | None, keep: bool, on_change: Told, on_news: Told, on_end: Told
     ) -> Training:
         def ended(training: Training) -> None:
             self.ended(training)
+            if training.version is not None:
+                self._forget.pop(run.folder, None)
+            elif not run.folder.exists():
+                self.discarded(run)
             if on_end is not None:
                 on_end(training)
 

@@ -52,6 +52,7 @@ class RunSection:
         messages: Messages,
         on_change: Callable[[], None],
         on_trained: Callable[[Version], None] | None = None,
+        on_discarded: Callable[[], None] | None = None,
     ) -> None:
         """Connect the widgets, and look for what was interrupted.
 
@@ -63,10 +64,11 @@ class RunSection:
             messages: where the user is told what went wrong.
             on_change: called when others may have to show something new.
             on_trained: as above.
+            on_discarded: called when the scene is as if a training had never been.
         """
         self.ui, self._banner = ui, banner
         self._jobs, self._state, self._messages, self._on_change = jobs, state, messages, on_change
-        self.on_trained = on_trained
+        self.on_trained, self._on_discarded = on_trained, on_discarded
         self.confirm = confirm
         self.training: Training | None = None
         self._unfinished: list[Run] = []
@@ -280,6 +282,8 @@ class RunSection:
             return
         if run.hold():
             self._removing = Slices(iter(run.discard()), lambda _: self._on_change())
+            self._jobs().discarded(run)
+            self._discarded()
         self.look()
         self._on_change()
 
@@ -296,8 +300,14 @@ class RunSection:
         self.curves.news()
         self._progress.start()
 
+    def _discarded(self) -> None:
+        if self._on_discarded is not None:
+            self._on_discarded()
+
     def _ended(self, training: Training) -> None:
         self.look()
+        if not training.run.folder.exists():
+            self._discarded()
         notes = " ".join(f"{note}." for note in training.notes)
         if training.state == states.DONE and training.version is not None:
             self._messages.note(

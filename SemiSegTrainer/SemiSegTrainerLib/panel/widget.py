@@ -110,7 +110,7 @@ class Panel:
         self.suggest = SuggestSection(after, self._jobs, self.messages, self.changed, self.look_again)
         self.run = RunSection(
             self.load("UI/SemiSegTrainerRun.ui", ui.runHost), ui.unfinishedBanner, self._jobs, self.state,
-            self.messages, self.changed, self.trained,
+            self.messages, self.changed, self.trained, self.look_again,
         )  # fmt: skip
         self.sections: list[Section] = [
             self.install, self.cases, self.annotating, self.outside, self.questions, self.choices, self.preflight,

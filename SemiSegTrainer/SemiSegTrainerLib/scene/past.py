@@ -7,9 +7,11 @@ than it is; so what has once been kept aside stays aside, and what has been lear
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 
 from .attributes import hold, holders, is_outside, node_of, read_json, set_attribute
@@ -20,14 +22,19 @@ PAST = "SemiSeg.Past"
 """Attribute of a volume or image sequence, by index value of the frame (of a volume ""), and of the module's own node,
 by id of a case on disk: JSON, the planes that were learned from and those that validated."""
 
+_LATEST: list[object] = []
 
-def remember(training_set: TrainingSet, split: Split | None, scene: Any = None) -> None:
+
+def remember(training_set: TrainingSet, split: Split | None, scene: Any = None) -> Callable[[], None]:
     """Keep on which side of a training its annotations are.
 
     Args:
         training_set: what is trained on.
         split: what of it validates; None for nothing.
         scene: ``slicer.mrmlScene`` by default.
+
+    Returns:
+        What makes it forgotten again, where nothing was kept since: the training came to nothing.
     """
     outside = _outside(scene)
     nodes: dict[str, tuple[Any, dict[str, Past]]] = {}
@@ -44,10 +51,25 @@ def remember(training_set: TrainingSet, split: Split | None, scene: Any = None) 
             continue
         _, frames = nodes.setdefault(node.GetID(), (node, _read(node)))
         frames[frame or ""] = case.past | now
+    before = [(node, node.GetAttribute(PAST)) for node in (*(node for node, _ in nodes.values()), *holders(scene))]
     for node, frames in nodes.values():
         set_attribute(node, PAST, _written(frames))
     if outside:
         hold(scene, PAST, _written(outside))
+        before += [(node, None) for node in holders(scene) if all(node is not known for known, _ in before)]
+    mine = object()
+    _LATEST[:] = [mine]
+    kept = [(node.GetID(), earlier, node.GetAttribute(PAST)) for node, earlier in before]
+
+    def forget() -> None:
+        if [mine] != _LATEST:  # a later training may have learned from the same
+            return
+        for node_id, earlier, written in kept:  # by id, for an image that is closed must not be kept alive
+            node = (scene or slicer.mrmlScene).GetNodeByID(node_id)
+            if node is not None and node.GetAttribute(PAST) == written:
+                set_attribute(node, PAST, earlier)
+
+    return forget
 
 
 def past_of(node: Any, frame: str | None) -> Past:

@@ -254,6 +254,25 @@ def test_starting_and_pausing_take_their_time(section: Any) -> None:
     module.until(lambda: training.ended)
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_a_discarded_training_was_to_learn_from_is_forgotten(section: Any, paused: bool) -> None:
+    module = section("training")
+    training = start(module)
+    until(module, training, "training")
+    module.panel.look_again()
+    module.settle()
+    assert any(case.past.learned for case in module.panel.training_set.cases)
+    if paused:
+        application.click(module.panel.run.ui.pauseButton)
+        until(module, training, "paused")
+        application.click(module.panel.run.ui.discardUnfinishedButton)
+    else:
+        application.click(module.panel.run.ui.discardButton)
+        until(module, training, "cancelled")
+    module.settle()
+    assert not any(case.past.learned or case.past.validated for case in module.panel.training_set.cases)
+
+
 def test_an_installation_that_ends_during_a_training_lets_it_end_first(section: Any) -> None:
     module = section("training")
     training = start(module)

@@ -52,6 +52,31 @@ def test_images_keep_their_side_while_more_are_annotated(scene, labels, begun):
     assert len(learned) == 14 - len(validated)
 
 
+def test_a_training_that_came_to_nothing_is_forgotten(scene, labels, tmp_path):
+    scenes.partly_segmented_scene([picture(k) for k in range(6)], dict.fromkeys(range(4), labels), CLASSES)
+    outside = tmp_path / "more"
+    outside.mkdir()
+    for name, voxels in (("a.png", picture(9)), ("a_label.png", labels)):
+        sitk.WriteImage(sitk.GetImageFromArray(voxels), str(outside / name))
+    content = {"labels": {"1": "anterior", "2": "posterior"}, "training": [{"image": "a.png", "label": "a_label.png"}]}
+    (outside / "datalist.json").write_text(json.dumps(content))
+    choices.add_folder(str(outside))
+
+    def pasts() -> list[Any]:
+        return [case.past for case in collect_training_set().cases]
+
+    before = pasts()
+    forget = remember(collect_training_set(), None)
+    assert sum(bool(past.learned) for past in pasts()) == 5
+    forget()
+    assert pasts() == before
+    forget = remember(collect_training_set(), None)
+    remember(collect_training_set(), None)  # a second training, which learned from the same
+    learned = pasts()
+    forget()
+    assert pasts() == learned
+
+
 def test_where_all_was_learned_from_something_validates_and_it_is_said(scene, labels):
     scenes.partly_segmented_scene([picture(k) for k in range(4)], dict.fromkeys(range(3), labels), CLASSES)
     remember(collect_training_set(), None)
