@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.marks import ORIGIN, PREDICTION, segment_tag, segments_of
 from SemiSegCervicalLib.scene.pieces import Pieces, whole
 from SemiSegCervicalLib.scene.reading import grid
@@ -163,13 +164,20 @@ def annotation_labels(
         uint8 ``(planes, Y, X)``: class values, `CERTAIN_BACKGROUND`, `IGNORE`, and 0 where nothing counts.
 
     Raises:
-        SemiSegError: the segmentation is stored as surfaces.
+        SemiSegError: the segmentation is stored as surfaces, or a segment is not there any more.
     """
     labels = np.zeros((planes[1] - planes[0], *grid(volume)[1:]), dtype=np.uint8)
     unknown = np.zeros(labels.shape, dtype=bool)
     for segment in annotation.segments:
         if segment.paint == "none":
             continue
+        if segmentation.GetSegmentation().GetSegment(segment.id) is None:
+            raise SemiSegError(
+                "changed",
+                f'The segment "{segment.name}" was removed while it was read',
+                "Leave the segments as they are until all is read, and try again",
+                "scene",
+            )
         found = segment_mask(segmentation, segment.id, volume, planes)
         if found is None:
             continue

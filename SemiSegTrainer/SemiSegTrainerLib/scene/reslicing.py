@@ -16,7 +16,12 @@ _SAME_VOXEL = 0.01
 
 
 def planes_of(volume: Any, first: int, last: int) -> np.ndarray:
-    """Return planes of a volume ``(planes, Y, X)``: its numbers as they are stored, colour as grey."""
+    """Return planes of a volume ``(planes, Y, X)``: its numbers as they are stored, colour as grey.
+
+    Raises:
+        SemiSegError: it holds no image, or not any more.
+    """
+    grid(volume)
     if volume.GetImageData().GetNumberOfScalarComponents() != 1:
         return grey(volume, slice(first, last))
     voxels: np.ndarray = slicer.util.arrayFromVolume(volume)[first:last]

@@ -283,6 +283,19 @@ def test_what_the_user_leaves_out_is_not_written(scene, labels, tmp_path):
     assert len(list((tmp_path / "d" / "images").iterdir())) == 1
 
 
+@pytest.mark.parametrize("what", ["segment", "image"])
+def test_what_is_removed_before_it_is_written_is_named(scene, labels, tmp_path, what):
+    made = scenes.partly_segmented_scene([picture(k) for k in range(2)], dict.fromkeys(range(2), labels), CLASSES)
+    found = collect_training_set()
+    if what == "segment":
+        made.segmentations[1].GetSegmentation().RemoveSegment("Segment_1")
+    else:
+        made.volumes[1].SetAndObserveImageData(None)
+    with pytest.raises(SemiSegError, match='lip" was removed' if what == "segment" else "holds no image"):
+        write_datalist(found, tmp_path / "d")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_only_measured_on_needs_nothing_to_learn_from(scene, labels, tmp_path):
     made = scenes.partly_segmented_scene([picture(k) for k in range(2)], dict.fromkeys(range(2), labels), CLASSES)
     for volume in made.volumes:
