@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -30,6 +31,11 @@ MANIFEST = "model.json"
 CARD = "card.md"
 _MANIFEST_LIMIT = 4 * 2**20
 _WEIGHTS_LIMIT = 512 * 2**20
+# What reading a damaged zip raises; a name that is no text any more is a ValueError.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, EOFError,
+    ValueError, OverflowError,
+)  # fmt: skip
 
 
 class Pack:
@@ -206,7 +212,7 @@ def _read(path: Path, name: str, limit: int) -> bytes:
         raise SemiSegError("missing-file", f"There is no model at {path}", "Check the path", "loading") from error
     except KeyError as error:
         raise _corrupt(path, f"it has no file {name}") from error
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError) as error:
+    except _DAMAGED as error:
         raise _corrupt(path, "it is not a .semiseg folder or zip") from error
     except OSError as error:
         raise _corrupt(path, error.strerror or "it cannot be read") from error

@@ -18,6 +18,7 @@ from SemiSegCervicalLib.engine.pack import load_pack, read_manifest, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import BranchSpec, InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.worker.server_models import describe
 from TrainingRig import parts
 
 
@@ -126,6 +127,19 @@ def test_truncated_and_flipped_bytes(tmp_path, written, content):
             refused(path)
     short = write_folder(tmp_path / "short.semiseg", {**content, "branch-1.safetensors": whole[:100]})
     assert "branch-1" in refused(short)
+
+
+@pytest.mark.parametrize(("find", "head", "flags"), [("index", 30, 6), ("rindex", 46, 8)])
+def test_a_name_that_is_no_text_any_more(tmp_path, written, find, head, flags):
+    """Damaged bytes in a file's own head, and in the list of contents: a fault of this model, not of all models."""
+    broken = bytearray(written.read_bytes())
+    at = getattr(broken, find)(b"model.json")
+    broken[at - head + flags + 1] |= 0x08  # says that the name is UTF-8
+    broken[at + 3] = 0xF8
+    path = tmp_path / "name.semiseg"
+    path.write_bytes(broken)
+    refused(path)
+    assert describe(path).failure is not None
 
 
 @pytest.mark.parametrize("tensors", [{}, {"model.0.conv.weight": torch.zeros(1)}])
