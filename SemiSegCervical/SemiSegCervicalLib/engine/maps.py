@@ -17,7 +17,9 @@ from ..formats import PICTURES, ending
 from . import dicom, nifti, nrrd
 
 # Kinds that spread over two files, or that only name a use, are written as their one-file kind.
-_ONE_FILE = {".seg.nrrd": ".nrrd", ".seq.nrrd": ".nrrd", ".nhdr": ".nrrd", ".mhd": ".mha"}
+_ONE_FILE = {
+    ".seg.nrrd": ".nrrd", ".seq.nrrd": ".nrrd", ".nhdr": ".nrrd", ".mhd": ".mha", ".hdr": ".nii", ".img": ".nii",
+}  # fmt: skip
 _HEADER_ROOM = 4096
 
 
@@ -63,7 +65,7 @@ def write_map(array: np.ndarray, like: Path | Template, folder: Path, name: str,
 
     Returns:
         The path: ``.png`` for pictures; ``.seq.nrrd`` for sequences and DICOM cine; ``.nrrd`` for other DICOM; else the
-        source's own ending (``.nrrd`` for ``.nhdr``, ``.mha`` for ``.mhd``).
+        source's own ending (``.nrrd`` for ``.nhdr``, ``.mha`` for ``.mhd``, ``.nii`` for ``.hdr`` with ``.img``).
 
     Raises:
         SemiSegError: the file exists, the source cannot be read any more, or the disk is full.

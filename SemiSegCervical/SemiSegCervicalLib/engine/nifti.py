@@ -14,15 +14,25 @@ from typing import Any, BinaryIO
 import numpy as np
 
 _SIZE = 348
+_ONE_FILE = b"n+1\0"
+_GZIP = b"\x1f\x8b"
+_COLOUR_PARTS = (3, 4)
 _LEVEL = 4
 _CODES = {"uint8": (2, 8), "float32": (16, 32)}
 
 
 def read_header(path: Path) -> bytes | None:
-    """Return the header of a single-file NIfTI-1 image, or None where it is of another kind."""
-    with gzip.open(path) if _is_packed(path) else path.open("rb") as stream:
-        header = stream.read(_SIZE)
-    whole = len(header) == _SIZE and header[344:348] == b"n+1\0"
+    """Return the header of a NIfTI-1 image, or None where it is of another kind.
+
+    Args:
+        path: the file; of an image in two files (``.hdr`` and ``.img``) the former.
+    """
+    with path.open("rb") as stream:
+        packed = stream.read(2) == _GZIP  # whatever its name says
+        stream.seek(0)
+        with gzip.open(stream) if packed else nullcontext(stream) as plain:
+            header = plain.read(_SIZE)
+    whole = len(header) == _SIZE and header[344:348] in (_ONE_FILE, b"ni1\0")
     return header if whole and _order(header) else None
 
 
@@ -39,7 +49,10 @@ def write(path: Path, array: np.ndarray, header: bytes) -> None:
     """
     order = _order(header)
     made = np.frombuffer(bytearray(header), dtype=np.uint8)
-    dims = np.frombuffer(header, dtype=f"{order}i2", count=8, offset=40)
+    dims = np.frombuffer(header, dtype=f"{order}i2", count=8, offset=40).copy()
+    if dims[0] == 5 and dims[5] in _COLOUR_PARTS:  # the parts of a colour, which a result has not
+        dims[5] = 1
+        dims[0] = max(axis for axis in (2, 3, 4) if axis == 2 or dims[axis] > 1)  # as readers count them
     if int(np.prod(dims[1 : 1 + dims[0]], dtype=np.int64)) != array.size:
         raise ValueError(f"an array of {array.shape} does not fit the dimensions {dims[1:]}")
 
@@ -50,9 +63,11 @@ def write(path: Path, array: np.ndarray, header: bytes) -> None:
     # data_type, db_name, intent (parameters, code, name), description and auxiliary file speak of the source.
     for first, last in ((4, 32), (56, 70), (148, 252), (328, 344)):
         made[first:last] = 0
+    put(40, "i2", *dims)
     put(70, "i2", *_CODES[array.dtype.name])
     put(108, "f4", _SIZE + 4, 1.0, 0.0)
     put(124, "f4", 0.0, 0.0)
+    made[344:348] = np.frombuffer(_ONE_FILE, dtype=np.uint8)
     voxels = np.ascontiguousarray(array.astype(f"{order}{array.dtype.str[1:]}", copy=False))
     with path.open("wb") as stream, _packing(stream, path) as packed:
         packed.write(made.tobytes() + bytes(4))
@@ -63,12 +78,8 @@ def _order(header: bytes) -> str:
     return next((o for o in "<>" if np.frombuffer(header, dtype=f"{o}i4", count=1)[0] == _SIZE), "")
 
 
-def _is_packed(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
-
-
 def _packing(stream: BinaryIO, path: Path) -> AbstractContextManager[Any]:
-    if not _is_packed(path):
+    if not path.name.lower().endswith(".gz"):
         return nullcontext(stream)
     # Neither name nor time inside, so that equal results are equal files.
     return gzip.GzipFile(filename="", fileobj=stream, mode="wb", compresslevel=_LEVEL, mtime=0)

@@ -84,6 +84,49 @@ def test_rescaled_nifti_does_not_rescale_its_result(tmp_path):
     assert np.array_equal(read_labels(write_map(labels, tmp_path / "a.nii", tmp_path, "b")), labels)
 
 
+@pytest.mark.parametrize("count", [1, 7])
+def test_result_of_a_colour_nifti_has_no_colours(tmp_path, count):
+    """SimpleITK and ITK-SNAP write the parts of a colour as a fifth axis."""
+    parts = [np.full((count, *SHAPE[1:]), value, np.uint8) for value in (10, 20, 30)]
+    colour = sitk.GetImageFromArray(np.stack(parts, axis=-1), isVector=True)
+    colour.CopyInformation(oblique(1, (count, *SHAPE[1:])))
+    sitk.WriteImage(colour, str(tmp_path / "a.nii.gz"))
+    image = read_image([tmp_path / "a.nii.gz"])
+    assert image.from_rgb
+    labels = np.arange(image.array.size, dtype=np.uint8).reshape(image.array.shape[1:])
+    written = write_map(labels, tmp_path / "a.nii.gz", tmp_path, "a_labels")
+    result, source = sitk.ReadImage(str(written)), sitk.ReadImage(str(tmp_path / "a.nii.gz"))
+    assert np.array_equal(sitk.GetArrayFromImage(result).ravel(), labels.ravel())
+    for get in GEOMETRY:
+        assert getattr(result, get)() == getattr(source, get)()
+
+
+def test_nifti_that_is_not_packed_as_its_name_says(tmp_path):
+    sitk.WriteImage(oblique(2), str(tmp_path / "a.nii"))
+    (tmp_path / "a.nii").rename(tmp_path / "a.nii.gz")
+    assert read_image([tmp_path / "a.nii.gz"]).spatial_shape == SHAPE
+    written = write_map(np.ones(SHAPE, np.uint8), tmp_path / "a.nii.gz", tmp_path, "a_labels")
+    assert written.read_bytes()[:2] == b"\x1f\x8b"
+    for get in GEOMETRY:
+        assert (
+            getattr(sitk.ReadImage(str(written)), get)() == getattr(sitk.ReadImage(str(tmp_path / "a.nii.gz")), get)()
+        )
+
+
+@pytest.mark.parametrize("ending", [".hdr", ".img"])
+def test_result_of_an_image_in_two_files_is_one_file(tmp_path, ending):
+    sitk.WriteImage(oblique(1), str(tmp_path / "a.hdr"))
+    source = tmp_path / f"a{ending}"
+    assert read_image([source]).spatial_shape == SHAPE
+    values = np.arange(60, dtype=np.uint8).reshape(SHAPE)
+    written = write_map(values, source, tmp_path / "out", "a_labels")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_labels.nii"]
+    result = sitk.ReadImage(str(written))
+    assert np.array_equal(sitk.GetArrayFromImage(result), values)
+    for get in GEOMETRY:
+        assert getattr(result, get)() == pytest.approx(getattr(sitk.ReadImage(str(source)), get)(), abs=1e-5)
+
+
 def test_other_space_and_measurement_frame_stay(tmp_path):
     extra = 'measurement frame: (0,1,0) (1,0,0) (0,0,1)\nspace units: "mm" "mm" "mm"\n'
     path = write_nrrd(tmp_path / "a.nrrd", np.zeros(SHAPE), "domain domain domain", SPACE, extra)
