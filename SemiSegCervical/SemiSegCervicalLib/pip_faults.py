@@ -52,7 +52,11 @@ class PipFault:
 
 def read_fault(output: str) -> PipFault:
     """Find the reason in all that pip printed, standard output and errors together."""
-    kind = next((kind for kind, pattern in _KINDS if re.search(pattern, output, re.IGNORECASE)), "other")
+    # What pip warned of and overcame, such as a connection that it had to try twice, is not why it failed.
+    told = "\n".join(re.findall(r"^\s*ERROR.*", output, re.MULTILINE))
+    kind = _kind_of(told)
+    if kind in ("no-build", "other"):
+        kind = _kind_of(output)
     named = next((found.group(1) for pattern in _CULPRITS if (found := re.search(pattern, output))), "")
     if not named:
         begun = re.findall(rf"^\s*Collecting {_NAME}", output, re.MULTILINE)
@@ -60,3 +64,7 @@ def read_fault(output: str) -> PipFault:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR", "Error", "error:"))]
     return PipFault(kind, named, (errors or lines or ["no message"])[-1])
+
+
+def _kind_of(text: str) -> str:
+    return next((kind for kind, pattern in _KINDS if re.search(pattern, text, re.IGNORECASE)), "other")

@@ -118,6 +118,9 @@ def test_versions_compare_as_numbers():
          "permission", "monai"),
         ("ERROR: Cannot install monai==1.6 and torch==2.6 because these package versions have conflicting "
          "dependencies.\nERROR: ResolutionImpossible", "conflict", "monai"),
+        ("WARNING: Retrying after connection broken by 'ReadTimeoutError(...)': /simple/torch/\nCollecting torch>=2.6\n"
+         "ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: 'x/site-packages/torch'",
+         "permission", "torch"),
         ("something odd", "other", ""),
         ("", "other", ""),
     ],
