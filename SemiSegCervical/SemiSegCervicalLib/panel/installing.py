@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import inspect
 import io
+import logging
 import platform
 import shutil
 import subprocess
@@ -124,13 +125,17 @@ class Installing:
             if not rest:
                 self._verify()
                 return
-            self._folder = tempfile.TemporaryDirectory(prefix="semiseg-install-")
+            self._folder = tempfile.TemporaryDirectory(prefix="semiseg-install-", ignore_cleanup_errors=True)
             arguments = pip_arguments(rest, self._choice.folder, Path(self._folder.name) / "keep.txt")
             self._on_line(f"Installing {', '.join(package.label for package in rest)}")
             self._lines.append(f"> pip install {' '.join(arguments)}")
             self._pip(arguments, self._line, self._pip_ended)
         except SemiSegError as error:
             self._end(error)
+        except Exception as error:  # a full disk, or a Slicer whose pip is another: the row must not wait for ever
+            logging.exception("SemiSeg: the installation could not begin")
+            self._lines.append(f"{type(error).__name__}: {error}")
+            self._end(explain(read_fault("\n".join(self._lines)), self._choice.folder))
 
     def forget(self) -> None:
         """Call back no more. A pip that runs goes on to its end: half a package would be worse than a whole one."""

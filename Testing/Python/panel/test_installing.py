@@ -237,6 +237,24 @@ def test_a_full_disk_is_told_before_anything_runs(monkeypatch):
     assert "0.9 GB are free" in error.cause
 
 
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (OSError(28, "No space left on device"), "install-disk"),
+        (RuntimeError("A non-blocking pip_install is already in progress."), "install-other"),
+        (TypeError("pip_install() got an unexpected keyword argument 'blocking'"), "install-other"),
+    ],
+)
+def test_an_installation_that_cannot_begin_ends(fault, code):
+    def pip(arguments, on_line, on_end):
+        raise fault
+
+    error, _, job = install(Choice((Lack(TINY),)), pip)
+    assert error is not None
+    assert error.code == code
+    assert str(fault) in job.report()
+
+
 # -- Slicer's pip, old and new --
 
 
