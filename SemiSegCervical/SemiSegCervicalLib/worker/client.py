@@ -421,6 +421,7 @@ class Client:
     def _private_folder(self) -> Path:
         if self._folder is None:
             self._folder = PrivateFolder(self._temporary)
+        self._folder.ensure()
         return self._folder.path
 
     def _usual_command(self, folder: Path) -> list[str]:

@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from ..errors import SemiSegError
 from .arrays import cannot_write
 
 PREFIX = "semiseg-worker-"
@@ -23,6 +24,7 @@ _LOCK = "owner.lock"
 _HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 # A folder without a lock file is being made, unless it is older than this.
 _MAKING_SECONDS = 60.0
+_ATTEMPTS = 10
 
 
 class PrivateFolder:
@@ -37,17 +39,51 @@ class PrivateFolder:
         Raises:
             SemiSegError: it cannot be written.
         """
-        root = Path(root or tempfile.gettempdir())
+        try:
+            root = Path(root or tempfile.gettempdir())
+        except OSError as error:  # Python has tried them all, as on a full disk
+            raise SemiSegError(
+                "cannot-write", "None of the system's folders for temporary files can be written",
+                "Free some space on the disk, and try again", "writing",
+            ) from error  # fmt: skip
         sweep(root)
-        while True:
+        for _ in range(_ATTEMPTS):
             try:
                 self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
                 handle = lock_file(self.path / _LOCK, create=True)
             except OSError as error:
                 raise cannot_write(root, error) from error
-            if handle is not None:  # else another client swept it in this very moment
+            if handle is not None:
                 self._handle: int | None = handle
                 return
+            remove_tree(self.path)  # another client swept it in this very moment
+        raise SemiSegError(
+            "cannot-write", f"Files in {root} cannot be locked", "Choose another folder for temporary files", "writing"
+        )
+
+    def ensure(self) -> None:
+        """Make it again where it or the lock within is gone: systems remove temporary files that nobody used for days.
+
+        Raises:
+            SemiSegError: it cannot be written.
+        """
+        lock = self.path / _LOCK
+        if lock.exists():
+            return
+        try:
+            try:
+                self.path.mkdir(mode=0o700)
+            except FileExistsError:
+                found = self.path.lstat()
+                if not stat.S_ISDIR(found.st_mode) or not _is_private(found):
+                    raise
+            handle = lock_file(lock, create=True)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        if handle is not None:
+            if self._handle is not None:
+                os.close(self._handle)
+            self._handle = handle
 
     def remove(self) -> None:
         """Remove it with everything in it."""
@@ -89,14 +125,18 @@ def sweep(root: Path) -> None:
                 if not entry.name.startswith(PREFIX) or not entry.is_dir(follow_symlinks=False):
                     continue
                 found = entry.stat(follow_symlinks=False)
-                # In a folder that all may write, others may lay out anything under our names.
-                if hasattr(os, "getuid") and (found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700):
+                if not _is_private(found):
                     continue
                 path = Path(entry.path)
                 if (path / _LOCK).exists():
                     remove_if_orphaned(path)
                 elif time.time() - found.st_mtime > _MAKING_SECONDS:
                     remove_tree(path)
+
+
+def _is_private(found: os.stat_result) -> bool:
+    """In a folder that all may write, others may lay out anything under our names."""
+    return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) == 0o700)
 
 
 def remove_tree(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -89,6 +90,48 @@ def test_sweeping_touches_nothing_else(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     with pytest.raises(SemiSegError, match="temporary files"):
         PrivateFolder(tmp_path / "nowhere")
+
+
+def test_a_disk_without_room_for_any_temporary_file_is_said(monkeypatch):
+    def full():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(folders.tempfile, "gettempdir", full)
+    with pytest.raises(SemiSegError, match="temporary files"):
+        PrivateFolder()
+
+
+def test_files_that_cannot_be_locked_are_not_tried_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "lock_file", lambda path, create=False: None)
+    with pytest.raises(SemiSegError, match="locked"):
+        PrivateFolder(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("gone", ["folder", "lock"])
+def test_a_folder_that_a_cleaner_removed_is_made_again(tmp_path, gone):
+    folder = PrivateFolder(tmp_path)
+    if gone == "folder":
+        shutil.rmtree(folder.path)
+    else:
+        (folder.path / "owner.lock").unlink()
+    folder.ensure()
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    sweep(tmp_path)
+    assert not remove_if_orphaned(folder.path), "it has an owner"
+    folder.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a folder that all may write")
+def test_what_another_laid_in_the_place_of_a_removed_folder_is_refused(tmp_path):
+    folder = PrivateFolder(tmp_path)
+    shutil.rmtree(folder.path)
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    folder.path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SemiSegError):
+        folder.ensure()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64, bool])

@@ -127,6 +127,17 @@ def test_an_image_is_segmented_as_by_the_engine(worker, predictor, dtype):
     assert (found.device, found.backend, found.precision, found.from_rgb) == ("cpu", "torch", "float32", False)
 
 
+def test_temporary_files_that_the_system_removed_meanwhile_are_missed_by_nobody(worker, predictor):
+    """Systems clean up what was not used for days, and people leave Slicer open for weeks."""
+    image = np.random.default_rng(3).integers(0, 255, (40, 50)).astype(np.uint8)
+    shutil.rmtree(worker.client._folder.path)
+    job = worker.client.prepare()
+    path = write_array(job.folder / "image.npy", image)
+    answer = run(worker, Predict(worker.model, (str(path),)), job)
+    assert np.array_equal(take_array(answer.labels), predictor.predict(Image(image[None].astype(np.float32))).labels)
+    worker.client.release(job)
+
+
 def test_frames_come_as_they_are_done_and_as_by_the_engine(worker, predictor, cine):
     order = (7, 3, *range(10, 20), 0)
     job, images = placed(worker, cine)
