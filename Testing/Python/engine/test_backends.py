@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from SemiSegCervicalLib import atomic
+from SemiSegCervicalLib.engine.backends import cache as cache_module
 from SemiSegCervicalLib.engine.backends import convert, openvino_backend, selection
 from SemiSegCervicalLib.engine.backends.agreement import Agreement, compare, pool, window_weights
 from SemiSegCervicalLib.engine.backends.base import BackendError
@@ -231,6 +233,26 @@ def test_a_child_that_hangs_is_given_up(pack, batch, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(BackendError, match="longer"):
         convert.convert(pack, batch, tmp_path, 1, timeout=0.3)
+
+
+@needs_openvino
+@pytest.mark.parametrize("where", ["model", "samples", "folder"])
+def test_a_full_disk_while_compiling_ends_in_pytorch(pack, batch, tmp_path, monkeypatch, where):
+    """What would only be faster must not cost the result."""
+
+    def full(*_arguments, **_more):
+        raise OSError(28, "No space left on device")
+
+    if where == "model":
+        monkeypatch.setattr(atomic.os, "fsync", full)
+    elif where == "samples":
+        monkeypatch.setattr(convert.np, "save", full)
+    else:
+        monkeypatch.setattr(cache_module.tempfile, "mkdtemp", full)
+    backend = open_backend(pack, "cpu", "openvino", cache=tmp_path / "cache")
+    assert alike(backend(batch), TorchBackend(pack, "cpu")(batch), 0)
+    assert "No space left on device" in backend.notes[0]
+    assert not list((tmp_path / "cache").iterdir())
 
 
 @needs_openvino

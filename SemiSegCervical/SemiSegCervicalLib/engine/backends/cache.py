@@ -17,6 +17,7 @@ from typing import Any
 from ...atomic import write_atomically
 from ...errors import SemiSegError
 from ...user_folders import own_folder
+from .base import BackendError
 
 BLOB, FACTS = "model.blob", "facts.json"
 LIMIT_BYTES = 2**30
@@ -80,12 +81,19 @@ class Cache:
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
-        """Lend an empty folder, below the cache where that can be written; it is removed at the end."""
+        """Lend an empty folder, below the cache where that can be written; it is removed at the end.
+
+        Raises:
+            BackendError: there is none, as on a full disk.
+        """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.root))
         except OSError:
-            folder = Path(tempfile.mkdtemp(prefix="semiseg-"))
+            try:
+                folder = Path(tempfile.mkdtemp(prefix="semiseg-"))
+            except OSError as error:
+                raise BackendError(f"no folder for temporary files can be written ({error.strerror})") from error
         try:
             yield folder
         finally:
@@ -95,7 +103,7 @@ class Cache:
         """Store an entry whole, in place of an older one; where the disk refuses, return it for this process alone."""
         facts = {**facts, "sha256": hashlib.sha256(blob).hexdigest()}
         entry = Entry(blob, facts, None)
-        with suppress(OSError, SemiSegError), self.workspace() as made:
+        with suppress(OSError, SemiSegError, BackendError), self.workspace() as made:
             if made.parent == self.root:
                 target = made / key
                 write_atomically(target / BLOB, blob)

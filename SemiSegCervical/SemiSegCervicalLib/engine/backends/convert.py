@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...errors import SemiSegError
 from ..pack import Pack, load_pack, save_pack
 from .agreement import Agreement, compare, window_weights
 from .base import BackendError
@@ -48,10 +49,13 @@ def convert(
         The agreement with float32 PyTorch by precision: ``float32``, and ``bfloat16`` where the processor has it.
 
     Raises:
-        BackendError: the child crashed, failed or took too long.
+        BackendError: there is no room for its files, or the child crashed, failed or took too long.
     """
-    save_pack(folder / PACK, pack)
-    np.save(folder / SAMPLES, samples.float().cpu().numpy())
+    try:
+        save_pack(folder / PACK, pack)
+        np.save(folder / SAMPLES, samples.float().cpu().numpy())
+    except (OSError, SemiSegError) as error:
+        raise BackendError(f"the model could not be written for converting it ({_told(error)})") from error
     command = [sys.executable, "-m", __name__, str(folder), str(threads)]
     # The library may have been found by sys.path alone, which no child inherits.
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -75,6 +79,11 @@ def convert(
     except (OSError, ValueError, TypeError) as error:
         raise BackendError("converting the model left nothing usable") from error
     return agreements
+
+
+def _told(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error, SemiSegError) and error.__cause__ else error
+    return str(getattr(cause, "strerror", None) or cause)
 
 
 class _AllBranches(nn.Module):
