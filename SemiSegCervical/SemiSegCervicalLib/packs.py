@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -47,8 +48,11 @@ def find_packs() -> dict[str, Path]:
 
 
 def _packs_in(folder: Path | None) -> Iterator[Path]:
-    if folder is None or not folder.is_dir():
+    try:
+        paths = sorted(folder.iterdir()) if folder is not None else []
+    except OSError:  # there is none yet, or it belongs to somebody else
         return
-    for path in sorted(folder.iterdir()):
-        if path.name.endswith(ENDING) and (path.is_file() or (path / "model.json").is_file()):
-            yield path
+    for path in paths:
+        with suppress(OSError):
+            if path.name.endswith(ENDING) and (path.is_file() or (path / "model.json").is_file()):
+                yield path
