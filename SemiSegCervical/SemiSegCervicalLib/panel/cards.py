@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-import zlib
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,6 @@ MANIFEST = "model.json"
 _MANIFEST_LIMIT = 4 * 2**20
 _FORMAT = 1
 _HASH_BYTES = 4 * 2**20
-_DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, NotImplementedError, EOFError)
 
 
 def read_card(path: Path) -> ModelCard:
@@ -39,7 +37,7 @@ def read_card(path: Path) -> ModelCard:
         return _card(path, _printable(found))
     except FileNotFoundError:
         return _failed(path, "missing-file", f"There is no model at {path}", "Choose another model")
-    except (*_DAMAGES, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+    except Exception as error:  # what a decoder raises on a damaged file is not its contract
         return _failed(path, "corrupt-pack", f"{path.name} is not a usable model: {error}", "Copy or train it again")
 
 

@@ -46,6 +46,7 @@ def test_the_list_says_what_the_worker_says(trained: Path, tmp_path: Path) -> No
         ({"input": {}}, "not a usable model"),
         ({"branches": None}, "not a usable model"),
         ({"name": ["a"]}, "not of the type"),
+        ({"quality": [{"metric": "Dice", "value": 10**400, "data": "", "cases": 1}]}, "not a usable model"),
     ],
 )
 def test_a_damaged_description_is_refused(trained: Path, tmp_path: Path, changes: dict[str, Any], cause: str) -> None:
@@ -65,8 +66,31 @@ def test_what_is_no_pack_at_all_is_refused(tmp_path: Path) -> None:
         pass
     with zipfile.ZipFile(tmp_path / "list.semiseg", "w") as archive:
         archive.writestr("model.json", "[1]")
-    for name in ("text", "empty", "list", "nowhere"):
+    with zipfile.ZipFile(tmp_path / "lzma.semiseg", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("model.json", json.dumps({"name": "a" * 1000}))
+    damaged = bytearray((tmp_path / "lzma.semiseg").read_bytes())
+    damaged[44] ^= 0xFF  # the head of what is packed
+    (tmp_path / "lzma.semiseg").write_bytes(damaged)
+    for name in ("text", "empty", "list", "nowhere", "lzma"):
         assert read_card(tmp_path / f"{name}.semiseg").failure is not None
+
+
+def test_a_folder_that_belongs_to_somebody_else_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after Slicer was once run by the administrator."""
+    from SemiSegCervicalLib import packs
+
+    shipped = packs.resource_folder("models")
+    assert shipped is not None
+    monkeypatch.setenv("SEMISEG_MODELS", str(tmp_path))
+    usual = Path.iterdir
+
+    def refuse(path: Path) -> Any:
+        if path == tmp_path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return usual(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert list(packs.find_packs()) == sorted(p.name.removesuffix(".semiseg") for p in shipped.glob("*.semiseg"))
 
 
 def test_texts_of_strangers_stay_texts(
