@@ -162,6 +162,14 @@ class Installing:
                 "slicer-too-old", f"This Slicer lacks {own[0].text}, which newer versions bring along",
                 "Update Slicer to the latest stable version", "installing",
             )  # fmt: skip
+        if TORCH in self._choice.packages and self._choice.folder is None and _is_intel_mac():
+            raise SemiSegError(
+                "install-no-build",
+                f"PyTorch {TORCH.minimum} and newer are not made for Macs with Intel processors, nor for Slicer's "
+                "Intel version on another Mac",
+                "On a Mac with Apple silicon use Slicer's own version for it (arm64, among the preview releases); "
+                "otherwise another computer", "installing",
+            )  # fmt: skip
         if self._choice.folder is not None and not any(self._choice.folder.glob("*.whl")):
             raise SemiSegError(
                 "no-wheels", f"The folder {self._choice.folder} holds no wheels (files ending in .whl)",
@@ -391,6 +399,11 @@ class _Lines(io.TextIOBase):
         for line in lines:
             self._on_line(line.rstrip())
         return len(text)
+
+
+def _is_intel_mac() -> bool:
+    """Tell whether PyTorch has ended its builds for this Python (with 2.2); under Rosetta it says the same."""
+    return (platform.system(), platform.machine()) == ("Darwin", "x86_64")
 
 
 def _python() -> str:

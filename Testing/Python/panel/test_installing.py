@@ -237,6 +237,25 @@ def test_a_full_disk_is_told_before_anything_runs(monkeypatch):
     assert "0.9 GB are free" in error.cause
 
 
+@pytest.mark.parametrize("machine", ["x86_64", "arm64"])
+def test_that_there_is_no_torch_for_intel_macs_is_told_before_anything_runs(monkeypatch, wheels, machine):
+    """Slicer's stable versions for macOS are made for Intel processors, and run on the other Macs in translation."""
+    monkeypatch.setattr(installing, "TORCH", TORCH)
+    monkeypatch.setattr(installing.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(installing.platform, "machine", lambda: machine)
+    ran = []
+
+    def pip(arguments, on_line, on_end):
+        ran.append(arguments)
+        on_end(1)
+
+    error, _, _ = install(Choice((Lack(TORCH),), torch=PIP), pip)
+    assert error is not None
+    assert ("Apple silicon" in error.remedy) == (machine == "x86_64") == (not ran)
+    install(Choice((Lack(TORCH),), folder=wheels), pip)
+    assert ran, "whoever has built one may use it"
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
