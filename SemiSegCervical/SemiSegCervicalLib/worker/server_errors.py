@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from pathlib import Path
@@ -14,6 +15,13 @@ from .protocol import Failure
 _DEVICE_WORDS = (
     "cuda error", "cudnn", "cublas", "cufft", "cusparse", "hip error", "miopen", "mps backend", "on mps", "metal ",
 )  # fmt: skip
+# What loading a library raises as an OSError, as PyTorch's own import does: the words of Linux and macOS, and Windows'
+# codes for one that is not there, does not fit or cannot begin.
+_LOADER_WORDS = ("cannot open shared object file", "undefined symbol", "dlopen(", "failed to map segment")
+_LOADER_CODES = (126, 127, 182, 193, 1114)
+_WINDOWS_MEMORY = (8, 14, 1450, 1455)  # among them the paging file, without room for PyTorch's libraries
+# What is there, but broken, is not offered by the button before it is gone.
+_REINSTALL = "Remove the package (in a terminal: PythonSlicer -m pip uninstall torch, or its name) and press Install"
 _INSTALL = "Install what is missing with the button Install, and try again"
 
 
@@ -24,6 +32,11 @@ def explain(error: BaseException, stage: str) -> Failure:
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
     sys.stderr.flush()
     text = _first_line(error)
+    if getattr(error, "winerror", None) in _WINDOWS_MEMORY:
+        return Failure(
+            "out-of-memory", stage, f"Windows has no memory left: {text}",
+            "Close other programs, or enlarge Windows' paging file (virtual memory), and try again",
+        )  # fmt: skip
     if _is_out_of_memory(error):
         return Failure(
             "out-of-memory", stage, "The memory does not suffice for this image",
@@ -31,8 +44,11 @@ def explain(error: BaseException, stage: str) -> Failure:
         )  # fmt: skip
     if isinstance(error, ModuleNotFoundError):
         return Failure("missing-package", stage, f"The Python package {error.name} is not installed", _INSTALL)
-    if isinstance(error, ImportError):
-        return Failure("broken-package", stage, f"A Python package cannot be loaded: {text}", "Install it again")
+    if isinstance(error, ImportError) or _is_of_loader(error):
+        remedy = _REINSTALL
+        if sys.platform == "win32" or getattr(error, "winerror", None) is not None:
+            remedy = f"Install the Microsoft Visual C++ Redistributable (x64). If that does not help: {_REINSTALL}"
+        return Failure("broken-package", stage, f"A Python package cannot be loaded: {text}", remedy)
     lacks = isinstance(error, NotImplementedError)  # an operation that PyTorch has not for this device
     if lacks or (isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _DEVICE_WORDS)):
         return Failure(
@@ -52,8 +68,14 @@ def explain(error: BaseException, stage: str) -> Failure:
     )  # fmt: skip
 
 
+def _is_of_loader(error: BaseException) -> bool:
+    if not isinstance(error, OSError):
+        return False
+    return getattr(error, "winerror", None) in _LOADER_CODES or any(word in str(error) for word in _LOADER_WORDS)
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     if "torch" not in sys.modules or not isinstance(error, RuntimeError):
         return False

@@ -511,6 +511,13 @@ def test_cancelling_while_the_process_starts(alone):
         (MemoryError(), "out-of-memory", False),
         (ModuleNotFoundError("No module named 'x'", name="x"), "missing-package", False),
         (ImportError("libcudart.so.12: cannot open shared object file"), "broken-package", False),
+        (
+            OSError("libcudart.so.12: cannot open shared object file: No such file or directory"),
+            "broken-package",
+            False,
+        ),
+        (OSError("dlopen(torch/lib/libtorch_global_deps.dylib, 0x000A): Library not loaded"), "broken-package", False),
+        (OSError(12, "Cannot allocate memory"), "out-of-memory", False),
         (OSError(28, "No space left on device", "file"), "disk-full", False),
         (PermissionError(13, "Permission denied", "file"), "file-error", False),
         (OSError("odd"), "file-error", False),
@@ -526,3 +533,23 @@ def test_whatever_is_raised_has_cause_and_remedy(error, code, restart, capfd):
     assert "\n" not in failed.cause
     if not isinstance(error, SemiSegError):
         assert type(error).__name__ in capfd.readouterr().err, "the log has the whole"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (126, "broken-package", "Visual C++"),
+        (1114, "broken-package", "Visual C++"),
+        (1455, "out-of-memory", "paging file"),
+        (5, "file-error", "permissions"),
+    ],
+)
+def test_what_windows_says_when_pytorch_is_loaded(number, code, words):
+    """PyTorch raises an OSError with Windows' number, which is no matter of disks and permissions."""
+
+    class WindowsError(OSError):
+        winerror = number
+
+    failed = explain(WindowsError(22, 'The specified module could not be found. Error loading "c10.dll"'), "starting")
+    assert failed.code == code
+    assert words in failed.remedy
