@@ -426,7 +426,7 @@ class Client:
 
     def _usual_command(self, folder: Path) -> list[str]:
         script = Path(self._libraries[0]) / "SemiSegCervicalLib" / "worker" / "server.py"
-        return [self._python, "-X", "utf8", "-I", "-u", str(script), str(folder), *self._libraries]
+        return [self._python, "-X", "utf8", "-s", "-u", str(script), str(folder), *self._libraries]
 
     def _say_change(self) -> None:
         if self.on_change is not None:

@@ -24,6 +24,7 @@ from SemiSegCervicalLib.engine.pack import load_pack, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.worker import server
 from SemiSegCervicalLib.worker.arrays import read_array, take_array, write_array
 from SemiSegCervicalLib.worker.client import LIBRARY
 from SemiSegCervicalLib.worker.job import JobCancelled
@@ -483,6 +484,46 @@ def test_a_start_that_cannot_succeed_says_why(alone, tmp_path, before, options, 
         assert "MONAI 1.4 or newer" in caught.value.cause
     if code == "worker-not-started":
         assert "numpy" in (tmp_path / "log" / "worker.log").read_text(), "the log has the traceback"
+
+
+def test_what_others_put_on_pythons_path_is_not_imported(tmp_path, tmp_path_factory, monkeypatch):
+    """Not by PYTHONPATH, as Slicer and users set it, and not from the folder of the worker's own file."""
+    foreign = tmp_path_factory.mktemp("foreign")
+    for name in ("numpy", "torch", "pydantic"):
+        (foreign / f"{name}.py").write_text("raise RuntimeError('of another Python')")
+    monkeypatch.setenv("PYTHONPATH", str(foreign))
+    with local_client(temporary=tmp_path, log=tmp_path / "worker.log") as client:
+        assert client.wait(client.submit(Describe(())), PATIENCE) == Cards(())
+    path = [
+        str(foreign),
+        sys.prefix,
+        os.path.join(sys.prefix, "lib"),
+        str(LIBRARY / "SemiSegCervicalLib" / "worker"),
+        "",
+    ]
+    others = os.pathsep.join([str(foreign), os.path.join(sys.prefix, "lib")])
+    assert server.own_path(path, others) == path[1:3], "what lies in Python itself stays, named there or not"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in for Slicer's launcher is a shell script")
+def test_the_interpreter_of_an_installed_slicer_finds_its_library(tmp_path):
+    """There Python is in ``bin``, its library in ``lib/Python``, and a launcher sets PYTHONHOME."""
+    home, name = tmp_path / "Slicer" / "lib" / "Python", f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (home / "lib").mkdir(parents=True)
+    (home / "lib" / name).symlink_to(Path(os.__file__).parent)
+    (tmp_path / "Slicer" / "bin").mkdir()
+    shutil.copy(Path(sys._base_executable).resolve(), tmp_path / "Slicer" / "bin" / "python-real")
+    launcher = tmp_path / "Slicer" / "bin" / "PythonSlicer"
+    launcher.write_text(f'#!/bin/sh\nPYTHONHOME="{home}" exec "{launcher.parent}/python-real" "$@"\n')
+    launcher.chmod(0o755)
+    asking = tmp_path / "asking.py"
+    asking.write_text("import sys; print(sys.prefix)")
+    with local_client(temporary=tmp_path, log=tmp_path / "worker.log") as client:
+        client._python = str(launcher)
+        command = client._usual_command(tmp_path)
+    asked = [str(asking) if part.endswith("server.py") else part for part in command]
+    found = subprocess.run(asked, capture_output=True, text=True)
+    assert found.stdout.strip() == str(home), found.stderr
 
 
 def test_cancelling_while_the_process_starts(alone):
