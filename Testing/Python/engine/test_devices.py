@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -98,3 +101,17 @@ def test_a_card_that_lacks_an_operation_is_not_chosen_for_the_models_that_need_i
 def test_a_card_of_little_memory_is_not_refused():
     assert refusal(lambda: torch.empty(2**55)) == ""
     assert refusal(lambda: None) == ""
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_the_threads_of_pytorch_wait_briefly_unless_the_user_says_otherwise(told, found):
+    """Set before PyTorch is loaded, which reads it once."""
+    asking = (
+        "import os, sys, SemiSegCervicalLib.engine; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    )
+    left = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    child = subprocess.run([sys.executable, "-c", asking], env={**left, **told}, capture_output=True, text=True)
+    assert child.stdout.split() == [found, "False"], child.stderr
