@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -110,6 +111,35 @@ def test_pytorch_in_bfloat16_only_if_asked(pack, batch):
     assert not alike(a, b, 1e-4)
     with pytest.raises(SemiSegError, match="float16"):
         TorchBackend(pack, "cpu", "float16")
+
+
+def test_what_reduced_precision_cannot_hold_is_computed_in_float32(pack, batch, monkeypatch):
+    """Else such voxels would become background of no uncertainty."""
+    real = TorchBackend.__call__
+
+    def overflowing(self, some):
+        logits = [scores.clone() for scores in real(self, some)]
+        if self.precision != "float32":
+            logits[1][:, :, 3, 5] = torch.inf
+        return logits
+
+    monkeypatch.setattr(TorchBackend, "__call__", overflowing)
+    backend = open_backend(pack, "cpu", "torch", "bfloat16")
+    assert alike(backend(batch), TorchBackend(pack, "cpu", "float32")(batch), 0)
+    assert (backend.precision, len(backend.notes)) == ("float32", 1)
+    assert "too large for bfloat16" in backend.notes[0]
+    backend(batch)
+    assert len(backend.notes) == 1
+
+
+def test_what_is_no_number_is_no_result(pack, batch):
+    broken = copy.deepcopy(pack)
+    with torch.no_grad():
+        for weight in broken.branches[0].parameters():
+            weight.mul_(1e30)
+    with pytest.raises(SemiSegError, match="no numbers") as caught:
+        open_backend(broken, "cpu", "torch")(batch)
+    assert caught.value.remedy
 
 
 @needs_openvino

@@ -112,6 +112,7 @@ class AdaptiveBackend:
 
         Raises:
             MemoryError: the device is out of memory; `leave_device` goes on elsewhere.
+            SemiSegError: what the networks give are no numbers.
         """
         if self._compiled is not None and self._active is self._compiled and not self._compiled.ready:
             self.prepare(len(batch), lambda: batch)
@@ -122,6 +123,8 @@ class AdaptiveBackend:
                 raise
             self._do_without(error)
             logits = self._ladder.run(self._active, batch)
+        if not _are_numbers(logits):
+            logits = self._in_float32(batch)
         self._computed += len(batch) * math.prod(self._spec.size)
         return logits
 
@@ -137,6 +140,23 @@ class AdaptiveBackend:
                 "Close other programs, or give less working memory (--memory)", "predicting",
             )  # fmt: skip
         self._go_on_with_cpu("The memory of the graphics card did not suffice")
+
+    def _in_float32(self, batch: Tensor) -> list[Tensor]:
+        """Compute again what reduced precision could not hold: such voxels would be labelled background, and surely."""
+        if self._active.precision != "float32":
+            self._notes.append(
+                f"Values grew too large for {self._active.precision}: float32 was used instead. Slower, with no other "
+                "difference."
+            )
+            self._asked_precision = "float32"
+            self._open(self.device.type)
+            logits = self._ladder.run(self._active, batch)
+            if _are_numbers(logits):
+                return logits
+        raise SemiSegError(
+            "no-numbers", "What the networks compute for this image are no numbers",
+            "Train the model anew, or choose another", "predicting",
+        )  # fmt: skip
 
     def _go_on_with_cpu(self, why: str) -> None:
         device = self.device
@@ -200,6 +220,10 @@ class AdaptiveBackend:
             return cut and all(branch.takes(size) for branch in branches)
 
         return Ladder(self._spec.size, takes, math.lcm(*(branch.divisor for branch in branches)))
+
+
+def _are_numbers(logits: Sequence[Tensor]) -> bool:
+    return not any(bool((~scores.isfinite()).any().cpu()) for scores in logits)
 
 
 def open_backend(
