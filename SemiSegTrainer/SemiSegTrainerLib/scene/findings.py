@@ -25,6 +25,8 @@ FEW_VOXELS = 100
 TINY_SHARE = 1 / 5000
 """Share of a picture below which a class may vanish when pictures are scaled to the networks' grid."""
 _DIFFERENT = 2.0
+# Planes that follow each other: so few are drawn one by one, so many are not.
+_SINGLE, _STACKED = 2, 5
 _NAMED = 4
 
 
@@ -208,6 +210,14 @@ def _doubts(facts: Facts, parts: Parts, method: MethodText | None) -> Iterable[F
             f"Finished with nothing drawn on the image: {_named(c.name for c in hollow)}; all is taken for background",
             "If it does show a structure, check that the segmentation lies on its image",
         )
+    across = [c for c, _ in parts.training if c.finished and _drawn_across(c)]
+    if across:
+        yield Finding(
+            "drawn-across",
+            f"Drawn on single planes across the slices of the image: {_named(c.name for c in across)}; between these "
+            "planes all is taken for background",
+            'Choose "Unfinished: only the paint counts" for them in the section Cases',
+        )
     twice = [c for c, rows in parts.training if _unknown_share(c, rows) > 0.2]
     if twice:
         yield Finding(
@@ -344,6 +354,22 @@ def _unknown_share(case: TrainingCase, rows: Sequence[int]) -> float:
     """Return which share of the paint of a case does not count."""
     unknown = int(case.unknown[rows].sum())
     return unknown / max(1, unknown + int(case.counts[rows, 1:].sum()))
+
+
+def _drawn_across(case: TrainingCase) -> bool:
+    """Say whether paint lies on single rows or columns of a volume, and goes on over its slices.
+
+    So it is where somebody draws on sagittal or coronal planes of an axial stack, of which nothing says which are done.
+    """
+    if max(_runs(np.asarray(case.counts[:, 1:].any(axis=1))), default=0) < _STACKED:
+        return False
+    return any(np.median(_runs(planes) or [case.shape[0]]) <= _SINGLE for planes in case.painted_across)
+
+
+def _runs(painted: np.ndarray) -> list[int]:
+    """Return how many planes follow each other wherever there is paint."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], painted, [False]]).astype(np.int8)))
+    return [int(last - first) for first, last in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _named(names: Iterable[str]) -> str:

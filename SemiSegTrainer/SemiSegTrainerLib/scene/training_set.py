@@ -21,7 +21,18 @@ from .slabs import slabs_of
 Use = Literal["labelled", "partly", "unlabelled", "left out"]
 Side = Literal["training", "validation"]
 LabelReader = Callable[[int, int], np.ndarray]
-_COUNTED: Memory[np.ndarray] = Memory()
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What was counted of a label array: see `TrainingCase._values` and `TrainingCase.painted_across`."""
+
+    values: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+
+
+_COUNTED: Memory[_Counted] = Memory()
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,14 +221,24 @@ class TrainingCase:
         column: np.ndarray = self._values[:, -1]
         return column
 
-    @cached_property
+    @property
+    def painted_across(self) -> tuple[np.ndarray, np.ndarray]:
+        """Whether there is any paint of a class on each row and on each column, bool ``(Y,)`` and ``(X,)``."""
+        return self._counted.rows, self._counted.columns
+
+    @property
     def _values(self) -> np.ndarray:
         """Voxels on each slice, int32 ``(Z, classes + 3)``: not painted, each class, background strokes, unknown."""
-        return whole(self._values_in_pieces())
+        return self._counted.values
 
-    def _values_in_pieces(self) -> Pieces[np.ndarray]:
+    @cached_property
+    def _counted(self) -> _Counted:
+        return whole(self._counted_in_pieces())
+
+    def _counted_in_pieces(self) -> Pieces[_Counted]:
         kept = [*range(self.classes + 1), CERTAIN_BACKGROUND, IGNORE]
-        found = np.zeros((self.shape[0], len(kept)), dtype=np.int32)
+        rows, columns = (np.zeros(n, dtype=bool) for n in self.shape[1:])
+        found = _Counted(np.zeros((self.shape[0], len(kept)), dtype=np.int32), rows, columns)
         if self.read_labels is None:
             return found
         key = (self.label_stamp, self.classes)
@@ -226,14 +247,18 @@ class TrainingCase:
             return known
         for first, last in slabs_of(self.shape):
             for number, plane in enumerate(self.read_labels(first, last), start=first):
-                found[number] = np.bincount(plane.ravel(), minlength=IGNORE + 1)[kept]
+                found.values[number] = np.bincount(plane.ravel(), minlength=IGNORE + 1)[kept]
+                if found.values[number, 1 : self.classes + 1].any():
+                    of_class = (plane > 0) & (plane <= self.classes)
+                    rows |= of_class.any(axis=1)
+                    columns |= of_class.any(axis=0)
             yield
         return _COUNTED.put(key, found) if self.label_stamp is not None else found
 
     def count_in_pieces(self) -> Pieces[None]:
         """Count the label voxels a few milliseconds at a time; `counts` and `annotated` then cost nothing."""
-        if "_values" not in self.__dict__:
-            self.__dict__["_values"] = yield from self._values_in_pieces()
+        if "_counted" not in self.__dict__:
+            self.__dict__["_counted"] = yield from self._counted_in_pieces()
 
     def completeness(self, labels: np.ndarray) -> dict[str, object]:
         """Return what a data list must say about this label array beside its file.

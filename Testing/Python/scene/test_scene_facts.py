@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+import pytest
 import slicer
 import vtk
 from SemiSegCervicalLib.scene.classes import SegmentClass
@@ -14,6 +15,7 @@ from SemiSegTrainerLib.catalogue import METHODS
 from SemiSegTrainerLib.scene import marks
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.facts import Facts, Finding, facts_in_pieces, gather_facts
+from SemiSegTrainerLib.scene.modes import set_mode
 from SemiSegTrainerLib.scene.split import propose_split
 from SlicerRig import scenes
 
@@ -143,6 +145,26 @@ def test_outlines_beside_their_image_are_noticed(scene, labels):
     node.SetIJKToRASMatrix(matrix)
     found = facts()
     assert '"shifted"' in finding(found, "empty-outlines").text
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("status", ["whole", "painted", "unfinished"])
+def test_what_is_drawn_on_planes_across_the_slices_is_noticed(scene, axis, status):
+    """Finished on the slices that it crosses, it would teach that everything between these planes is background."""
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in (16, 30, 40)), indexing="ij"))
+    centre, steps = (np.reshape(numbers, (3, 1, 1, 1)) for numbers in ([8, 15, 20], [1, 2, 2]))
+    ball = np.linalg.norm((grid - centre) / steps, axis=0) < 6
+    planes = np.isin(grid[axis], (10, 15, 20))
+    for number, drawn in enumerate((ball * planes, ball)):
+        volume = scenes.add_volume(np.random.default_rng(number).integers(0, 99, ball.shape), f"v{number}")
+        set_mode(scenes.add_segmentation(volume, drawn.astype(np.uint8), CLASSES[:1]), status)
+    found = facts()
+    if status == "unfinished":  # only what is painted counts
+        assert "drawn-across" not in codes(found)
+    else:
+        text = finding(found, "drawn-across").text
+        assert '"v0"' in text
+        assert '"v1"' not in text
 
 
 def test_nothing_painted_anywhere_is_refused(scene, labels):
