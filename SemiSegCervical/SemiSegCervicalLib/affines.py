@@ -1,4 +1,4 @@
-"""Do the voxels of two files run in the same directions? Their 4x4 IJK-to-RAS matrices say so."""
+"""Do two files lie in the same place, and their voxels run the same way? Their 4x4 IJK-to-RAS matrices say so."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ def runs_otherwise(a: np.ndarray, b: np.ndarray) -> bool:
     to lie where the other one does, for such files differ in nothing but the program that wrote them.
     """
     return not any(_says_nothing(m) for m in (a, b)) and not same_axes(_directions(a), _directions(b))
+
+
+def lies_elsewhere(a: np.ndarray, b: np.ndarray) -> bool:
+    """Say whether the first voxels of two affines are more than a voxel apart.
+
+    A file without a place of its own (origin 0) is believed to lie where the other one does, as in `runs_otherwise`.
+    """
+    if not (a[:3, 3].any() and b[:3, 3].any()):
+        return False
+    apart = np.linalg.solve(b[:3, :3], a[:3, 3] - b[:3, 3])
+    return bool(np.abs(apart).max() > 1.0)
 
 
 def _directions(affine: np.ndarray) -> np.ndarray:

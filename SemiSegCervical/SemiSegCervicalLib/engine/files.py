@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..affines import SAME_VOXEL, runs_otherwise, same_axes
+from ..affines import SAME_VOXEL, lies_elsewhere, runs_otherwise, same_axes
 from ..atomic import write_atomically
 from ..errors import SemiSegError
 from ..formats import PICTURES, VOLUMES, ending, stem
@@ -81,13 +81,14 @@ def read_labels(path: Path, shape: Sequence[int] | None = None, affine: np.ndarr
         path: the file.
         shape: the image's grid ``(Y, X)`` or ``(Z, Y, X)`` that it must have.
         affine: the image's 4x4 IJK-to-RAS matrix: a label map that was cropped, as Slicer does with segmentations on
-            request, then goes back to its place, with 0 around it; one whose voxels run in other directions is refused.
+            request, then goes back to its place, with 0 around it; one whose voxels run in other directions is refused,
+            and one of the image's size that lies in another place.
 
     Returns:
         int64 array of that shape.
 
     Raises:
-        SemiSegError: missing, unreadable, not whole numbers, or of another size or direction than the image.
+        SemiSegError: missing, unreadable, not whole numbers, or of another size, direction or place than the image.
     """
     stored = read_stored(Path(path), labels=True)
     array = stored.array
@@ -97,7 +98,13 @@ def read_labels(path: Path, shape: Sequence[int] | None = None, affine: np.ndarr
                 "grids-differ", f"The voxels of the label map {path} run in other directions than its image's",
                 "Export the label map on the image's own grid", "reading",
             )  # fmt: skip
-        array = _uncropped(stored, (1,) * (3 - len(shape)) + tuple(shape), affine)
+        whole = (1,) * (3 - len(shape)) + tuple(shape)
+        if array.shape == whole and lies_elsewhere(stored.affine, affine):
+            raise SemiSegError(
+                "grids-differ", f"The label map {path} lies in another place than its image, as if it were of another",
+                "Export the label map on the image's own grid", "reading",
+            )  # fmt: skip
+        array = _uncropped(stored, whole, affine)
     if array.shape[0] == 1 and (shape is None or len(shape) == 2):
         array = array[0]
     if shape is not None and array.shape != tuple(shape):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from SemiSegCervicalLib.affines import runs_otherwise
+from SemiSegCervicalLib.affines import lies_elsewhere, runs_otherwise
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, stem
 from SemiSegCervicalLib.scene.marks import ORIGIN, PREDICTION
@@ -167,6 +167,8 @@ def look_in_pieces(case: OutsideCase) -> Pieces[None]:
             case.why_not = "its label map is of another size"
         elif runs_otherwise(label.affine, case.header.affine):
             case.why_not = "its label map runs in other directions; save it on the image's own grid"
+        elif lies_elsewhere(label.affine, case.header.affine):
+            case.why_not = "its label map lies in another place; save it on the image's own grid"
         elif any(not 0 < value < CERTAIN_BACKGROUND for value in unsaid):
             case.why_not = "its label map holds values that are no labels"
         elif case.names is not None:

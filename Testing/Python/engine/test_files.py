@@ -336,6 +336,24 @@ def test_label_map_that_runs_in_other_directions_is_refused(tmp_path, turn):
     assert caught.value.code == "grids-differ"
 
 
+def test_label_map_that_lies_in_another_place_is_refused(tmp_path):
+    """Of equal size and direction: the next scan of a protocol has such a one."""
+    image = oblique(3, (8, 9, 9))
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    affine = read_image([tmp_path / "a.nrrd"]).affine
+    labels = sitk.Cast(sitk.Greater(image, 0), sitk.sitkUInt8)
+    for voxels, refused in ((0.5, False), (3, True)):
+        labels.SetOrigin(image.TransformContinuousIndexToPhysicalPoint((0, voxels, 0)))
+        sitk.WriteImage(labels, str(tmp_path / "moved.nrrd"))
+        if not refused:
+            found = read_labels(tmp_path / "moved.nrrd", (8, 9, 9), affine)
+            assert np.array_equal(found, sitk.GetArrayFromImage(labels))
+            continue
+        with pytest.raises(SemiSegError, match="another place") as caught:
+            read_labels(tmp_path / "moved.nrrd", (8, 9, 9), affine)
+        assert caught.value.code == "grids-differ"
+
+
 def test_label_map_that_says_nothing_of_its_place_is_believed(tmp_path):
     image = oblique(3, (8, 9, 9))
     sitk.WriteImage(image, str(tmp_path / "a.nrrd"))

@@ -354,22 +354,26 @@ def test_values_that_a_data_list_declares_are_no_fault_whatever_they_are(scene, 
     assert [e["label"] for e in content["training"]] != [str(outside / "a_label.png")], "its special values are others"
 
 
-def test_a_label_map_that_runs_in_other_directions_is_left_out(scene, tmp_path):
+def test_a_label_map_that_does_not_lie_on_its_image_is_left_out(scene, tmp_path):
     image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32))
     image.SetOrigin((1, 2, 3))
     mask = sitk.GetImageFromArray((sitk.GetArrayFromImage(image) > 1).astype(np.uint8))
     mask.CopyInformation(image)
     bare = sitk.GetImageFromArray(sitk.GetArrayFromImage(mask))
-    maps = {"same": mask, "mirrored": mask[::-1], "bare": bare}
+    moved = sitk.Image(mask)
+    moved.SetOrigin((1, 2, 13))
+    maps = {"same": mask, "mirrored": mask[::-1], "bare": bare, "moved": moved}
     entries = [{"image": f"{name}.nrrd", "label": f"{name}_label.nrrd"} for name in maps]
     outside = listed(tmp_path / "outside", {"training": entries})
     for name, label in maps.items():
         sitk.WriteImage(image, str(outside / f"{name}.nrrd"))
         sitk.WriteImage(label, str(outside / f"{name}_label.nrrd"))
     choices.add_folder(str(outside))
-    uses = {name: case.use for name, case in by_name(collect_training_set()).items()}
-    assert uses == {"same": "labelled", "mirrored": "left out", "bare": "labelled"}
-    assert "other directions" in by_name(collect_training_set())["mirrored"].reason
+    found = by_name(collect_training_set())
+    uses = {name: case.use for name, case in found.items()}
+    assert uses == {"same": "labelled", "mirrored": "left out", "bare": "labelled", "moved": "left out"}
+    assert "other directions" in found["mirrored"].reason
+    assert "another place" in found["moved"].reason
 
 
 def test_a_changed_file_is_read_again(scene, labels, tmp_path):
