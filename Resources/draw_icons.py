@@ -125,18 +125,24 @@ def thumbnail(picture: Image.Image, labels: Image.Image | None = None) -> Image.
     return page
 
 
+def first_frame(path: Path) -> Image.Image:
+    """Return the first image of a compressed NRRD file of bytes."""
+    header, _, data = path.read_bytes().partition(b"\n\n")
+    sizes = next(line for line in header.decode().splitlines() if line.startswith("sizes:"))
+    width, height = (int(size) for size in sizes.split()[1:3])
+    pixels = np.frombuffer(gzip.decompress(data), dtype=np.uint8, count=width * height)
+    return Image.fromarray(pixels.reshape(height, width))
+
+
 def sample_thumbnails() -> dict[str, Image.Image]:
     """Return the thumbnails of the registered samples by file name."""
     samples = ROOT / "Resources" / "samples"
     cervix = Image.open(samples / "cervix" / "fugc_l0024.jpg")
     labels = Image.open(samples / "cervix" / "fugc_l0024_label.png")
-    header, _, data = (samples / "carotid" / "carotid_v08.seq.nrrd").read_bytes().partition(b"\n\n")
-    sizes = next(line for line in header.decode().splitlines() if line.startswith("sizes:"))
-    width, height = (int(size) for size in sizes.split()[1:3])
-    frame = np.frombuffer(gzip.decompress(data), dtype=np.uint8, count=width * height).reshape(height, width)
     return {
         "SemiSegCervicalSampleCervix.png": thumbnail(cervix, labels),
-        "SemiSegCervicalSampleCarotid.png": thumbnail(Image.fromarray(frame)),
+        "SemiSegCervicalSampleCarotid.png": thumbnail(first_frame(samples / "carotid" / "carotid_v08.seq.nrrd")),
+        "SemiSegCervicalSampleHead.png": thumbnail(first_frame(samples / "fetal_head" / "hc18_270.nrrd")),
     }
 
 

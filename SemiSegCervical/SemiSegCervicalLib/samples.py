@@ -26,6 +26,7 @@ SAMPLES = (
     Sample(
         "Carotid, ultrasound frames", "carotid/carotid_v08.seq.nrrd", "SequenceFile", "SemiSegCervicalSampleCarotid.png"
     ),
+    Sample("Fetal head, ultrasound image", "fetal_head/hc18_270.nrrd", "VolumeFile", "SemiSegCervicalSampleHead.png"),
 )
 
 

@@ -12,7 +12,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-NAMES = {"fugc": "Cervix, ultrasound", "carotid": "Carotid, ultrasound video", "la": "Left atrium, MRI"}
+NAMES = {
+    "fugc": "Cervix, ultrasound",
+    "carotid": "Carotid, ultrasound video",
+    "hc18": "Fetal head, ultrasound",
+    "la": "Left atrium, MRI",
+}
 BEFORE, AFTER, WAYS = "0.65", "#0a7e8c", {"noise": "#c45a3b", "blur": "#3b62c4", "gain": "#b08a1e"}
 
 

@@ -1,6 +1,6 @@
 """Can the uncertainty be believed? Calibration, detection of errors and predicted quality on the test cases.
 
-    python3 Testing/run.py bench uncertainty --data DIR [--sets fugc carotid la ...] [--packs DIR]
+    python3 Testing/run.py bench uncertainty --data DIR [--sets fugc carotid hc18 la ...] [--packs DIR]
         [--iterations N] [--seed S]
 
 DIR holds the expanded data sets (`DIR/fugc/datalist.json`). Looked at are the models that come along, others that are
@@ -20,6 +20,7 @@ import platform
 import re
 import sys
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -54,6 +55,7 @@ from SemiSegTrainerLib.learning.trust import (
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).resolve().parents[2]
 WORK, MODELS = ROOT / "build" / "bench-uncertainty", ROOT / "Resources" / "models"
+FEW_GROUPS = 8  # videos or examinations: fewer are no sample from which an interval could be drawn
 REVIEWED = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2)
 
 
@@ -80,10 +82,12 @@ class Subject:
 
 # `la` has the grid and the budget of `learning.py`. Trainings of the others take seven minutes on one core (`coarse`)
 # or up to three quarters of an hour (`fine`), apart from the temperatures. Videos are whole or not at all, so what is
-# drawn again for an interval are cases of `fugc` and `la`; `carotid` has two test videos and gets none.
+# drawn again for an interval are cases of `fugc` and `la` and examinations of `hc18`; `carotid` has two test videos
+# and gets none.
 SETS = {
     "fugc": Subject("fugc", "cervix"),
     "carotid": Subject("carotid", "carotid"),
+    "hc18": Subject("hc18", "fetal_head"),
     "la": Subject("la", method="supervised", iterations=400, size=(40, 56, 56), spacing=1.25),
     "fugc_coarse": Subject("fugc", iterations=400, size=(96, 160)),
     "carotid_coarse": Subject("carotid", iterations=400, size=(160, 128)),
@@ -120,7 +124,7 @@ def main() -> None:
     """Measure what is missing, and write table and figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data(parser)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=["fugc", "carotid", "la"])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=["fugc", "carotid", "hc18", "la"])
     parser.add_argument("--packs", type=Path, help="folder of <set>.semiseg instead")
     parser.add_argument("--iterations", type=int, help="of a training; by default the set's own")
     parser.add_argument("--seed", type=int, default=0)
@@ -260,18 +264,17 @@ def sum_of(parts: list[CaseTrust]) -> CaseTrust:
 def write(name: str, pack: Pack, records: list[Record]) -> None:
     """Write a set's keys, intervals, cases and provenance, and the figure of all sets."""
     manifest = pack.manifest
-    grouped = len({r.group for r in records}) < len(records)
     keys = figures(records)
     entry: dict[str, Any] = {k: plain(v) for k, v in keys.items()}
-    if grouped:
-        groups = sorted({r.group for r in records})
-        entry["per_video"] = {
-            g: {k: plain(v) for k, v in figures([r for r in records if r.group == g]).items()} for g in groups
-        }
+    groups: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda r: r.group):
+        groups.setdefault(record.group, []).append(record)
+    if len(groups) < FEW_GROUPS:
+        entry["per_video"] = {g: {k: plain(v) for k, v in figures(some).items()} for g, some in groups.items()}
     else:
         entry["interval_95"] = {
             k: [plain(b) for b in bounds]
-            if (bounds := interval(records, lambda some, k=k: figures(list(some))[k], 200))
+            if (bounds := interval(list(groups.values()), lambda some, k=k: figures([*chain(*some)])[k], 200))
             else None
             for k in list(keys)[:6]
         }

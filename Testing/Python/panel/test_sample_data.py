@@ -47,7 +47,7 @@ def path_of(uri: str) -> Path:
     return Path(unquote(urlparse(uri).path))
 
 
-def test_both_samples_are_registered_with_file_and_thumbnail(registered):
+def test_the_samples_are_registered_with_file_and_thumbnail(registered):
     assert [source["sampleName"] for source in registered] == [sample.title for sample in samples.SAMPLES]
     for source in registered:
         assert source["category"] == "SemiSeg"
@@ -56,8 +56,8 @@ def test_both_samples_are_registered_with_file_and_thumbnail(registered):
         assert path_of(source["uris"]).is_file()
         with Image.open(source["thumbnailFileName"]) as picture:
             assert picture.size == (260, 280)
-    picture, cine = registered
-    assert picture["loadFileProperties"] == {"singleFile": True}
+    picture, cine, head = registered
+    assert picture["loadFileProperties"] == head["loadFileProperties"] == {"singleFile": True}
     assert cine["loadFileType"] == "SequenceFile"
 
 
@@ -91,3 +91,25 @@ def test_the_cine_sample_is_segmented_frame_by_frame(registered, monkeypatch, tm
         record.segmentation.GetDataNodeAtValue(frame).GetSegmentation().GetNthSegment(0).GetName()
         == "Common carotid artery"
     )
+
+
+@pytest.mark.torch
+def test_the_head_sample_is_measured_in_millimetres(registered, monkeypatch, tmp_path):
+    import slicer
+    from SemiSegCervicalLib.scene.records import SIZES
+    from SemiSegCervicalLib.scene.tables import cell
+
+    from SemiSegCervical import SemiSegCervicalLogic
+
+    monkeypatch.setenv("SEMISEG_MODELS", str(tmp_path))
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "head")
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName(str(path_of(registered[2]["uris"])))
+    assert storage.ReadData(volume)
+    logic = SemiSegCervicalLogic()
+    try:
+        record = logic.process(volume, model="fetal_head")
+    finally:
+        logic.close()
+    # The published outline of this test image encloses 2520 square millimetres.
+    assert cell(record.table, 0, SIZES["area"]) == pytest.approx(2520, rel=0.1)
