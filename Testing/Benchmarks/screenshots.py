@@ -1,6 +1,6 @@
 """Make the pictures of the panels for the README and the extensions index: Resources/screenshots/SemiSeg*-*.png.
 
-python3 Testing/run.py bench screenshots [segmenting] [cases] [next]
+python3 Testing/run.py bench screenshots [segmenting] [head] [cases] [next]
 
 The panels are clicked and the slice views drawn in the headless Slicer of the tests, with Slicer's own scene and slice
 logics; colours and fonts of the widgets differ from a real Slicer window. The images are shipped samples. What is
@@ -62,6 +62,18 @@ def load_cine() -> Any:
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
     slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
     volume = browser.GetProxyNode(sequence)
+    volume.CreateDefaultDisplayNodes()
+    return volume
+
+
+def load_head() -> Any:
+    """Add the sample image of a fetal head, which has its pixel size, to the scene and return the volume."""
+    import slicer
+
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hc18_270")
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName(str(SAMPLES / "fetal_head" / "hc18_270.nrrd"))
+    storage.ReadData(volume)
     volume.CreateDefaultDisplayNodes()
     return volume
 
@@ -216,7 +228,7 @@ def take_next() -> None:
 
 def main() -> None:
     """Make the pictures that are asked for."""
-    wanted = sys.argv[1:] or ["segmenting", "cases", "next"]
+    wanted = sys.argv[1:] or ["segmenting", "head", "cases", "next"]
     if reason := application.why_not():
         sys.exit(reason)
     application.start()
@@ -232,6 +244,9 @@ def main() -> None:
         take(load_image(OVER_GAIN), "cervix", TARGET / "SemiSegCervical-unlike.png")
         slicer.mrmlScene.Clear(0)
         take(load_cine(), "carotid", TARGET / "SemiSegCervical-cine.png")
+        slicer.mrmlScene.Clear(0)
+    if "head" in wanted:
+        take(load_head(), "fetal_head", TARGET / "SemiSegCervical-head.png")
         slicer.mrmlScene.Clear(0)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(SEMISEG_MODELS=f"{folder}/models", SEMISEG_RUNS=f"{folder}/runs")
