@@ -18,6 +18,7 @@ from ..figures import FrameFigures, SegmentFigures
 from . import marks
 from .cine import browser_of, is_sequence
 from .classes import SegmentClass
+from .hierarchy import put_beside
 from .nodes import nodes_of
 from .tables import add_column, cell, column_values, insert_row, new_table, set_row, text_of
 
@@ -154,7 +155,7 @@ def new_record(
         frames: whether figures of single frames will follow (`add_frames`).
 
     Returns:
-        The result, not yet complete.
+        The result, not yet complete; its nodes lie with the patient and study of the image.
     """
     names = {record.name for record in find_records(scene)}
     unique, count = name, 1
@@ -170,7 +171,10 @@ def new_record(
         table.SetNodeReferenceID(role, node.GetID() if node is not None else None)
     table.SetAttribute(marks.CLASSES, json.dumps([vars(entry) for entry in classes]))
     table.SetAttribute(marks.RUN, json.dumps({**model, _COMPLETE: False}))
-    return Record(table)
+    record = Record(table)
+    made = (record.shown_segmentation, record.shown_uncertainty, table, record.frames_table)
+    put_beside(record.shown_source, made)
+    return record
 
 
 def set_segments(

@@ -311,3 +311,54 @@ def test_a_damaged_record_is_still_read(scene):
     assert record.classes == ()
     assert not is_complete(record)
     assert [(figure.value, figure.voxels) for figure in segments_of(record)] == [(1, 1234567), (2, 0)]
+
+
+def hierarchy_parent(node: Any) -> int:
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    item = hierarchy.GetItemByDataNode(node)
+    return hierarchy.GetItemParent(item) if item else 0
+
+
+@pytest.mark.parametrize("kind", ["volume", "cine"])
+def test_a_result_lies_in_the_study_of_its_image(scene, kind):
+    """As a DICOM series does: of two patients everybody then sees whose result is whose."""
+    hierarchy = scene.GetSubjectHierarchyNode()
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "somebody")
+    study = hierarchy.CreateStudyItem(patient, "today")
+    if kind == "volume":
+        source = scenes.add_volume(np.zeros((4, 10, 12), np.int16), "ct")
+        hierarchy.CreateItem(study, source)
+        record = volume_record(source=source)
+    else:
+        frames = [np.full((10, 12), 20 * i, np.uint8) for i in range(3)]
+        sequence, browser = scenes.add_cine(frames, "cine")
+        hierarchy.CreateItem(study, browser.GetProxyNode(sequence))
+        result = CineResult(sequence, CLASSES)
+        while result.prepare(4):
+            pass
+        # As the application does with whatever is added to its scene.
+        hierarchy.CreateItem(hierarchy.GetSceneItemID(), browser.GetProxyNode(result.segmentations))
+        record = new_record(
+            scene, "cine", sequence, result.segmentations, result.uncertainty, CLASSES, MODEL, frames=True
+        )
+        assert hierarchy_parent(record.frames_table) == study
+    for node in (record.shown_segmentation, record.shown_uncertainty, record.table):
+        assert hierarchy_parent(node) == study
+
+
+def test_a_segmentation_that_somebody_put_into_a_folder_stays_there(scene):
+    hierarchy = scene.GetSubjectHierarchyNode()
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "today")
+    folder = hierarchy.CreateFolderItem(study, "mine")
+    source = scenes.add_volume(np.zeros((4, 10, 12), np.int16), "ct")
+    segmentation = new_segmentation(source, np.zeros((4, 10, 12), np.uint8), CLASSES)
+    hierarchy.CreateItem(study, source)
+    hierarchy.CreateItem(folder, segmentation)
+    record = new_record(scene, "case", source, segmentation, None, CLASSES, MODEL)
+    assert hierarchy_parent(segmentation) == folder
+    assert hierarchy_parent(record.table) == study
+
+
+def test_without_a_study_the_hierarchy_stays_as_it_is(scene):
+    record = volume_record()
+    assert [hierarchy_parent(node) for node in (record.segmentation, record.uncertainty, record.table)] == [0, 0, 0]

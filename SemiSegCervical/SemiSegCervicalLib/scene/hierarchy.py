@@ -1,0 +1,43 @@
+"""Where results lie in Slicer's subject hierarchy: with the patient and study of their image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import slicer
+
+
+def put_beside(image: Any, nodes: Iterable[Any]) -> None:
+    """Put nodes into the study or folder that an image lies in, as the Segment Editor does with new segmentations.
+
+    DICOM export needs it, and of two patients it tells whose result is whose.
+
+    Args:
+        image: a node that is shown in the hierarchy: a volume, of a cine the one that shows it. At the top level, or
+            None, nothing happens.
+        nodes: of any kind; None is left out, and what somebody has put into a folder stays there.
+    """
+    if image is None or image.GetScene() is None:
+        return
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(image.GetScene())
+    if hierarchy is None:
+        return
+    top = (0, hierarchy.GetSceneItemID())
+    parent = _parent(hierarchy, image)
+    if parent in top:
+        return
+    for node in nodes:
+        if node is None or _parent(hierarchy, node) not in top:
+            continue
+        item = hierarchy.GetItemByDataNode(node)  # the application makes one, a script's scene may have none
+        if item:
+            hierarchy.SetItemParent(item, parent)
+        else:
+            hierarchy.CreateItem(parent, node)
+
+
+def _parent(hierarchy: Any, node: Any) -> int:
+    """Return the item that holds the item of a node, 0 where the node has none."""
+    item = hierarchy.GetItemByDataNode(node)
+    return int(hierarchy.GetItemParent(item)) if item else 0
