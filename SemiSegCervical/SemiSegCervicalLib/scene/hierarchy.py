@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import slicer
-
 
 def put_beside(image: Any, nodes: Iterable[Any]) -> None:
     """Put nodes into the study or folder that an image lies in, as the Segment Editor does with new segmentations.
@@ -20,7 +18,8 @@ def put_beside(image: Any, nodes: Iterable[Any]) -> None:
     """
     if image is None or image.GetScene() is None:
         return
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(image.GetScene())
+    # Asked for by its own function it would be made; the application always has one.
+    hierarchy = image.GetScene().GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")
     if hierarchy is None:
         return
     top = (0, hierarchy.GetSceneItemID())
