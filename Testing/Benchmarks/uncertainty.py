@@ -80,15 +80,15 @@ class Subject:
     spacing: float | None = None
 
 
-# `la` has the grid and the budget of `learning.py`. Trainings of the others take seven minutes on one core (`coarse`)
-# or up to three quarters of an hour (`fine`), apart from the temperatures. Videos are whole or not at all, so what is
-# drawn again for an interval are cases of `fugc` and `la` and examinations of `hc18`; `carotid` has two test videos
-# and gets none.
+# `la` has the grid of `learning.py`, and five times its usual budget. Trainings of the others take seven minutes on one
+# core (`coarse`) or up to three quarters of an hour (`fine`), apart from the temperatures. Videos are whole or not at
+# all, so what is drawn again for an interval are cases of `fugc` and `la` and examinations of `hc18`; `carotid` has two
+# test videos and gets none.
 SETS = {
     "fugc": Subject("fugc", "cervix"),
     "carotid": Subject("carotid", "carotid"),
     "hc18": Subject("hc18", "fetal_head"),
-    "la": Subject("la", method="supervised", iterations=400, size=(40, 56, 56), spacing=1.25),
+    "la": Subject("la", method="supervised", iterations=2000, size=(40, 56, 56), spacing=1.25),
     "fugc_coarse": Subject("fugc", iterations=400, size=(96, 160)),
     "carotid_coarse": Subject("carotid", iterations=400, size=(160, 128)),
     "fugc_fine": Subject("fugc", iterations=1600, size=(192, 320)),
