@@ -43,8 +43,9 @@ def keep_changes(browser: Any, segmentations: Any) -> None:
     Otherwise a correction would be lost with the next frame, and what is drawn on a frame that no model has seen at
     once. A frame that is only passed then gets an item without segments, which says nothing of it.
     """
-    browser.SetSaveChanges(segmentations, True)
+    # In this order: a frame that is shown meanwhile would get a copy of another's.
     browser.SetMissingItemMode(segmentations, browser.MissingItemCreateFromDefault)
+    browser.SetSaveChanges(segmentations, True)
 
 
 class CineResult:

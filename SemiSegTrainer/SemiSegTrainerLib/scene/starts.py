@@ -16,7 +16,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene import marks as result_marks
 from SemiSegCervicalLib.scene.cine import browser_of, item_at
 from SemiSegCervicalLib.scene.classes import SegmentClass, name_key, terminology_key
-from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
+from SemiSegCervicalLib.scene.frames import CineResult, FrameResult, keep_changes
 from SemiSegCervicalLib.scene.geometry import copy_geometry, copy_transform
 from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
@@ -193,8 +193,7 @@ def _put_on_frame(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
 def _keep_changes(browser: Any, sequence: Any) -> None:
     """Have edits stored, also of frames that had none, which would be lost; frames that are only passed stay empty."""
     if not browser.GetSaveChanges(sequence):
-        browser.SetMissingItemMode(sequence, browser.MissingItemCreateFromDefault)
-        browser.SetSaveChanges(sequence, True)
+        keep_changes(browser, sequence)
 
 
 def _is_copy(sequence: Any, item: Any, value: str, volume: Any) -> bool:
