@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +20,14 @@ def data_folder(parser: argparse.ArgumentParser, given: argparse.Namespace) -> P
     if given.data is None:
         parser.error("say where the expanded data sets are: --data DIR, or SEMISEG_DATA")
     return Path(given.data)
+
+
+def expanded_set(data: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of an expanded set and its manifest; the command ends where `data` neither holds nor is it."""
+    source = data / name if (data / name).is_dir() else data
+    if not (source / "manifest.json").is_file():
+        sys.exit(f"{data} holds no expanded set {name}: give its folder with --data")
+    return source, json.loads((source / "manifest.json").read_text(encoding="utf-8"))
 
 
 def said() -> str:

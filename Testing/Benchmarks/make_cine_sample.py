@@ -8,12 +8,10 @@ DIR holds the expanded set ``carotid``. The same data give the same frames.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 
 import numpy as np
-from _command import add_data, data_folder
+from _command import add_data, data_folder, expanded_set
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,10 +47,7 @@ def make_cine(data: Path, target: Path = TARGET) -> Path:
     Returns:
         The sequence.
     """
-    source = data / SET if (data / SET).is_dir() else data
-    if not (source / "manifest.json").is_file():
-        sys.exit(f"{data} holds no expanded set {SET}: give its folder with --data")
-    manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
+    source, manifest = expanded_set(data, SET)
     cases = sorted(
         (case for case in manifest["cases"] if case.get("sequence") == VIDEO and case["split"] == "test"),
         key=lambda case: case["frame"],

@@ -8,13 +8,12 @@ DIR holds the expanded set ``hc18``. The same data give the same pixels.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from _command import add_data, data_folder
+from _command import add_data, data_folder, expanded_set
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,11 +49,8 @@ def make_head(data: Path, target: Path = TARGET) -> Path:
     Returns:
         The image.
     """
-    source = data / SET if (data / SET).is_dir() else data
-    if not (source / "manifest.json").is_file():
-        sys.exit(f"{data} holds no expanded set {SET}: give its folder with --data")
-    cases = json.loads((source / "manifest.json").read_text(encoding="utf-8"))["cases"]
-    (case,) = (case for case in cases if case["id"] == CASE)
+    source, manifest = expanded_set(data, SET)
+    (case,) = (case for case in manifest["cases"] if case["id"] == CASE)
     if case["split"] != "test":
         sys.exit(f"{CASE} is no test image in {source}")
     pixels = np.asarray(Image.open(source / f"{CASE}.png").convert("L"))

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from _command import add_data, data_folder
+from _command import add_data, data_folder, expanded_set
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,10 +64,7 @@ def make_samples(data: Path, target: Path = TARGET) -> dict[str, float]:
     Raises:
         SystemExit: the data are not there, or JPEG changes an image too much.
     """
-    source = data / SET if (data / SET).is_dir() else data
-    if not (source / "manifest.json").is_file():
-        sys.exit(f"{data} holds no expanded set {SET}: give its folder with --data")
-    manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
+    source, manifest = expanded_set(data, SET)
     ids = {
         split: sorted(case["id"] for case in manifest["cases"] if case["split"] == split)
         for split in ("train_unlabelled", "test")
