@@ -23,20 +23,13 @@ def put_beside(image: Any, nodes: Iterable[Any]) -> None:
     if hierarchy is None:
         return
     top = (0, hierarchy.GetSceneItemID())
-    parent = _parent(hierarchy, image)
+    own = hierarchy.GetItemByDataNode(image)
+    parent = hierarchy.GetItemParent(own) if own else 0
     if parent in top:
         return
-    for node in nodes:
-        if node is None or _parent(hierarchy, node) not in top:
-            continue
-        item = hierarchy.GetItemByDataNode(node)  # the application makes one, a script's scene may have none
-        if item:
-            hierarchy.SetItemParent(item, parent)
-        else:
+    for node in (node for node in nodes if node is not None):
+        item = hierarchy.GetItemByDataNode(node)
+        if not item:  # the application makes one, a script's scene may have none
             hierarchy.CreateItem(parent, node)
-
-
-def _parent(hierarchy: Any, node: Any) -> int:
-    """Return the item that holds the item of a node, 0 where the node has none."""
-    item = hierarchy.GetItemByDataNode(node)
-    return int(hierarchy.GetItemParent(item)) if item else 0
+        elif hierarchy.GetItemParent(item) in top:
+            hierarchy.SetItemParent(item, parent)

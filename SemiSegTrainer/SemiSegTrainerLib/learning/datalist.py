@@ -19,6 +19,7 @@ from SemiSegCervicalLib.engine.files import Spacing, stem
 from SemiSegCervicalLib.engine.schema import SegmentClass
 from SemiSegCervicalLib.errors import SemiSegError
 
+from ..modality_places import places_of
 from .targets import Completeness
 
 LISTS = ("training", "unlabeled", "validation", "test")
@@ -100,18 +101,17 @@ class Datalist:
         Raises:
             SemiSegError: one has the place of another, and the rest is not the same.
         """
-        mine, theirs = ([name.casefold() for name in names] for names in (self.modalities, modalities))
-        moved = any(name in theirs and theirs.index(name) != place for place, name in enumerate(mine))
-        # Names that no model knows stand for their places; another number is refused by whoever reads the images.
-        if not moved or len(mine) != len(theirs):
+        if len(self.modalities) != len(modalities):  # refused by whoever reads the images
             return self
-        if set(mine) != set(theirs):
+        places = places_of(self.modalities, modalities)
+        if places is None:
             raise SemiSegError(
                 "wrong-modalities",
                 f"The model reads {', '.join(modalities)}, the datalist has {', '.join(self.modalities)}",
                 "Call them alike in both", "reading",
             )  # fmt: skip
-        places = [theirs.index(name) for name in mine]
+        if places == sorted(places):
+            return self
         lists = {name: tuple(_in_places(entry, places) for entry in entries) for name, entries in self.lists.items()}
         return replace(self, modalities=tuple(modalities), lists=lists)
 

@@ -16,7 +16,7 @@ from SemiSegCervicalLib.panel.segments_table import UNKNOWN
 from SemiSegCervicalLib.panel.slices import Slices
 
 from .. import versions as kept
-from ..scene.places import Place, find_place
+from ..scene.places import find_place, name_of
 from ..versions import Version
 from . import asking
 from .asking import Comparing, Worst, show_progress
@@ -316,7 +316,7 @@ class AfterSection:
         device = "cpu" if state.recipe is not None and state.recipe.device == "cpu" else "auto"
         packs = [version.path for version in chosen]
         self._measured.clear()
-        self._outside = {case.id: case.name for case in state.training_set.cases if case.source != "scene"}
+        self._outside = state.training_set.outside
         self._comparing = Comparing(
             packs, device, _WORST, self._jobs(), state.training_set, state.split, self._progressed, self._compared
         )
@@ -350,22 +350,12 @@ class AfterSection:
             if worst.found.case in self._outside:
                 cause = f'"{self._name_of(worst)}" lies on disk, not in this scene'
                 raise SemiSegError("outside", cause, "Load it to look at it", "scene")
-            show_place(_place_of(worst))
+            show_place(find_place(slicer.mrmlScene, worst.found.case, worst.found.slice))
         except SemiSegError as error:
             self._messages.error(error)
 
     def _name_of(self, worst: Worst) -> str:
-        found = worst.found
-        if found.case in self._outside:
-            return self._outside[found.case] + (f", slice {found.slice + 1}" if found.slice is not None else "")
-        try:
-            return _place_of(worst).title
-        except SemiSegError:
-            return found.case
-
-
-def _place_of(worst: Worst) -> Place:
-    return find_place(slicer.mrmlScene, worst.found.case, worst.found.slice)
+        return name_of(slicer.mrmlScene, worst.found.case, worst.found.slice, self._outside)
 
 
 def _prepare_versions(table: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from SemiSegCervicalLib.scene.classes import name_key
 from SemiSegCervicalLib.worker.protocol import ModelCard
 
 from ..catalogue import METHODS, MethodText, proposed
+from ..modality_places import places_of
 from ..scene.training_set import TrainingSet
 from ..versions import check_name
 
@@ -188,17 +189,7 @@ def start_of(
 def fits(card: ModelCard, training_set: TrainingSet) -> bool:
     """Return whether a model reads such images."""
     same = card.spatial_dims == dimensions_of(training_set) and len(card.modalities) == len(training_set.modalities)
-    return card.failure is None and same and _alike(training_set.modalities, card.modalities)
-
-
-def _alike(mine: Sequence[str], theirs: Sequence[str]) -> bool:
-    """Return whether modalities are the same in any order, or none has the place of another.
-
-    Names that no model knows stand for their places; see `Datalist.in_order_of`, which refuses the rest.
-    """
-    mine, theirs = ([name.casefold() for name in names] for names in (mine, theirs))
-    moved = any(name in theirs and theirs.index(name) != place for place, name in enumerate(mine))
-    return set(mine) == set(theirs) or not moved
+    return card.failure is None and same and places_of(training_set.modalities, card.modalities) is not None
 
 
 def trains_further(method: MethodText, card: ModelCard) -> bool:

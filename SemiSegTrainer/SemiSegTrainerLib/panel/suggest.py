@@ -18,7 +18,7 @@ from SemiSegCervicalLib.panel.results import open_segment_editor
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.worker.protocol import ModelCard
 
-from ..scene.places import Place, find_place
+from ..scene.places import Place, find_place, name_of
 from ..scene.starts import accept, put_start, shown_annotation
 from ..scene.training_set import TrainingSet
 from . import asking
@@ -257,15 +257,9 @@ class SuggestSection:
         self._on_change()
 
     def _row_of(self, idea: Idea) -> Row:
-        cases = self._state.training_set.cases if self._state.training_set is not None else []
-        case = next((case for case in cases if case.id == idea.case), None)
-        if case is not None and case.source != "scene":
-            where = "" if idea.slice is None else f", slice {idea.slice + 1}"
-            return Row(idea, case.name + where, outside=True)
-        try:
-            return Row(idea, find_place(slicer.mrmlScene, idea.case, idea.slice).title)
-        except SemiSegError:
-            return Row(idea, idea.case)
+        outside = self._state.training_set.outside if self._state.training_set is not None else {}
+        name = name_of(slicer.mrmlScene, idea.case, idea.slice, outside)
+        return Row(idea, name, outside=idea.case in outside)
 
     def _selected(self) -> None:
         self._enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,26 @@ class Place:
         if self.is_picture:
             return str(name)
         return f"{name}, {'frame' if self.is_frame else 'slice'} {self.number + 1}"
+
+
+def name_of(scene: Any, case: str, number: int | None, outside: Mapping[str, str]) -> str:
+    """Return what people call a case, or a slice of it, wherever it lies.
+
+    Args:
+        scene: ``vtkMRMLScene``.
+        case: its id.
+        number: slice of a volume; None for a frame or picture.
+        outside: names of the cases on disk by id; see `TrainingSet.outside`.
+
+    Returns:
+        The name; the id of what is not there any more.
+    """
+    if case in outside:
+        return outside[case] + ("" if number is None else f", slice {number + 1}")
+    try:
+        return find_place(scene, case, number).title
+    except SemiSegError:
+        return case
 
 
 def find_place(scene: Any, case: str, number: int | None) -> Place:

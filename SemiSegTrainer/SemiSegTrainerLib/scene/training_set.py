@@ -302,6 +302,11 @@ class TrainingSet:
     notes: list[str]
     modalities: tuple[str, ...] = ("",)
 
+    @property
+    def outside(self) -> dict[str, str]:
+        """Names of the cases that lie on disk, by id."""
+        return {case.id: case.name for case in self.cases if case.source != "scene"}
+
     def used(self, *uses: Use) -> list[TrainingCase]:
         """Return the cases of these uses."""
         return [case for case in self.cases if case.use in uses]
