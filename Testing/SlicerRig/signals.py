@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 from PySide6 import QtCore
 
-from . import api, conversion, objects
+from . import api, clocks, conversion, objects
 
 FAILED = object()
 
@@ -169,7 +168,7 @@ def run(function: Any, values: Sequence[Any]) -> Any:
     """
     global _depth
     _depth += 1
-    started, cpu = time.perf_counter(), time.thread_time()
+    started, cpu = clocks.seconds(), clocks.cpu_seconds()
     try:
         return function(*values[: _taken(function)])
     except Exception as error:
@@ -177,9 +176,9 @@ def run(function: Any, values: Sequence[Any]) -> Any:
         return FAILED
     finally:
         _depth -= 1
-        seconds = time.perf_counter() - started
+        seconds = clocks.seconds() - started
         if not _depth:
-            _time(function, seconds, time.thread_time() - cpu)
+            _time(function, seconds, clocks.cpu_seconds() - cpu)
 
 
 def _time(function: Any, seconds: float, cpu: float) -> None:

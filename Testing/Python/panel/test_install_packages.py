@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from house.trees import ROOT
 from SemiSegCervicalLib.packages import NEEDED, OPENVINO, TRAINING, Lack, Package, find_lacks, release
 from SemiSegCervicalLib.pip_faults import read_fault
+from SlicerRig import clocks
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 ALL = (*NEEDED, *TRAINING, OPENVINO)
@@ -53,9 +53,9 @@ def test_nothing_lacks_here_and_nothing_is_imported_to_know():
 
 def test_looking_is_quick():
     find_lacks()
-    started = time.perf_counter()
+    started = clocks.cpu_seconds()
     find_lacks()
-    assert time.perf_counter() - started < 0.1
+    assert clocks.cpu_seconds() - started < 0.1
 
 
 def put(site: Path, version: str | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.datalist import datalist_steps, write_datalist
 from SemiSegTrainerLib.scene.split import Split, propose_split
 from SlicerRig import scenes
+from SlicerRig.clocks import timed_pieces
 
 Status = slicer.vtkSlicerSegmentationsModuleLogic
 CODE = "Category~SCT^123037004^Anatomical Structure~SCT^71252005^Cervix uteri~^^~Anatomic~^^~^^"
@@ -229,20 +229,8 @@ def test_pieces_are_short_and_one_that_stops_leaves_nothing(scene, labels, tmp_p
     frame = smooth[0].clip(0, 255).astype(np.uint8)
     scenes.partly_segmented_scene([np.tile(frame, (2, 3))], {0: np.tile(painted[0], (2, 3))}, CLASSES)
     found = collect_training_set()
-    durations: list[float] = []
-
-    def timed() -> Any:
-        steps = datalist_steps(found, tmp_path / "d", propose_split(found))
-        while True:
-            begin = time.thread_time()
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
-            finally:
-                durations.append(time.thread_time() - begin)
-
-    assert timed() == tmp_path / "d" / "datalist.json"
+    durations, path = timed_pieces(datalist_steps(found, tmp_path / "d", propose_split(found)))
+    assert path == tmp_path / "d" / "datalist.json"
     assert len(durations) > 20
     assert sorted(durations)[-2] < 0.05, "planned are 20 ms, which a busy machine stretches"
     steps = datalist_steps(found, tmp_path / "e", propose_split(found))

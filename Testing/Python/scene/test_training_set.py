@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from SemiSegTrainerLib.scene import marks
 from SemiSegTrainerLib.scene.annotation import CERTAIN_BACKGROUND, IGNORE
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.training_set import TrainingCase
-from SlicerRig import mrml, scenes
+from SlicerRig import clocks, mrml, scenes
 
 Status = slicer.vtkSlicerSegmentationsModuleLogic
 CLASSES = [SegmentClass(1, "anterior", (1, 0, 0)), SegmentClass(2, "posterior", (0, 0, 1))]
@@ -541,7 +540,7 @@ def test_two_hundred_cases_are_listed_at_once(scene, labels):
     scenes.partly_segmented_scene(
         [np.zeros(big.shape, np.uint8)] * 200, {k: big for k in range(100)}, CLASSES, one_finished=range(0, 100, 3)
     )
-    begin = time.perf_counter()
+    begin = clocks.cpu_seconds()
     found = collect_training_set()
-    assert time.perf_counter() - begin < 6, "planned are 2 s, which a busy machine stretches"
+    assert clocks.cpu_seconds() - begin < 6, "planned are 2 s, which a busy machine stretches"
     assert [len(found.used(use)) for use in ("labelled", "partly", "unlabelled")] == [66, 34, 100]
