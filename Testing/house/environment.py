@@ -22,6 +22,11 @@ MARK = "semiseg-environment.json"
 LIBRARIES = (ROOT / "SemiSegCervical", ROOT / "SemiSegTrainer", ROOT / "Testing")
 
 
+def with_libraries(**more: str) -> dict[str, str]:
+    """Return the environment variables, and `more`, for a Python that is to find what the repository holds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, LIBRARIES)), **more}
+
+
 @dataclass(frozen=True)
 class Flavour:
     """One set of dependencies: which locks, and what they cost."""
@@ -218,6 +223,3 @@ def _alone(path: Path) -> Iterator[None]:
 def _clock(seconds: float) -> str:
     """Write seconds as minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-__all__ = ["FULL", "LIBRARIES", "ROOT", "TORCH_FREE", "Environment", "SetupError", "locate", "prepare"]

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from house.environment import FULL, LIBRARIES, ROOT, TORCH_FREE, Environment, SetupError, prepare
+from house.environment import FULL, ROOT, TORCH_FREE, Environment, SetupError, prepare, with_libraries
 
 BENCHMARKS = ROOT / "Testing" / "Benchmarks"
 # Tests run on one thread each: two runs then give the same figures, and a shared machine is not overrun.
@@ -109,10 +109,9 @@ def _run(
     folder: Path | None = None,
 ) -> int:
     """Run the environment's Python with both libraries on its path and return its exit status."""
-    path = os.pathsep.join(str(library) for library in LIBRARIES)
-    # PYTHONHOME, where it is set, names another Python's library.
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
-    settings = {**kept, "PYTHONPATH": path, **(variables or {})}
+    settings = with_libraries(**(variables or {}))
+    # Where it is set, it names another Python's library.
+    settings.pop("PYTHONHOME", None)
     process = subprocess.Popen([str(environment.python), *command], cwd=folder, env=settings)
     while True:
         try:

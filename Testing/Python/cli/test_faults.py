@@ -12,6 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from house.environment import with_libraries
 from PIL import Image
 from SemiSegCervicalLib.engine.pack import save_pack
 from SemiSegTrainerLib.cli.app import run
@@ -270,7 +271,7 @@ def test_output_that_lacks_a_character_is_written_all_the_same(tmp_path, more):
     pack = save_pack(tmp_path / "tiny", parts.pack(name="Gebärmutterhals 子宮"))
     done = subprocess.run(
         [sys.executable, "-m", "SemiSegTrainerLib.cli.app", "info", str(pack), *more],
-        capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252", "COLUMNS": "200"},
+        capture_output=True, env=with_libraries(PYTHONIOENCODING="cp1252", COLUMNS="200"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode("cp1252")
     if more:

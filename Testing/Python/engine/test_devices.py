@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -10,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from house.environment import with_libraries
 from SemiSegCervicalLib.engine import selftest
 from SemiSegCervicalLib.engine.backends import selection, torch_backend
 from SemiSegCervicalLib.engine.backends.ladder import refusal
@@ -112,6 +112,6 @@ def test_the_threads_of_pytorch_wait_briefly_unless_the_user_says_otherwise(told
     asking = (
         "import os, sys, SemiSegCervicalLib.engine; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
     )
-    left = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    left = {k: v for k, v in with_libraries().items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     child = subprocess.run([sys.executable, "-c", asking], env={**left, **told}, capture_output=True, text=True)
     assert child.stdout.split() == [found, "False"], child.stderr

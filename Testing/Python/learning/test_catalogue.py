@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from house.environment import with_libraries
 from SemiSegTrainerLib import catalogue
 from SemiSegTrainerLib.learning.method import get_method, method_names
 
@@ -32,5 +33,4 @@ def test_what_is_proposed_fits():
 
 def test_the_catalogue_needs_no_package(tmp_path):
     code = "import sys; from SemiSegTrainerLib import catalogue; sys.exit(bool({'torch', 'numpy'} & {*sys.modules}))"
-    folder = str(next(p for p in map(str, sys.path) if p.endswith("SemiSegTrainer")))
-    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": folder}, cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-c", code], env=with_libraries(), cwd=tmp_path, check=True)

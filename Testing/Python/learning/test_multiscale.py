@@ -226,7 +226,7 @@ def test_half_of_the_anchors_are_the_hardest():
 
 def pixel_reference(step, student, temperature):
     """The term voxel by voxel, for banks and anchors that are taken whole."""
-    mine, other = vectors(step, student, "strong").detach(), vectors(step, 1 - student, "weak")
+    mine, other = vectors(step, student, "strong").detach(), vectors(step, 1 - student, "weak").detach()
     coarse = mine.shape[2:]
     target = SURE(step, student, "strong")
     keys = VoxelBank(SURE, size=10_000, fresh=10_000)(step, student, "strong")
@@ -250,7 +250,7 @@ def test_pixel_contrast_is_its_formula(temperature):
     bank = VoxelBank(SURE, size=10_000, fresh=10_000)
     value = PixelContrast(SURE, bank, anchors=10_000, negatives=10_000, temperature=temperature)(step)
     expected = [pixel_reference(step, student, temperature) for student in (0, 1)]
-    assert float(value.loss) == pytest.approx(sum(loss for loss, _ in expected), rel=1e-4)
+    assert float(value.loss.detach()) == pytest.approx(sum(loss for loss, _ in expected), rel=1e-4)
     assert value.support == max(count for _, count in expected)
 
 
@@ -298,7 +298,7 @@ def test_pixel_contrast_has_the_right_polarity(shape):
     def loss(voxels, temperature=0.1):
         for student in step.students:
             student["strong"] = dataclasses.replace(student["strong"], voxels=voxels.requires_grad_())
-        return float(PixelContrast(source, bank, temperature=temperature)(step).loss)
+        return float(PixelContrast(source, bank, temperature=temperature)(step).loss.detach())
 
     right, wrong = loss(maps.clone()), loss(directions[1 - classes].movedim(-1, 1).clone())
     undecided = loss(functional.normalize(torch.ones_like(maps), dim=1))

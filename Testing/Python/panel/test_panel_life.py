@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from house.environment import with_libraries
 from SlicerRig import application, scenes
 
 
@@ -415,10 +415,9 @@ def test_opening_is_quick_and_imports_nothing_heavy(tmp_path: Path, models: Any)
     (tmp_path / "Empty").mkdir()
     (tmp_path / "Empty" / "Empty.py").write_text(EMPTY)
     source = application.REPOSITORY / "SemiSegCervical" / "SemiSegCervical.py"
-    paths = [str(application.REPOSITORY / part) for part in ("Testing", "SemiSegCervical", "SemiSegTrainer")]
     told = subprocess.run(
         [sys.executable, "-c", OPENING, str(tmp_path), str(source)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, capture_output=True, text=True, check=True,
+        env=with_libraries(), capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = json.loads(told.stdout.strip().splitlines()[-1])
     heavy = {"torch", "monai", "openvino", "pydantic", "scipy", "SimpleITK"}

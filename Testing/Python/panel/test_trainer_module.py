@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from house.environment import with_libraries
 from SlicerRig import application
 
 OPENING = textwrap.dedent(
@@ -26,10 +26,9 @@ OPENING = textwrap.dedent(
 
 
 def test_opening_imports_nothing_heavy(models: Any) -> None:
-    paths = [str(application.REPOSITORY / part) for part in ("Testing", "SemiSegCervical", "SemiSegTrainer")]
     told = subprocess.run(
         [sys.executable, "-c", OPENING],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, capture_output=True, text=True, check=True,
+        env=with_libraries(), capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = json.loads(told.stdout.strip().splitlines()[-1])
     assert {"torch", "monai", "openvino", "pydantic", "scipy", "SimpleITK"}.isdisjoint(found)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house.trees import ROOT
+from house.environment import with_libraries
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.panel.run_folder import Reached, Run, RunClass
 from SemiSegTrainerLib.panel.runs import Runs
@@ -77,14 +77,16 @@ def test_who_works_on_a_run_keeps_others_off(runs: Runs, tmp_path: Path) -> None
     assert not other.hold()
     run.release()
     holds = (
-        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "import sys\n"
         "from pathlib import Path\n"
         "from SemiSegTrainerLib.panel.run_folder import Run\n"
         "assert Run(Path(sys.argv[1]), None).hold(); print('held', flush=True); sys.stdin.read()"
     )
-    libraries = [str(ROOT / name) for name in ("SemiSegCervical", "SemiSegTrainer")]
     with subprocess.Popen(
-        [sys.executable, "-c", holds, str(run.folder), *libraries], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", holds, str(run.folder)],
+        env=with_libraries(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == b"held"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from house.trees import ROOT
+from house.environment import with_libraries
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packs import find_packs
 from SemiSegCervicalLib.worker.job import JobCancelled
@@ -169,7 +169,6 @@ def test_a_scene_becomes_a_model_that_is_installed(jobs: Any, partly_annotated: 
 
 KILLED = """
 import sys
-sys.path[:0] = sys.argv[3:]
 from pathlib import Path
 from SlicerRig import application
 application.start()
@@ -215,10 +214,9 @@ def test_however_it_is_interrupted_it_goes_on_and_ends_as_one_that_was_not(
     assert killed.error.code == "out-of-memory" or "ended" in killed.error.cause
     assert unfinished() == [run], "what was saved is still there"
 
-    folders = [str(ROOT / name) for name in ("Testing", "SemiSegCervical", "SemiSegTrainer")]
     (tmp_path / "other").mkdir()
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "other"), "", *folders]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "other")]
+    with subprocess.Popen(command, env=with_libraries(), stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         pid, state = program.stdout.readline().split()
         assert state == "training"
