@@ -52,9 +52,16 @@ def test_the_offline_command_names_what_is_needed():
 
 
 def test_links_lead_to_files():
-    for page in (ROOT / "README.md", ROOT / "Resources" / "models" / "README.md"):
-        for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    pages = [ROOT / "README.md", *(ROOT / "Resources").rglob("README.md"), *(ROOT / "Testing").rglob("README.md")]
+    assert len(pages) >= 6
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", text):
+            assert (page.parent / target).exists(), f"{page} links to {target}"
+        titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        parts = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+        for target in re.findall(r"\]\(#([^)]+)\)", text):
+            assert target in parts, f"{page} has no part {target}"
 
 
 @pytest.mark.parametrize(
