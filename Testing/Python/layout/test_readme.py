@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 
 import pytest
@@ -70,3 +71,14 @@ def test_links_lead_to_files():
 def test_screenshots_are_shown_and_small(name):
     assert f"Resources/screenshots/{name}" in README
     assert (ROOT / "Resources" / "screenshots" / name).stat().st_size < 600_000
+
+
+def test_tables_are_those_of_the_stored_results(monkeypatch):
+    folder = ROOT / "Testing" / "Benchmarks"
+    monkeypatch.syspath_prepend(folder)
+    tables = importlib.import_module("tables")
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert tables.written(page) == page, "python3 Testing/run.py bench tables"
+    names = re.findall(r"<!-- table (\w+) -->", page)
+    assert sorted(names) == sorted(tables.TABLES)
+    assert len(re.findall(r"^\|---", page, re.MULTILINE)) == len(names), "no table is typed"
