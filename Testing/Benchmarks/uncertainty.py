@@ -238,6 +238,7 @@ def figures(records: list[Record]) -> dict[str, Any]:
         "errors_in_5_percent_reviewed": float(after.detection.found([0.05])[0]),
         "dice": mean(true for _, true in dice_pairs(records, clean=True)),
         "predicted_dice": mean(p or 0.0 for p, _ in dice_pairs(records, clean=True)),
+        "error_auroc_band_promised": after.detection_promised.auroc,
     }
 
 

@@ -102,9 +102,22 @@ class Detection:
             uncertainty: ``(n,)`` in [0, 1].
             wrong: bool ``(n,)``.
         """
-        spread = np.clip(uncertainty.astype(np.float64), 0, 1) ** (1 / _ROOT)
-        bins = np.minimum((spread * _DETECTION_BINS).astype(np.int64), _DETECTION_BINS - 1)
+        bins = _detection_bins(uncertainty)
         return cls(*(np.bincount(bins[chosen], minlength=_DETECTION_BINS) for chosen in (wrong, ~wrong)))
+
+    @classmethod
+    def promised(cls, uncertainty: np.ndarray, confidence: np.ndarray) -> Detection:
+        """Count voxels as if each were wrong with exactly the probability that the model gives it.
+
+        What is found of these errors is what the model's own probabilities let anybody find; more is found of the real
+        ones only where the probabilities do not hold.
+
+        Args:
+            uncertainty: ``(n,)`` in [0, 1].
+            confidence: ``(n,)`` in [0, 1], the probability of each voxel's label.
+        """
+        bins, right = _detection_bins(uncertainty), np.clip(confidence.astype(np.float64), 0, 1)
+        return cls(*(np.bincount(bins, weights=weights, minlength=_DETECTION_BINS) for weights in (1 - right, right)))
 
     def __add__(self, other: Detection) -> Detection:
         return Detection(self.wrong + other.wrong, self.right + other.right)
@@ -133,14 +146,23 @@ class Detection:
         return np.interp(np.asarray(shares) * looked[-1], looked[kept], errors[kept]) / errors[-1]
 
 
+def _detection_bins(uncertainty: np.ndarray) -> np.ndarray:
+    spread = np.clip(uncertainty.astype(np.float64), 0, 1) ** (1 / _ROOT)
+    return np.minimum((spread * _DETECTION_BINS).astype(np.int64), _DETECTION_BINS - 1)
+
+
 @dataclass(frozen=True)
 class CaseTrust:
-    """What one case says, in the band around the reference boundary and on the whole image."""
+    """What one case says, in the band around the reference boundary and on the whole image.
+
+    `detection_promised` is what the model's own probabilities promise for the band; see `Detection.promised`.
+    """
 
     reliability_band: Reliability
     reliability: Reliability
     detection_band: Detection
     detection: Detection
+    detection_promised: Detection
 
     def __add__(self, other: CaseTrust) -> CaseTrust:
         return CaseTrust(
@@ -148,6 +170,7 @@ class CaseTrust:
             self.reliability + other.reliability,
             self.detection_band + other.detection_band,
             self.detection + other.detection,
+            self.detection_promised + other.detection_promised,
         )
 
 
@@ -166,9 +189,11 @@ def examine(
     single = (possible != 0) & decided(possible)
     right = (possible >> labels.astype(possible.dtype)) & 1 == 1
     parts: list[Any] = []
+    near = single & band
     for kind, values, outcome in ((Reliability, confidence, right), (Detection, uncertainty, ~right)):
-        for region in (single & band, single):
+        for region in (near, single):
             parts.append(kind.of(values[region], outcome[region]))
+    parts.append(Detection.promised(uncertainty[near], confidence[near]))
     return CaseTrust(*parts)
 
 

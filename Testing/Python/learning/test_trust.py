@@ -107,6 +107,21 @@ def test_what_is_not_decided_neither_counts_nor_makes_a_boundary():
     assert (case + case).detection_band.right.sum() == 2 * 12 * 4
 
 
+def test_what_probabilities_promise_is_what_they_give_where_they_hold():
+    rng = np.random.default_rng(7)
+    confidence = rng.beta(5, 1.5, 200_000)
+    holds, overconfident = rng.random(confidence.size) > confidence, rng.random(confidence.size) > confidence**2
+    promised = Detection.promised(1 - confidence, confidence)
+    assert 0.6 < promised.auroc < 0.95
+    assert Detection.of(1 - confidence, holds).auroc == pytest.approx(promised.auroc, abs=5e-3)
+    assert abs(Detection.of(1 - confidence, overconfident).auroc - promised.auroc) > 0.02
+    assert promised.wrong.sum() + promised.right.sum() == pytest.approx(confidence.size)
+    nine = confidence[None, :9]
+    sure, everywhere = np.ones((1, 9), np.int64), np.ones((1, 9), bool)
+    case = examine(np.zeros((1, 9), np.int64), nine, 1 - nine, sure, everywhere)
+    assert (case + case).detection_promised.right.sum() == pytest.approx(2 * nine.sum())
+
+
 def test_rank_correlation():
     assert rank_correlation([0.1, 0.5, 0.6, 0.9], [0.2, 0.3, 0.8, 0.9]) == pytest.approx(1)
     assert rank_correlation([0.9, 0.5, None], [0.8, 0.4, 0.0]) == pytest.approx(1), "announced failures are foreseen"
