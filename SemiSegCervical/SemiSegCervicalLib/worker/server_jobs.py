@@ -28,7 +28,7 @@ class Channel:
         self._lock = threading.Lock()
 
     def send(self, kind: str, job: str = "", body: Any = None) -> None:
-        """Send an event; where nobody listens any more, the thread that watches standard input ends the process."""
+        """Send an event; where nobody listens any more, the thread that reads messages ends the process."""
         rest = memoryview(encode(kind, job, body))
         with self._lock:
             try:

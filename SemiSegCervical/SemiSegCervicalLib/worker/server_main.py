@@ -25,7 +25,15 @@ from .folders import remove_if_orphaned
 from .protocol import Describe, Hello, Load, Message, Predict, PredictFrames, Welcome
 from .server_errors import explain
 from .server_jobs import Cancelled, Channel, Handler, ServerJob
-from .server_process import be_polite, end_now, lead_own_group, limit_threads, take_standard_output, tell_crashes
+from .server_process import (
+    be_polite,
+    end_now,
+    lead_own_group,
+    limit_threads,
+    take_standard_input,
+    take_standard_output,
+    tell_crashes,
+)
 from .validation import build
 from .wire import Envelope, LineSplitter, decode
 
@@ -45,10 +53,18 @@ _JOB = re.compile(r"[0-9]{1,12}")
 
 
 class Server:
-    """Serves one client until its standard input closes."""
+    """Serves one client until it closes what its messages come from."""
 
-    def __init__(self, folder: Path, channel: Channel, group: int | None) -> None:
-        self.folder, self.channel, self._group = folder, channel, group
+    def __init__(self, folder: Path, channel: Channel, messages: int, group: int | None) -> None:
+        """Prepare it.
+
+        Args:
+            folder: private, for the files of jobs.
+            channel: to the client.
+            messages: file descriptor that the client's messages come from.
+            group: process group to end with this process; None on Windows.
+        """
+        self.folder, self.channel, self._messages, self._group = folder, channel, messages, group
         self._handlers: dict[str, tuple[type[Message], Handler]] = {}
         self._queue: queue.SimpleQueue[ServerJob | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -156,7 +172,7 @@ class Server:
         splitter = LineSplitter()
         while True:
             try:
-                data = os.read(0, 65536)
+                data = os.read(self._messages, 65536)
             except OSError:
                 data = b""
             if not data:
@@ -253,7 +269,7 @@ def _tell(job: ServerJob, control: str) -> None:
 def serve(folder: Path) -> None:
     """Become the worker; does not return."""
     group = lead_own_group()
-    channel = Channel(take_standard_output())
+    channel, messages = Channel(take_standard_output()), take_standard_input()
     tell_crashes()
     channel.send(protocol.READY, "", protocol.Ready(protocol.PROTOCOL, os.getpid(), group))
-    Server(folder, channel, group).run()
+    Server(folder, channel, messages, group).run()

@@ -38,6 +38,27 @@ def take_standard_output() -> int:
     return own
 
 
+def take_standard_input() -> int:
+    """Keep standard input for messages alone; whoever else asks for it from now on finds an empty one.
+
+    On Windows a thread that waits for a pipe's next bytes holds up everything else that looks at the same pipe. Some
+    libraries look at standard input while they are loaded (SciPy's, by the run time of Fortran): importing them would
+    not end before the next message comes.
+
+    Returns:
+        The file descriptor to read messages from; children do not inherit it.
+    """
+    own = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    if sys.platform == "win32":
+        from .server_windows import publish_standard_input
+
+        publish_standard_input()
+    return own
+
+
 def tell_crashes() -> None:
     """Have the log say where native code crashed."""
     with suppress(OSError, ValueError):

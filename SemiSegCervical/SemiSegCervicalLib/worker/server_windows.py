@@ -1,4 +1,4 @@
-"""Windows only: children that end with the worker, and its priority. From the documentation, never run."""
+"""Windows only: children that end with the worker, its priority and its input. From the documentation, never run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 if sys.platform == "win32":
     import ctypes
+    import msvcrt
     from ctypes import wintypes
 
     _EXTENDED_LIMIT_INFORMATION = 9
     _KILL_ON_JOB_CLOSE = 0x2000
     _BELOW_NORMAL_PRIORITY = 0x4000
+    _STANDARD_INPUT = -10 & 0xFFFFFFFF
 
     class _BasicLimits(ctypes.Structure):
         _fields_ = (
@@ -44,6 +46,7 @@ if sys.platform == "win32":
         kernel.SetInformationJobObject.argtypes = (wintypes.HANDLE, ctypes.c_int, wintypes.LPVOID, wintypes.DWORD)
         kernel.AssignProcessToJobObject.argtypes = (wintypes.HANDLE, wintypes.HANDLE)
         kernel.SetPriorityClass.argtypes = (wintypes.HANDLE, wintypes.DWORD)
+        kernel.SetStdHandle.argtypes = (wintypes.DWORD, wintypes.HANDLE)
         return kernel
 
     def end_children_with_me() -> None:
@@ -64,3 +67,10 @@ if sys.platform == "win32":
         kernel = _kernel()
         if not kernel.SetPriorityClass(kernel.GetCurrentProcess(), _BELOW_NORMAL_PRIORITY):
             print(f"priority unchanged: Windows error {ctypes.get_last_error()}", file=sys.stderr)
+
+    def publish_standard_input() -> None:
+        """Have the system name what descriptor 0 is now as standard input; libraries with a C run time of their own ask
+        the system, and Python's own tells it in programs with a console only.
+        """
+        if not _kernel().SetStdHandle(_STANDARD_INPUT, msvcrt.get_osfhandle(0)):
+            print(f"standard input unchanged: Windows error {ctypes.get_last_error()}", file=sys.stderr)

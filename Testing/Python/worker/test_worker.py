@@ -443,6 +443,21 @@ def test_laid_out_as_in_slicer_and_killed_nothing_is_left(tmp_path, trained, cin
     assert sorted(p.name for p in temporary.iterdir()) == ["worker.log"]
 
 
+def test_libraries_find_standard_input_empty_and_do_not_wait_for_messages(worker):
+    """On Windows loading SciPy would wait for the next message, looking at a pipe that another thread reads."""
+    code = (
+        "import os, sys\n"
+        "from SemiSegCervicalLib.worker.server_process import take_standard_input\n"
+        "messages = take_standard_input()\n"
+        "print(sys.stdin.read() == '', os.read(0, 9) == b'', os.read(messages, 9).decode(), os.get_inheritable(messages))"
+    )
+    child = subprocess.run([sys.executable, "-c", code], input=b"a message", capture_output=True, timeout=PATIENCE)
+    assert child.stdout.split() == [b"True", b"True", b"a", b"message", b"False"], child.stderr
+    run(worker, Load(worker.model))
+    if Path("/proc/self/fd").is_dir():
+        assert os.readlink(f"/proc/{worker.client.pid}/fd/0") == os.devnull
+
+
 @pytest.fixture
 def alone(tmp_path):
     """Make clients of workers of their own."""
