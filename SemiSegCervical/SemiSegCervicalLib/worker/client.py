@@ -399,9 +399,13 @@ class Client:
         if self._process is None or self.state != "ready":
             return
         for job in list(self._jobs.values()):
-            if job.state == WAITING and job.message is not None:
-                job.state = SENT
-                self._process.send(job.message.kind, job.id, job.message)
+            if self._process is not None and job.state == WAITING and job.message is not None:
+                try:
+                    self._process.send(job.message.kind, job.id, job.message)
+                except SemiSegError as error:
+                    self._end(job, FAILED, error=error)
+                else:
+                    job.state = SENT
 
     def _fail_all(self, error: SemiSegError) -> None:
         for job in list(self._jobs.values()):

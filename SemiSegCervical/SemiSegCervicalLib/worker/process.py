@@ -92,7 +92,11 @@ class WorkerProcess:
         return self._killed
 
     def send(self, kind: str, job: str = "", body: Any = None) -> None:
-        """Send a message or control."""
+        """Send a message or control.
+
+        Raises:
+            SemiSegError: it is too long for a line.
+        """
         if not self.ended:
             self._transport.write(encode(kind, job, body))
 

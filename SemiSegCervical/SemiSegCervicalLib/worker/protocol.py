@@ -13,7 +13,7 @@ from typing import ClassVar
 from ..figures import FrameFigures, SegmentFigures
 
 # Raised whenever a message or event changes: an updated extension may meet a client that still runs.
-PROTOCOL = 2
+PROTOCOL = 3
 
 READY, ALIVE, STARTED, PROGRESS, CHUNK = "ready", "alive", "started", "progress", "chunk"
 RESULT, FAILURE, CANCELLED = "result", "failure", "cancelled"
@@ -133,7 +133,6 @@ class ModelCard:
     Attributes:
         reads: for each branch the modalities (indices) that it needs.
         calibrated_on: empty where the uncertainty is not calibrated.
-        card: the text that travels with the model; only `Loaded` has it.
     """
 
     path: str
@@ -151,7 +150,6 @@ class ModelCard:
     quality: tuple[QualityFigure, ...] = ()
     licence: str = ""
     attribution: str = ""
-    card: str = ""
     failure: Failure | None = None
 
 

@@ -28,7 +28,11 @@ class Channel:
         self._lock = threading.Lock()
 
     def send(self, kind: str, job: str = "", body: Any = None) -> None:
-        """Send an event; where nobody listens any more, the thread that reads messages ends the process."""
+        """Send an event; where nobody listens any more, the thread that reads messages ends the process.
+
+        Raises:
+            SemiSegError: it is too long for a line.
+        """
         rest = memoryview(encode(kind, job, body))
         with self._lock:
             try:

@@ -92,7 +92,11 @@ class Server:
                 self._running, self._interrupted = job, False
             self.channel.send(protocol.STARTED, job.id)
             kind, body = self._perform(job)
-            self.channel.send(kind, job.id, body)
+            try:
+                self.channel.send(kind, job.id, body)
+            except SemiSegError as error:  # an answer too long for a line
+                kind = protocol.FAILURE
+                self.channel.send(kind, job.id, explain(error, job.stage))
             del body
             if kind == protocol.FAILURE:
                 gc.collect()  # what it held, out of memory perhaps
@@ -210,7 +214,7 @@ class Server:
             self.channel.send(
                 protocol.FAILURE, envelope.job,
                 protocol.Failure(
-                    "bad-message", "", f"The worker does not understand a message: {error}",
+                    "bad-message", "", f"The worker does not understand a message: {str(error)[:300]}",
                     "Restart the program; if that does not help, install SemiSeg again",
                 ),
             )  # fmt: skip

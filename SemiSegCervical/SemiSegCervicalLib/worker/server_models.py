@@ -84,7 +84,7 @@ def describe(path: Path) -> ModelCard:
         return ModelCard(str(path), failure=Failure(error.code, error.stage, error.cause, error.remedy))
 
 
-def card_of(path: Path, manifest: PackManifest, card: str = "") -> ModelCard:
+def card_of(path: Path, manifest: PackManifest) -> ModelCard:
     """Return a manifest as the client is told."""
     spec = manifest.input
     return ModelCard(
@@ -103,7 +103,6 @@ def card_of(path: Path, manifest: PackManifest, card: str = "") -> ModelCard:
         quality=tuple(QualityFigure(q.metric, q.value, q.data, q.cases) for q in manifest.quality),
         licence=manifest.licence,
         attribution=manifest.attribution,
-        card=card,
     )
 
 

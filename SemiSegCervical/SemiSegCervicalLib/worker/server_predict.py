@@ -63,7 +63,7 @@ class Predicting:
         started = time.perf_counter()
         message = _message(job, Load)
         predictor = self._models.get(message.model, (), job)
-        card = card_of(Path(message.model.pack), predictor.pack.manifest, predictor.pack.card)
+        card = card_of(Path(message.model.pack), predictor.pack.manifest)
         return Loaded(card, *_closing(predictor, predictor.backend.notes, started))
 
     def predict(self, job: ServerJob) -> Prediction:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import SemiSegError
 from .validation import build, plain
 
 PREFIX = b"@semiseg "
@@ -23,10 +24,20 @@ class Envelope:
 
 
 def encode(kind: str, job: str = "", body: Any = None) -> bytes:
-    """Return a line. The leading line end closes whatever half line something else may have printed before."""
+    """Return a line. The leading line end closes whatever half line something else may have printed before.
+
+    Raises:
+        SemiSegError: it would be longer than what the other side takes for one of ours.
+    """
     content = {"kind": kind, "job": job, "body": plain(body) if body is not None else {}}
     # Pure ASCII: paths that are no valid Unicode survive as escapes.
-    return b"\n" + PREFIX + json.dumps(content, allow_nan=False).encode("ascii") + b"\n"
+    line = b"\n" + PREFIX + json.dumps(content, allow_nan=False).encode("ascii") + b"\n"
+    if len(line) > LINE_LIMIT:
+        raise SemiSegError(
+            "too-long", f"A message of {len(line) / 2**20:.1f} MB is more than the process that computes can pass on",
+            "Take fewer images or frames at once, or another model", "worker",
+        )  # fmt: skip
+    return line
 
 
 def decode(line: bytes) -> Envelope | None:

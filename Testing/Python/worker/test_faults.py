@@ -15,6 +15,7 @@ from SemiSegCervicalLib.worker.log import BoundedLog
 from SemiSegCervicalLib.worker.process import Limits, WorkerProcess
 from SemiSegCervicalLib.worker.protocol import Describe
 from SemiSegCervicalLib.worker.subprocess_transport import SubprocessTransport
+from SemiSegCervicalLib.worker.wire import LINE_LIMIT
 from SlicerRig import clocks
 from WorkerRig.processes import alive, until
 
@@ -78,6 +79,15 @@ def test_a_good_worker_serves_job_after_job(worker):
     first = client.pid
     assert run(client, "ok").models[0].path == "here"
     assert client.pid == first
+
+
+def test_a_message_that_is_too_long_fails_at_once_and_alone(worker):
+    client = worker()
+    jobs = [client.submit(Describe((how,))) for how in ("ok", "x" * LINE_LIMIT, "ok")]
+    with pytest.raises(SemiSegError) as caught:
+        client.wait(jobs[1], 20)
+    assert caught.value.code == "too-long"
+    assert [client.wait(job, 20).models[0].path for job in (jobs[0], jobs[2])] == ["here"] * 2
 
 
 @pytest.mark.parametrize("how", ["garbage", "pieces"])

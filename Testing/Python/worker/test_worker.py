@@ -22,7 +22,7 @@ from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegCervicalLib.engine.image import Image, grey_from_rgb
 from SemiSegCervicalLib.engine.pack import load_pack, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegCervicalLib.engine.schema import InputSpec
+from SemiSegCervicalLib.engine.schema import InputSpec, Quality
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker import server
 from SemiSegCervicalLib.worker.arrays import read_array, take_array, write_array
@@ -110,6 +110,18 @@ def test_packs_are_described_without_being_loaded(worker, tmp_path):
     assert good.failure is None
     assert bad.failure.code == "corrupt-pack"
     assert "junk" in bad.failure.cause
+
+
+def test_a_model_that_says_more_of_itself_than_can_be_passed_on_is_refused_at_once(worker, tmp_path):
+    pack = load_pack(worker.pack)
+    figure = Quality(metric="dice", value=0.5, data="ü" * 20_000, cases=1)
+    pack.manifest = pack.manifest.model_copy(update={"quality": (figure,) * 50})
+    wordy = save_pack(tmp_path / "wordy", pack)
+    pid = worker.client.pid
+    assert failure(worker, Describe((str(wordy),))).code == "too-long"
+    assert failure(worker, Load(Model(str(wordy)))).code == "too-long"
+    assert run(worker, Describe((str(worker.pack),))).models[0].name == "blobs"
+    assert worker.client.pid == pid
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
@@ -449,10 +461,10 @@ def test_libraries_find_standard_input_empty_and_do_not_wait_for_messages(worker
         "import os, sys\n"
         "from SemiSegCervicalLib.worker.server_process import take_standard_input\n"
         "messages = take_standard_input()\n"
-        "print(sys.stdin.read() == '', os.read(0, 9) == b'', os.read(messages, 9).decode(), os.get_inheritable(messages))"
+        "print(repr(sys.stdin.read()), os.read(0, 9), os.get_inheritable(messages), os.read(messages, 9))"
     )
     child = subprocess.run([sys.executable, "-c", code], input=b"a message", capture_output=True, timeout=PATIENCE)
-    assert child.stdout.split() == [b"True", b"True", b"a", b"message", b"False"], child.stderr
+    assert child.stdout.decode().strip() == "'' b'' False b'a message'", child.stderr
     run(worker, Load(worker.model))
     if Path("/proc/self/fd").is_dir():
         assert os.readlink(f"/proc/{worker.client.pid}/fd/0") == os.devnull
