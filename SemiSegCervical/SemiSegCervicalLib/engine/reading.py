@@ -126,7 +126,7 @@ def _read_volume(path: Path) -> Stored:
     affine = _affine(image, dims)
     spacing = (1.0, *reversed(image.GetSpacing())) if dims == 2 else tuple(reversed(image.GetSpacing()[:3]))
     array = sitk.GetArrayViewFromImage(image)
-    if cine and dims == 3 and parts > 1:
+    if cine and dims < 4 and parts > 1:
         array, parts = np.moveaxis(array, -1, 0), 1  # the frames, which SimpleITK takes for the parts of a voxel
     elif dims > 3:
         cine = True

@@ -196,6 +196,22 @@ def test_sequences_in_either_order_of_axes(tmp_path, array, kinds, directions):
     assert header.keys["axis 3 index values"] == "0 0.5 1 1.5 2 2.5"
 
 
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_frames_without_a_third_axis_are_no_colours(tmp_path, count):
+    frames = FRAMES[:count, 0]
+    path = tmp_path / "cine.seq.nrrd"
+    head = f"NRRD0005\ntype: uint8\ndimension: 3\nspace dimension: 2\nsizes: 5 4 {count}\nkinds: domain domain list\n"
+    head += "space directions: (0.5,0) (0,0.6) none\nspace origin: (1,2)\nencoding: raw\n\n"
+    path.write_bytes(head.encode() + frames.tobytes())
+    image = read_image([path], frames=True)
+    assert not image.from_rgb
+    assert np.array_equal(image.array[0], frames)
+    assert image.spacing == pytest.approx((1, 0.6, 0.5))
+    labels = (frames > 100).astype(np.uint8)
+    written = write_map(labels, path, tmp_path, "cine_labels", labels=True)
+    assert np.array_equal(read_labels(written), labels)
+
+
 @pytest.mark.parametrize("colour", [False, True])
 def test_slicer_writes_and_reads_sequences(tmp_path, colour):
     slicer = pytest.importorskip("slicer", reason="Slicer's own reader is in slicer-core: pip install slicer-core")
