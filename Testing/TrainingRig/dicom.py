@@ -13,7 +13,7 @@ CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_CT, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.4.1"
 ULTRASOUND, CINE = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1"
 SEGMENTATION, REPORT = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.33"
-IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
+IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
 
 _ELEMENTS = {
     "image_type": (0x00080008, "CS"), "sop_class": (0x00080016, "UI"), "sop_instance": (0x00080018, "UI"),
@@ -41,7 +41,7 @@ def write(path: Path, pixels: np.ndarray | None, syntax: str = EXPLICIT, **attri
         path: file to write.
         pixels: uint8, uint16 or int16: ``(Y, X)``, ``(Y, X, 3)``, ``(frames, Y, X)`` or ``(frames, Y, X, 3)``;
             None leaves them out.
-        syntax: transfer syntax, `IMPLICIT` or `EXPLICIT`.
+        syntax: transfer syntax: `IMPLICIT`, `EXPLICIT` or `DEFLATED`.
         attributes: by the names above; a sequence is a list of dictionaries.
     """
     known: dict[str, Any] = {
@@ -64,8 +64,16 @@ def write(path: Path, pixels: np.ndarray | None, syntax: str = EXPLICIT, **attri
     known.update(attributes)
     meta = _element(0x00020010, "UI", syntax, True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bytes(128) + b"DICM" + meta + _data_set(known, syntax == EXPLICIT))
+    data = _data_set(known, syntax != IMPLICIT)
+    path.write_bytes(bytes(128) + b"DICM" + meta + (deflated(data) if syntax == DEFLATED else data))
     return path
+
+
+def deflated(data: bytes) -> bytes:
+    """Pack a data set, or whatever pretends to be one."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = packer.compress(data) + packer.flush()
+    return packed + bytes(len(packed) % 2)
 
 
 def write_slices(

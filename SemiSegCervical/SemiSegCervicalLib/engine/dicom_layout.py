@@ -16,6 +16,7 @@ from ..errors import SemiSegError
 _ALONG_MM, _ALONG, _BESIDE = 0.01, 0.05, 0.25
 _SAME_DIRECTION = 1e-3
 _SLICER = "Load it into 3D Slicer, which regularises it, and save the volume as NRRD"
+_ONE_CINE = "Give its files one by one: ultrasound devices put unrelated cines and pictures into one series"
 ONE_SERIES = "Keep the files of one series in a folder of their own, or load it into 3D Slicer and save it as NRRD"
 
 Refuse = Callable[..., SemiSegError]
@@ -73,12 +74,16 @@ def lay_out(path: Path, frames: list[Frame]) -> Layout:
         frames: all of them.
 
     Raises:
-        SemiSegError: they are of different kinds, or their slices do not lie on one even grid.
+        SemiSegError: they are of different kinds or of several cines, or their slices do not lie on one even grid.
     """
 
     def refuse(code: str, cause: str, remedy: str = _SLICER) -> SemiSegError:
         return SemiSegError(code, f"{path} {cause}", remedy, "reading")
 
+    files = Counter(frame.path for frame in frames)
+    cines = sum(files[path] > 1 for path in {frame.path for frame in frames if frame.position is None})
+    if cines and len(files) > 1:
+        raise refuse("several-cines", f"holds {len(files)} files of one series, {cines} of them cine", _ONE_CINE)
     shapes = Counter(frame.shape for frame in frames)
     if len(shapes) > 1:
         sizes = ", ".join(f"{n} of {shape[0]} x {shape[1]}" for shape, n in shapes.most_common())

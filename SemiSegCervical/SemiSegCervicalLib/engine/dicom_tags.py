@@ -58,7 +58,7 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXELS = 0x7FE00000
 _UNDEFINED = 0xFFFFFFFF
 _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
-_DEEPEST, _LARGEST_VALUE = 30, 4096
+_DEEPEST, _LARGEST_VALUE, _LARGEST_HEADER = 30, 4096, 2**25
 
 Buffer = bytes | mmap.mmap
 
@@ -126,7 +126,8 @@ def read_tags(path: Path) -> Tags:
         try:
             at, syntax = _meta(data)
             if syntax == _DEFLATED:
-                plain = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[at:])
+                # Pixels, or what pretends to be a header and has no end, are not unpacked here.
+                plain = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[at:], _LARGEST_HEADER)
                 return _Parser(plain, "<").data_set(0, len(plain), True, 0)[0]
             order = ">" if syntax == _BIG_ENDIAN else "<"
             # Some writers declare explicit representations and leave them out.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -36,7 +39,7 @@ def refusal(path, **options):
     return caught.value
 
 
-@pytest.mark.parametrize("syntax", [dicom.IMPLICIT, dicom.EXPLICIT])
+@pytest.mark.parametrize("syntax", [dicom.IMPLICIT, dicom.EXPLICIT, dicom.DEFLATED])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_series_in_its_place(tmp_path, seed, syntax):
     place = affine(seed)
@@ -131,6 +134,16 @@ def of_segments(folder):
     dicom.write(folder / "seg", volume(dtype=np.uint8), sop_class=dicom.SEGMENTATION)
 
 
+def cines(folder):
+    for number in (1, 2):
+        dicom.write(folder / f"{number}", volume((3, 8, 9), np.uint8), sop_class=dicom.CINE, instance_number=number)
+
+
+def cine_and_still(folder):
+    dicom.write(folder / "cine", volume((3, 8, 9), np.uint8), sop_class=dicom.CINE)
+    dicom.write(folder / "still", volume((16, 9), np.uint8), sop_class=dicom.ULTRASOUND)
+
+
 def mosaic(folder):
     dicom.write(folder / "m", volume((8, 9)), image_type=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])
 
@@ -147,13 +160,15 @@ def mosaic(folder):
         (repeated, "repeated-slices", ["7 of its 14 slices", "time series"]),
         (placeless, "mixed-series", ["1 slices"]),
         (of_segments, "no-image", ["DICOM segmentation"]),
+        (cines, "several-cines", ["2 files of one series, 2 of them cine", "one by one"]),
+        (cine_and_still, "several-cines", ["2 files of one series, 1 of them cine"]),
         (mosaic, "unreadable", ["mosaic"]),
         (lambda folder: folder.mkdir(), "no-image", ["no DICOM images"]),
     ],
 )
 def test_what_makes_no_volume_is_refused(tmp_path, make, code, words):
     make(tmp_path / "scan")
-    error = refusal(tmp_path / "scan")
+    error = refusal(tmp_path / "scan", frames=True)
     assert error.code == code
     assert str(tmp_path / "scan") in error.cause
     assert "\x1b" not in str(error)
@@ -273,3 +288,18 @@ def test_damaged_file_of_a_series_is_named(tmp_path, length):
     assert error.code == "unreadable"
     assert str(folder) in error.cause
     assert "07-1" in error.cause
+
+
+def test_what_unpacks_to_more_than_any_header_is_not_unpacked(tmp_path):
+    """A few kilobytes from a stranger would otherwise fill the memory."""
+    path = dicom.write(tmp_path / "bomb", volume((8, 9)), syntax=dicom.DEFLATED)
+    whole = path.read_bytes()
+    meta = whole[: whole.index(dicom.DEFLATED.encode()) + len(dicom.DEFLATED)]
+    private = struct.pack("<HH2sHL", 0x0009, 0x1010, b"OB", 0, 2**28)
+    path.write_bytes(meta + dicom.deflated(private + bytes(2**28)))
+    tracemalloc.start()
+    error = refusal(path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert error.code == "unreadable"
+    assert most < 2**27
