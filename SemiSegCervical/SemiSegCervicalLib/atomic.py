@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from .errors import SemiSegError
+
+# Windows: access denied, and a sharing violation.
+_HELD = (5, 32)
+_HELD_SECONDS, _LOOK_SECONDS = 2.0, 0.05
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -23,13 +28,32 @@ def write_atomically(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        move(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file or folder, in place of an older one if there is one.
+
+    On Windows neither may be open in another program, and virus scanners and search open whatever is new for a moment:
+    so it is tried for two seconds.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    end = time.monotonic() + _HELD_SECONDS
+    while True:
+        try:
+            return os.replace(source, target)
+        except OSError as error:
+            if getattr(error, "winerror", None) not in _HELD or time.monotonic() > end:
+                raise
+        time.sleep(_LOOK_SECONDS)
 
 
 def cannot_write(path: Path, error: Exception) -> SemiSegError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image as PillowImage
 
-from ..atomic import cannot_write
+from ..atomic import cannot_write, move
 from ..errors import SemiSegError
 from ..formats import PICTURES, ending
 from . import dicom, nifti, nrrd
@@ -89,7 +88,7 @@ def write_map(array: np.ndarray, like: Path | Template, folder: Path, name: str,
             nifti.write(temporary, array, bytes_)
         else:
             _write_by_simpleitk(temporary, array, like)
-        os.replace(temporary, target)
+        move(temporary, target)
     except (OSError, RuntimeError) as error:
         raise cannot_write(target, error) from error
     finally:

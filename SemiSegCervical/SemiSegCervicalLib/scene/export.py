@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import os
 import shutil
 import tempfile
 import zlib
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import slicer
 
+from ..atomic import move
 from ..errors import SemiSegError
 from . import marks
 from .cine import index_values, item_at
@@ -301,7 +301,7 @@ def _place(path: Path, write: Callable[[Path], bool]) -> Path:
         temporary = folder / path.name
         if not write(temporary):
             raise failed
-        os.replace(temporary, path)
+        move(temporary, path)
     except OSError as error:
         raise failed from error
     finally:

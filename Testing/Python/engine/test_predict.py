@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from PIL import Image as Pillow
+from SemiSegCervicalLib import atomic
 from SemiSegCervicalLib.engine.files import ending, read_image, read_labels, stem, write_atomically, write_map
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
@@ -285,6 +287,30 @@ def test_folders_that_cannot_be_flushed_are_written_all_the_same(tmp_path, monke
     monkeypatch.setattr(os, "fsync", fsync)
     write_atomically(tmp_path / "a.json", b"1")
     assert (tmp_path / "a.json").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize(
+    ("number", "times", "written"), [(32, 3, b"new"), (5, 3, b"new"), (5, 10**6, b"old"), (17, 1, b"old")]
+)
+def test_a_file_that_windows_holds_open_for_a_moment_is_waited_for(tmp_path, monkeypatch, number, times, written):
+    """As virus scanners do with whatever is new."""
+    write_atomically(tmp_path / "a.json", b"old")
+    real, left = os.replace, [times]
+
+    def replace(source, target):
+        left[0] -= 1
+        if left[0] >= 0:
+            error = PermissionError(errno.EACCES, "Access is denied", str(source))
+            error.winerror = number
+            raise error
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(atomic, "_HELD_SECONDS", 0.2 if times > 3 else 60.0)
+    with nullcontext() if written == b"new" else pytest.raises(SemiSegError):
+        write_atomically(tmp_path / "a.json", b"new")
+    assert (tmp_path / "a.json").read_bytes() == written
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_wrong_image_for_the_model(predictor):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...atomic import write_atomically
+from ...atomic import move, write_atomically
 from ...errors import SemiSegError
 from ...user_folders import own_folder
 from .base import BackendError
@@ -109,7 +109,7 @@ class Cache:
                 write_atomically(target / BLOB, blob)
                 write_atomically(target / FACTS, json.dumps(facts, indent=1).encode())
                 shutil.rmtree(self.root / key, ignore_errors=True)
-                os.replace(target, self.root / key)
+                move(target, self.root / key)
                 entry.folder = self.root / key
                 self.prune(key)
         return entry
