@@ -18,6 +18,7 @@ import pytest
 import torch
 import WorkerRig.program
 from house.flat import lay_out
+from SemiSegCervicalLib.engine.backends import convert
 from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegCervicalLib.engine.image import Image, grey_from_rgb
 from SemiSegCervicalLib.engine.pack import load_pack, save_pack
@@ -28,6 +29,7 @@ from SemiSegCervicalLib.worker import server
 from SemiSegCervicalLib.worker.arrays import read_array, take_array, write_array
 from SemiSegCervicalLib.worker.client import LIBRARY
 from SemiSegCervicalLib.worker.job import JobCancelled
+from SemiSegCervicalLib.worker.process import Limits
 from SemiSegCervicalLib.worker.protocol import (
     Cards,
     Describe,
@@ -430,6 +432,11 @@ def test_a_killed_worker_is_one_error_and_comes_back(worker, cine):
     again, images = placed(worker, cine)
     assert run(worker, PredictFrames(worker.model, images, rgb=True), again).complete
     assert worker.client.pid != pid
+
+
+def test_a_compiler_that_hangs_is_given_up_before_its_job_counts_as_hanging():
+    """Then PyTorch computes; else the process would be ended, and the next one would compile again."""
+    assert 0.8 * Limits().stall > convert.TIMEOUT_SECONDS
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
