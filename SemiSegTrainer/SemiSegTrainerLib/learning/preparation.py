@@ -14,6 +14,7 @@ from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegCervicalLib.engine.device import cannot_run, resolve_device
 from SemiSegCervicalLib.engine.pack import Pack, load_pack
 from SemiSegCervicalLib.engine.schema import InputSpec
+from SemiSegCervicalLib.engine.selftest import UNSURE_DEVICES, compare_with_processor
 from SemiSegCervicalLib.errors import SemiSegError
 
 from .augment import Draw, change_intensity, warp, warp_grid
@@ -284,7 +285,13 @@ def _build(
 
 
 def _try(branches: Sequence[Branch], reads: Reads, spec: InputSpec, device: torch.device) -> None:
-    """Do once what a step needs of a device: views, networks and their gradients; Metal lacks operations of volumes."""
+    """Do once what a step needs of a device: views, networks and their gradients.
+
+    Metal lacks operations of volumes, and gives wrong numbers for others.
+
+    Raises:
+        RuntimeError: the device cannot do it.
+    """
     plan = ViewPlan.usual(spec.spatial_dims)
     draw = Draw(torch.Generator(), 1, device)
     grid = warp_grid(draw, tuple(spec.size), plan.geometry)
@@ -293,6 +300,16 @@ def _try(branches: Sequence[Branch], reads: Reads, spec: InputSpec, device: torc
     images = change_intensity(images, draw, plan.strong)
     for branch, mine in zip(branches, reads, strict=True):
         branch.to(device)(images[:, list(mine)]).logits.sum().backward()
+    if device.type not in UNSURE_DEVICES:
+        return
+
+    def logits(on: torch.device, noise: torch.Tensor) -> list[torch.Tensor]:
+        pairs = zip(branches, reads, strict=True)
+        return [branch.eval().to(on)(noise[:, list(mine)].to(on)).logits for branch, mine in pairs]
+
+    with torch.no_grad():
+        shape = (1, len(spec.modalities), *spec.size)
+        compare_with_processor(partial(logits, device), partial(logits, torch.device("cpu")), shape)
 
 
 def _adopt(branches: Sequence[Branch], start: Pack, datalist: Datalist) -> None:

@@ -14,6 +14,7 @@ from SemiSegCervicalLib.engine import selftest
 from SemiSegCervicalLib.engine.backends import selection, torch_backend
 from SemiSegCervicalLib.engine.backends.ladder import refusal
 from SemiSegCervicalLib.engine.backends.selection import open_backend
+from SemiSegCervicalLib.engine.backends.torch_backend import TorchBackend
 from SemiSegCervicalLib.engine.device import resolve_device
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
@@ -96,6 +97,28 @@ def test_a_card_that_lacks_an_operation_is_not_chosen_for_the_models_that_need_i
                 Predictor(pack, "mps", backend="torch")
             assert caught.value.code == "device-error"
             assert "cpu" in caught.value.remedy
+
+
+@pytest.mark.parametrize("unsure", [True, False])
+def test_a_card_that_gives_other_numbers_than_the_processor_is_not_used_without_a_word(monkeypatch, unsure):
+    for module in (selection, torch_backend):
+        monkeypatch.setattr(module, "resolve_device", lambda name: torch.device("cpu" if name == "cpu" else CARD))
+    monkeypatch.setattr(torch_backend, "UNSURE_DEVICES", (CARD.type,) if unsure else ("mps",))
+    with Card(number=1.0):
+        predictor = Predictor(parts.pack(), "auto", backend="torch")
+        assert predictor.device.type == ("cpu" if unsure else CARD.type)
+        assert any("wrong numbers" in note and "processor" in note for note in predictor.backend.notes) == unsure
+        if unsure:
+            with pytest.raises(SemiSegError, match="wrong numbers"):
+                Predictor(parts.pack(), "mps", backend="torch")
+
+
+def test_rounding_is_no_wrong_number():
+    first, second = (TorchBackend(parts.pack(), "cpu", precision) for precision in ("float32", "bfloat16"))
+    shape = (1, len(parts.SPEC.modalities), *parts.SPEC.size)
+    selftest.compare_with_processor(second, first, shape)
+    with pytest.raises(RuntimeError, match="wrong numbers"):
+        selftest.compare_with_processor(lambda x: [y * float("nan") for y in first(x)], first, shape)
 
 
 def test_a_card_of_little_memory_is_not_refused():

@@ -11,6 +11,7 @@ from ...errors import SemiSegError
 from ..branch import Branch
 from ..device import resolve_device
 from ..pack import Pack
+from ..selftest import UNSURE_DEVICES, compare_with_processor
 from .ladder import refusal
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -71,9 +72,20 @@ class TorchBackend:
         return logits
 
     def refusal(self) -> str:
-        """Return why the device cannot run the networks, or an empty string; Metal lacks operations of volumes."""
+        """Return why the device cannot run the networks, or an empty string.
+
+        Metal lacks operations of volumes, and gives wrong numbers for others.
+        """
         spec = self.pack.manifest.input
-        return refusal(lambda: self(torch.zeros(1, len(spec.modalities), *spec.size)))
+        shape = (1, len(spec.modalities), *spec.size)
+
+        def job() -> None:
+            if self.device.type in UNSURE_DEVICES:
+                compare_with_processor(self, TorchBackend(self.pack, "cpu", "float32"), shape)
+            else:
+                self(torch.zeros(shape))
+
+        return refusal(job)
 
     @torch.inference_mode(False)  # else nobody could train with it any more
     def _place(self, branch: Branch) -> None:
