@@ -161,11 +161,12 @@ class Predictor:
             self.backend.leave_device()
 
     def _result(self, image: Image, probabilities: bool) -> Result:
-        sharpness = self.pack.manifest.calibration.sharpness
-        return Result(image.spatial_shape, self.pack.class_count, len(self.pack.branches), probabilities, sharpness)
+        manifest, classes, branches = self.pack.manifest, self.pack.class_count, len(self.pack.branches)
+        sharpness = manifest.calibration.sharpness
+        return Result(image.spatial_shape, classes, branches, probabilities, sharpness, manifest.postprocess)
 
     def _close(self, result: Result, image: Image, slices: Callable[[], Tensor]) -> Prediction:
-        result.clean(self.pack.manifest.postprocess)
+        result.clean()
         prediction = result.prediction(image, self.pack.manifest, 0.0, tuple(self.backend.notes))
         if self._typicality is None:
             return prediction

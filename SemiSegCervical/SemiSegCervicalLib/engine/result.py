@@ -129,7 +129,13 @@ class Result:
     """Collects one case; parts may come in any order, and each once."""
 
     def __init__(
-        self, shape: tuple[int, ...], classes: int, branches: int, keep_probabilities: bool, sharpness: float = 1.0
+        self,
+        shape: tuple[int, ...],
+        classes: int,
+        branches: int,
+        keep_probabilities: bool,
+        sharpness: float = 1.0,
+        postprocess: PostProcess | None = None,
     ) -> None:
         """Reserve the maps.
 
@@ -139,12 +145,16 @@ class Result:
             branches: how many vote; one alone has no disagreement.
             keep_probabilities: keep the mean probabilities too.
             sharpness: of the probabilities by which Dice is predicted.
+            postprocess: what `clean` is to do.
         """
-        self.classes, self.sharpness = classes, sharpness
+        self.classes, self.sharpness, self.postprocess = classes, sharpness, postprocess or PostProcess()
         self.labels = np.empty(shape, dtype=np.uint8)
         self.uncertainty = np.empty(shape, dtype=np.float32)
         self.disagreement = np.empty(shape, dtype=np.float32) if branches > 1 else None
         self.probabilities = np.empty((classes, *shape), dtype=np.float32) if keep_probabilities else None
+        # Of each voxel's label, by which Dice is predicted again once labels were cleaned.
+        cleans = self.postprocess.largest_component or self.postprocess.fill_holes
+        self.certainty = np.empty(shape, dtype=np.float32) if cleans else None
         # Sums over voxels: of the expected Dice, and of the labels' own uncertainty.
         self.chosen, self.expected = np.zeros(classes), np.zeros(classes)
         self.counts, self.doubt = np.zeros(classes, dtype=np.int64), np.zeros(classes)
@@ -194,6 +204,8 @@ class Result:
             best = torch.maximum(p[0], p[1])
             for c in range(2, self.classes):
                 torch.maximum(best, p[c], out=best)
+        if self.certainty is not None:
+            put(self.certainty, best)
         # Rows in float32, their sums in float64: exact enough, and vectorised. Apple's graphics have no float64.
         self.expected += p.sum(dim=-1).flatten(1).cpu().sum(dim=1, dtype=torch.float64).numpy()
         maps = [best.cpu().numpy(), total.cpu().numpy()]
@@ -202,12 +214,14 @@ class Result:
         self.counts += counts
         self.doubt += doubt
 
-    def clean(self, spec: PostProcess) -> None:
+    def clean(self) -> None:
         """Clean the finished label map; see `postprocess.clean`."""
-        cleaned = clean(self.labels, spec)
-        if cleaned is not self.labels:
+        cleaned = clean(self.labels, self.postprocess)
+        if self.certainty is not None:
+            # What was background is of the class that fills it at most as surely as it was not background.
+            own = np.where(cleaned == self.labels, self.certainty, 1.0 - self.certainty)
+            self.counts, (self.doubt, self.chosen) = sums_by_label(cleaned, [self.uncertainty, own], self.classes)
             self.labels = cleaned
-            self.counts, (self.doubt,) = sums_by_label(cleaned, [self.uncertainty], self.classes)
 
     def prediction(self, image: Image, manifest: PackManifest, seconds: float, notes: tuple[str, ...]) -> Prediction:
         """Close the case: figures per segment."""

@@ -8,6 +8,7 @@ import torch
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.result import Result, vote
+from SemiSegCervicalLib.engine.schema import PostProcess
 from SemiSegCervicalLib.engine.uncertainty import entropy, expected_dice_from_sums, sharpen
 from TrainingRig import parts
 
@@ -76,6 +77,25 @@ def test_expected_dice():
     figures = expected_dice(p, p.argmax(dim=0))
     assert float(figures[1]) == pytest.approx(2 * 8 * 0.8 / (8 * 0.8 + 8))
     assert np.isnan(figures[2]), "a class that is nowhere has no Dice"
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("sharpness", [1.0, 1.5])
+def test_dice_is_expected_of_the_labels_that_are_shown(classes, sharpness):
+    """A model that removes stray pieces and fills holes would else expect more than 1 of what is left."""
+    p = probabilities(classes)[:1].repeat_interleave(3, 2).repeat_interleave(3, 3)
+    p[0, :, 0:9, 0:9] = torch.tensor([0.05 / (classes - 1)] * classes).view(-1, 1, 1)
+    p[0, 1, 0:9, 0:9] = 0.95
+    p[0, :2, 4, 4] = p[0, :2, 4, 4].flip(0)
+    wish = PostProcess(largest_component=True, fill_holes=True)
+    result = Result(tuple(p.shape[2:]), classes, 1, False, sharpness, wish)
+    result.add(p[0])
+    result.clean()
+    assert result.labels[4, 4] == 1
+    found = expected_dice_from_sums(result.chosen, result.expected, result.counts)
+    wanted = expected_dice(sharpen(p[0], sharpness), torch.from_numpy(result.labels))
+    assert np.nanmax(found) <= 1
+    assert np.allclose(found[1:], wanted[1:], atol=1e-5 if classes == 2 else 1e-2)
 
 
 def test_temperature_changes_uncertainty_and_not_the_labels_of_one_branch():
