@@ -7,6 +7,7 @@ unlabelled stream is centred on an undecided voxel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,8 @@ from .targets import decided, known
 # Voxel indices by what they are good for: "labelled", "unlabelled" and, per segment, "class-1" ...
 Places = dict[str, Tensor]
 
-# The warp turns, zooms and shifts a patch by less than this share of it: what it looks at lies within the cut.
+# The warp turns, zooms and shifts a patch by less than this share of it: what it looks at lies within the cut, but for
+# the outermost corners. A flat patch turns out of it farther: see `cut_sizes`.
 _MARGIN = 0.3
 _REMEMBERED = 20_000
 
@@ -50,8 +52,32 @@ def remember(possible: Tensor, classes: int, case: int) -> Places:
     return found
 
 
+def cut_sizes(patch: Sequence[int], rotation: float, spacing: Sequence[float] | None = None) -> tuple[int, ...]:
+    """Return how large a cut is from which a patch is warped.
+
+    A patch of 16 x 96 x 96 voxels that is turned by 10 degrees reaches 8 voxels beyond itself along its short axis:
+    there the margin is the way of the farthest end of the longest axis.
+
+    Args:
+        patch: what the networks see.
+        rotation: the warp's largest, degrees.
+        spacing: of the voxels along each axis; None where it is unknown.
+    """
+    steps = spacing or (1.0,) * len(patch)
+    way = math.sin(math.radians(rotation)) * max(n * step for n, step in zip(patch, steps, strict=True))
+    return tuple(
+        2 * (math.ceil((n + way / step) / 2) if way / step > _MARGIN * n else round(n * (1 + _MARGIN) / 2))
+        for n, step in zip(patch, steps, strict=True)
+    )
+
+
 def draw_block(
-    places: Places, shape: Sequence[int], patch: Sequence[int], stream: str, generator: torch.Generator
+    places: Places,
+    shape: Sequence[int],
+    patch: Sequence[int],
+    sides: Sequence[int],
+    stream: str,
+    generator: torch.Generator,
 ) -> list[Range]:
     """Draw where to cut a case.
 
@@ -59,6 +85,7 @@ def draw_block(
         places: of the case.
         shape: of the case.
         patch: what the networks see.
+        sides: of the cut, see `cut_sizes`.
         stream: ``labelled`` or ``unlabelled``; the case must have voxels for it.
         generator: decides.
 
@@ -75,12 +102,11 @@ def draw_block(
         voxel, rest = divmod(voxel, n)
         position.append(rest)
     block = []
-    for n, size, p in zip(shape, patch, reversed(position), strict=True):
+    for n, size, side, p in zip(shape, patch, sides, reversed(position), strict=True):
         # Anywhere in the middle half of the patch, so that the warp does not push it out.
         centre = p + _below(size // 2, generator) - size // 4
         # A patch that hangs over the border would show less of the case.
         centre = min(max(centre, size // 2), n - size + size // 2) if n >= size else n // 2
-        side = cut_size(size)
         block.append((centre - side // 2, centre - side // 2 + side))
     return block
 
@@ -90,11 +116,6 @@ def cut(case: Tensor, block: Sequence[Range]) -> Tensor:
     inside = within(block, case.shape[case.ndim - len(block) :])
     where: tuple[Any, ...] = (..., *(slice(*rows) for rows in inside))
     return widened(case[where], inside, block)
-
-
-def cut_size(size: int) -> int:
-    """Return the side of the cut for a patch of this side."""
-    return 2 * round(size * (1 + _MARGIN) / 2)
 
 
 def _below(n: int, generator: torch.Generator) -> int:

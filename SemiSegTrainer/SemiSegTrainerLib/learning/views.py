@@ -9,7 +9,7 @@ import torch
 from .augment import STRONG, Draw, Geometry, Intensity, change_intensity, copy_paste, cut_mix, warp, warp_grid
 from .data import TrainingData, draw_cases
 from .method import Method
-from .patches import cut, draw_block
+from .patches import cut, cut_sizes, draw_block
 from .seeds import mix_seed
 from .step import View
 from .targets import every_class
@@ -96,13 +96,16 @@ class ViewPlan:
             images, possible = (torch.stack([maps[c] for c in cases]) for maps in (data.images, data.possible))
         else:
             generator = torch.Generator().manual_seed(mix_seed(seed, iteration, stream, "patches"))
-            blocks = [draw_block(data.places[c], data.possible[c].shape, data.patch, stream, generator) for c in cases]
+            sides = cut_sizes(data.patch, self.geometry.rotation, data.spacing)
+            blocks = [
+                draw_block(data.places[c], data.possible[c].shape, data.patch, sides, stream, generator) for c in cases
+            ]
             images, possible = (
                 torch.stack([cut(maps[c], block) for c, block in zip(cases, blocks, strict=True)])
                 for maps in (data.images, data.possible)
             )
             # The grid is in units of the patch, and the cut is larger.
-            share = [n / m for n, m in zip(data.patch, possible.shape[1:], strict=True)]
+            share = [n / m for n, m in zip(data.patch, sides, strict=True)]
             grid = grid * torch.tensor(share[::-1], device=grid.device)
         return View(*warp(images, possible, grid, every_class(classes)), rows)
 

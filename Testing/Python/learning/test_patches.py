@@ -14,10 +14,10 @@ from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.learning import preparation
-from SemiSegTrainerLib.learning.data import load_training_data
+from SemiSegTrainerLib.learning.data import TrainingData, load_training_data
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.method import get_method
-from SemiSegTrainerLib.learning.patches import cut, cut_size, draw_block, remember
+from SemiSegTrainerLib.learning.patches import cut, cut_sizes, draw_block, remember
 from SemiSegTrainerLib.learning.planning import WINDOW_CPU, dual_3d, plan_input
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import train_model
@@ -98,13 +98,44 @@ def test_places_and_blocks():
     assert "class-2" not in places
     generator = torch.Generator().manual_seed(0)
     for _ in range(50):
-        block = draw_block(places, (20, 30, 30), (16, 16, 16), "labelled", generator)
+        block = draw_block(places, (20, 30, 30), (16, 16, 16), (20, 20, 20), "labelled", generator)
         part = cut(sets, block)
-        assert part.shape == (cut_size(16),) * 3
+        assert part.shape == (20, 20, 20)
         middle = part[(slice(2, -2),) * 3]
         assert bool((informative(middle, 3) & (middle != 0)).any())
-    block = draw_block(places, (20, 30, 30), (32, 16, 16), "labelled", generator)
-    assert cut(sets, block).shape == (cut_size(32), cut_size(16), cut_size(16)), "a thin volume is filled up"
+    block = draw_block(places, (20, 30, 30), (32, 16, 16), (42, 20, 20), "labelled", generator)
+    assert cut(sets, block).shape == (42, 20, 20), "a thin volume is filled up"
+
+
+@pytest.mark.parametrize(
+    ("patch", "spacing", "sides"),
+    [
+        ((64, 64, 64), None, (84, 84, 84)),
+        ((40, 56, 56), (1.25, 1.25, 1.25), (52, 72, 72)),
+        ((80, 112, 112), None, (104, 146, 146)),
+        ((16, 96, 96), (6.0, 1.0, 1.0), (20, 124, 124)),
+        ((16, 96, 96), None, (34, 124, 124)),
+        ((24, 96, 96), (1.0, 1.0, 1.0), (42, 124, 124)),
+        ((96, 24, 24), None, (124, 42, 42)),
+        ((16, 96, 96), (3.0, 1.0, 1.0), (22, 124, 124)),
+    ],
+)
+def test_patches_are_full_however_flat(patch, spacing, sides):
+    """In the middle of a large volume a patch shows voxels of it nearly everywhere; flat ones need more of it."""
+    plan = ViewPlan.usual(3)
+    assert cut_sizes(patch, plan.geometry.rotation, spacing) == sides
+    shape = tuple(2 * n for n in sides)
+    middle = int(np.ravel_multi_index(sides, shape))
+    places = {"unlabelled": torch.tensor([middle])}
+    data = TrainingData(
+        (torch.ones(1, *shape),), (torch.full(shape, 3, dtype=torch.int32),), (), (0,), "none", patch,
+        (places,), spacing=spacing,
+    )  # fmt: skip
+    blank = [
+        float((~plan._warped(data, [0] * 4, 2, iteration, 0, "unlabelled").inside).float().mean())
+        for iteration in range(6)
+    ]
+    assert np.mean(blank) < 0.01
 
 
 @pytest.mark.parametrize("step", [2, 3, 8])
