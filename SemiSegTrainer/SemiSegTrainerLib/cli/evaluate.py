@@ -65,9 +65,12 @@ def evaluate(
         summary["references_without_prediction"] = unpredicted
         write_atomically(out, json_module.dumps(summary, indent=1).encode())
         reporter.event("done", summary=summary)
+        unit = summary["distances_in"] or ""
         for name, s in summary["segments"].items():
-            distances = f"HD95 {_say(s['hd95'])}, ASSD {_say(s['assd'])}"
+            distances = f"HD95 {_say(s['hd95'], unit)}, ASSD {_say(s['assd'], unit)}"
             reporter.say(f"{name}: Dice {_say(s['dice'])}, {distances}, failures {s['failures']}")
+        if without := summary["distances_left_out"]:
+            reporter.say(f"Of {without} cases no spacing is known: the distances are means of the others")
         if unpredicted:
             reporter.say(f"{len(unpredicted)} references have no prediction, the first is {unpredicted[0]}")
         reporter.say(f"Mean Dice {_say(summary['dice'])} over {summary['cases_count']} cases. Written: {out}")
@@ -158,5 +161,5 @@ def _refuse_another_place(predicted: Path, affine: np.ndarray | None, entry: Ent
         )  # fmt: skip
 
 
-def _say(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"
+def _say(value: float | None, unit: str = "") -> str:
+    return "n/a" if value is None else f"{value:.3f} {unit}".rstrip()

@@ -21,11 +21,19 @@ from .targets import every_class, informative, membership
 
 @dataclass(frozen=True)
 class CaseFigures:
-    """The figures of one case by segment name; `voxels` of it are annotated, so that they could be compared."""
+    """The figures of one case.
+
+    Attributes:
+        case: its id.
+        segments: by name.
+        voxels: of it are annotated, so that they could be compared.
+        in_mm: its distances are; else they are in voxels, for its spacing is unknown.
+    """
 
     case: str
     segments: dict[str, Agreement]
     voxels: int = 0
+    in_mm: bool = False
 
     @property
     def dice(self) -> float:
@@ -70,7 +78,7 @@ def compare_labels(
         reference = single & member[c.value]
         known = reference | ~member[c.value]
         segments[c.name] = compare(labels == c.value, reference, spacing, None if known.all() else known, distances)
-    return CaseFigures(entry.id, segments, int(informative(sets, len(classes) + 1).sum()))
+    return CaseFigures(entry.id, segments, int(informative(sets, len(classes) + 1).sum()), spacing is not None)
 
 
 def translation(known: Sequence[SegmentClass], wanted: Sequence[SegmentClass]) -> np.ndarray:
@@ -160,31 +168,43 @@ def reading(predictor: Predictor, entry: Entry) -> Predictor:
 
 
 def summarise(figures: Sequence[CaseFigures]) -> dict[str, Any]:
-    """Collect figures for a JSON file: means over cases, per segment, failures, and every case."""
+    """Collect figures for a JSON file: means over cases, per segment, failures, and every case.
+
+    Millimetres and voxels have no mean: where distances are in mm in some cases, their means leave out the other cases,
+    whose number is told.
+    """
     names = list(figures[0].segments) if figures else []
+    have = [f for f in figures if any(not np.isnan(a.hd95) for a in f.segments.values())]
+    in_mm = any(f.in_mm for f in have)
+    alike = [f for f in figures if f.in_mm == in_mm]
     per_segment = {}
     for name in names:
         agreements = [f.segments[name] for f in figures]
+        distant = [f.segments[name] for f in alike]
         per_segment[name] = {
             "dice": _plain(nan_mean([a.dice for a in agreements])),
-            "hd95": _plain(nan_mean([a.hd95 for a in agreements])),
-            "assd": _plain(nan_mean([a.assd for a in agreements])),
+            "hd95": _plain(nan_mean([a.hd95 for a in distant])),
+            "assd": _plain(nan_mean([a.assd for a in distant])),
             "failures": sum(a.failed for a in agreements),
             "voxels": sum(a.voxels for a in agreements),
         }
     every = [a for f in figures for a in f.segments.values()]
+    distant = [a for f in alike for a in f.segments.values()]
     return {
         "cases_count": len(figures),
         "voxels": sum(f.voxels for f in figures),
         "dice": _plain(nan_mean([f.dice for f in figures])),
-        "hd95": _plain(nan_mean([a.hd95 for a in every])),
-        "assd": _plain(nan_mean([a.assd for a in every])),
+        "hd95": _plain(nan_mean([a.hd95 for a in distant])),
+        "assd": _plain(nan_mean([a.assd for a in distant])),
+        "distances_in": ("mm" if in_mm else "voxels") if have else None,
+        "distances_left_out": sum(f.in_mm != in_mm for f in have),
         "failures": sum(a.failed for a in every),
         "segments": per_segment,
         "cases": [
             {
                 "case": f.case,
                 "dice": _plain(f.dice),
+                "distances_in": "mm" if f.in_mm else "voxels",
                 "segments": {n: {k: _plain(v) for k, v in asdict(a).items()} for n, a in f.segments.items()},
             }
             for f in figures

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from SemiSegTrainerLib.cli.app import run
 
 SHAPE, SPACING = (12, 30, 28), (0.5, 0.75, 3.0)
+UNKNOWN = {"spacing": None}
 TURN = (0, 1, 0, -1, 0, 0, 0, 0, 1)
 
 
@@ -60,6 +61,28 @@ def test_spacing_of_a_datalist_goes_before_the_files(tmp_path):
         content = {"labels": {"0": "background", "1": "segment 1"}, "test": [entry]}
         (tmp_path / "list.json").write_text(json.dumps(content))
         assert evaluate(tmp_path, "list.json")["hd95"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("known", "unit", "mean", "left_out"), [(1, "mm", 6, 1), (0, "voxels", 2, 0), (2, "mm", 6, 0)])
+def test_millimetres_and_voxels_have_no_mean(tmp_path, capfd, known, unit, mean, left_out):
+    entries = []
+    for k, name in enumerate("ab"):
+        write(tmp_path / "predictions" / f"{name}_labels.nrrd", image_of(box(2)))
+        write(tmp_path / f"{name}.nrrd", image_of(box().astype(np.float32)))
+        write(tmp_path / f"{name}_label.nrrd", image_of(box()))
+        entries.append({"image": f"{name}.nrrd", "label": f"{name}_label.nrrd", **({} if k < known else UNKNOWN)})
+    content = {"labels": {"0": "background", "1": "segment 1"}, "test": entries}
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    assert evaluate(tmp_path, "list.json")["hd95"] == pytest.approx(mean)
+    said = capfd.readouterr().err
+    assert f"HD95 {mean:.3f} {unit}, ASSD" in said
+    assert ("Of 1 cases no spacing is known" in said) == bool(left_out)
+    summary = json.loads((tmp_path / "figures.json").read_text())
+    assert summary["hd95"] == pytest.approx(mean)
+    assert (summary["distances_in"], summary["distances_left_out"]) == (unit, left_out)
+    assert [c["distances_in"] for c in summary["cases"]] == ["mm"] * known + ["voxels"] * (2 - known)
+    found = [c["segments"]["segment 1"]["hd95"] for c in summary["cases"]]
+    assert found == pytest.approx([6] * known + [2] * (2 - known))
 
 
 def test_segmentations_beside_their_images_need_no_suffix(tmp_path):
