@@ -18,7 +18,7 @@ from SemiSegCervicalLib.errors import SemiSegError, naming
 from torch import Tensor
 
 from .datalist import Datalist, Entry
-from .learned import digests_learned
+from .learned import digests_learned, digests_seen
 from .patches import Places, remember
 from .seeds import mix_seed
 from .targets import decided, every_class, informative, possible_classes
@@ -44,6 +44,7 @@ class TrainingData:
         present: bool ``(cases, M)``: the case has the modality; None where every case has all.
         groups: int64 ``(cases,)``: equal numbers are of one patient or sequence; None where each case is its own.
         learned: digests of the annotated planes that the model has then learned from; see `learned`.
+        seen: per case, digests of its planes, annotated or not, by which it is known under any name; or none at all.
         spacing: of the grid's voxels in mm; None where it is unknown, or where networks see the whole of a case.
     """
 
@@ -57,6 +58,7 @@ class TrainingData:
     present: Tensor | None = None
     groups: Tensor | None = None
     learned: frozenset[str] = frozenset()
+    seen: tuple[frozenset[str], ...] = ()
     spacing: tuple[float, ...] | None = None
 
     @property
@@ -95,16 +97,20 @@ def load_training_data(
     classes = len(datalist.classes) + 1
     entries = (*datalist["training"], *datalist["unlabeled"])
     learned: set[str] = set()
+    seen: list[frozenset[str]] = []
     spacing = spec.spacing
 
     def look(entry: Entry, image: Image, sets: np.ndarray) -> None:
         nonlocal spacing
+        seen.append(digests_seen(image, sets))
+        if entry.label is None:
+            return
         spacing = spacing if image.spacing is not None else None
         learned.update(digests_learned(image, sets, classes))
         if on_annotated:
             on_annotated(entry, image, sets)
 
-    pairs = [read_case(entry, spec, classes, partial(look, entry) if entry.label else None) for entry in entries]
+    pairs = [read_case(entry, spec, classes, partial(look, entry)) for entry in entries]
     if not pairs:
         raise SemiSegError(
             "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
@@ -115,7 +121,7 @@ def load_training_data(
         pairs, spec, classes, presence([e.modalities for e in entries], len(spec.modalities)),
         torch.tensor(groups) if known else None,
     )  # fmt: skip
-    return replace(data, learned=frozenset(learned), spacing=spacing)
+    return replace(data, learned=frozenset(learned), seen=tuple(seen), spacing=spacing)
 
 
 def presence(modalities: Sequence[Sequence[int]], count: int) -> Tensor | None:

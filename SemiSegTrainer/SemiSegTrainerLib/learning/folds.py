@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import torch
 from SemiSegCervicalLib.engine.schema import InputSpec
@@ -63,9 +62,9 @@ def split(data: TrainingData, entries: Sequence[Entry], seed: int) -> tuple[list
     """Split the annotated cases in two so that what is asked has not been learned.
 
     Whole groups (patients, sequences) go to one side, with their unlabelled cases: a fold sees nothing of a group that
-    it is asked about. An image that is listed twice is of one group, whatever its entries say. A single group is split
-    by the order of its frames, or of its cases where no frames are told, a single volume by its planes, with a gap
-    between the sides, for neighbours are nearly copies.
+    it is asked about. An image that is listed twice is of one group, whatever its entries say and its files are called.
+    A single group is split by the order of its frames, or of its cases where no frames are told, a single volume by its
+    planes, with a gap between the sides, for neighbours are nearly copies.
 
     Args:
         data: the run's cases.
@@ -75,7 +74,8 @@ def split(data: TrainingData, entries: Sequence[Entry], seed: int) -> tuple[list
     Returns:
         Two folds and what they hold out in words; no fold and why where there is nothing to split.
     """
-    groups = _groups(entries)
+    known = _known_by(data, entries)
+    groups = _groups(entries, known)
     annotated = list(dict.fromkeys(groups[i] for i in data.annotated))
     if len(annotated) > 1:
         first = _half(annotated, groups, data, seed)
@@ -87,25 +87,34 @@ def split(data: TrainingData, entries: Sequence[Entry], seed: int) -> tuple[list
         several = f" of {len(annotated)} patients or sequences" if named else ""
         return folds, f"{len(data.annotated)} training cases{several}"
     if len(data.annotated) > 1:
-        return _by_order(data, entries), f"{len(data.annotated)} training cases of one patient or sequence"
+        return _by_order(data, entries, known), f"{len(data.annotated)} training cases of one patient or sequence"
     only = data.annotated[0]
     if data.possible[only].ndim == 2:
         return [], "only one image is annotated: nothing can be held out"
     return _by_planes(data, only, len(entries))
 
 
-def _groups(entries: Sequence[Entry]) -> list[str]:
+def _known_by(data: TrainingData, entries: Sequence[Entry]) -> list[set[Hashable]]:
+    """Return by what each case is known: by its files and, where they were looked at, by its planes."""
+    seen = data.seen or (frozenset[str](),) * len(entries)
+    return [{*entry.files, *planes} for entry, planes in zip(entries, seen, strict=True)]
+
+
+def _groups(entries: Sequence[Entry], known: Sequence[set[Hashable]]) -> list[str]:
     """Name the patient or sequence of every case; those that share an image are one."""
     names = [e.group or f"case {i}" for i, e in enumerate(entries)]
-    owner: dict[Path, str] = {}
-    for i, entry in enumerate(entries):
-        for image in entry.files:
-            other = owner.setdefault(image, names[i])
-            if other != names[i]:
-                replaced = names[i]
-                names = [other if name == replaced else name for name in names]
-                owner = {file: other if name == replaced else name for file, name in owner.items()}
-    return names
+    owner: dict[Hashable, str] = {}
+    same = {name: name for name in names}
+
+    def root(name: str) -> str:
+        while same[name] != name:
+            name = same[name]
+        return name
+
+    for name, keys in zip(names, known, strict=True):
+        for key in keys:
+            same[root(name)] = root(owner.setdefault(key, name))
+    return [root(name) for name in names]
 
 
 def _half(annotated: list[str], groups: list[str], data: TrainingData, seed: int) -> list[str]:
@@ -130,7 +139,7 @@ def _segments(possible: Tensor) -> set[int]:
     return set(possible[outlined(possible)].unique().tolist())
 
 
-def _by_order(data: TrainingData, entries: Sequence[Entry]) -> list[Fold]:
+def _by_order(data: TrainingData, entries: Sequence[Entry], known: Sequence[set[Hashable]]) -> list[Fold]:
     rows = data.annotated
     if all(entries[i].frame is not None for i in rows):
         rows = tuple(sorted(rows, key=lambda i: (entries[i].sequence or "", entries[i].frame or 0.0)))
@@ -138,8 +147,8 @@ def _by_order(data: TrainingData, entries: Sequence[Entry]) -> list[Fold]:
     folds = []
     for asked, learned in ((rows[:middle], rows[middle + gap :]), (rows[middle:], rows[: middle - gap])):
         spared = set(rows) - set(learned)
-        seen = set().union(*(entries[i].files for i in asked))
-        kept = (i for i, entry in enumerate(entries) if i not in spared and seen.isdisjoint(entry.files))
+        seen = set[Hashable]().union(*(known[i] for i in asked))
+        kept = (i for i in range(len(entries)) if i not in spared and seen.isdisjoint(known[i]))
         folds.append(Fold(tuple(kept), asked))
     return folds
 

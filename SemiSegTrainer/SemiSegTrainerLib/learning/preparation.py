@@ -73,7 +73,7 @@ class Prepared:
         method: the recipe, without the terms that the user left out.
         datalist: the data.
         data: its training cases on the network's grid.
-        validation: the annotated cases of its validation list that the starting model has not learned from.
+        validation: the cases of its validation list that neither the starting model nor the run has learned from.
         left_out: of the others, in words; empty where there is none.
         spec: the model's input.
         parts: architecture and arguments of each branch.
@@ -185,7 +185,7 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
     # Slices beside those that the starting model has learned from are nearly copies of them.
     fresh_folds = bool(strange.left_out)
     data = replace(data, learned=data.learned | started)
-    unseen = Unseen(started, len(datalist.classes) + 1)
+    unseen = Unseen(started, len(datalist.classes) + 1, frozenset[str]().union(*data.seen))
     for entry in datalist["validation"]:  # a fault found after the training would be found too late
         if entry.label:
             read_case(entry, spec, len(datalist.classes) + 1, partial(unseen.look, entry))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from SemiSegTrainerLib.learning import learned, preparation
 from SemiSegTrainerLib.learning.checkpoint import load_checkpoint, save_checkpoint
 from SemiSegTrainerLib.learning.data import read_sets
 from SemiSegTrainerLib.learning.datalist import read_datalist
+from SemiSegTrainerLib.learning.folds import split
 from SemiSegTrainerLib.learning.observing import Wish
 from SemiSegTrainerLib.learning.preparation import RunOptions, prepare
 from SemiSegTrainerLib.learning.previews import Subject
@@ -279,7 +281,109 @@ def test_equal_numbers_of_another_shape_are_another_image(tmp_path):
     assert learned.digests_learned(read_image([wide]), np.full((32, 48), 3), 2) == set(), "nothing is known of it"
 
 
-def test_a_case_that_lacks_a_modality_is_remembered(tmp_path):
-    path = cases.write_modalities(tmp_path, missing={"training1": 1}, unlabelled=1)
+@pytest.mark.parametrize("lacks", [{"training1": 1}, {"validation0": 0}, {"training1": 1, "validation0": 1}, {}])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_case_is_known_by_any_of_its_modalities(tmp_path, lacks, earlier):
+    """The first validation case is the second training case again, with the images that either has."""
+    first, later = tmp_path / "first", tmp_path / "later"
+    path = cases.write_modalities(first, missing=lacks, validation=0, test=0)
     chosen = dataclasses.replace(options(calibrate="none"), method="supervised_modalities")
-    assert len(prepare(path, chosen).data.learned) == 3
+    run = prepare(path, chosen)
+    assert len(run.data.learned) == 6 - ("training1" in lacks)
+    train_model(path, tmp_path / "out", chosen)
+    start = tmp_path / "out" / "model.semiseg"
+    if earlier:  # they kept one digest of all modalities of a plane that there were
+        together = [
+            learned._digest(np.stack([np.asarray(Image.open(first / f), dtype=np.float32) for f in files if f]))
+            for files in (entry["image"] for entry in json.loads(path.read_text())["training"])
+        ]
+        pack = load_pack(start)
+        told = pack.manifest.provenance.model_copy(update={"learned": tuple(sorted(together))})
+        pack.manifest = pack.manifest.model_copy(update={"provenance": told})
+        start = save_pack(tmp_path / "earlier", pack)
+    path = cases.write_modalities(later, missing=lacks, labelled=5, validation=2, test=0)
+    content = json.loads(path.read_text())
+    del content["training"][:3]
+    for kind in ("", "_second", "_label"):
+        shutil.copy(first / f"training1{kind}.png", later / f"validation0{kind}.png")
+    cases.write_datalist(later, content)
+    run = prepare(path, dataclasses.replace(chosen, start=start, size=None, branches=None))
+    if not earlier or len(lacks) != 1:
+        assert [entry.id for entry in run.validation] == ["validation1"]
+        assert run.left_out.startswith("1 of 2 validation images was left out: the starting model had learned from it")
+
+
+# -- the same image under two names --
+
+
+def test_a_copy_of_a_training_image_does_not_validate(tmp_path, lists):
+    path = lists("copies", (0, 1, 2), (3,))
+    content, folder = json.loads(path.read_text()), path.parent
+    for number, name in ((1, "copy"), (99, "of what is not annotated")):
+        picture = cases.write_case(tmp_path, "x", number, spacing=None)
+        shutil.copy(tmp_path / picture["image"], folder / f"{name}.png")
+        shutil.copy(tmp_path / picture["label"], folder / f"{name}_label.png")
+        content["validation"].append({"image": f"{name}.png", "label": f"{name}_label.png"})
+    path.write_text(json.dumps(content))
+    semi = dataclasses.replace(options(), method="cross_supervision")
+    run = prepare(path, semi)
+    assert [entry.id for entry in run.validation] == ["image3"]
+    assert run.left_out == (
+        "2 of 3 validation images were left out: the training has the same images under another name"
+    )
+    assert run.source == "validation"
+    assert not run.fresh_folds
+    summary = train_model(path, tmp_path / "out", semi)
+    assert [found["case"] for found in summary["validation"]["cases"]] == ["image3"]
+    assert summary["calibration"]["cases"] == 1
+    content["validation"] = content["validation"][1:]
+    path.write_text(json.dumps(content))
+    run = prepare(path, semi)
+    assert (run.validation, run.source) == ((), "folds")
+
+
+def test_reasons_are_told_apart(lists, first):
+    path = lists("both", (0, 3), (1, 4))
+    content = json.loads(path.read_text())
+    shutil.copy(path.parent / "image3.png", path.parent / "again.png")
+    content["validation"].append({**content["validation"][0], "image": "again.png"})
+    path.write_text(json.dumps(content))
+    run = prepare(path, options(first))
+    assert [entry.id for entry in run.validation] == ["image4"]
+    assert run.left_out == (
+        "1 of 3 validation images was left out: the starting model had learned from it; "
+        "1 of 3 validation images was left out: the training has the same images under another name"
+    )
+
+
+def test_slices_of_a_copied_volume_validate_where_they_are_held_out(tmp_path, volume):
+    """By another name as by its own; of a volume of which planes are trained on, its even planes judge nothing."""
+    shutil.copy(tmp_path / "v.nrrd", tmp_path / "copy.nrrd")
+    held = list(range(10, 23))
+    content = {
+        "labels": {"0": "background", "1": "bright"},
+        "training": [{**volume, "held_out": held}],
+        "validation": [{**volume, "image": "copy.nrrd", "id": "copy"}],
+    }
+    run = prepare(cases.write_datalist(tmp_path, content), volume_options())
+    assert [(entry.id, entry.only) for entry in run.validation] == [("copy", tuple(held))]
+    assert run.left_out == (
+        "11 of 24 validation slices were left out: the training has the same slices under another name"
+    )
+
+
+def test_folds_ask_nobody_about_a_copy(lists):
+    path = lists("folded", (0, 1, 2, 3))
+    content = json.loads(path.read_text())
+    for number in (1, 2):
+        shutil.copy(path.parent / f"image{number}.png", path.parent / f"again{number}.png")
+        content["training"].append({**content["training"][number], "image": f"again{number}.png"})
+    path.write_text(json.dumps(content))
+    run = prepare(path, options())
+    rows = (*run.datalist["training"], *run.datalist["unlabeled"])
+    folds, _ = split(run.data, rows, 0)
+    assert sorted(i for fold in folds for i in fold.asked) == list(range(6))
+    for fold in folds:
+        for pair in ((1, 4), (2, 5)):
+            assert len(set(pair) & set(fold.asked)) in (0, 2)
+            assert not set(pair) & set(fold.asked) or not set(pair) & set(fold.learned)
