@@ -10,6 +10,7 @@ import colorsys
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from ..modality_places import places_of
 from .targets import Completeness
 
 LISTS = ("training", "unlabeled", "validation", "test")
+# A path and the number of what lies there; see `_file`.
+File = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,9 @@ class Entry:
         return tuple(range(len(self.images))) if self.present is None else self.present
 
     @property
-    def files(self) -> set[Path]:
+    def files(self) -> set[File]:
         """The images, however their paths are written."""
-        return {image.resolve() for image in self.images}
+        return {_file(image) for image in self.images}
 
     @property
     def stem(self) -> str:
@@ -114,6 +117,19 @@ class Datalist:
             return self
         lists = {name: tuple(_in_places(entry, places) for entry in entries) for name, entries in self.lists.items()}
         return replace(self, modalities=tuple(modalities), lists=lists)
+
+
+def _file(path: Path) -> File:
+    """Name a file; two paths to the same one give the same name.
+
+    File systems of Windows and macOS do not tell ``A.png`` from ``a.png``, nor the two ways in which Unicode writes an
+    accent; where both are there, their numbers tell them apart.
+    """
+    whole = path.resolve()
+    try:
+        return unicodedata.normalize("NFC", str(whole)).casefold(), whole.stat().st_ino
+    except OSError:  # whoever reads it says so
+        return str(whole), 0
 
 
 def _in_places(entry: Entry, places: Sequence[int]) -> Entry:
@@ -254,7 +270,7 @@ def _place(frame: Any) -> float | None:
     return place if math.isfinite(place) else None
 
 
-def _refuse_leaks(datalist: Datalist) -> set[Path]:
+def _refuse_leaks(datalist: Datalist) -> set[File]:
     """A case or group that is trained on must not be evaluated on, and what chooses must not judge.
 
     Planes of a volume that is trained on elsewhere may be evaluated, where all that train hold them out.
@@ -263,14 +279,14 @@ def _refuse_leaks(datalist: Datalist) -> set[Path]:
         The images that are trained on and evaluated, in different planes.
     """
     trained = [e for name in LISTS[:2] for e in datalist[name]]
-    taken: dict[Path | str, str] = {}
-    validated: dict[Path, str] = {}  # in planes of their own
+    taken: dict[File | str, str] = {}
+    validated: dict[File, str] = {}  # in planes of their own
     for name, lists in (("trained on", LISTS[:2]), ("validation", ("validation",)), ("test", ("test",))):
         for entry in (e for listed in lists for e in datalist[listed]):
-            keys: list[Path | str] = sorted(entry.files)
+            keys: list[File | str] = [*sorted(entry.files)]
             if entry.group is not None:
                 keys.append(entry.group)
-            twice = [k for k in keys if isinstance(k, Path) and taken.get(k, name) == "trained on" != name]
+            twice = [k for k in keys if isinstance(k, tuple) and taken.get(k, name) == "trained on" != name]
             apart = {k for k in twice if validated.get(k, name) == name and _held_out(entry, k, trained)}
             validated.update(dict.fromkeys(apart, name))
             other = next((taken[k] for k in keys if taken.get(k, name) != name and k not in apart), None)
@@ -284,7 +300,7 @@ def _refuse_leaks(datalist: Datalist) -> set[Path]:
     return set(validated)
 
 
-def _held_out(entry: Entry, image: Path, trained: Iterable[Entry]) -> bool:
+def _held_out(entry: Entry, image: File, trained: Iterable[Entry]) -> bool:
     """Say whether every case that learns from an image holds the planes out that `entry` evaluates in it."""
     planes = entry.completeness.slices
     return planes is not None and all(set(planes) <= set(e.held_out) for e in trained if image in e.files)

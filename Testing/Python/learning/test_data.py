@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -123,6 +125,26 @@ def test_labels_of_unlabelled_cases_are_not_learned_from(path):
 def test_same_file_by_another_path_is_a_leak(path):
     change(path, test=[{"image": "../" + path.parent.name + "/training0.png"}])
     refused(lambda: read_datalist(path), "leak")
+
+
+@pytest.mark.parametrize(("one", "other"), [("Fall \u00e9.png", "fall \u00c9.PNG"), ("\u00e9.png", "e\u0301.png")])
+@pytest.mark.parametrize("same", [True, False])
+def test_file_systems_may_not_tell_two_spellings_apart(path, one, other, same):
+    """Two spellings of one file are told from two files by what lies there; a hard link stands for such a system."""
+    folder = path.parent
+    (folder / "training0.png").rename(folder / one)
+    alike = (folder / other).exists()
+    if alike and not same:
+        pytest.skip("this file system does not tell them apart")
+    if same and not alike:
+        os.link(folder / one, folder / other)
+    if not same:
+        shutil.copy(folder / "training1.png", folder / other)
+    change(path, training=lambda entries: [{**entries[0], "image": one}], test=[{"image": other}])
+    if same:
+        refused(lambda: read_datalist(path), "leak")
+    else:
+        assert read_datalist(path)["test"]
 
 
 @pytest.mark.parametrize(
