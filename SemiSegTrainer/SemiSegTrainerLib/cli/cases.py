@@ -51,11 +51,11 @@ def gather_cases(inputs: Sequence[str], list_name: str, manifest: PackManifest) 
             )
     else:
         cases = [parse_case(text, manifest) for text in inputs]
-    names = [case.stem for case in cases]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    names = [case.stem.casefold() for case in cases]  # on Windows and macOS A_labels.png is a_labels.png
+    twice = next((case.stem for case in cases if names.count(case.stem.casefold()) > 1), None)
+    if twice is not None:
         raise SemiSegError(
-            "same-stem", f"Two inputs are called {twice[0]}: their results would have the same name",
+            "same-stem", f"Two inputs are called {twice}: their results would have the same name",
             "Rename one of them or predict them in two runs", "settings",
         )  # fmt: skip
     for path in (path for case in cases for path in case.paths):
@@ -136,10 +136,12 @@ def _require(present: Sequence[int], text: str, manifest: PackManifest) -> None:
 
 
 def _listed(entry: Entry, datalist: Datalist, manifest: PackManifest) -> Case:
-    """Turn an entry into a case: by the names of its modalities where the model knows them all, else in their order."""
+    """Turn an entry into a case: by the names of its modalities, in any case; in their order where none is known."""
     names = manifest.input.modalities
+    places = {name.casefold(): place for place, name in enumerate(names)}
+    mine = [name.casefold() for name in datalist.modalities]
     # A datalist may hold more than the model reads; without any name in common the order has to do.
-    if not set(datalist.modalities) & set(names):
+    if places.keys().isdisjoint(mine):
         if len(datalist.modalities) != len(names):
             raise SemiSegError(
                 "wrong-modalities",
@@ -148,8 +150,8 @@ def _listed(entry: Entry, datalist: Datalist, manifest: PackManifest) -> Case:
             )  # fmt: skip
         _require(entry.modalities, entry.id, manifest)
         return Case(entry.stem, entry.images, entry.modalities, entry.spacing)
-    known = [(datalist.modalities[k], image) for k, image in zip(entry.modalities, entry.images, strict=True)]
-    found = {names.index(name): image for name, image in known if name in names}
+    known = zip((mine[k] for k in entry.modalities), entry.images, strict=True)
+    found = {places[name]: image for name, image in known if name in places}
     present = tuple(sorted(found))
     _require(present, entry.id, manifest)
     return Case(entry.stem, tuple(found[index] for index in present), present, entry.spacing)

@@ -110,6 +110,8 @@ def test_missing_modality_of_a_datalist(folder):
     for names, images, expected in (
         (["t1post"], ["b.png"], ["t1post"]),
         (["t1post", "flair"], ["b.png", "a.png"], None),
+        (["T1post", "FLAIR"], ["b.png", "a.png"], None),
+        (["Flair", "t1post"], ["a.png", "b.png"], None),
         (["red", "green"], ["a.png", "b.png"], None),
     ):
         content = {"modality": dict(enumerate(names)), "labels": cases.LABELS, "test": [{"image": images, "id": "c"}]}
@@ -117,12 +119,22 @@ def test_missing_modality_of_a_datalist(folder):
         out = folder / "-".join(names)
         assert run(["predict", "two.semiseg", str(path), "--out", str(out)]) == 0
         assert json.loads((out / "summary.json").read_text())["cases"][0].get("modalities") == expected
-    by_name, by_place = (read_labels(folder / n / "c_labels.png") for n in ("t1post-flair", "red-green"))
-    assert np.array_equal(by_name, by_place), "a.png is flair in both"
+    by_place = read_labels(folder / "red-green" / "c_labels.png")
+    for other in ("t1post-flair", "T1post-FLAIR", "Flair-t1post"):
+        assert np.array_equal(read_labels(folder / other / "c_labels.png"), by_place), "a.png is flair in all"
     cases.write_datalist(folder, {**content, "modality": {"0": "red"}, "test": [{"image": "a.png"}]})
     with pytest.raises(SemiSegError) as caught:
         gather_cases([str(path)], "test", two_modalities().manifest)
     assert caught.value.code == "wrong-modalities"
+
+
+def test_results_of_two_cases_never_have_one_name(folder):
+    """Whatever file system they are written to."""
+    pictures(folder, "one/A.png", "two/a.png")
+    with pytest.raises(SemiSegError) as caught:
+        gather_cases(["one/A.png", "two/a.png"], "test", parts.pack().manifest)
+    assert caught.value.code == "same-stem"
+    assert "called A" in caught.value.cause
 
 
 def test_dicom_and_sequences(tmp_path):
