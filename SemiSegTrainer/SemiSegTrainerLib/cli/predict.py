@@ -17,7 +17,7 @@ from SemiSegCervicalLib.errors import SemiSegError, naming
 from SemiSegCervicalLib.figures import doubts, doubts_of_frames
 
 from .cases import Case, gather_cases
-from .reporting import Reporter, clock
+from .reporting import Reporter, clock, number
 
 _INPUTS = "Images, volumes, DICOM folders; several modalities of one case as flair=FILE,t1post=FILE; or one datalist."
 
@@ -36,7 +36,14 @@ def predict(
         str, typer.Option(help="auto, torch, or openvino (processor only, compiled at once and kept).")
     ] = "auto",
     memory: Annotated[
-        float, typer.Option(metavar="GIB", min=0.01, help="Working memory for a volume, its own arrays excluded.")
+        float,
+        typer.Option(
+            metavar="GIB",
+            min=0.01,
+            max=1e6,
+            callback=number,
+            help="Working memory for a volume, its own arrays excluded.",
+        ),
     ] = 2.0,
     tta: Annotated[
         int, typer.Option(min=0, max=TTA_LIMIT, help="Further views of each image that vote; each takes as long again.")

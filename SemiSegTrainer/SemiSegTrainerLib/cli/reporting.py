@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from types import TracebackType
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from SemiSegCervicalLib.errors import SemiSegError
@@ -18,6 +20,13 @@ def report_error(error: SemiSegError, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"event": "error", **error.as_dict()}), flush=True)
     print(f"semiseg: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def number(value: float | None) -> float | None:
+    """Refuse what is written like a number and is none, as ``nan``, which lies within every range."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("give a number")
+    return value
 
 
 def clock(seconds: float) -> str:

@@ -12,7 +12,9 @@ from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import HISTORY, SUMMARY, train_model
 from SemiSegTrainerLib.learning.training import Settings
 
-from .reporting import Reporter, clock
+from .reporting import Reporter, clock, number
+
+LONGEST = 100_000.0  # minutes; ten weeks
 
 
 def train(
@@ -30,7 +32,9 @@ def train(
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Pack to start from; without it: random weights.")] = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Length of the run; 800 by default.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.05, help="Length of the run by time.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.05, max=LONGEST, callback=number, help="Length of the run by time.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     size: Annotated[str | None, typer.Option(help="Network input of a new model, e.g. 160x256.")] = None,
     spacing: Annotated[str | None, typer.Option(help="Voxels of a new 3D model, e.g. 2x1x1 (mm; z, y, x).")] = None,

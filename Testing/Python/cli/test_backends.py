@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.pack import save_pack
 from SemiSegTrainerLib.cli.app import run
 from TrainingRig import cases, parts
@@ -32,5 +34,15 @@ def test_what_cannot_be_had_is_the_users_fault(job, capsys, more):
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-def test_memory_must_be_some(job):
-    assert run([*job, "--memory", "0"]) == 2
+@pytest.mark.parametrize("memory", ["0", "nan", "inf", "much"])
+def test_memory_must_be_some(job, capsys, memory):
+    assert run([*job, "--memory", memory]) == 2
+    assert "--memory" in capsys.readouterr().err
+
+
+def test_further_views_vote(job, tmp_path):
+    assert run([*job, "--uncertainty", "--out", str(tmp_path / "one")]) == 0
+    assert run([*job, "--uncertainty", "--out", str(tmp_path / "three"), "--tta", "2"]) == 0
+    alone, voted = (read_image([tmp_path / name / "one_uncertainty.png"]).array for name in ("one", "three"))
+    assert not np.array_equal(alone, voted)
+    assert run([*job, "--tta", "100"]) == 2

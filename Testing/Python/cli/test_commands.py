@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from PIL import Image
-from SemiSegCervicalLib.engine.pack import save_pack
+from SemiSegCervicalLib.engine.pack import read_manifest, save_pack
 from SemiSegTrainerLib.cli.app import run
 from SemiSegTrainerLib.learning.method import get_method, method_names
 from TrainingRig import cases, kill, parts
@@ -77,6 +77,30 @@ def test_train_resumes_a_finished_run(model, datalist):
     arguments = ["--method", "supervised", "--iterations", "12", "--seed", "3", "--size", "32x64", "--device", "cpu"]
     assert run(["train", str(datalist), *arguments, "--out", str(model.parent), "--resume"]) == 0
     assert model.read_bytes() == before
+
+
+def test_train_by_time_takes_as_long_as_wished(tmp_path, datalist):
+    arguments = ["--method", "supervised", "--minutes", "0.05", "--size", "32x64", "--device", "cpu"]
+    assert run(["train", str(datalist), *arguments, "--calibrate", "none", "--out", str(tmp_path / "run")]) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["iterations"] >= 10
+    assert summary["finished"]
+
+
+def test_train_on_volumes_at_a_spacing(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, array in (("v", rng.normal(size=(16, 40, 48)).astype(np.float32)), ("l", np.zeros((16, 40, 48)))):
+        array[4:12, 10:30, 10:30] += 1
+        image = sitk.GetImageFromArray(array.astype(np.uint8) if name == "l" else array)
+        image.SetSpacing((0.5, 0.5, 1.0))
+        sitk.WriteImage(image, str(tmp_path / f"{name}.nrrd"))
+    content = {"labels": {"0": "background", "1": "box"}, "training": [{"image": "v.nrrd", "label": "l.nrrd"}]}
+    path = str(cases.write_datalist(tmp_path, content))
+    arguments = ["--method", "supervised", "--iterations", "1", "--device", "cpu", "--calibrate", "none"]
+    wish = ["--spacing", "1x1x1.5", "--size", "16x24x16"]
+    assert run(["train", path, *arguments, *wish, "--out", str(tmp_path / "run")]) == 0
+    spec = read_manifest(tmp_path / "run" / "model.semiseg").input
+    assert (spec.spacing, spec.size) == ((1.0, 1.0, 1.5), (16, 24, 16))
 
 
 def test_train_says_what_was_not_measured(tmp_path, model, datalist, capsys):

@@ -126,6 +126,16 @@ def test_faults_of_training_options(tmp_path, place, capfd, options, says):
     assert not new
 
 
+@pytest.mark.parametrize("minutes", ["nan", "inf", "0", "1e9"])
+def test_a_time_is_a_number_of_minutes(tmp_path, place, capfd, minutes):
+    status = run(["train", str(place), "--minutes", minutes, "--out", str(tmp_path / "out")])
+    said = capfd.readouterr().err
+    assert status == 2
+    assert "--minutes" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("command", ["train", "predict"])
 def test_folder_with_results_is_not_touched(tmp_path, place, capfd, command):
     out = tmp_path / "out"
