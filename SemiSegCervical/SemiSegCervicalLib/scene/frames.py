@@ -135,6 +135,8 @@ class CineResult:
                 sequence.SetDisableModifiedEvent(0)
         if done:
             self.browser.SetMissingItemMode(self.segmentations, self.browser.MissingItemSetToDefault)
+            # Whoever corrects a frame while others are computed would lose it with the next step; no item comes of it.
+            self.browser.SetSaveChanges(self.segmentations, True)
         master = self.browser.GetMasterSequenceNode()
         selected = self.browser.GetSelectedItemNumber()
         if 0 <= selected < master.GetNumberOfDataNodes() and master.GetNthIndexValue(selected) in done:
@@ -143,11 +145,10 @@ class CineResult:
     def finish(self) -> None:
         """Tell the lists of items that the sequences have grown, once, after the last frame.
 
-        Where each frame has a result, corrections are kept from now on: whoever goes to the Segment Editor without
-        being led there would lose them with the next frame. Otherwise frames that are only passed would get items.
+        What is drawn is kept from now on, also on frames without a result: whoever goes to the Segment Editor without
+        being led there would lose it with the next frame.
         """
-        frames = self.source.GetNumberOfDataNodes()
-        if self.segmentations.GetScene() is not None and len(self.computed()) == frames:
+        if self.segmentations.GetScene() is not None and self.segmentations.GetNumberOfDataNodes():
             keep_changes(self.browser, self.segmentations)
         self.segmentations.Modified()
         if self.uncertainty is not None:

@@ -321,9 +321,9 @@ def test_a_cine_result_streams_in_beside_the_source(scene, color):
     result.finish()
 
     assert [state(node) for node in (sequence, browser, users)] == before
+    assert browser.GetMissingItemMode(result.uncertainty) == browser.MissingItemSetToDefault
+    assert not browser.GetSaveChanges(result.uncertainty)
     for node in (result.segmentations, result.uncertainty):
-        assert browser.GetMissingItemMode(node) == browser.MissingItemSetToDefault
-        assert not browser.GetSaveChanges(node)
         assert node.GetIndexName() == "time"
         assert node.GetIndexUnit() == "s"
 
@@ -353,17 +353,44 @@ def test_what_is_drawn_into_a_whole_result_stays(scene):
     result.add_frames([frame_result(value, number) for number, value in enumerate(values)])
     result.finish()
     before = [item_at(result.segmentations, value).GetMTime() for value in values]
-    for number in (0, 1, 2, 4, 1):
-        browser.SetSelectedItemNumber(number)
-        mrml.process_events()
+    browse(browser, 0, 1, 2, 4, 1)
     assert [item_at(result.segmentations, value).GetMTime() for value in values] == before, "browsing writes nothing"
     browser.GetProxyNode(result.segmentations).GetSegmentation().AddEmptySegment("drawn", "drawn")
-    for number in (2, 4, 1):
-        browser.SetSelectedItemNumber(number)
-        mrml.process_events()
+    browse(browser, 2, 4, 1)
     counts = [item_at(result.segmentations, v).GetSegmentation().GetNumberOfSegments() for v in values]
     assert counts == [3, 4, 3, 3, 3]
     assert browser.GetProxyNode(result.segmentations).GetSegmentation().GetNumberOfSegments() == 4
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "still computed"])
+def test_what_is_corrected_in_a_result_with_gaps_stays(scene, ended):
+    sequence, browser, _ = cine()
+    result = CineResult(sequence, CLASSES)
+    result.prepare(99)
+    result.add_frames([frame_result("0.04", 1), frame_result("0.12", 2)])
+    if ended:
+        result.finish()
+    shown = browser.GetProxyNode(result.segmentations)
+    browse(browser, 1)
+    shown.GetSegmentation().AddEmptySegment("drawn", "drawn")
+    browse(browser, 2)
+    if ended:
+        shown.GetSegmentation().AddEmptySegment("drawn", "drawn")
+    else:
+        assert result.computed() == ["0.04", "0.12"], "what is only passed gets no item before its result"
+        result.add_frames([frame_result("0.16", 3)])
+    browse(browser, 4, 0, 3, 1)
+    items = {v: item_at(result.segmentations, v) for v in index_values(result.segmentations)}
+    counts = {value: item.GetSegmentation().GetNumberOfSegments() for value, item in items.items()}
+    expected = {"0.04": 4, "0.12": 3, **({"0.00": 0, "0.08": 1, "0.16": 0} if ended else {"0.16": 3})}
+    assert counts == expected
+    assert shown.GetSegmentation().GetNumberOfSegments() == 4
+
+
+def browse(browser: Any, *numbers: int) -> None:
+    for number in numbers:
+        browser.SetSelectedItemNumber(number)
+        mrml.process_events()
 
 
 def test_browsing_a_result_shows_each_frames_own_uncertainty_and_makes_no_items(scene):
