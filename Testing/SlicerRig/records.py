@@ -14,7 +14,7 @@ from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
 from SemiSegCervicalLib.scene.records import Record, add_frames, finish_record, new_record, set_segments
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
 
-from . import scenes
+from . import mrml, scenes
 
 CLASSES = (
     SegmentClass(1, "anterior lip", (0.9, 0.45, 0.2)),
@@ -74,14 +74,20 @@ def cine_record(
     size: tuple[int, int] = (30, 40),
     unit: str | None = "mm2",
     unlike: Collection[int] | None = None,
+    second_browser: bool = False,
 ) -> tuple[Record, CineResult]:
     """Add a cine with its result, of which these frames are computed, each as uncertain as is said.
 
-    The model tells frames unlike its training images from others only where `unlike` says which they are.
+    The model tells frames unlike its training images from others only where `unlike` says which they are. With a
+    second browser the result is in that one.
     """
     frames = [np.full(size, 60 + 2 * i % 150, np.uint8) for i in range(count)]
-    source, _ = scenes.add_cine(frames, "cine", np.diag([-0.5, -0.5, 1.0, 1.0]))
-    result = CineResult(source, CLASSES)
+    source, browser = scenes.add_cine(frames, "cine", np.diag([-0.5, -0.5, 1.0, 1.0]))
+    if second_browser:
+        browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "beside")
+        browser.SetAndObserveMasterSequenceNodeID(source.GetID())
+        mrml.process_events()
+    result = CineResult(source, CLASSES, browser=browser)
     while result.prepare(10):
         pass
     told = {"model": "cervix", "asked": count}

@@ -13,7 +13,8 @@ def source_of_record(record: Record) -> Source | None:
     if record.source is None:
         return None
     try:
-        return source_of(record.source, slices_as_frames=record.frames_table is not None)
+        # Of a cine the node that is shown: it tells which browser is meant.
+        return source_of(record.shown_source or record.source, slices_as_frames=record.frames_table is not None)
     except SemiSegError:
         return None
 

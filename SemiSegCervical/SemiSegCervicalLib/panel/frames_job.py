@@ -160,9 +160,14 @@ class FramesJob:
     def _make_nodes(self) -> Iterator[Any]:
         on, request = self._on, self._on.request
         source, classes = request.source, classes_of(request.card)
-        kind = CineResult if source.kind == "cine" else StackResult
         print_of_model = yield from on.checked(fingerprint(Path(request.card.path)))
-        self._result = result = kind(source.node, classes, request.name, request.uncertainty)
+        name, uncertainty = request.name, request.uncertainty
+        result: CineResult | StackResult
+        if source.kind == "cine":
+            result = CineResult(source.node, classes, name, uncertainty, source.browser)
+        else:
+            result = StackResult(source.node, classes, name, uncertainty)
+        self._result = result
         yield
         on.check()
         while result.prepare(4):

@@ -8,7 +8,6 @@ from typing import Any
 import slicer
 import vtk
 
-from ..scene.cine import browser_of
 from ..scene.records import Record
 from ..worker.client import Client
 from ..worker.job import JobCancelled
@@ -141,7 +140,7 @@ class Segmenting(Work):
 
     def _needs(self, node: Any) -> bool:
         for source in self.request.images.values():
-            if node in (source.node, source.shown) or (source.kind == "cine" and node is browser_of(source.node)):
+            if node in (source.node, source.shown, source.browser):
                 return True
         record = self.record
         return record is not None and record.exists and node in (record.table, record.segmentation, record.uncertainty)

@@ -62,7 +62,14 @@ class CineResult:
     nodes stay as they are.
     """
 
-    def __init__(self, source: Any, classes: Sequence[SegmentClass], name: str = "", uncertainty: bool = True) -> None:
+    def __init__(
+        self,
+        source: Any,
+        classes: Sequence[SegmentClass],
+        name: str = "",
+        uncertainty: bool = True,
+        browser: Any = None,
+    ) -> None:
         """Make the empty sequences; nothing is shown yet.
 
         Args:
@@ -70,6 +77,7 @@ class CineResult:
             classes: the class list.
             name: what the new nodes' names start with; by default the source's name.
             uncertainty: also make an uncertainty sequence.
+            browser: that of the source which is to show them; by default the first.
         """
         self.source = source
         self.classes = tuple(classes)
@@ -77,6 +85,7 @@ class CineResult:
         self.segmentations = self._new_sequence("segmentation", marks.SEGMENTATION)
         self.uncertainty: Any = self._new_sequence("uncertainty (%)", marks.UNCERTAINTY) if uncertainty else None
         self.browser: Any = None
+        self._wished = browser
         self._segmentation = slicer.vtkMRMLSegmentationNode()
         self._segmentation.SetName(self.segmentations.GetName())
         self._volume = slicer.vtkMRMLScalarVolumeNode()
@@ -200,7 +209,7 @@ class CineResult:
         """Synchronise the sequences with the source's browser, through proxies whose display is ours."""
         scene = self.source.GetScene()
         logic = slicer.modules.sequences.logic()
-        browser = browser_of(self.source)
+        browser = self._wished or browser_of(self.source)
         if browser is None:
             browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{self.source.GetName()} browser")
             browser.SetAndObserveMasterSequenceNodeID(self.source.GetID())

@@ -29,10 +29,10 @@ def go_to_frame(record: Record, number: int) -> bool:
     Returns:
         Whether there is such a frame.
     """
-    return record.source is not None and show_frame(record.source, number)
+    return record.source is not None and show_frame(record.source, number, record.browser)
 
 
-def show_frame(source: Any, number: int) -> bool:
+def show_frame(source: Any, number: int, browser: Any = None) -> bool:
     """Show one frame or slice in the views: of a cine by its browser, of a volume by moving the slices.
 
     Views that look along another axis of a volume stay where they are, and so does what they show; but where none
@@ -41,6 +41,7 @@ def show_frame(source: Any, number: int) -> bool:
     Args:
         source: an image sequence, or a volume.
         number: of the frame, or of the slice along the last axis (k), from 0.
+        browser: of the sequence; by default the first.
 
     Returns:
         Whether there is such a frame, and something that shows it.
@@ -48,7 +49,7 @@ def show_frame(source: Any, number: int) -> bool:
     if number < 0:
         return False
     if source.IsA("vtkMRMLSequenceNode"):
-        browser = browser_of(source)
+        browser = browser or browser_of(source)
         if browser is None or number >= source.GetNumberOfDataNodes():
             return False
         # By index value: the browser may be led by another sequence than ours.

@@ -70,8 +70,9 @@ class Record:
 
     @property
     def browser(self) -> Any:
-        """What browses the cine; None for volumes and stacks."""
-        sequence = next((node for node in (self.segmentation, self.source) if is_sequence(node)), None)
+        """What browses the cine, of several the one that shows the result; None for volumes and stacks."""
+        nodes = (self.segmentation, self.uncertainty, self.source)
+        sequence = next((node for node in nodes if is_sequence(node)), None)
         return browser_of(sequence) if sequence is not None else None
 
     @property
@@ -109,7 +110,7 @@ class Record:
     def _shown(self, node: Any) -> Any:
         if not is_sequence(node):
             return node
-        browser = browser_of(node)
+        browser = self.browser
         return browser.GetProxyNode(node) if browser is not None else None
 
 

@@ -31,6 +31,7 @@ class Source:
         rgb: whether its voxels are colours.
         spacing: voxel size in mm in the order of `size`, whether or not it can be believed.
         calibrated: whether it can.
+        browser: what browses the cine, the one of the chosen node where there are several; None for anything else.
     """
 
     node: Any
@@ -41,6 +42,7 @@ class Source:
     rgb: bool
     spacing: tuple[float, ...]
     calibrated: Calibration
+    browser: Any = None
 
     @property
     def first(self) -> Any:
@@ -91,9 +93,9 @@ def source_of(node: Any, slices_as_frames: bool = False) -> Source:
         raise SemiSegError("no-input", "No image is chosen", "Choose a volume or a cine", _STAGE)
     if node.IsA("vtkMRMLSequenceNode") or node.IsA("vtkMRMLSequenceBrowserNode") or browser_of_proxy(node) is not None:
         sequence = source_sequence(node)
-        browser = browser_of(sequence)
-        first = sequence.GetNthDataNode(0)
-        return _describe(sequence, browser.GetProxyNode(sequence) if browser else None, "cine", first, sequence)
+        browser = node if node.IsA("vtkMRMLSequenceBrowserNode") else browser_of_proxy(node) or browser_of(sequence)
+        shown = browser.GetProxyNode(sequence) if browser is not None else None
+        return _describe(sequence, shown, "cine", sequence.GetNthDataNode(0), sequence, browser)
     if not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode"):
         raise _unfit(node, "is no image")
     if node.GetAttribute(marks.CONTENT) is not None:
@@ -104,7 +106,7 @@ def source_of(node: Any, slices_as_frames: bool = False) -> Source:
 
 def current_frame(source: Source) -> int | None:
     """Return the number of the frame that a cine's browser shows; None where there is none."""
-    browser = browser_of(source.node) if source.kind == "cine" else None
+    browser = source.browser
     master = browser.GetMasterSequenceNode() if browser is not None else None
     number = browser.GetSelectedItemNumber() if browser is not None else -1
     if master is None or not 0 <= number < master.GetNumberOfDataNodes():
@@ -184,7 +186,7 @@ def _moved_alike(first: Source, other: Source) -> bool:
     return np.allclose(here, there, atol=1e-3)
 
 
-def _describe(node: Any, shown: Any, kind: Any, volume: Any, sequence: Any) -> Source:
+def _describe(node: Any, shown: Any, kind: Any, volume: Any, sequence: Any, browser: Any = None) -> Source:
     z, y, x = grid(volume)
     components = volume.GetImageData().GetNumberOfScalarComponents()
     if components not in (1, 3, 4):
@@ -201,6 +203,7 @@ def _describe(node: Any, shown: Any, kind: Any, volume: Any, sequence: Any) -> S
         rgb=components > 1,
         spacing=array_spacing(volume)[1 if flat else 0 :],
         calibrated=calibration(volume, sequence),
+        browser=browser,
     )
 
 

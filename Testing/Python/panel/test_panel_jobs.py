@@ -98,6 +98,20 @@ def test_a_colour_cine_comes_back_and_its_browser_is_as_before(script: Any, blob
     assert record.run["complete"] is True
 
 
+def test_of_two_browsers_of_a_cine_the_chosen_one_gets_the_result(script: Any, blobs: Path, cine: Any) -> None:
+    import slicer
+
+    sequence, first, _ = cine(3)
+    second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "beside")
+    second.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    application.process_events()
+    second.SetSelectedItemNumber(2)
+    record = script.process(second.GetProxyNode(sequence), device="cpu", uncertainty=False)
+    assert record.browser is second
+    assert not first.IsSynchronizedSequenceNode(record.segmentation)
+    assert np.any(labels_in(record.shown_segmentation, sequence.GetNthDataNode(2)))
+
+
 def test_a_volume_of_a_3d_model_comes_back_on_its_own_grid(script: Any, models: Path) -> None:
     from SemiSegCervicalLib.engine.image import Image
     from SemiSegCervicalLib.engine.pack import load_pack, save_pack

@@ -252,6 +252,26 @@ def test_the_buttons_go_through_the_most_uncertain_frames_of_a_cine(panel, ui):
     assert ui.frameLabel.text == "Frame 22 of 40: mean uncertainty 60 %."
 
 
+def test_a_result_is_shown_and_browsed_where_it_was_made(panel, ui):
+    record, _ = cine_record(ALL | {7: 0.9}, second_browser=True)
+    first, second = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    assert record.browser is second
+    assert record.shown_source is second.GetProxyNode(record.source)
+    first.SetSelectedItemNumber(3)
+    second.SetSelectedItemNumber(5)
+    application.settle()
+    assert ui.frameLabel.text.startswith("Frame 6 of 20")
+    application.click(ui.worstFrameButton)
+    application.settle()
+    assert ui.frameLabel.text == "Frame 8 of 20: mean uncertainty 90 %."
+    assert [browser.GetSelectedItemNumber() for browser in (first, second)] == [3, 7]
+    show_in_views(record.shown_source)
+    application.click(ui.overlayButton)
+    assert len(views_of(record)) == 3
+    slicer.mrmlScene.RemoveNode(record.segmentation)
+    assert record.browser is second, "the uncertainty is in it too"
+
+
 def test_the_buttons_move_the_slices_of_a_stack(panel, ui):
     record = stack_record([0.1, 0.2, 0.8, 0.1, 0.3, 0.1])
     show_in_views(record.source)

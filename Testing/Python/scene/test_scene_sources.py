@@ -9,8 +9,8 @@ import pytest
 import slicer
 import vtk
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.scene.source import check_together, source_of
-from SlicerRig import scenes
+from SemiSegCervicalLib.scene.source import check_together, current_frame, source_of
+from SlicerRig import mrml, scenes
 
 
 def volume(name: str) -> Any:
@@ -65,3 +65,19 @@ def test_a_cine_is_where_the_volume_that_shows_it_is(scene):
     check_together([source_of(first[0]), source_of(second[0])])
     move(second[1].GetProxyNode(second[0]), 50)
     assert refused(first[0], second[0]) == "different-transforms"
+
+
+def test_of_two_browsers_of_a_cine_the_chosen_one_is_meant(scene):
+    sequence, first = scenes.add_cine([np.zeros((8, 8), np.uint8)] * 4, "cine")
+    second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "beside")
+    second.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    mrml.process_events()
+    first.SetSelectedItemNumber(1)
+    second.SetSelectedItemNumber(3)
+    for browser, number in ((first, 1), (second, 3)):
+        shown = browser.GetProxyNode(sequence)
+        for node in (shown, browser):
+            source = source_of(node)
+            assert (source.node, source.shown, source.browser) == (sequence, shown, browser)
+            assert current_frame(source) == number
+    assert source_of(sequence).browser is first
