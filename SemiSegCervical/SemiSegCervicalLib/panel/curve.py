@@ -6,15 +6,17 @@ A click goes to the frame, a line marks the current one, and dots those that loo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import slicer
 
 from ..figures import looks_unlike
+from ..scene.cine import is_sequence
 from ..scene.navigation import go_to_frame
 from ..scene.nodes import nodes_of
 from ..scene.records import FRAME, UNCERTAINTY, Frame, Record, frames_of
-from ..scene.tables import add_column, column_values, insert_row, set_row
+from ..scene.tables import add_column, insert_row, set_columns, set_row
 from .frames import shown_frame, total_frames
 from .plot import Plot
 from .state import PanelState
@@ -43,6 +45,7 @@ class CurveSection:
         self._unlike: list[Frame] = []
         self._clicked: tuple[str, int] | None = None
         self._watching = Watching(self._mark, 1000 // _FRAMES_A_SECOND)
+        self._watching_frames = Watching(self.frames_added)
         ui.curveHost.visible = False
 
     def refresh(self, state: PanelState) -> None:
@@ -54,10 +57,12 @@ class CurveSection:
         self._record = record
         if record is None:
             self._watching.watch(())
+            self._watching_frames.watch(())
             self._plot.drop()
             return
         self._make()
         self._watching.watch([record.browser, *nodes_of(slicer.mrmlScene, "vtkMRMLSliceNode")])
+        self._watching_frames.watch([record.source] if is_sequence(record.source) else ())
         self.frames_added()
 
     def frames_added(self) -> None:
@@ -65,18 +70,16 @@ class CurveSection:
         if self._record is None or not self._plot.nodes:
             return
         self._rows = frames_of(self._record)
-        self._point_out()
-        table, series = self._record.frames_table, self._plot.nodes["series"]
-        if table is None:
-            return
+        self._unlike = [r for r in self._rows if looks_unlike(r.atypicality) and math.isfinite(r.mean_uncertainty)]
+        self._draw("curve", self._rows)
+        self._draw("unlike", self._unlike)
         self._plot.limits(1, max(2, total_frames(self._record)), 0, self._highest())
-        if series.GetTableNodeID() != table.GetID():
-            series.SetAndObserveTableNodeID(table.GetID())
         self._mark()
 
     def close(self) -> None:
         """Take the plot and its nodes away."""
         self._watching.close()
+        self._watching_frames.close()
         self._record = None
         if self._connected is not None:
             self._connected.disconnect(_SELECTED, self._selected)
@@ -87,18 +90,19 @@ class CurveSection:
         """Make what is drawn, where it is not there (any more)."""
         plot = self._plot
         lines = dict.fromkeys(("series", "marker", "dots"), "vtkMRMLPlotSeriesNode")
-        if not plot.make(marks="vtkMRMLTableNode", unlike="vtkMRMLTableNode", **lines):
+        tables = dict.fromkeys(("curve", "marks", "unlike"), "vtkMRMLTableNode")
+        if not plot.make(**tables, **lines):
             return
         if self._connected is None:
             self._connected = plot.view
             self._connected.connect(_SELECTED, self._selected)
         chart = plot.nodes["chart"]
-        for name, rows in (("marks", 2), ("unlike", 1)):
+        for name, rows in (("curve", 1), ("marks", 2), ("unlike", 1)):
             for title in (FRAME, UNCERTAINTY):
                 add_column(plot.nodes[name], title, float)
             for row in range(rows):
                 insert_row(plot.nodes[name], row)
-        plot.line("series", "", FRAME, UNCERTAINTY, _CURVE_COLOR)
+        plot.line("series", "curve", FRAME, UNCERTAINTY, _CURVE_COLOR)
         plot.line("marker", "marks", FRAME, UNCERTAINTY, _MARKER_COLOR)
         plot.line("dots", "unlike", FRAME, UNCERTAINTY, _UNLIKE_COLOR)
         plot.points("series", 4)
@@ -113,20 +117,12 @@ class CurveSection:
         highest = max((row.mean_uncertainty for row in self._rows if math.isfinite(row.mean_uncertainty)), default=0)
         return next((end for end in (5, 10, 20, 30, 40, 50, 60, 80) if highest < end), 100)
 
-    def _point_out(self) -> None:
-        """Dot the frames that look unlike the training images."""
-        table = self._plot.nodes["unlike"]
-        self._unlike = [r for r in self._rows if looks_unlike(r.atypicality) and math.isfinite(r.mean_uncertainty)]
+    def _draw(self, name: str, frames: Sequence[Frame]) -> None:
+        """Give one of the lines its points, one for each frame."""
         # Never a plot without a row: where there is no such frame, its point lies nowhere.
-        points: list[tuple[float | None, float | None]] = [(None, None)]
-        if self._unlike:
-            points = [(row.number + 1, row.mean_uncertainty) for row in self._unlike]
-        if [*zip(*(column_values(table, title) for title in (FRAME, UNCERTAINTY)), strict=True)] == points:
-            return
-        table.GetTable().SetNumberOfRows(len(points))
-        for row, (number, height) in enumerate(points):
-            set_row(table, row, {FRAME: number, UNCERTAINTY: height})
-        table.GetTable().Modified()
+        numbers = [float(frame.number + 1) for frame in frames] or [math.nan]
+        heights = [frame.mean_uncertainty for frame in frames] or [math.nan]
+        set_columns(self._plot.nodes[name], {FRAME: numbers, UNCERTAINTY: heights})
 
     def _mark(self) -> None:
         """Move the line to the frame that is looked at."""

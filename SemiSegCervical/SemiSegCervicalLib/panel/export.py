@@ -22,7 +22,7 @@ from ..scene.export import (
     left_out,
     table_file,
 )
-from ..scene.records import Record, frames_of
+from ..scene.records import FRAME, Record, frame_numbers, frames_of
 from .connections import Connections
 from .state import PanelState
 
@@ -176,7 +176,10 @@ def write(record: Record, part: str, path: Path, overwrite: bool = False) -> lis
     if why := _why_not(record, part, busy=False):
         raise SemiSegError("nothing-to-write", why.rstrip("."), "Press Apply to make it again", "export")
     if part == "table":
-        return export_tables(_tables(record), path, overwrite, correction_columns(record))
+        corrected = correction_columns(record)
+        numbers = [None if number is None else number + 1 for number in frame_numbers(record)]
+        frames: dict[str, list[Any]] = {FRAME: numbers, **corrected.get("-frames", {})}  # as they are counted now
+        return export_tables(_tables(record), path, overwrite, {**corrected, "-frames": frames})
     cine = _is_cine(record)
     if part == "uncertainty":
         return [(export_volume_sequence if cine else export_volume)(record.uncertainty, path, overwrite)]

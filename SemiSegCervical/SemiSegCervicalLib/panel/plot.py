@@ -95,8 +95,7 @@ class Plot:
         node.SetLineStyle(node.LineStyleSolid)
         node.SetLineWidth(2)
         node.SetMarkerStyle(node.MarkerStyleNone)
-        if table:
-            node.SetAndObserveTableNodeID(self.nodes[table].GetID())
+        node.SetAndObserveTableNodeID(self.nodes[table].GetID())
         if not chart.HasPlotSeriesNodeID(node.GetID()):  # it would be drawn, and observed, once more
             chart.AddAndObservePlotSeriesNodeID(node.GetID())
 

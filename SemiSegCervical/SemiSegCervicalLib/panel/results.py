@@ -8,6 +8,7 @@ from typing import Any
 import slicer
 
 from ..figures import looks_unlike
+from ..scene.cine import is_sequence
 from ..scene.corrections import is_corrected
 from ..scene.frames import keep_changes
 from ..scene.navigation import go_to_frame, uncertain_frames, worst_frame
@@ -79,7 +80,7 @@ class ResultsSection:
         record = self._record
         self.ui.resultButton.visible = record is not None
         self._watching.watch(
-            [record.table, record.frames_table, record.browser, record.segmentation, *_slice_nodes(record)]
+            [record.table, record.frames_table, record.browser, record.segmentation, *_frame_nodes(record)]
             if record is not None
             else ()
         )
@@ -285,8 +286,10 @@ def open_segment_editor(segmentation: Any, source: Any) -> None:
         editor.setSourceVolumeNode(source)
 
 
-def _slice_nodes(record: Record) -> list[Any]:
-    """Return the slice views, whose movement changes the frame of a stack."""
-    if record.frames_table is None or record.browser is not None:
+def _frame_nodes(record: Record) -> list[Any]:
+    """Return what changes the frames: of a cine its sequence, of a stack the slice views, which show another."""
+    if record.frames_table is None:
         return []
+    if is_sequence(record.source):
+        return [record.source]
     return nodes_of(slicer.mrmlScene, "vtkMRMLSliceNode")

@@ -10,7 +10,8 @@ import slicer
 from . import marks
 from .cine import index_values, item_at
 from .classes import SegmentClass
-from .records import Record, frames_of
+from .records import INDEX_VALUE, Record
+from .tables import column_values
 
 COLUMN = "Corrected since"
 """Of exported tables, where anything was: what the figures beside it do not know."""
@@ -42,15 +43,13 @@ def correction_columns(record: Record) -> dict[str, dict[str, list[str]]]:
         For the table of segments (``""``) and that of frames (``"-frames"``), as `export.export_tables` takes them.
     """
     segmentation, classes = record.segmentation, record.classes
-    frames = frames_of(record)
+    table = record.frames_table
+    frames = column_values(table, INDEX_VALUE) if table is not None else []
     if segmentation is None:
         return {}
     if segmentation.IsA("vtkMRMLSequenceNode"):
         there = set(index_values(segmentation))
-        corrected = [
-            frame.index_value in there and is_corrected(item_at(segmentation, frame.index_value), classes)
-            for frame in frames
-        ]
+        corrected = [value in there and is_corrected(item_at(segmentation, value), classes) for value in frames]
     else:
         corrected = [is_corrected(segmentation, classes)] * (len(frames) or 1)
     if not any(corrected):

@@ -200,7 +200,8 @@ def export_tables(
         tables: what is added to the file's name for each of them: ``{"": segments, "-frames": frames}``.
         path: file name ending in ``.csv``.
         overwrite: replace existing files.
-        more: columns that the tables lack, by what is added to the file's name and by title.
+        more: columns that the tables lack or that take the place of theirs, by what is added to the file's name and by
+            title.
 
     Returns:
         The files.

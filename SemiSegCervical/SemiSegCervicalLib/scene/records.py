@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ..figures import FrameFigures, SegmentFigures
 from . import marks
-from .cine import browser_of, is_sequence
+from .cine import browser_of, index_values, is_sequence
 from .classes import SegmentClass
 from .hierarchy import put_beside
 from .nodes import nodes_of
@@ -119,7 +119,7 @@ class Frame:
     """The figures of one computed frame.
 
     Attributes:
-        number: of the frame in the source, from 0.
+        number: of the frame in the source as it is now, from 0.
         index_value: its index value in the source; for a stack the slice number as text.
         mean_uncertainty: in percent.
         predicted_dice: mean over its segments, None without any.
@@ -297,18 +297,39 @@ def atypicality_of(record: Record) -> float | None:
     return next(iter(column_values(record.table, ATYPICALITY)), None) if record.exists else None
 
 
+def frame_numbers(record: Record) -> list[int | None]:
+    """Return which frame of its source, from 0, each row of a result's table of frames is about.
+
+    What the table says are the numbers of when it was made. Since then frames may have been removed or added: what
+    stays with a frame is its index value. Of a frame that is not there any more it is None.
+    """
+    table, source = record.frames_table, record.source
+    if table is None:
+        return []
+    numbers = [number - 1 for number in column_values(table, FRAME)]
+    if not is_sequence(source):
+        return list(numbers)
+    values, now = column_values(table, INDEX_VALUE), [text_of(value) for value in index_values(source)]
+    if [now[number] for number in numbers if number < len(now)] == values:
+        return list(numbers)
+    places = {value: number for number, value in enumerate(now)}
+    return [places.get(value) for value in values]
+
+
 def frames_of(record: Record) -> list[Frame]:
-    """Read the figures of the frames that are computed, in the source's order."""
+    """Read the figures of the frames that are computed and still there, in the source's order."""
     table = record.frames_table
     if table is None or table.GetNumberOfColumns() == 0:
         return []
-    columns = [column_values(table, title) for title in (FRAME, INDEX_VALUE, UNCERTAINTY, DICE)]
+    columns = [column_values(table, title) for title in (INDEX_VALUE, UNCERTAINTY, DICE)]
     # A model that does not know its images has no such column.
     columns.append(column_values(table, ATYPICALITY) or [None] * len(columns[0]))
-    return [
-        Frame(number - 1, index_value, math.nan if doubt is None else doubt, dice, atypicality)
-        for number, index_value, doubt, dice, atypicality in zip(*columns, strict=True)
+    found = [
+        Frame(number, index_value, math.nan if doubt is None else doubt, dice, atypicality)
+        for number, index_value, doubt, dice, atypicality in zip(frame_numbers(record), *columns, strict=True)
+        if number is not None
     ]
+    return sorted(found, key=lambda frame: frame.number)
 
 
 def frame_segments(record: Record, number: int) -> list[SegmentFigures]:
@@ -319,9 +340,9 @@ def frame_segments(record: Record, number: int) -> list[SegmentFigures]:
         number: of the frame in the source, from 0.
     """
     table = record.frames_table
-    if table is None or number + 1 not in (numbers := column_values(table, FRAME)):
+    if table is None or number not in (numbers := frame_numbers(record)):
         return []
-    row, unit = numbers.index(number + 1), size_unit(record)
+    row, unit = numbers.index(number), size_unit(record)
     found = []
     for entry in record.classes:
         titles = [_title(entry.name, what) for what in ("pixels", "uncertainty, %", "predicted Dice", unit)]

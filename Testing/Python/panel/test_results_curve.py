@@ -105,6 +105,36 @@ def test_a_click_on_the_curve_goes_to_the_frame_and_only_a_new_one_counts(panel,
     assert selected() == 4
 
 
+def test_figures_stay_with_their_frames_when_others_are_removed_from_the_cine(panel, ui, tmp_path):
+    from SemiSegCervicalLib.panel.export import write
+
+    doubts = {number: 0.01 * number for number in range(20)} | {9: 0.9}
+    record, _ = cine_record(doubts, unlike=(9,))
+    application.settle()
+    for number in (4, 0):
+        record.source.RemoveDataNodeAtValue(record.source.GetNthIndexValue(number))
+    application.settle()
+    chart = panel.curve._plot.nodes["chart"]
+    curve, dots = chart.GetNthPlotSeriesNode(0), chart.GetNthPlotSeriesNode(2)
+    expected = [(n + 1.0, 100 * doubts[old]) for n, old in enumerate([1, 2, 3, *range(5, 20)])]
+    np.testing.assert_allclose(plot(panel).points(curve), expected)
+    assert plot(panel).points(dots) == [(8.0, 90.0)]
+    assert tuple(chart.GetXAxisRange()) == (1.0, 18.0)
+    application.click(ui.worstFrameButton)
+    application.settle()
+    assert record.browser.GetSelectedItemNumber() == 7
+    assert ui.frameLabel.text.startswith("Frame 8 of 18: mean uncertainty 90 %.")
+    assert ui.segmentsTable.item(0, 2).text() == "91", "10 for each frame before it at the time, and 1"
+    click_at(plot(panel), 4, 5)
+    assert record.browser.GetSelectedItemNumber() == 3
+    assert ui.frameLabel.text == "Frame 4 of 18: mean uncertainty 5 %."
+    _, file = write(record, "table", tmp_path / "figures.csv")
+    lines = [line.split(",")[:2] for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    assert lines[:7] == [
+        ["Frame", "Index value"], ["", "0.00"], ["1", "0.04"], ["2", "0.08"], ["3", "0.12"], ["", "0.16"], ["4", "0.20"]
+    ]  # fmt: skip
+
+
 def test_the_line_marks_the_frame_that_is_looked_at(panel, ui):
     record, _ = cine_record({0: 0.1, 4: 0.3})
     application.settle()
@@ -159,7 +189,7 @@ def test_the_curves_nodes_are_neither_listed_nor_saved_and_go_with_the_panel(pan
     cine_record({0: 0.1})
     application.settle()
     nodes = list(panel.curve._plot.nodes.values())
-    assert len(nodes) == 7
+    assert len(nodes) == 8
     assert all(node.GetHideFromEditors() and not node.GetSaveWithScene() for node in nodes)
     slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
     slicer.mrmlScene.Commit()
