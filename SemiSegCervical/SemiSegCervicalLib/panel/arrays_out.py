@@ -1,13 +1,10 @@
-"""From the scene to the worker: voxels as files, geometry as numbers; and which figures may be believed."""
+"""From the scene to the worker: voxels as files, geometry as numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-from ..figures import SegmentFigures
 from ..scene.source import Source
 from ..worker.arrays import ArrayWriter
 
@@ -48,18 +45,3 @@ def sent_spacing(source: Source, number: int = 0) -> tuple[float, ...] | None:
 def affine_rows(source: Source) -> tuple[tuple[float, ...], ...]:
     """Return the IJK-to-RAS matrix as the worker is told."""
     return tuple(tuple(float(value) for value in row) for row in source.affine)
-
-
-def figures_for(
-    source: Source, figures: Sequence[SegmentFigures]
-) -> tuple[list[SegmentFigures], Literal["volume", "area"] | None]:
-    """Return the figures with sizes only where these mean something, and what the sizes are.
-
-    The area of a picture needs a calibration that somebody vouched for; a volume's voxels are in mm unless somebody
-    says that they are not.
-    """
-    flat = len(source.size) == 2
-    believed = source.calibrated == "yes" or (not flat and source.calibrated == "unknown")
-    if believed:
-        return list(figures), "area" if flat else "volume"
-    return [replace(figure, size=None, size_unit=None) for figure in figures], None

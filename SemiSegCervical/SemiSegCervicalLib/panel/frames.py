@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import SemiSegError
 from ..scene.records import Record
-from ..scene.source import Source, source_of
+from ..scene.source import source_of_record
 from .inputs import shown_frame as frame_of_source
-
-
-def source_of_record(record: Record) -> Source | None:
-    """Return the image of a result; None where it is gone, or no longer what it was."""
-    if record.source is None:
-        return None
-    try:
-        # Of a cine the node that is shown: it tells which browser is meant.
-        return source_of(record.shown_source or record.source, slices_as_frames=record.frames_table is not None)
-    except SemiSegError:
-        return None
 
 
 def shown_frame(record: Record) -> int | None:

@@ -25,8 +25,9 @@ from ..scene.source import check_frames
 from ..worker.arrays import take_array
 from ..worker.job import Job, JobCancelled
 from ..worker.protocol import FramesChunk, FramesDone, Model, PredictFrames
-from .arrays_out import affine_rows, figures_for, sent_spacing, write_images
+from .arrays_out import affine_rows, sent_spacing, write_images
 from .cards import classes_of, fingerprint
+from .sizes import figures_for
 from .slices import WAIT
 
 if TYPE_CHECKING:

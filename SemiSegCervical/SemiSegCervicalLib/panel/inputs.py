@@ -26,14 +26,15 @@ _ROLE = "SemiSeg.modality."
 class InputSection:
     """Shows and changes the choices of `Parameters` that concern the image."""
 
-    def __init__(self, ui: Any, on_change: Callable[[], None]) -> None:
+    def __init__(self, ui: Any, on_change: Callable[[], None], on_calibrated: Callable[[Any], None]) -> None:
         """Connect the widgets.
 
         Args:
             ui: the panel's widgets.
             on_change: called when something has changed that the parameters do not tell.
+            on_calibrated: called with the image of which the user has said whether its pixel size can be believed.
         """
-        self.ui, self._on_change = ui, on_change
+        self.ui, self._on_change, self._on_calibrated = ui, on_change, on_calibrated
         self._parameters: Any = None
         self._modalities: tuple[str, ...] = ()
         self._selectors: list[Any] = []
@@ -167,6 +168,7 @@ class InputSection:
                 self._source.node.RemoveAttribute(marks.CALIBRATED)
             else:
                 self._source.node.SetAttribute(marks.CALIBRATED, word)
+            self._on_calibrated(self._source.node)
             self._on_change()
 
     # -- modalities --

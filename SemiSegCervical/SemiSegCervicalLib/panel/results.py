@@ -23,8 +23,9 @@ from ..scene.records import (
     is_complete,
     segments_of,
 )
+from ..scene.source import source_of_record
 from .connections import Connections
-from .frames import shown_frame, source_of_record, total_frames
+from .frames import shown_frame, total_frames
 from .inputs import why_no_frame
 from .segments_table import fill_table, is_flat, prepare_table
 from .state import PanelState

@@ -16,8 +16,9 @@ from ..scene.removing import forget_results_of, remove_node
 from ..scene.segmentation import segmentation_in_pieces
 from ..worker.arrays import read_array
 from ..worker.protocol import Predict, Prediction
-from .arrays_out import affine_rows, figures_for, sent_spacing, write_images
+from .arrays_out import affine_rows, sent_spacing, write_images
 from .cards import classes_of, fingerprint
+from .sizes import figures_for
 
 if TYPE_CHECKING:
     from .segmenting import Segmenting

@@ -29,6 +29,7 @@ from .request import GPU, Request, make_request
 from .results import ResultsSection
 from .run import RunSection
 from .segmenting import Segmenting
+from .sizes import renew_sizes
 from .state import PanelState
 from .warming import Warming
 
@@ -85,7 +86,7 @@ class Panel:
             on_error=self._install_error,
             packages=packages,
         )
-        self.inputs = InputSection(ui, self.changed)
+        self.inputs = InputSection(ui, self.changed, renew_sizes)
         self.models = ModelSection(ui, self.changed, self.add_model, choose_file)
         self.run = RunSection(ui, self.apply, self.cancel)
         results = slicer.util.loadUI(resource("UI/SemiSegCervicalResults.ui"))

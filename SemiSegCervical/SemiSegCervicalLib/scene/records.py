@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -234,7 +234,8 @@ def add_frames(record: Record, frames: Iterable[FrameFigures]) -> None:
     numbers = column_values(table, FRAME)
     for frame in frames:
         if table.GetNumberOfColumns() == 0:
-            _add_frame_columns(table, record.classes, frame)
+            unit = next((figure.size_unit for figure in frame.segments if figure.size_unit), None)
+            _add_frame_columns(table, record.classes, unit, frame.atypicality is not None)
         row = bisect_left(numbers, frame.index + 1)
         if row == len(numbers) or numbers[row] != frame.index + 1:
             insert_row(table, row)
@@ -256,6 +257,32 @@ def finish_record(record: Record, run: Mapping[str, Any], complete: bool = True)
     if not record.exists:
         return
     record.table.SetAttribute(marks.RUN, json.dumps({**record.run, **run, _COMPLETE: complete}))
+    _summarise(record)
+
+
+def set_sizes(record: Record, kind: Kind | None, size_of: Callable[[int], float]) -> None:
+    """Give the figures other sizes, or none any more: something else is known of the pixel size now.
+
+    Args:
+        record: the result; nothing happens where its table is gone.
+        kind: what the sizes are; None for none.
+        size_of: returns the size of a voxel, or of a pixel of a frame, by the number of the frame; in mm3 or mm2.
+    """
+    if not record.exists:
+        return
+    if record.frames_table is not None:
+        record.table.RemoveAllColumns()  # of their mean over the frames, which is made anew
+        _set_frame_sizes(record, record.frames_table, _UNITS[kind] if kind is not None else None, size_of)
+        _summarise(record)
+        return
+    figures = segments_of(record)
+    if kind is not None:
+        figures = [replace(f, size=f.voxels * size_of(0), size_unit=_UNITS[kind]) for f in figures]
+    set_segments(record, figures, kind, atypicality_of(record))
+
+
+def _summarise(record: Record) -> None:
+    """Make the table of segments of a result of frames their mean over the frames that show them."""
     if figures := [frame_segments(record, frame.number) for frame in frames_of(record)]:
         kind: Kind | None = next(
             (k for k, unit in _UNITS.items() for row in figures for f in row if f.size_unit == unit), None
@@ -361,16 +388,35 @@ def size_unit(record: Record) -> str | None:
     return None
 
 
-def _add_frame_columns(table: Any, classes: Sequence[SegmentClass], frame: FrameFigures) -> None:
-    unit = next((figure.size_unit for figure in frame.segments if figure.size_unit), None)
+def _add_frame_columns(table: Any, classes: Sequence[SegmentClass], unit: str | None, atypical: bool) -> None:
     columns: list[tuple[str, type]] = [(FRAME, int), (INDEX_VALUE, str), (UNCERTAINTY, float), (DICE, float)]
     for entry in classes:
         columns.append((_title(entry.name, "pixels"), int))
         columns += [(_title(entry.name, unit), float)] if unit else []
         columns += [(_title(entry.name, what), float) for what in ("uncertainty, %", "predicted Dice")]
-    columns += [(ATYPICALITY, float)] if frame.atypicality is not None else []
+    columns += [(ATYPICALITY, float)] if atypical else []
     for title, values in columns:
         add_column(table, title, values)
+
+
+def _set_frame_sizes(record: Record, table: Any, unit: str | None, size_of: Callable[[int], float]) -> None:
+    if table.GetNumberOfColumns() == 0:
+        return
+    titles = [table.GetColumnName(i) for i in range(table.GetNumberOfColumns())]
+    columns = {title: column_values(table, title) for title in titles}
+    numbers = frame_numbers(record)
+    was_modifying = table.StartModify()
+    table.RemoveAllColumns()
+    _add_frame_columns(table, record.classes, unit, ATYPICALITY in titles)
+    for row, number in enumerate(numbers):
+        values = {title: column[row] for title, column in columns.items()}
+        for entry in record.classes if unit else ():
+            voxels = values[_title(entry.name, "pixels")]
+            values[_title(entry.name, unit)] = None if number is None else voxels * size_of(number)
+        insert_row(table, row)
+        set_row(table, row, values)
+    table.GetTable().Modified()
+    table.EndModify(was_modifying)
 
 
 def _frame_row(source: Any, frame: FrameFigures) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from . import marks
 from .cine import browser_of, browser_of_proxy, frame_item, source_sequence
 from .geometry import Calibration, array_spacing, calibration, ijk_to_ras, in_world
 from .reading import grid, is_color
+from .records import Record
 
 _STAGE = "reading"
 
@@ -102,6 +103,17 @@ def source_of(node: Any, slices_as_frames: bool = False) -> Source:
         raise _unfit(node, "is a result, not an image")
     stack = slices_as_frames and grid(node)[0] > 1
     return _describe(node, node, "stack" if stack else "volume", node, None)
+
+
+def source_of_record(record: Record) -> Source | None:
+    """Return the image of a result; None where it is gone, or no longer what it was."""
+    if record.source is None:
+        return None
+    try:
+        # Of a cine the node that is shown: it tells which browser is meant.
+        return source_of(record.shown_source or record.source, slices_as_frames=record.frames_table is not None)
+    except SemiSegError:
+        return None
 
 
 def current_frame(source: Source) -> int | None:

@@ -16,7 +16,8 @@ from SemiSegCervicalLib.scene.cine import index_values, item_at
 from SemiSegCervicalLib.scene.export import export_label_sequence
 from SemiSegCervicalLib.scene.layers import views_of
 from SemiSegCervicalLib.scene.marks import COMPUTED, segments_of
-from SemiSegCervicalLib.scene.records import Record, find_records, frames_of
+from SemiSegCervicalLib.scene.records import Record, find_records, frame_segments, frames_of
+from SemiSegCervicalLib.scene.records import segments_of as figures_of
 from SemiSegCervicalLib.scene.removing import remove_record
 from SlicerRig import application, mrml, scenes
 from SlicerRig.records import CLASSES, cine_record, more_frames, stack_record, volume_record
@@ -643,3 +644,44 @@ def test_a_volume_of_many_nodes_and_no_slices_is_survived(panel, ui):
     scenes.add_volume(np.zeros((2, 3, 4), np.uint8), "other")
     application.settle()
     assert not application.slot_errors()
+
+
+def say(panel: Any, image: Any, index: int) -> None:
+    """Choose an image and say something else of its pixel size: 0 as in the file, 1 calibrated, 2 not."""
+    panel.ui.sourceSelector.setCurrentNode(image)
+    application.settle()
+    panel.ui.calibratedComboBox.activated(index)
+    application.settle()
+
+
+def test_what_is_said_of_the_pixel_size_holds_for_results_that_are_there(panel, ui, tmp_path):
+    from SemiSegCervicalLib.panel.export import write
+
+    doubts = {number: 0.1 for number in range(4)}
+    picture, film = volume_record((1, 30, 40), "Picture", "mm2"), cine_record(doubts, 4)[0]
+    solid, other = volume_record(), volume_record(name="Other")
+    before = rows_of(other.table)
+    for record in (picture, film, solid):
+        sized, unsized = (VOLUME, VOXELS) if record is solid else (AREA, PIXELS)
+        panel._choose(record)
+        application.settle()
+        for index, titles in ((2, unsized), (1, sized), (2, unsized), (0, sized)):
+            say(panel, record.shown_source, index)
+            assert headers(ui.segmentsTable) == titles
+            files = write(record, "table", tmp_path / "figures.csv", overwrite=True)
+            written = "".join(file.read_text("utf-8-sig") for file in files)
+            assert ("mm" in written) == (titles is sized)
+        assert all(frame_segments(record, number) for number in range(4)) == (record is film)
+    # Pixels of 0.5 by 0.5 mm, voxels 2 mm high; the mean of 10 * number + 1 over four frames is 16.
+    assert [figure.size for figure in figures_of(solid)] == [12345 * 0.5, 40.0]
+    assert [figure.size for figure in figures_of(picture)] == [12345 * 0.25, 20.0]
+    assert [figure.size for figure in frame_segments(film, 3)] == [31 * 0.25, 32 * 0.25]
+    assert figures_of(film)[0].size == 16 * 0.25
+    assert rows_of(other.table) == before, "the pixel size of another image"
+
+
+def rows_of(table: Any) -> list[list[str]]:
+    """What a table node holds."""
+    content = table.GetTable()
+    columns, count = range(content.GetNumberOfColumns()), content.GetNumberOfRows()
+    return [[content.GetValue(row, column).ToString() for column in columns] for row in range(count)]
