@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import qt
 import slicer
@@ -95,7 +96,7 @@ class InputSection:
         """
         if self._parameters is None or self._parameters.source is not None:
             return
-        if not any(self._node().GetNodeReference(_ROLE + name) for name in modalities[1:]):
+        if not any(self._node().GetNodeReference(_role(name)) for name in modalities[1:]):
             volume = background_volume()
             if volume is not None and is_offered(volume):
                 self._parameters.source = volume
@@ -195,7 +196,7 @@ class InputSection:
             label = qt.QLabel(f"{name}:")
             label.textFormat = qt.Qt.PlainText
             self.ui.modalitiesHost.layout().addRow(label, selector)
-            selector.setCurrentNode(self._node().GetNodeReference(_ROLE + name) if self._node() else None)
+            selector.setCurrentNode(self._node().GetNodeReference(_role(name)) if self._node() else None)
             selector.connect("currentNodeChanged(vtkMRMLNode*)", self._modality_chosen)
             self._selectors.append(selector)
 
@@ -205,7 +206,7 @@ class InputSection:
         for name, selector in zip(self._modalities[1:], self._selectors, strict=True):
             node = selector.currentNode()
             if self._node() is not None:
-                self._node().SetNodeReferenceID(_ROLE + name, node.GetID() if node is not None else None)
+                self._node().SetNodeReferenceID(_role(name), node.GetID() if node is not None else None)
         self._on_change()
 
     def _drop_selectors(self) -> None:
@@ -226,6 +227,12 @@ class InputSection:
             model = selector.sortFilterProxyModel()
             if list(model.hiddenNodeIDs) != hidden:
                 model.hiddenNodeIDs = hidden
+
+
+def _role(modality: str) -> str:
+    """Return the role of the reference to the image of a modality; a scene keeps roles as they are, between signs of
+    its own."""
+    return _ROLE + quote(modality, safe=" ")
 
 
 def shown_frame(source: Source) -> int | None:

@@ -80,6 +80,30 @@ def test_the_scene_is_closed_with_several_modalities_chosen(
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("name", ["T1 post", "T1: post", "T1; post", 'T1 "post"', "T1 <post> & more"])
+def test_a_scene_keeps_the_image_of_a_modality_of_any_name(
+    opened: Callable[..., Any], models: Path, picture: Any, tmp_path: Path, name: str
+) -> None:
+    import slicer
+    from SemiSegCervicalLib.engine.pack import save_pack
+    from TrainingRig import parts
+
+    save_pack(models / "two.semiseg", parts.pack(spec=parts.SPEC.model_copy(update={"modalities": ("flair", name)})))
+    module = opened("good")
+    module.choose(picture())
+    module.until(lambda: module.panel.inputs.nodes().keys() == {0, 1})
+    module.panel.inputs._selectors[0].setCurrentNode(picture(5, "other"))
+    path = str(tmp_path / "scene.mrml")
+    assert slicer.util.saveScene(path)
+    slicer.mrmlScene.Clear(0)
+    slicer.util.loadScene(path)
+    node, roles = module.panel.logic.getParameterNode(), []
+    node.GetNodeReferenceRoles(roles)
+    kept = [role for role in roles if role.startswith("SemiSeg.modality.") and node.GetNodeReference(role) is not None]
+    assert [node.GetNodeReference(role).GetName() for role in kept] == ["other"]
+
+
+@pytest.mark.torch
 def test_a_modality_that_was_left_out_stays_out(opened: Callable[..., Any], models: Path, picture: Any) -> None:
     import slicer
     from SemiSegCervicalLib.engine.pack import save_pack
