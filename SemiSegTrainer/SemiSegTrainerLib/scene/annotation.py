@@ -8,10 +8,10 @@ Zero in a label map is never taken for background by itself. A segment's status 
 - Flagged: its voxels become `IGNORE`, and its outline is unknown everywhere.
 
 A model's segment that nobody accepted is as good as "not started", whatever an edit made of its status, until
-it is completed or accepted. Scribbles and background strokes that no model drew are a person's word: their
-paint counts with any status but flagged. With scribbles only paint is decided. A voxel that two segments
-claim is `IGNORE`. Where outlines are finished on different slices, the slices that all of them share are the
-annotated ones.
+it is completed or accepted. One that is completed in a start on one slice is finished on that slice. Scribbles and
+background strokes that no model drew are a person's word: their paint counts with any status but flagged. With
+scribbles only paint is decided. A voxel that two segments claim is `IGNORE`. Where outlines are finished on different
+slices, the slices that all of them share are the annotated ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from SemiSegCervicalLib.scene.pieces import Pieces, whole
 from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import segment_mask
 
-from .marks import ACCEPTED, PAINTED, Status, annotated_slices, has_scribbles, is_background
+from .marks import ACCEPTED, PAINTED, Status, annotated_slices, has_scribbles, is_background, start_slice
 from .memory import Memory, paint_stamp
 from .slabs import slabs_of
 
@@ -127,6 +127,7 @@ def annotation_in_pieces(segmentation: Any, volume: Any) -> Pieces[Annotation]:
     scribbles = has_scribbles(segmentation)
     depth = grid(volume)[0]
     painted = yield from _painted_slices(segmentation, volume)
+    start = start_slice(segmentation)
     readings = []
     predicted = False
     for segment_id, segment in segments_of(segmentation):
@@ -137,7 +138,10 @@ def annotation_in_pieces(segmentation: Any, volume: Any) -> Pieces[Annotation]:
             and status != Status.Completed
         )
         predicted = predicted or drawn_by_model
-        slices = _slices(annotated_slices(segment), () if drawn_by_model else painted, depth)
+        marked = annotated_slices(segment)
+        if start is not None and status == Status.Completed:
+            marked = marked or {start}
+        slices = _slices(marked, () if drawn_by_model else painted, depth)
         reading = _reading(segment_id, segment, status, drawn_by_model, slices, scribbles)
         if reading.paint == "all" and not reading.finished:
             # Nothing is said by paint that is not there.

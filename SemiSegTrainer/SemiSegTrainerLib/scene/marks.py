@@ -30,6 +30,9 @@ SCRIBBLES = "SemiSeg.Scribbles"
 ROLE = "SemiSeg.Role"
 """Segment tag: `BACKGROUND` for strokes that say "certainly none of the classes"."""
 BACKGROUND = "background"
+START = "SemiSeg.Start"
+"""Attribute of a segmentation that holds a model's outlines as a start on one slice: the slice's number. Of a
+segmentation sequence that was made for starts: "1"."""
 ACCEPTED_FRAMES = "SemiSeg.AcceptedFrames"
 """Attribute of a segmentation sequence: JSON list of the index values that a person accepted."""
 ACCEPTED_FRAME = "SemiSeg.AcceptedFrame"
@@ -115,6 +118,15 @@ def set_scribbles(segmentation: Any, scribbles: bool) -> None:
 def has_scribbles(segmentation: Any) -> bool:
     """Return whether a segmentation holds scribbles."""
     return any(segment_tag(segment, SCRIBBLES) == "1" for _, segment in segments_of(segmentation))
+
+
+def start_slice(segmentation: Any) -> int | None:
+    """Return the slice on which a segmentation holds a start that nobody has accepted; None where it is no start.
+
+    Whatever status its segments have: nobody was asked to draw on its other slices.
+    """
+    number = segmentation.GetAttribute(START) or ""
+    return int(number) if number.isdecimal() else None
 
 
 def set_background(segmentation: Any, segment_id: str, background: bool) -> None:

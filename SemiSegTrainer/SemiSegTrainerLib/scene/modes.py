@@ -39,6 +39,9 @@ def mode_of(segmentation: Any) -> ModeNow:
     if len(found) != 1:
         return ModeNow(None if found else "none")
     (mode,) = found
+    start = marks.start_slice(segmentation)
+    if mode == "whole" and start is not None:
+        return ModeNow("chosen", (start,))
     if mode != "chosen":
         return ModeNow(mode)
     shared = set.intersection(*(marks.annotated_slices(segment) for segment in segments))
@@ -62,6 +65,8 @@ def set_mode(segmentation: Any, mode: Mode, slices: Iterable[int] = ()) -> None:
     """
     if mode not in MODES:
         raise ValueError(f"no mode: {mode}")
+    if mode != "none":  # it says something about the whole image now
+        segmentation.RemoveAttribute(marks.START)
     if mode == "whole":
         marks.set_scribbles(segmentation, False)
         marks.accept_segmentation(segmentation)

@@ -33,13 +33,18 @@ from SemiSegCervicalLib.scene.segmentation import (
 
 from .annotation import read_annotation
 from .choices import chosen_segmentation, partners_of
-from .marks import ACCEPTED_FRAME, accept_frame, accept_segmentation, accept_slice, accepted_frames
+from .marks import (
+    ACCEPTED_FRAME,
+    START,
+    accept_frame,
+    accept_segmentation,
+    accept_slice,
+    accepted_frames,
+    set_annotated_slices,
+)
 from .places import Place
 from .sources import annotating_sequences
 
-START = "SemiSeg.Start"
-"""Attribute of a segmentation that holds the start on one slice: the slice's number. Of a segmentation sequence that
-was made for starts: "1"."""
 _EVERY_FRAME = 50
 _STAGE = "scene"
 
@@ -107,6 +112,8 @@ def accept(place: Place) -> None:
     elif start is not None:
         start.SetName(slicer.mrmlScene.GenerateUniqueName(f"{place.node.GetName()} segmentation"))
         start.RemoveAttribute(START)
+        # A segment that the Segment Editor calls completed is so on this slice: nobody has drawn on the others.
+        set_annotated_slices(start, [place.number])
     annotation = start or counting
     if place.is_picture:
         accept_segmentation(annotation)

@@ -14,6 +14,7 @@ from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
 from SemiSegTrainerLib.scene.choices import choose_segmentation, pair
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice, annotated_slices
+from SemiSegTrainerLib.scene.modes import ModeNow, mode_of, set_mode
 from SemiSegTrainerLib.scene.places import Place, find_place
 from SemiSegTrainerLib.scene.starts import accept, annotation_at, annotation_of, put_start, shown_annotation
 from SlicerRig import mrml, scenes
@@ -257,6 +258,36 @@ def test_a_slice_gets_a_start_and_the_first_accepted_one_becomes_the_annotation(
     assert np.array_equal(case.labels, expected)
     assert annotation_at(other) is start
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+
+
+def complete(segmentation: Any) -> None:
+    """What the Segment Editor's status does."""
+    for _, segment in segments_of(segmentation):
+        Status.SetSegmentStatus(segment, Status.Completed)
+
+
+def test_a_start_that_is_completed_in_the_segment_editor_is_finished_on_its_slice(volume: Any, labels) -> None:
+    """Else the slices on which nobody has drawn would be learned as background."""
+    place = Place(volume, 3)
+    put_start(place, labels, CLASSES)
+    start = annotation_at(place)
+    complete(start)
+    assert (case_at(place).use, case_at(place).slices) == ("partly", (3,))
+    assert mode_of(start) == ModeNow("chosen", (3,))
+    accept(place)
+    assert (case_at(place).use, case_at(place).slices) == ("partly", (3,))
+    put_start(Place(volume, 6), labels, CLASSES)
+    complete(annotation_at(Place(volume, 6)))
+    accept(Place(volume, 6))
+    assert case_at(place).slices == (3, 6)
+
+
+def test_a_start_is_finished_in_the_whole_volume_where_that_is_said(volume: Any, labels: np.ndarray) -> None:
+    place = Place(volume, 3)
+    put_start(place, labels, CLASSES)
+    set_mode(annotation_at(place), "whole")
+    assert (case_at(place).use, case_at(place).slices) == ("labelled", None)
+    assert annotation_of(volume) is annotation_at(place)
 
 
 @pytest.mark.parametrize("shared", [True, False])
