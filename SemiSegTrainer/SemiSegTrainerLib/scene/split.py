@@ -1,14 +1,14 @@
 """Training and validation: which annotated images, frames or slices are kept out of training to measure with.
 
-Whole patients are held out where three or more are annotated, else whole images or cines, else frames of a cine or
-slices of a volume. What lies within the gap around a held-out frame or slice looks almost like it; it is neither
-trained on nor measured with.
+Whole patients are held out where three or more are annotated, or two with several images of which one can be spared;
+else whole images or cines, else frames of a cine or slices of a volume. What lies within the gap around a held-out
+frame or slice looks almost like it; it is neither trained on nor measured with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from SemiSegCervicalLib.errors import SemiSegError
@@ -86,9 +86,9 @@ class Split:
 def propose_split(training_set: TrainingSet, seed: int = 0) -> Split:
     """Choose what validates: about a fifth of what is annotated, every class on both sides where possible.
 
-    Cases that the user put on a side (`TrainingCase.side`) are on it. What validated in an earlier training stays
-    aside, and what one learned from is not held out (`TrainingCase.past`), so that models that go on from each other
-    are measured with what none of them knows.
+    Cases that the user put on a side (`TrainingCase.side`) are on it, and the rest is chosen to go with them. What
+    validated in an earlier training stays aside, and what one learned from is not held out (`TrainingCase.past`), so
+    that models that go on from each other are measured with what none of them knows.
 
     Args:
         training_set: its annotated cases' `counts` are read.
@@ -102,33 +102,72 @@ def propose_split(training_set: TrainingSet, seed: int = 0) -> Split:
     annotated = [cases[i] for i in layout.annotated]
     usable = [case for case in annotated if case.id in layout.usable]
     rng = np.random.default_rng(seed)
-    validation: dict[str, tuple[int, ...] | None] = {}
     gap: dict[str, tuple[int, ...]] = {}
-    how = _too_little(usable)
-    for level in (_PATIENTS, _IMAGES):
-        every = {layout.units[case.id][level] for case in annotated}
-        if len(every) >= _MIN_UNITS and len({layout.units[case.id][level] for case in usable}) > 1:
-            chosen = choose_units(usable, annotated, level, layout, rng)
-            validation = {case.id: None for case in usable if layout.units[case.id][level] in chosen}
-            kinds = dict.fromkeys(_kind(case, level) for case in annotated)
-            how = f"{len(chosen)} of {len(every)} {' and '.join(kinds)} validate{'s' * (len(chosen) == 1)}"
-            break
+    found = _whole_units(usable, annotated, layout, rng)
+    if found is not None:
+        validation, how = found
     else:
-        said = []
-        for unit in dict.fromkeys(layout.units[case.id][0] for case in usable):
-            members = [case for case in usable if layout.units[case.id][0] == unit]
-            found = choose_positions(members, annotated, layout, rng)
-            if found is not None:
-                validation |= found[0]
-                gap |= found[1]
-                said.append(found[2])
-        how = "; ".join(said) or how
+        validation, gap, how = _positions(usable, annotated, layout, rng)
     split = _split(validation, gap, how, layout)
     for case in annotated:
         slices = split.validation.get(case.id, ())
         if (case.side == "validation" and slices is not None) or (case.side == "training" and slices != ()):
             split = split.with_case(case.id, case.side)
+    if any(case.side for case in annotated) and (not split.validation or not split.how.endswith(_BY_HAND)):
+        split = replace(split, how=_counted(split.validation, layout) + _BY_HAND)
     return split
+
+
+def _whole_units(
+    usable: Sequence[TrainingCase], annotated: Sequence[TrainingCase], layout: Layout, rng: np.random.Generator
+) -> tuple[dict[str, tuple[int, ...] | None], str] | None:
+    """Choose patients, else images or cines; None where there are too few of them."""
+    for level in (_PATIENTS, _IMAGES):
+        every = {layout.units[case.id][level] for case in annotated}
+        images = {layout.units[case.id][_IMAGES] for case in annotated}
+        if len(images) < _MIN_UNITS or len({layout.units[case.id][level] for case in usable}) < 2:
+            continue
+        chosen = choose_units(usable, annotated, level, layout, rng)
+        validation: dict[str, tuple[int, ...] | None]
+        validation = {case.id: None for case in usable if layout.units[case.id][level] in chosen}
+        if level == _PATIENTS and not validation:  # the user trains on a part of each of them
+            continue
+        if len(every) < _MIN_UNITS and not _can_be_spared(validation, annotated, layout):
+            continue
+        kinds = dict.fromkeys(_kind(case, level) for case in annotated)
+        return validation, f"{len(chosen)} of {len(every)} {' and '.join(kinds)} validate{'s' * (len(chosen) == 1)}"
+    return None
+
+
+def _can_be_spared(
+    validation: Mapping[str, tuple[int, ...] | None], annotated: Sequence[TrainingCase], layout: Layout
+) -> bool:
+    """Say whether one of two patients can be held out: nothing of them was learned from, the other has every class,
+    and at least as much is annotated there."""
+    held, rest = ([case for case in annotated if (case.id in validation) is aside] for aside in (True, False))
+    learned, measured = present_classes(validation, {}, (), layout)
+    share = [sum(max(1, len(case.annotated_slices)) for case in side) for side in (held, rest)]
+    return not any(case.past.learned for case in held) and bool((learned | ~measured).all()) and share[0] <= share[1]
+
+
+def _positions(
+    usable: Sequence[TrainingCase], annotated: Sequence[TrainingCase], layout: Layout, rng: np.random.Generator
+) -> tuple[dict[str, tuple[int, ...] | None], dict[str, tuple[int, ...]], str]:
+    """Choose frames of each cine and slices of each volume, save where the user has."""
+    validation: dict[str, tuple[int, ...] | None] = {}
+    gap: dict[str, tuple[int, ...]] = {}
+    said = []
+    for unit in dict.fromkeys(layout.units[case.id][_IMAGES] for case in usable):
+        members = [case for case in usable if layout.units[case.id][_IMAGES] == unit]
+        by_hand = {case.side for case in annotated if layout.units[case.id][_IMAGES] == unit}
+        if "validation" in by_hand or (members[0].stack is None and "training" in by_hand):
+            continue
+        found = choose_positions(members, annotated, layout, rng)
+        if found is not None:
+            validation |= found[0]
+            gap |= found[1]
+            said.append(found[2])
+    return validation, gap, "; ".join(said) or _too_little(usable)
 
 
 def check_split(training_set: TrainingSet, split: Split) -> None:

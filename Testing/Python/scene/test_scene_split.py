@@ -14,7 +14,7 @@ from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.facts import gather_facts
 from SemiSegTrainerLib.scene.layout import gap_of
 from SemiSegTrainerLib.scene.split import Split, check_split, propose_split
-from SemiSegTrainerLib.scene.training_set import TrainingSet
+from SemiSegTrainerLib.scene.training_set import Past, TrainingSet
 from SlicerRig import scenes
 
 CLASSES = [SegmentClass(1, "anterior", (1, 0, 0)), SegmentClass(2, "posterior", (0, 0, 1))]
@@ -209,8 +209,10 @@ def test_what_is_said_to_validate_follows_the_changes_by_hand(scene, labels):
     two = split.with_case(others[0], "validation")
     assert two.how == "2 of 6 annotated images validate; changed by hand"
     assert two.with_case(others[0], "training").how == "1 of 6 annotated images validates; changed by hand"
-    next(case for case in found.cases if case.id == held).side = "training"
+    for case in found.cases[:6]:
+        case.side = "training"
     nothing = propose_split(found)
+    assert nothing.how == "Nothing is held out; changed by hand"
     (finding,) = [f for f in gather_facts(found, nothing).findings if f.code == "no-validation"]
     assert finding.text.startswith("Nothing is held out")
     assert finding.remedy == "Choose an annotated image for validation"
@@ -259,6 +261,90 @@ def test_the_users_sides_are_kept(scene, labels):
     second.side = "training"
     split = propose_split(found)
     assert list(split.validation) == [first.id]
+
+
+def test_what_the_user_puts_into_training_is_replaced(scene, labels):
+    found = pictures(labels, 6)
+    for left in (5, 4, 3, 2, 1):
+        (held,) = propose_split(found).validation
+        next(case for case in found.cases if case.id == held).side = "training"
+        assert sum(case.side is None for case in found.cases) == left
+    (last,) = propose_split(found).validation
+    assert next(case for case in found.cases if case.id == last).side is None
+
+
+def test_what_the_user_holds_out_counts_in_the_share(scene, labels):
+    found = pictures(labels, 10)
+    proposed = propose_split(found).validation
+    assert len(proposed) == 2
+    first, second, third = [case for case in found.cases if case.id not in proposed][:3]
+    first.side = "validation"
+    split = propose_split(found)
+    assert first.id in split.validation
+    assert len(split.validation) == 2
+    assert split.how == "2 of 10 annotated images validate; changed by hand"
+    second.side = third.side = "validation"
+    assert list(propose_split(found).validation) == [first.id, second.id, third.id]
+
+
+def of_patients(scene: Any, labels: Any, patients: list[int], drawn: dict[int, Any] | None = None) -> TrainingSet:
+    """Pictures of some patients, their annotation by number."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    drawn = dict.fromkeys(range(len(patients)), labels) | (drawn or {})
+    made = scenes.partly_segmented_scene([picture(k) for k in range(len(patients))], drawn, CLASSES)
+    items = {p: hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), f"patient {p}") for p in sorted(set(patients))}
+    for node, patient in zip(made.volumes, patients, strict=True):
+        hierarchy.CreateItem(items[patient], node)
+    return collect_training_set()
+
+
+def test_a_patient_of_whom_the_user_holds_out_an_image_validates_whole(scene, labels):
+    found = of_patients(scene, labels, [0, 0, 1, 1, 2, 2, 2])
+    for first, second in ((0, 1), (2, 3)):
+        found.cases[first].side = "validation"
+        split = propose_split(found)
+        assert frames(found, split.validation) == [first, second]
+        assert split.warnings == ()
+        found.cases[first].side = None
+    found.cases[0].side, found.cases[1].side = "validation", "training"
+    split = propose_split(found)
+    assert 0 in frames(found, split.validation), "what the user says goes before"
+    assert split.side(found.cases[1].id) == "training"
+
+
+def test_of_two_patients_with_several_images_one_is_held_out(scene, labels):
+    found = of_patients(scene, labels, [0, 0, 0, 0, 1, 1])
+    split = propose_split(found)
+    check_split(found, split)
+    assert frames(found, split.validation) == [4, 5]
+    assert split.how == "1 of 2 patients validates"
+    assert split.warnings == ()
+
+
+@pytest.mark.parametrize("why", ["a class would be lost, or most of all", "both were learned from"])
+def test_of_two_patients_none_is_held_out_that_cannot_be_spared(scene, labels, why):
+    front = np.where(labels == 1, labels, 0)
+    found = of_patients(scene, labels, [0, 0, 0, 0, 1, 1], dict.fromkeys(range(4), front) if "class" in why else None)
+    for number in (0, 4) if "learned" in why else ():
+        found.cases[number].past = Past(learned=frozenset([0]))
+    split = propose_split(found)
+    check_split(found, split)
+    assert len(split.validation) == 1
+    assert any("share a patient" in warning for warning in split.warnings)
+    assert not any("learned" in warning for warning in split.warnings)
+
+
+def test_frames_that_the_user_puts_on_a_side_are_there(scene, labels):
+    found = cine(labels, 60, list(range(0, 60, 4)))
+    held = frames(found, propose_split(found).validation)
+    found.cases[held[1]].side = "training"
+    split = propose_split(found)
+    check_split(found, split)
+    assert len(split.validation) == 3
+    assert split.side(found.cases[held[1]].id) == "training"
+    found.cases[held[1]].side = None
+    found.cases[8].side = "validation"
+    assert frames(found, propose_split(found).validation) == [8], "no others than the user's"
 
 
 def test_a_volume_put_into_training_has_no_slices_that_validate(scene, labels):
