@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.image import Image
+from SemiSegCervicalLib.engine.pack import Pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.result import Prediction
 from SemiSegCervicalLib.engine.schema import SegmentClass
 
 from .data import read_sets
-from .datalist import Entry
+from .datalist import Datalist, Entry
 from .evaluation import CaseFigures, Meaning, compare_labels, nan_mean, reading
+from .learned import Unseen
 from .previews import Picture, most_outlined, percent, reference_of, stretched
 from .targets import decided, known
 
@@ -56,6 +58,46 @@ class Measurement:
     voxels: int
     cases: int
     worst: tuple[Worst, ...]
+
+
+def unseen_by_all(
+    packs: Sequence[Pack], datalist: Datalist, name: str, on_case: Callable[[], None] = lambda: None
+) -> tuple[Datalist, str]:
+    """Keep of a list what none of the models has learned from, as far as they tell (`learned`).
+
+    Args:
+        packs: the models.
+        datalist: the data.
+        name: of the list; of volumes that were learned from in part the other slices are kept.
+        on_case: called before each case that is looked at.
+
+    Returns:
+        The data with this list shortened, cases without annotation left out, and what was left out in words; empty
+        where nothing was.
+
+    Raises:
+        SemiSegError: a file is at fault, or a model cannot read the cases.
+    """
+    kept = [entry for entry in datalist.named(name) if entry.label is not None]
+    classes, said = len(datalist.classes) + 1, []
+    learned: dict[tuple[str, ...], set[str]] = {}  # digests depend on the order of the modalities
+    for pack in packs:
+        learned.setdefault(pack.manifest.input.modalities, set()).update(pack.manifest.provenance.learned)
+    who = "the model" if len(packs) == 1 else "one of the models"
+    for modalities, digests in learned.items():
+        if not digests:
+            continue
+        ordered = replace(datalist, lists={**datalist.lists, name: tuple(kept)}).in_order_of(modalities)
+        unseen, left = Unseen(digests, classes, who=who), []
+        for entry, read in zip(kept, ordered[name], strict=True):
+            on_case()
+            image = read_image(read.images, read.spacing)
+            before = len(unseen.entries)
+            unseen.look(read, image, read_sets(read, classes, image.spatial_shape, image.affine))
+            left += [replace(entry, only=found.only) for found in unseen.entries[before:]]
+        kept = left
+        said += [unseen.left_out] if unseen.left_out else []
+    return replace(datalist, lists={**datalist.lists, name: tuple(kept)}), "; ".join(said)
 
 
 def measure_model(

@@ -51,22 +51,30 @@ def remembered(digests: Collection[str]) -> tuple[str, ...]:
 
 
 class Unseen:
-    """Those cases of a validation list that neither the starting model nor the training itself has learned from.
+    """Those cases of a validation list that neither a model nor the training that begins with it has learned from.
 
     Attributes:
         entries: the cases; of a volume that was learned from in part, with the rest of its slices only.
     """
 
-    def __init__(self, learned: Collection[str], classes: int, trained: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        learned: Collection[str],
+        classes: int,
+        trained: Collection[str] = (),
+        who: str = "the starting model",
+    ) -> None:
         """Begin with none.
 
         Args:
-            learned: digests of what the starting model has learned from.
+            learned: digests of what the model has learned from.
             classes: background included.
             trained: digests of what the training looks at, its own cases; of these slices the same ones alone are
                 left out, for which ones beside them are held out is said by the datalist.
+            who: what `left_out` calls the model.
         """
         self.entries: list[Entry] = []
+        self._who = who
         self._learned, self._classes, self._trained = learned, classes, trained
         self._all = self._before = self._now = 0
         self._slices = False
@@ -108,7 +116,7 @@ class Unseen:
         if self._before:
             them = "it" if self._before == 1 else "them"
             slices = f" or slices beside {them}" if beside else ""
-            parts.append(said(self._before, f"the starting model had learned from {them}{slices}"))
+            parts.append(said(self._before, f"{self._who} had learned from {them}{slices}"))
         if self._now:
             parts.append(said(self._now, f"the training has the same {what} under another name"))
         return "; ".join(parts)

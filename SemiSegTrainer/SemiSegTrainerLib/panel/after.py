@@ -37,9 +37,10 @@ _UNMEASURED = (
 _ALL_LEARNED = (
     "How good it is was not measured: {}. Annotate an image that was never trained on, and keep it aside as validation."
 )
-_NOW = (
-    "Measured on what is held out now: a version that was trained when something else was held out may have learned "
-    "from it, and then looks better than it is."
+_NOW = "Measured on what is held out now."
+_UNSURE = (
+    "Measured on what is held out now: a version that does not tell what it was trained on may have learned from it, "
+    "and then looks better than it is."
 )
 
 
@@ -72,6 +73,7 @@ class AfterSection:
         self._state = PanelState()
         self._versions: list[Version] = []
         self._measured: dict[Path, Figures] = {}
+        self._said = ""  # of what they rest on
         self._comparing: Comparing | None = None
         self._outside: dict[str, str] = {}  # names of the cases on disk that were measured on, by id
         self._restoring: Slices | None = None
@@ -172,11 +174,11 @@ class AfterSection:
         measured = self._measured.get(version.path)
         if measured is not None and used is not None and used is not version and used.path in self._measured:
             columns = [(f"{title_of(used)} (in use)", self._measured[used.path]), (title_of(version), measured)]
-            return columns, f"{what_it_rests_on(measured)} {_NOW}"
+            return columns, f"{what_it_rests_on(measured)} {self._said}"
         after = from_summary(version.summary.get("validation"))
         left_out = str(version.summary.get("validation_left_out") or "")
         if after is None and measured is not None:
-            return [("Dice", measured)], f"{what_it_rests_on(measured)} {_NOW}"
+            return [("Dice", measured)], f"{what_it_rests_on(measured)} {self._said}"
         if after is None and left_out:
             return [], _ALL_LEARNED.format(left_out)
         if after is None:
@@ -334,6 +336,7 @@ class AfterSection:
             self._messages.error(comparing.error)
         if comparing.state == asking.DONE and comparing.answer is not None:
             answer = comparing.answer
+            self._said = (_NOW if answer.sure else _UNSURE) + (f" {answer.left_out}." if answer.left_out else "")
             for model in answer.models:
                 self._measured[Path(model.pack)] = from_measure(model, answer.classes)
             version = self.version

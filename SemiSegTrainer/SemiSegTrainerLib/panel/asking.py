@@ -28,7 +28,10 @@ from .recipe import fits, knows
 __all__ = ["CANCELLED", "DONE", "FAILED", "Asking", "Comparing", "Idea", "Suggesting", "Worst", "describe"]
 
 WRITING = "writing"
-_STAGES = {"": "Preparing", WRITING: "Handing over the images", "loading the model": "Loading the model"}
+_STAGES = {
+    "": "Preparing", WRITING: "Handing over the images", "loading the model": "Loading the model",
+    "reading": "Reading the images",
+}  # fmt: skip
 
 
 class Asking(Work):

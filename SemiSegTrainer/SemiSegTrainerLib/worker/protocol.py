@@ -193,15 +193,25 @@ class ModelMeasure:
 
 @dataclass(frozen=True)
 class Compared:
-    """Answer to `Compare`, in its order; `classes` are the names of the datalist's, in value order."""
+    """Answer to `Compare`.
+
+    Attributes:
+        classes: the names of the datalist's, in value order.
+        models: in the order of the question.
+        left_out: which annotated cases a model had learned from, so that none was measured on them, in words; empty
+            where there are none.
+        sure: every model that was measured tells all that it has learned from.
+    """
 
     classes: tuple[str, ...]
     models: tuple[ModelMeasure, ...]
+    left_out: str = ""
+    sure: bool = False
 
 
 @dataclass(frozen=True)
 class Compare(Message):
-    """Measure models on the same annotated cases.
+    """Measure models on the same annotated cases, which none of them has learned from.
 
     Attributes:
         packs: the models.

@@ -13,8 +13,11 @@ from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.arrays import read_array
+from SemiSegTrainerLib.learning.comparing import unseen_by_all
+from SemiSegTrainerLib.learning.data import read_sets
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.evaluation import evaluate_model, summarise
+from SemiSegTrainerLib.learning.learned import digests_learned
 from SemiSegTrainerLib.learning.preparation import RunOptions, prepare
 from SemiSegTrainerLib.worker.protocol import Compare, Measure, Part
 from TrainingRig import cases, parts
@@ -197,6 +200,68 @@ def test_models_are_compared_on_the_same_cases(client, datalist, trained, other,
     assert read_array(shown.image).max() == 255
     assert 0 < read_array(shown.uncertainty).max() <= 100
     assert set(np.unique(read_array(second.worst[0].labels))) <= {0, 2}
+
+
+def having_learned(pack, entries, folder):
+    """Return a copy of a model that has learned from some cases, its name that of the folder."""
+    from SemiSegCervicalLib.engine.pack import save_pack
+
+    learned: set[str] = set()
+    for entry in entries:
+        image = read_image(entry.images, entry.spacing)
+        learned |= digests_learned(image, read_sets(entry, 3, image.spatial_shape, image.affine), 3)
+    found = load_pack(pack)
+    provenance = found.manifest.provenance.model_copy(update={"learned": tuple(sorted(learned))})
+    found.manifest = found.manifest.model_copy(update={"provenance": provenance})
+    folder.mkdir()
+    return str(save_pack(folder / "model.semiseg", found))
+
+
+def test_models_are_compared_on_what_none_of_them_has_learned_from(client, datalist, trained, tmp_path):
+    """What is held out now may have been learned from when one of them was trained."""
+    data = read_datalist(datalist)
+    first, second, third = data["validation"]
+    one = having_learned(trained, [first, *data["training"]], tmp_path / "one")
+    other = having_learned(trained, [*data["training"], second], tmp_path / "other")
+    answer = ask(client, Compare((one, other), str(datalist), device="cpu"))
+    assert answer.sure
+    assert answer.left_out == "2 of 3 validation images were left out: one of the models had learned from them"
+    assert [(m.cases, [w.case for w in m.worst]) for m in answer.models] == [(1, [third.id])] * 2
+    alone = ask(client, Compare((one,), str(datalist), device="cpu"))
+    assert alone.left_out == "1 of 3 validation images was left out: the model had learned from it"
+    assert alone.models[0].cases == 2
+    every = having_learned(trained, data["validation"], tmp_path / "every")
+    with pytest.raises(SemiSegError, match="3 of 3 validation images were left out") as caught:
+        ask(client, Compare((one, every), str(datalist), device="cpu"))
+    assert "never trained on" in caught.value.remedy
+    silent = having_learned(trained, [], tmp_path / "silent")
+    answer = ask(client, Compare((one, silent), str(datalist), device="cpu"))
+    assert not answer.sure
+    assert answer.models[1].cases == 2
+
+
+def test_slices_that_a_model_has_learned_from_are_left_out(tmp_path):
+    array = np.random.default_rng(0).normal(size=(30, 20, 16)).astype(np.float32)
+    labels = np.zeros((30, 20, 16), dtype=np.uint8)
+    labels[:, 4:12, 4:12] = 1
+    for name, values in (("v", array), ("l", labels)):
+        sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / f"{name}.nrrd"))
+    path = tmp_path / "datalist.json"
+    entries = [{"image": "v.nrrd", "label": "l.nrrd"}, {"image": "v.nrrd"}]
+    path.write_text(json.dumps({"labels": cases.LABELS, "modality": {"0": "ct"}, "validation": entries}))
+    data = read_datalist(path)
+    pack = parts.pack()
+    (entry,) = (e for e in data["validation"] if e.label)
+    image = read_image(entry.images, entry.spacing)
+    sets = read_sets(entry, 3, image.spatial_shape, image.affine)
+    sets[10:] = 7
+    provenance = pack.manifest.provenance.model_copy(update={"learned": tuple(sorted(digests_learned(image, sets, 3)))})
+    spec = pack.manifest.input.model_copy(update={"modalities": ("ct",)})
+    pack.manifest = pack.manifest.model_copy(update={"provenance": provenance, "input": spec})
+    found, said = unseen_by_all([pack], data, "validation")
+    (kept,) = found["validation"]
+    assert kept.only == tuple(range(11, 30)), "and those beside them"
+    assert said.startswith("11 of 30 validation slices were left out")
 
 
 def test_a_comparison_needs_annotations_that_are_kept_apart(client, trained, tmp_path):
