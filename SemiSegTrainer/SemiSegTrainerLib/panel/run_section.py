@@ -18,7 +18,7 @@ from ..versions import Version
 from . import training as states
 from .jobs import Jobs
 from .run_folder import Run
-from .run_texts import device_text, how_far, kept_text, run_text, stage_text
+from .run_texts import device_text, how_far, kept_text, left_text, run_text, stage_text
 from .state import PanelState
 from .training import Training
 from .training_curves import TrainingCurves
@@ -72,6 +72,7 @@ class RunSection:
         self.confirm = confirm
         self.training: Training | None = None
         self._unfinished: list[Run] = []
+        self._failed: dict[Run, SemiSegError] = {}  # why a run failed the last time
         self._removing: Slices | None = None
         self._plateau_answered = False
         self._told = ""
@@ -150,8 +151,11 @@ class RunSection:
         if run is None:
             return
         interrupted = "A training was interrupted" if count == 1 else f"{count} trainings were interrupted"
-        ui.unfinishedLabel.text = f"{interrupted}. What was learned is kept."
-        self._banner.text = f"{interrupted}: {run_text(run, time.time())}. Go on with it under Run below."
+        failed = self._failed.get(run)
+        unreadable = failed is not None and failed.code == states.UNREADABLE
+        ui.unfinishedLabel.text = f"{interrupted}. {left_text(run, failed)}"
+        offer = "Begin it anew or discard it" if unreadable else "Go on with it"
+        self._banner.text = f"{interrupted}: {run_text(run, time.time())}. {offer} under Run below."
         lacking = "" if state.complete else "Packages that compute are not installed yet: see the top of this panel."
         why = lacking or state.busy
         if run.about is None:
@@ -160,9 +164,14 @@ class RunSection:
         ui.resumeButton.text = "Install the model" if run.trained else "Resume"
         ui.resumeButton.toolTip = why or (
             "Installs the model that was trained." if run.trained
+            else "Trains from the beginning again: what was learned cannot be read." if unreadable
             else "Goes on where the training was saved last; the open scene does not matter to it."
         )  # fmt: skip
-        unlearned = "" if run.saved else "Nothing was learned yet of which a model could be made."
+        unlearned = (
+            "What was learned cannot be read, so that no model can be made of it." if unreadable
+            else "" if run.saved
+            else "Nothing was learned yet of which a model could be made."
+        )  # fmt: skip
         ui.keepUnfinishedButton.visible = not run.trained
         ui.keepUnfinishedButton.enabled = not (why or unlearned)
         ui.keepUnfinishedButton.toolTip = (
@@ -305,6 +314,9 @@ class RunSection:
             self._on_discarded()
 
     def _ended(self, training: Training) -> None:
+        self._failed.pop(training.run, None)
+        if training.error is not None:
+            self._failed[training.run] = training.error
         self.look()
         if not training.run.folder.exists():
             self._discarded()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.request import CPU
 from SemiSegCervicalLib.panel.speed import in_words
 from SemiSegCervicalLib.worker.protocol import Welcome
@@ -95,6 +96,13 @@ def kept_text(training: Training) -> str:
     if run.saved:
         return "What was learned is kept: press Resume to go on."
     return ""
+
+
+def left_text(run: Run, failed: SemiSegError | None) -> str:
+    """Say what there is of an interrupted run; `failed` is why it failed the last time, None where it did not."""
+    if failed is None or run.about is None:
+        return "What was learned is kept."
+    return f'The last attempt at "{run.name}" failed: {failed.cause}. {failed.remedy}.'
 
 
 def _when(seconds: float, now: float) -> str:

@@ -101,6 +101,7 @@ def find_place(scene: Any, case: str, number: int | None) -> Place:
         found = found if found < grid(node)[0] else -1
     if found < 0:
         raise SemiSegError(
-            "gone", "This image is not in the scene, or not any more", "Ask for suggestions again", "scene"
-        )
+            "gone", "This image is not in the scene, or not any more",
+            "Choose another one, or ask again: the scene has changed since", "scene",
+        )  # fmt: skip
     return Place(node, found)

@@ -346,6 +346,13 @@ def test_what_cannot_be_read_is_not_said_to_be_kept(section: Any) -> None:
     assert "cannot be read" in said
     assert "train again from the beginning, or discard" in said
     assert "is kept" not in said
+    module.settle()
+    assert "cannot be read" in ui.unfinishedLabel.text
+    assert "is kept" not in ui.unfinishedLabel.text
+    assert not ui.keepUnfinishedButton.enabled
+    assert "no model can be made of it" in ui.keepUnfinishedButton.toolTip
+    assert "from the beginning" in ui.resumeButton.toolTip
+    assert "Begin it anew or discard it" in module.panel.ui.unfinishedBanner.text
     again = resume(module)
     until(module, again, "training")
     assert not again.keeping

@@ -63,8 +63,9 @@ def test_a_case_is_found_again(cine: Any, volume: Any, scene: Any) -> None:
 @pytest.mark.parametrize("case", ["nobody", "nobody:3", "{volume}:99", "{cine}:7.5"])
 def test_what_is_gone_is_refused(cine: Any, volume: Any, scene: Any, case: str) -> None:
     case = case.format(volume=volume.GetID(), cine=cine[0].GetID())
-    with pytest.raises(SemiSegError, match="not in the scene"):
+    with pytest.raises(SemiSegError, match="not in the scene") as caught:
         find_place(scene, case, None)
+    assert "suggestion" not in caught.value.remedy, "worst cases lead to places too"
 
 
 # -- cine --
