@@ -25,7 +25,7 @@ from SemiSegCervicalLib.scene.segmentation import image_of
 from . import choices
 from .annotation import Annotation, annotation_in_pieces
 from .choices import ChosenUse
-from .marks import accepted_frames
+from .marks import accepted_frames, start_slice
 
 
 @dataclass
@@ -36,7 +36,8 @@ class Source:
         id, name, group: as in `training_set.TrainingCase`.
         volume: the volume node, for a frame the sequence's item.
         segmentation, annotation: the segmentation that counts and what it says; None where none does.
-        candidate: id of the segmentation node or sequence that holds it, else of the first one that could.
+        candidate: id of the segmentation node or sequence that holds it, else of the only node or the first sequence
+            that could.
         why_not: why none does, in plain words.
         left_out: the image is not to be used at all.
         sequence, frame: image sequence and index value of a frame; None for other images.
@@ -135,7 +136,9 @@ def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sou
         wanted = _wanted(volume, chosen)
         if wanted is not None:
             candidates = [s for s in candidates if s.GetID() == wanted]
-        source.candidate = candidates[0].GetID() if candidates else None
+        # Of several nobody knows which one is meant: a mark set on one of them might be on what was not looked at.
+        meant = [s for s in candidates if start_slice(s) is None] or candidates
+        source.candidate = meant[0].GetID() if len(meant) == 1 else None
         yield from _annotate(source, candidates)
         if source.segmentation is not None:
             source.candidate = source.segmentation.GetID()

@@ -106,7 +106,7 @@ class TrainingCase:
         sequence: name of the cine, and `frame` its index value; None for other images.
         volume: id of the volume node; None for a frame of a sequence.
         segmentation: id of the segmentation (of a frame: of the segmentation sequence) that counts, else of the
-            first one that could; None without any.
+            only one (of a frame: the first one) that could; None without any.
         stack: id of the cine, or of the volume whose slices are frames; None for other images.
         side: where the user put the case; None leaves it to `split.propose_split`.
         past: what earlier trainings did with it.

@@ -124,6 +124,23 @@ def test_a_models_result_counts_once_it_is_accepted(module: Any, partly: Any) ->
     assert np.array_equal(case(module, "Volume 5").labels, labels)
 
 
+def test_of_several_results_the_one_that_is_marked_has_to_be_chosen(module: Any, partly: Any) -> None:
+    """A choice of how far it is annotated would accept the first of them, whichever was looked at."""
+    from SemiSegCervicalLib.scene.segmentation import new_segmentation
+    from SemiSegTrainerLib.scene.modes import mode_of
+    from TrainingRig import cases
+
+    labels = np.stack([cases.draw(50 + z)[1] for z in range(8)])
+    first, second = (new_segmentation(partly.volumes[5], labels, partly.classes, name) for name in ("one", "two"))
+    module.panel.look_again()
+    module.settle()
+    select(module, 5)
+    assert not module.ui.modeComboBox.isVisible()
+    combo_choose(module, "segmentationComboBox", "two")
+    combo_choose(module, "modeComboBox", "The whole volume")
+    assert [mode_of(node).mode for node in (first, second)] == ["none", "whole"]
+
+
 def test_an_image_without_a_segmentation_cannot_be_accepted(module: Any) -> None:
     select(module, 5)
     application.click(module.ui.acceptAllButton)
