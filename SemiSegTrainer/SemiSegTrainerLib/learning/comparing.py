@@ -80,7 +80,7 @@ def unseen_by_all(
     """
     kept = [entry for entry in datalist.named(name) if entry.label is not None]
     classes, said = len(datalist.classes) + 1, []
-    learned: dict[tuple[str, ...], set[str]] = {}  # digests depend on the order of the modalities
+    learned: dict[tuple[str, ...], set[str]] = {}  # what earlier versions kept depends on the order of the modalities
     for pack in packs:
         learned.setdefault(pack.manifest.input.modalities, set()).update(pack.manifest.provenance.learned)
     who = "the model" if len(packs) == 1 else "one of the models"
