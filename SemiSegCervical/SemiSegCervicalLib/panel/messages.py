@@ -8,7 +8,10 @@ import qt
 
 from ..errors import SemiSegError
 
-_STYLE = "QFrame#messageFrame {{ background: {}; border: 1px solid {}; border-radius: 3px; }} QLabel {{ color: {}; }}"
+_STYLE = (
+    "QFrame#messageFrame {{ background: {}; border: 1px solid {}; border-radius: 3px; }} "
+    "QLabel, QToolButton {{ color: {}; }}"
+)
 _ERROR_STYLE = _STYLE.format("#f8d7da", "#d9848d", "#58151c")
 _WARNING_STYLE = _STYLE.format("#fff3cd", "#dcb85a", "#594300")
 _NOTE_STYLE = _STYLE.format("#e7f1e7", "#9cc19c", "#1d3b1d")

@@ -11,7 +11,8 @@ from .locks import Locks
 from .speed import in_words
 from .state import PanelState
 
-BANNER_STYLE = "background: #fff3cd; color: #533f03; border: 1px solid #e0c36a; border-radius: 3px; padding: 5px;"
+_BANNER_TEXT = "color: #533f03;"
+BANNER_STYLE = f"background: #fff3cd; {_BANNER_TEXT} border: 1px solid #e0c36a; border-radius: 3px; padding: 5px;"
 _STAGES = {
     "": "Preparing",
     "reading": "Reading the image",
@@ -75,6 +76,15 @@ class RunSection:
             self._on_cancel()
         else:
             self._on_apply()
+
+
+def banner_frame_style(name: str) -> str:
+    """Return the style of a frame that is a banner: the text in it would keep the colour of Slicer's theme.
+
+    Args:
+        name: of the ``QFrame``.
+    """
+    return f"QFrame#{name} {{ {BANNER_STYLE} }} QFrame#{name} > QLabel {{ {_BANNER_TEXT} }}"
 
 
 def replace_warning(state: PanelState, name: str) -> str:

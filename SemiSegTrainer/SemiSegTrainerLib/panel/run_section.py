@@ -11,7 +11,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.later import Later
 from SemiSegCervicalLib.panel.messages import Messages
-from SemiSegCervicalLib.panel.run import BANNER_STYLE
+from SemiSegCervicalLib.panel.run import BANNER_STYLE, banner_frame_style
 from SemiSegCervicalLib.panel.slices import Slices
 
 from ..versions import Version
@@ -80,8 +80,8 @@ class RunSection:
         self._progress = Later(self._show, _PROGRESS_MS)
         self.curves, self.preview = TrainingCurves(ui), TrainingPreview(ui)
         banner.styleSheet = BANNER_STYLE
-        ui.unfinishedFrame.styleSheet = f"QFrame#unfinishedFrame {{ {BANNER_STYLE} }}"
-        ui.plateauFrame.styleSheet = f"QFrame#plateauFrame {{ {BANNER_STYLE} }}"
+        ui.unfinishedFrame.styleSheet = banner_frame_style("unfinishedFrame")
+        ui.plateauFrame.styleSheet = banner_frame_style("plateauFrame")
         self._connections = Connections(
             (ui.startButton, "clicked()", self._start),
             (ui.pauseButton, "clicked()", self._pause),
