@@ -111,12 +111,13 @@ def recipe_for(
     Raises:
         SemiSegError: this makes no training.
     """
+    name = name.strip()
     check_name(name)
     chosen = method_of(method, training_set)
     card = start_of(start, training_set, cards, chosen)
     return Recipe(
         method=chosen.name,
-        name=name.strip(),
+        name=name,
         minutes=None if iterations else minutes,
         iterations=iterations,
         start=None if card is None else Path(card.path),

@@ -104,7 +104,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         "slicesAreFramesCheckBox": hidden,
     },
     "bad size": {
-        "verdictLabel": shows("can start"),
+        "verdictLabel": shows("cannot start yet.</b> The size &quot;large&quot; cannot be read. Write 2 numbers"),
         "startButton": Cell(False, True, "Start", '"large" cannot be read'),
         "measureButton": Cell(False, True, tip='"large" cannot be read'),
     },
