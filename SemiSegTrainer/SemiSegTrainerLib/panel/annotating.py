@@ -19,7 +19,7 @@ from ..scene.choices import chosen_use, set_use
 from ..scene.marks import accept_segmentation, accepted_frames, withdraw_frame
 from ..scene.places import Place
 from ..scene.split import Split
-from ..scene.starts import accept, annotation_at, annotation_of, shown_annotation
+from ..scene.starts import accept, annotation_at, annotation_of, begin_drawing
 from ..scene.training_set import TrainingCase
 from .marking import MarkingControls
 from .pairing import PairingControls
@@ -217,9 +217,10 @@ class AnnotatingSection:
             self._on_error(SemiSegError("not-shown", cause, "Add its sequence to a sequence browser", "scene"))
 
     def _draw(self) -> None:
-        place = self._here()
+        place, found = self._here(), self._state.training_set
         if place is not None:
-            self._try(lambda: self._edit(shown_annotation(place), place.shown))
+            classes = found.classes if found is not None else ()
+            self._try(lambda: self._edit(begin_drawing(place, classes), place.shown))
 
     def _accept_here(self) -> None:
         place = self._here()

@@ -2,7 +2,8 @@
 
 On a frame of a cine the start is an item of the segmentation sequence in which the cine is annotated. On a slice of a
 volume it is a segmentation of its own, so that nothing counts before it is accepted; accepting then moves the slice
-into the segmentation that counts for the volume. What a person has drawn stays as it is, always.
+into the segmentation that counts for the volume. What a person has drawn stays as it is, always. Without a model a
+person begins with empty segments (`begin_drawing`).
 """
 
 from __future__ import annotations
@@ -60,7 +61,43 @@ def annotation_at(place: Place) -> Any:
 
 def shown_annotation(place: Place) -> Any:
     """Return the segmentation node that views show and a person edits at a place; None where there is none."""
-    found = annotation_at(place)
+    return _shown(place, annotation_at(place))
+
+
+def begin_drawing(place: Place, classes: Sequence[SegmentClass]) -> Any:
+    """Return the segmentation node that a person draws in at a place, made where there is none.
+
+    A segmentation that is made in the Segment Editor over a frame belongs to no frame, unless somebody synchronises it
+    in the module Sequences.
+
+    Args:
+        place: where.
+        classes: the class list; where nothing is drawn yet, each becomes an empty segment, so that segments of all
+            images are called alike.
+
+    Returns:
+        What is drawn there already, a model's result included; else a new segmentation, for a cine the node that shows
+        a frame of a new sequence.
+
+    Raises:
+        SemiSegError: several could be meant, or a cine has no browser that shows it.
+    """
+    if not place.is_frame:
+        return _start_at(place) or annotation_of(place.node) or _blank(place.node, classes)
+    own = _sequence_for(place.node)
+    found = own or _result_for(place.node)
+    item = item_at(found, place.index_value) if found is not None else None
+    if found is None or (found is own and (item is None or not segments_of(item))):
+        _put_on_frame(place, np.zeros(grid(place.volume)[1:], np.uint8), classes)
+        found = _sequence_for(place.node)
+        for node in (item_at(found, place.index_value), _shown(place, found)):
+            for _, segment in segments_of(node):
+                segment.RemoveTag(result_marks.ORIGIN)  # what will be there is a person's
+    _keep_changes(browser_of(found), found)
+    return _shown(place, found)
+
+
+def _shown(place: Place, found: Any) -> Any:
     if found is None or not place.is_frame:
         return found
     browser, value = browser_of(found), place.index_value
@@ -240,6 +277,22 @@ def _counting(volume: Any) -> Any:
     return found[0] if found else None
 
 
+def _blank(volume: Any, classes: Sequence[SegmentClass]) -> Any:
+    """Return a segmentation of a volume in which nothing is drawn: one without a segment, else a new one."""
+    scene = volume.GetScene()
+    node = next((n for n in segmentations_of(volume) if n.GetAttribute(START) is None and not segments_of(n)), None)
+    if node is None:
+        name = scene.GenerateUniqueName(f"{volume.GetName()} segmentation")
+        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        node.CreateDefaultDisplayNodes()
+        copy_transform(volume, node)
+        node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), volume.GetID())
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    for entry in classes:
+        _add_segment(node, entry.name, entry.color, entry.terminology)
+    return node
+
+
 def _put_on_slice(place: Place, labels: np.ndarray, classes: Sequence[SegmentClass]) -> bool:
     volume, number = place.node, place.number
     drawn = _counting(volume)
@@ -303,9 +356,15 @@ def _same_class(target: Any, segment: Any) -> str:
     found = [i for i in named if i in typed] or named or (typed if len(typed) == 1 else [])
     if found:
         return found[0]
-    content = target.GetSegmentation()
-    made = content.AddEmptySegment("", segment.GetName(), segment.GetColor())
-    content.GetSegment(made).SetTerminology(segment.GetTerminology())
+    return _add_segment(target, segment.GetName(), segment.GetColor(), segment.GetTerminology())
+
+
+def _add_segment(segmentation: Any, name: str, color: Sequence[float], terminology: str) -> str:
+    """Add an empty segment and return its id."""
+    content = segmentation.GetSegmentation()
+    made = content.AddEmptySegment("", name, color)
+    if terminology:
+        content.GetSegment(made).SetTerminology(terminology)
     return str(made)
 
 

@@ -160,6 +160,23 @@ def test_drawing_goes_on_in_the_segment_editor(module: Any, partly: Any) -> None
     slicer.util.selectModule("SemiSegTrainer")
 
 
+def test_drawing_begins_where_nothing_is_drawn(module: Any, partly: Any) -> None:
+    import slicer
+
+    select(module, 5)
+    press(module, "showButton")
+    application.process_events(0.2)
+    application.click(module.ui.drawButton)
+    assert not module.ui.messageFrame.isVisible(), module.ui.messageLabel.text
+    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    made = editor.segmentationNode().GetSegmentation()
+    assert [made.GetNthSegment(k).GetName() for k in range(made.GetNumberOfSegments())] == ["bright", "dark"]
+    assert editor.sourceVolumeNode() is partly.volumes[5]
+    slicer.util.selectModule("SemiSegTrainer")
+    module.settle()
+    assert case(module, "Volume 5").use == "unlabelled"
+
+
 def combo_choose(module: Any, name: str, text: str) -> None:
     combo = getattr(module.ui, name)
     combo.currentIndex = next(i for i in range(combo.count) if text in combo.itemText(i))

@@ -9,17 +9,26 @@ import pytest
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegCervicalLib.scene.marks import segments_of
-from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
+from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
+from SemiSegCervicalLib.scene.marks import ORIGIN, segment_tag, segments_of
+from SemiSegCervicalLib.scene.segmentation import image_of, label_array, new_segmentation, oriented_image
 from SemiSegTrainerLib.scene.choices import choose_segmentation, pair
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice, annotated_slices
 from SemiSegTrainerLib.scene.modes import ModeNow, mode_of, set_mode
 from SemiSegTrainerLib.scene.places import Place, find_place
-from SemiSegTrainerLib.scene.starts import accept, annotation_at, annotation_of, put_start, shown_annotation
+from SemiSegTrainerLib.scene.starts import (
+    accept,
+    annotation_at,
+    annotation_of,
+    begin_drawing,
+    put_start,
+    shown_annotation,
+)
 from SlicerRig import mrml, scenes
 
 CLASSES = (SegmentClass(1, "wall", (1.0, 0.0, 0.0)), SegmentClass(2, "lumen", (0.0, 0.0, 1.0)))
+ALL = tuple(SegmentClass(value, str(value), (1.0, 1.0, 1.0)) for value in range(1, 10))
 Status = slicer.vtkSlicerSegmentationsModuleLogic
 
 
@@ -234,7 +243,81 @@ def test_what_is_drawn_on_a_paired_cine_is_the_annotation(cine: Any, labels: np.
     assert drawn_at(drawn) == [values[2], values[4]]
 
 
+def test_drawing_begins_on_a_cine_of_which_nothing_is_drawn(cine: Any, labels: np.ndarray) -> None:
+    """Without a model that draws a start, and without the module Sequences."""
+    sequence, browser = cine
+    for number in (2, 5):
+        place = Place(sequence, number)
+        browser.SetSelectedItemNumber(number)
+        mrml.process_events()
+        shown = begin_drawing(place, CLASSES)
+        assert browser.GetSelectedItemNumber() == number
+        assert shown is browser.GetProxyNode(annotation_at(place))
+        assert [segment.GetName() for _, segment in segments_of(shown)] == ["wall", "lumen"]
+        assert not any(segment_tag(segment, ORIGIN) for _, segment in segments_of(shown))
+        assert case_at(place).use == "unlabelled"
+        paint(shown, place.shown, labels[None])
+        assert begin_drawing(place, CLASSES) is shown
+        assert np.array_equal(voxels(shown, place.shown)[0], labels), "what is drawn stays"
+        accept(place)
+        assert (case_at(place).use, np.array_equal(case_at(place).labels, labels)) == ("labelled", True)
+    browser.SetSelectedItemNumber(0)
+    mrml.process_events()
+    assert [case.use for case in collect_training_set().cases].count("labelled") == 2
+    assert np.array_equal(case_at(Place(sequence, 2)).labels, labels)
+
+
 # -- volumes --
+
+
+def paint(segmentation: Any, volume: Any, values: np.ndarray) -> None:
+    """Paint as the Segment Editor does, in segments that are there; values as in the class list."""
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    for entry, (segment_id, segment) in zip(CLASSES, segments_of(segmentation), strict=True):
+        image = oriented_image(volume, np.uint8(segment.GetLabelValue()) * (values == entry.value), ALL)
+        logic.SetBinaryLabelmapToSegment(image, segmentation, segment_id, logic.MODE_MERGE_MAX)
+        Status.SetSegmentStatus(segment, Status.InProgress)
+    mrml.process_events()
+
+
+def test_drawing_begins_in_a_volume_of_which_nothing_is_drawn(volume: Any, labels: np.ndarray) -> None:
+    place = Place(volume, 3)
+    drawn = begin_drawing(place, CLASSES)
+    assert image_of(drawn) is volume
+    assert [segment.GetName() for _, segment in segments_of(drawn)] == ["wall", "lumen"]
+    assert case_at(place).use == "unlabelled"
+    painted = np.zeros((8, 10, 12), np.uint8)
+    painted[3] = labels
+    paint(drawn, volume, painted)
+    assert begin_drawing(Place(volume, 5), CLASSES) is drawn
+    accept(place)
+    assert (case_at(place).slices, np.array_equal(case_at(place).labels, painted)) == ((3,), True)
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+
+
+def test_drawing_goes_on_in_the_only_result(volume: Any, cine: Any, labels: np.ndarray) -> None:
+    result = new_segmentation(volume, np.stack([labels] * 8), CLASSES)
+    assert begin_drawing(Place(volume, 3), CLASSES) is result
+    new_segmentation(volume, np.stack([labels] * 8), CLASSES)
+    with pytest.raises(SemiSegError, match="Several"):
+        begin_drawing(Place(volume, 3), CLASSES)
+    sequence, browser = cine
+    made = CineResult(sequence, CLASSES, uncertainty=False)
+    while made.prepare(50):
+        pass
+    made.add_frames([FrameResult(sequence.GetNthIndexValue(0), labels)])
+    made.finish()
+    for number in (0, 1):
+        browser.SetSelectedItemNumber(number)
+        mrml.process_events()
+        assert begin_drawing(Place(sequence, number), CLASSES) is browser.GetProxyNode(made.segmentations)
+    assert browser.GetSaveChanges(made.segmentations)
+
+
+def test_an_empty_segmentation_is_drawn_in(volume: Any) -> None:
+    empty = begin_drawing(Place(volume, 3), ())
+    assert begin_drawing(Place(volume, 3), CLASSES) is empty
+    assert len(segments_of(empty)) == 2
 
 
 def test_a_slice_gets_a_start_and_the_first_accepted_one_becomes_the_annotation(volume: Any, labels) -> None:
