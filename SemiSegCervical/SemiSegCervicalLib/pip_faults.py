@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 # The order matters: without a network pip also says that it found no distribution.
 _KINDS = (
-    ("disk", r"No space left on device|Errno 28|not enough space on the disk|Disk quota exceeded"),
+    ("disk", r"No space left on device|Errno 28|WinError 112|not enough space on the disk|Disk quota exceeded"),
     ("certificate", r"CERTIFICATE_VERIFY_FAILED|certificate verify failed"),
     (
         "network",

@@ -7,10 +7,12 @@ comes through Slicer's own pip. Nothing here runs before the user asked for it, 
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import inspect
 import io
 import logging
+import os
 import platform
 import shutil
 import subprocess
@@ -180,7 +182,10 @@ class Installing:
                 "in-use", "Another module already uses PyTorch in this session, so it cannot be replaced",
                 "Restart Slicer, and install before you open any other module", "installing",
             )  # fmt: skip
-        free = shutil.disk_usage(sysconfig.get_path("purelib")).free / 1e9
+        place = packages_folder()
+        if self._choice.packages and not _may_be_written(place):  # pip says so, too, but after the whole download
+            raise explain(PipFault("permission", self._choice.packages[0].label, ""), self._choice.folder)
+        free = shutil.disk_usage(place).free / 1e9
         if TORCH in self._choice.packages and free < _FREE_GB:
             raise SemiSegError(
                 "disk-full", f"At least {_FREE_GB:.1f} GB are needed on Slicer's disk, and {free:.1f} GB are free",
@@ -221,6 +226,23 @@ class Installing:
         self._lines.append(line)
         if not self._over:
             self._on_line(line)
+
+
+def packages_folder() -> Path:
+    """Return where pip installs."""
+    return Path(sysconfig.get_path("purelib"))
+
+
+def _may_be_written(folder: Path) -> bool:
+    """Tell whether files can be made in a folder, by making one: what Windows says of rights is not the whole truth."""
+    probe = folder / f".semiseg-{os.getpid()}"
+    try:
+        probe.open("wb").close()
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS)
+    with contextlib.suppress(OSError):
+        probe.unlink()
+    return True
 
 
 def pip_arguments(packages: Sequence[Package], folder: Path | None, keep: Path) -> list[str]:

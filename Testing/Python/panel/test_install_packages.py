@@ -110,6 +110,8 @@ def test_versions_compare_as_numbers():
          "ERROR: No matching distribution found for pydantic>=2.6", "network", "pydantic"),
         ("Collecting torch>=2.6\nInstalling collected packages\nERROR: Could not install packages due to an OSError: "
          "[Errno 28] No space left on device", "disk", "torch"),
+        ("Collecting torch>=2.6\nInstalling collected packages\nERROR: Could not install packages due to an OSError: "
+         "[WinError 112] Es steht nicht genug Speicherplatz auf dem Datenträger zur Verfügung", "disk", "torch"),
         ("ERROR: Could not install packages due to an OSError: [WinError 206] The filename or extension is too long: "
          r"'C:\\Slicer\\lib\\Python\\Lib\\site-packages\\torch\\include'", "long-path", "torch"),
         ("ERROR: Could not install packages due to an OSError: [WinError 5] Access is denied: "

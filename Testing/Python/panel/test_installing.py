@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -235,6 +237,24 @@ def test_a_full_disk_is_told_before_anything_runs(monkeypatch):
     assert error is not None
     assert error.code == "disk-full"
     assert "0.9 GB are free" in error.cause
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_slicer_that_may_not_be_changed_is_told_before_anything_is_downloaded(monkeypatch, tmp_path, code):
+    def refuse(path, *_arguments, **_more):
+        assert path.parent == tmp_path
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(installing, "packages_folder", lambda: tmp_path)
+    monkeypatch.setattr(installing.Path, "open", refuse)
+    error, lines, _ = install(Choice((Lack(TINY),)), None)
+    assert error.code == "install-permission"
+    assert "semiseg-tiny" in error.cause
+    assert "folder of your own" in error.remedy
+    assert lines == []
+    monkeypatch.undo()
+    assert installing._may_be_written(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "arm64"])
