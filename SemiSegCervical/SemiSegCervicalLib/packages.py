@@ -78,11 +78,20 @@ def find_lacks(packages: Iterable[Package] = NEEDED) -> list[Lack]:
     """Return what is missing or too old, in the order given; takes less than a millisecond per package."""
     found = []
     for package in packages:
-        if not is_there(package.module):
+        version = installed_version(package.name)
+        if not is_there(package.module) or (version is None and _is_unfinished(package)):
             found.append(Lack(package))
-        elif (version := installed_version(package.name)) and release(version) < release(package.minimum):
+        elif version and release(version) < release(package.minimum):
             found.append(Lack(package, version))
     return found
+
+
+def _is_unfinished(package: Package) -> bool:
+    """Tell whether a package that is there without metadata was left by a pip that was ended: it writes them last.
+
+    Some that Slicer builds itself have none, and others have those of a distribution of another name.
+    """
+    return not package.with_slicer and package.module not in metadata.packages_distributions()
 
 
 def is_there(module: str) -> bool:

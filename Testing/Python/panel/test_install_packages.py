@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,9 +73,21 @@ def put(site: Path, version: str | None) -> None:
 TINY = Package("semiseg-tiny", "semiseg_tiny", "1.4", "nothing")
 
 
-@pytest.mark.parametrize("version", ["1.4", "1.4.0+cu124", "1.10", "2", None])
+@pytest.mark.parametrize("version", ["1.4", "1.4.0+cu124", "1.10", "2"])
 def test_good_versions_lack_nothing(site, version):
     put(site, version)
+    assert find_lacks([TINY]) == []
+
+
+def test_what_an_interrupted_pip_left_behind_counts_as_missing(site):
+    """Its files without its metadata: importing it fails, pip cannot remove it, and a button would not be offered."""
+    put(site, None)
+    assert find_lacks([TINY]) == [Lack(TINY)]
+    assert find_lacks([replace(TINY, with_slicer=True)]) == []
+    weekly = site / "semiseg_tiny_weekly-1.dist-info"
+    weekly.mkdir()
+    (weekly / "METADATA").write_text("Metadata-Version: 2.1\nName: semiseg-tiny-weekly\nVersion: 1\n")
+    (weekly / "top_level.txt").write_text("semiseg_tiny\n")
     assert find_lacks([TINY]) == []
 
 

@@ -162,7 +162,9 @@ class PyTorchUtilsLogic:
 """
 PUTS = (
     "site = pathlib.Path({site!r}); (site / 'semiseg_torch').mkdir(); "
-    "(site / 'semiseg_torch' / '__init__.py').write_text('raise SystemExit(1)')"
+    "(site / 'semiseg_torch' / '__init__.py').write_text('raise SystemExit(1)'); "
+    "about = site / 'semiseg_torch-2.7.dist-info'; about.mkdir(); "
+    "(about / 'METADATA').write_text(chr(10).join(['Metadata-Version: 2.1', 'Name: semiseg-torch', 'Version: 2.7']))"
 )
 
 
