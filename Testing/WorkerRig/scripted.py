@@ -247,6 +247,8 @@ def main(how: str, folder: Path, prediction: str = "") -> None:
                 say("failure", job, code="missing-package", stage="starting", cause="No torch", remedy="Install it")
             else:
                 say("result", job, **WELCOME)
+        elif how == "deaf":  # as one that waits for a library to be loaded
+            stay_alive()
         elif kind == "describe":
             say("started", job)
             perform(body["packs"][0] if body["packs"] else "", job, folder)

@@ -81,7 +81,7 @@ class Client:
         self._cancelled_at: dict[str, float] = {}
         self._restarts: deque[float] = deque(maxlen=_RESTARTS)
         self._cpu = 0.0
-        self._stood = Stopwatch()  # how long the running job has not proceeded
+        self._stood = Stopwatch()  # how long what the process has to do has not proceeded
         self._closing = False
 
     # -- the process --
@@ -129,11 +129,15 @@ class Client:
             return
         process.poll(0.0)
         stood = self._stood.look(now)
+        busy = [job for job in self._jobs.values() if process.ready and job.state in (SENT, RUNNING)]
         overdue = [job for job, since in self._cancelled_at.items() if now - since > self._limits.cancel]
         if overdue:
             self._kill(process)
-        elif any(job.state == RUNNING for job in self._jobs.values()):
+        elif busy:
             if stood > self._limits.stall:
+                if all(job.state == SENT for job in busy):  # the next process would not begin with them either
+                    for job in busy:
+                        self._end(job, FAILED, error=_stalled())
                 self._kill(process, _stalled())
         else:
             self._stood.reset()

@@ -30,7 +30,7 @@ class Limits:
         start: a process that has not said ``ready`` is given up.
         silence: a process that says nothing at all hangs: even while it computes, a thread of it says ``alive``. Longer
             than any library takes to be read from a slow disk, which stops that thread too.
-        stall: a job that neither proceeds nor uses the processor hangs.
+        stall: a job that neither proceeds, or begins, nor uses the processor hangs.
         cancel: a job that has not ended so long after it was cancelled is ended with its process.
         kill: a process that is not gone so long after it was killed is no longer waited for.
         close: the same for one that was asked to end.

@@ -135,6 +135,12 @@ def test_a_failed_job_leaves_the_process(worker):
     assert client.pid == first
 
 
+def test_a_job_that_is_never_begun_is_given_up(worker):
+    client = worker("deaf", limits=IMPATIENT)
+    assert failure(client, "ok") == "worker-hung"
+    client.wait_until(lambda: client.state == "ready", 20)
+
+
 def test_jobs_that_had_not_begun_survive_a_crash(worker):
     client = worker()
     jobs = [client.submit(Describe((how,))) for how in ("ok", "exit", "ok", "ok")]
