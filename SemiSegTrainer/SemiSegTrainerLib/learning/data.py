@@ -210,6 +210,11 @@ def read_case(entry: Entry, spec: InputSpec, classes: int, look: Look | None = N
     if look:
         look(image, sets)
     with naming(entry.images[0]):
+        if len(image.spatial_shape) > spec.spatial_dims:
+            raise SemiSegError(
+                "mixed-dimensions", "It is a volume, and the networks look at single images",
+                "List either images or volumes; slices and frames may be saved as single images", "reading",
+            )  # fmt: skip
         if spec.sampling == "fit":
             network, where = to_network(image, spec)
             return network, labels_to_network(sets, where, every_class(classes))

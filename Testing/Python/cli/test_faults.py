@@ -67,6 +67,11 @@ def nan_image(path):
     edit(path, lambda c: c["unlabeled"][0].update(image="nan.nrrd"))
 
 
+def volume_among_pictures(path):
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((4, 32, 48), dtype=np.float32)), str(path.parent / "volume.nrrd"))
+    edit(path, lambda c: c["unlabeled"][0].update(image="volume.nrrd", spacing=None))
+
+
 def empty_labels(path):
     for i in range(2):
         save(path.parent / f"training{i}_label.png", np.zeros(cases.SIZE, dtype=np.uint8))
@@ -90,6 +95,7 @@ FAULTS = {
     "no case": (lambda p: edit(p, lambda c: c.update(training=[], unlabeled=[])), "no training case"),
     "empty label everywhere": (empty_labels, "empty"),
     "NaN image": (nan_image, "nan.nrrd"),
+    "volume among pictures": (volume_among_pictures, "List either images or volumes"),
     "trained and tested": (lambda p: edit(p, lambda c: c.update(test=c["training"])), "also trained on"),
     "class list with a gap": (lambda p: edit(p, lambda c: c["labels"].update({"4": "x"})), "numbered"),
 }

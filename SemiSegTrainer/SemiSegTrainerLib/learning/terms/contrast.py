@@ -39,7 +39,8 @@ class ImageContrast:
 
     The positive is the same image in the other branch, negatives are all other images. Corrected form of system A's
     contrast (arXiv:2503.17057), whose public code evaluates to exactly 0: both directions, all images of the batch,
-    gradient to both branches through a projector each.
+    gradient to both branches through a projector each. A row that CutMix has changed counts as the image that the most
+    of it shows, its own; the image in the box is still one of the others.
 
     Attributes:
         views: the views whose images take part.
