@@ -73,7 +73,7 @@ def evaluate(
             reporter.say(f"Of {without} cases no spacing is known: the distances are means of the others")
         if unpredicted:
             reporter.say(f"{len(unpredicted)} references have no prediction, the first is {unpredicted[0]}")
-        reporter.say(f"Mean Dice {_say(summary['dice'])} over {summary['cases_count']} cases. Written: {out}")
+        reporter.say(f"Mean Dice {_say(summary['dice'])} over {summary['dice_cases']} cases. Written: {out}")
 
 
 def label_maps(folder: Path) -> dict[str, Path]:

@@ -79,7 +79,7 @@ def train(
         )
         figures = summary["validation"]
         if figures and figures["dice"] is not None:
-            reporter.say(f"Dice {figures['dice']:.3f} on {figures['cases_count']} validation cases")
+            reporter.say(f"Dice {figures['dice']:.3f} on {figures['dice_cases']} validation cases")
         if summary["validation_left_out"]:
             reporter.say(f"Not measured: {summary['validation_left_out']}")
         reporter.say(f"Model: {summary['model']}\nHistory: {out / HISTORY}\nSummary: {out / SUMMARY}")

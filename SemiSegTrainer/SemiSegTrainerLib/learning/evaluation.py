@@ -170,6 +170,7 @@ def reading(predictor: Predictor, entry: Entry) -> Predictor:
 def summarise(figures: Sequence[CaseFigures]) -> dict[str, Any]:
     """Collect figures for a JSON file: means over cases, per segment, failures, and every case.
 
+    The mean Dice rests on `dice_cases`: where neither the reference nor the model has a segment there is none.
     Millimetres and voxels have no mean: where distances are in mm in some cases, their means leave out the other cases,
     whose number is told.
     """
@@ -194,6 +195,7 @@ def summarise(figures: Sequence[CaseFigures]) -> dict[str, Any]:
         "cases_count": len(figures),
         "voxels": sum(f.voxels for f in figures),
         "dice": _plain(nan_mean([f.dice for f in figures])),
+        "dice_cases": sum(not np.isnan(f.dice) for f in figures),
         "hd95": _plain(nan_mean([a.hd95 for a in distant])),
         "assd": _plain(nan_mean([a.assd for a in distant])),
         "distances_in": ("mm" if in_mm else "voxels") if have else None,

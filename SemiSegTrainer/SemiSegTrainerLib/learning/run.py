@@ -165,7 +165,7 @@ def _save(
         summary["validation_also_decided"] = [what for what, so in decided.items() if so]
         if figures["dice"] is not None:
             data = f"validation list ({run.left_out})" if run.left_out else "validation list"
-            quality = Quality(metric="dice", value=figures["dice"], data=data, cases=len(entries))
+            quality = Quality(metric="dice", value=figures["dice"], data=data, cases=figures["dice_cases"])
             pack.manifest = pack.manifest.model_copy(update={"quality": (quality,)})
     say("saving", 0, 1, 0.0, {})
     pack.card = write_card(pack.manifest, run.left_out)

@@ -133,8 +133,11 @@ def test_summary_counts_failures_and_holds_no_nan(tmp_path):
     labels[2:8, 2:8] = 1
     target = entry(tmp_path, labels)
     figures = [compare_labels(p, target, CLASSES, None) for p in (labels, np.zeros_like(labels))]
+    nothing = entry(tmp_path, np.zeros_like(labels))
+    figures.append(compare_labels(np.zeros_like(labels), nothing, CLASSES, None))
     summary = summarise(figures)
-    assert summary["cases_count"] == 2
+    assert summary["cases_count"] == 3
+    assert summary["dice_cases"] == 2, "of nothing, in which nothing is found, there is no Dice"
     assert summary["failures"] == 1
     assert summary["dice"] == pytest.approx(0.5)
     assert summary["segments"]["one"]["dice"] == pytest.approx(0.5)
