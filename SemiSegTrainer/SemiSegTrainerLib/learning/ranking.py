@@ -176,7 +176,7 @@ def look_at(predictor: Predictor, entry: Entry, classes: int) -> Iterator[Sight]
             case=entry.id,
             slice=number if volume else None,
             group=entry.group,
-            line=entry.id if volume else entry.sequence if entry.frame is not None else None,
+            line=entry.id if volume else _cine_of(entry),
             position=number if volume else entry.frame or 0.0,
             annotated=annotated,
             open=bool(voxels.any()) and not annotated,
@@ -184,6 +184,13 @@ def look_at(predictor: Predictor, entry: Entry, classes: int) -> Iterator[Sight]
             drawn=bool(labels.any()),
             look=coarse(picture, labels, predictor.pack.class_count),
         )
+
+
+def _cine_of(entry: Entry) -> str | None:
+    """Name the cine of which a case is a frame at a known place; cines of two patients may be called alike."""
+    if entry.sequence is None or entry.frame is None:
+        return None
+    return f"{entry.group}: {entry.sequence}"
 
 
 def doubt_at_outline(labels: np.ndarray, uncertainty: np.ndarray) -> float:

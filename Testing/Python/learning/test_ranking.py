@@ -24,6 +24,7 @@ from SemiSegTrainerLib.learning.ranking import (
     choose,
     coarse,
     doubt_at_outline,
+    look_at,
     rank,
 )
 from TrainingRig import cases, parts
@@ -148,6 +149,20 @@ def test_a_trained_model_suggests_what_it_cannot_read(trained, tmp_path):
     assert not {r.case for r in ranked} & {e.id for e in data["training"]}
     assert len({r.case for r in ranked}) == 3
     assert (said[0], said[-1]) == ((0, 9), (9, 9))
+
+
+def test_cines_of_two_patients_may_be_called_alike(trained, tmp_path):
+    datalist = cases.write_dataset(tmp_path, labelled=1, unlabelled=2)
+    content = json.loads(datalist.read_text())
+    told = [("a", "0"), ("a", "1"), ("b", "0")]
+    for entry, (patient, frame) in zip(content["training"] + content["unlabeled"], told, strict=True):
+        entry |= {"group": patient, "sequence": "US", "frame": frame}
+    datalist.write_text(json.dumps(content))
+    predictor, data = Predictor(load_pack(trained), "cpu"), read_datalist(datalist)
+    lines = [next(look_at(predictor, e, 3)).line for e in (*data["training"], *data["unlabeled"])]
+    assert lines[0] == lines[1] != lines[2]
+    ranked = rank(predictor, data, 2)
+    assert [r.case for r in ranked] == ["unlabeled1", "unlabeled0"], "what lies beside an annotated frame comes last"
 
 
 def test_slices_of_volumes_are_suggested_one_by_one(tmp_path):
