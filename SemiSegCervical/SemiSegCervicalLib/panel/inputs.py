@@ -19,6 +19,7 @@ from .state import PanelState
 from .views import background_volume, is_shown_askew, shown_slice
 
 TIMES = " \N{MULTIPLICATION SIGN} "
+NO_BROWSER = "No sequence browser shows this cine"
 _AUTOMATIC, _YES, _NO = range(3)
 _WORDS = {_AUTOMATIC: None, _YES: "yes", _NO: "no"}
 _ROLE = "SemiSeg.modality."
@@ -244,6 +245,8 @@ def why_no_frame(source: Source | None) -> tuple[str, str]:
     """Say why no frame is looked at, and what shows one."""
     if source is None:
         return ("The image was deleted or has changed", "The figures of all frames can still be saved as a table")
+    if source.kind == "cine" and source.browser is None:
+        return (NO_BROWSER, "Add its sequence, and those of its results, to one in the module Sequences")
     if source.kind == "stack" and is_shown_askew(source.node):
         return (
             "No view lies in the plane of the slices",

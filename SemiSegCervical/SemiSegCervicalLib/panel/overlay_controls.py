@@ -18,6 +18,7 @@ from ..scene.layers import (
 from ..scene.overlay import DEFAULT_THRESHOLD, set_threshold, threshold_of
 from ..scene.records import Record, find_records
 from .connections import Connections
+from .inputs import NO_BROWSER
 from .state import PanelState
 from .watching import Watching
 
@@ -82,8 +83,10 @@ class OverlayControls:
             ui.overlayButton.checked = shown
             ui.overlayButton.text = _HIDE if shown else _SHOW
             ui.overlayButton.toolTip = (
-                _WHAT if volume is not None else "This result was made without uncertainty, or it was deleted."
-            )
+                _WHAT if volume is not None
+                else f"{NO_BROWSER}." if record is not None and record.uncertainty is not None
+                else "This result was made without uncertainty, or it was deleted."
+            )  # fmt: skip
             for widget in (ui.opacitySlider, ui.opacityLabel, ui.thresholdSlider, ui.thresholdLabel):
                 widget.enabled = shown
             if record is not None and shown:

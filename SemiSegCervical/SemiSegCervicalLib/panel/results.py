@@ -26,7 +26,7 @@ from ..scene.records import (
 from ..scene.source import source_of_record
 from .connections import Connections
 from .frames import shown_frame, total_frames
-from .inputs import why_no_frame
+from .inputs import NO_BROWSER, why_no_frame
 from .segments_table import fill_table, is_flat, prepare_table
 from .state import PanelState
 from .watching import Watching
@@ -195,7 +195,7 @@ class ResultsSection:
 
     def _enable_actions(self, record: Record) -> None:
         ui, segmentation = self.ui, record.shown_segmentation
-        gone = "The segmentation was deleted."
+        gone = "The segmentation was deleted." if record.segmentation is None else f"{NO_BROWSER}."
         flat = record.frames_table is not None or is_flat(record.source)
         ui.show3DButton.visible = not flat
         ui.show3DButton.enabled = segmentation is not None

@@ -204,7 +204,8 @@ def _describe(node: Any, shown: Any, kind: Any, volume: Any, sequence: Any, brow
     if components not in (1, 3, 4):
         raise _unfit(node, f"has {components} values in each voxel")
     if kind == "cine" and z > 1:
-        raise _unfit(node, "is a sequence of volumes")
+        remedy = "To segment the volume that is shown now, clone it in the module Data and choose the copy"
+        raise _unfit(node, "is a sequence of volumes", remedy)
     flat = kind != "volume" or z == 1
     return Source(
         node=node,
@@ -219,5 +220,5 @@ def _describe(node: Any, shown: Any, kind: Any, volume: Any, sequence: Any, brow
     )
 
 
-def _unfit(node: Any, why: str) -> SemiSegError:
-    return SemiSegError("unfit-input", f'"{node.GetName()}" {why}', "Choose another volume or a cine", _STAGE)
+def _unfit(node: Any, why: str, remedy: str = "Choose another volume or a cine") -> SemiSegError:
+    return SemiSegError("unfit-input", f'"{node.GetName()}" {why}', remedy, _STAGE)

@@ -524,6 +524,27 @@ def test_figures_of_a_corrected_frame_say_that_they_are_the_models(panel, ui, ed
     assert CORRECTED in ui.frameLabel.text
 
 
+def test_a_cine_that_no_browser_shows_any_more_is_not_called_deleted(panel, ui):
+    record, _ = cine_record(ALL)
+    application.settle()
+    slicer.mrmlScene.RemoveNode(record.browser)
+    application.settle()
+    missing = "No sequence browser shows this cine."
+    assert not ui.correctButton.enabled
+    assert missing in ui.correctButton.toolTip
+    assert missing in ui.overlayButton.toolTip
+    assert ui.frameLabel.text == (
+        f"{missing} Add its sequence, and those of its results, to one in the module Sequences."
+    )
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "again")
+    for sequence in (record.source, record.segmentation, record.uncertainty):
+        browser.AddSynchronizedSequenceNode(sequence)
+    browser.SetSelectedItemNumber(0)
+    application.settle()
+    assert ui.frameLabel.text.startswith("Frame 1 of 20: mean uncertainty")
+    assert ui.correctButton.enabled
+
+
 def test_one_of_several_results_is_chosen(panel, ui):
     first = volume_record(name="first")
     second = volume_record(name="second", unit=None)

@@ -67,6 +67,25 @@ def test_a_cine_is_where_the_volume_that_shows_it_is(scene):
     assert refused(first[0], second[0]) == "different-transforms"
 
 
+def test_what_to_do_with_a_sequence_of_volumes_is_said(scene):
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "heart")
+    for phase in range(3):
+        item = slicer.vtkMRMLScalarVolumeNode()
+        slicer.util.updateVolumeFromArray(item, np.full((4, 8, 8), phase, np.uint8))
+        sequence.SetDataNodeAtValue(item, str(phase))
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "beats")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    mrml.process_events()
+    shown = browser.GetProxyNode(sequence)
+    with pytest.raises(SemiSegError, match="sequence of volumes") as error:
+        source_of(shown)
+    assert (
+        error.value.remedy == "To segment the volume that is shown now, clone it in the module Data and choose the copy"
+    )
+    copy = scene.CopyNode(shown)
+    assert source_of(copy).kind == "volume"
+
+
 def test_of_two_browsers_of_a_cine_the_chosen_one_is_meant(scene):
     sequence, first = scenes.add_cine([np.zeros((8, 8), np.uint8)] * 4, "cine")
     second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "beside")
