@@ -524,6 +524,15 @@ def test_figures_of_a_corrected_frame_say_that_they_are_the_models(panel, ui, ed
     assert CORRECTED in ui.frameLabel.text
 
 
+def test_long_names_do_not_widen_the_panel(panel, ui):
+    for number in range(2):
+        volume_record(name=f"US abdomen of a patient, with all that the scanner knows of the series, {number}")
+    application.settle()
+    panel.ui.modelComboBox.addItem("a model whose name says everything about what it was trained on and how")
+    for combo in (ui.resultComboBox, panel.ui.modelComboBox):
+        assert combo.sizeHint.width() < 250
+
+
 def test_a_cine_that_no_browser_shows_any_more_is_not_called_deleted(panel, ui):
     record, _ = cine_record(ALL)
     application.settle()
