@@ -432,8 +432,10 @@ def _frame_row(source: Any, frame: FrameFigures) -> dict[str, Any]:
         row[_title(figure.name, "pixels")] = figure.voxels
         row[_title(figure.name, "uncertainty, %")] = _percent(figure.mean_uncertainty)
         row[_title(figure.name, "predicted Dice")] = figure.predicted_dice
-        if figure.size_unit:
-            row[_title(figure.name, figure.size_unit)] = figure.size
+        # Also where the table has sizes and the frame has none: a new row is full of zeros.
+        row |= {
+            _title(figure.name, unit): figure.size if unit == figure.size_unit else None for unit in _UNITS.values()
+        }
     return row
 
 

@@ -182,6 +182,13 @@ def test_frames_in_any_order_end_up_in_the_sources_order_and_tell_their_observer
     assert record.frames_table.GetCellText(0, 0) == "2"  # people count from 1
 
 
+def test_a_frame_without_sizes_has_none_among_others_that_have(scene):
+    record, _ = cine_record()
+    add_frames(record, [frame(1), frame(2, unit=None)])
+    assert [figure.size for figure in frame_segments(record, 1)] == [2.5, 0]
+    assert [figure.size for figure in frame_segments(record, 2)] == [None, None]
+
+
 @pytest.mark.parametrize("unit", ["mm2", None])
 def test_a_cines_result_survives_saving_while_it_is_half_done(scene, tmp_path, unit):
     record, result = cine_record()
