@@ -56,6 +56,7 @@ class FramesJob:
         self._done = 0
         self._lost: tuple[str, ...] = ()
         self._values: dict[int, str] = {}
+        self._geometry: tuple[Any, ...] = ()
 
     def steps(self) -> Iterator[Any]:
         """Do it.
@@ -68,6 +69,7 @@ class FramesJob:
         for source in request.images.values():
             yield from on.checked(check_frames(source))
         node = request.source.node
+        self._geometry = request.source.geometry
         if request.source.kind == "cine":
             self._values = {number: node.GetNthIndexValue(number) for number in self._numbers}
         model = yield from on.model()
@@ -213,10 +215,12 @@ class FramesJob:
         """Return the index value that a frame had when the job began; of a stack the number as text.
 
         Raises:
-            SemiSegError: another frame has this number now, which would get what was found in this one.
+            SemiSegError: another frame has this number now, which would get what was found in this one; or the image
+                of a stack has changed.
         """
         node = self._on.request.source.node
         if number not in self._values:
+            self._on.request.source.check_geometry(self._geometry)
             return str(number)
         value = self._values[number]
         if number >= node.GetNumberOfDataNodes() or node.GetNthIndexValue(number) != value:

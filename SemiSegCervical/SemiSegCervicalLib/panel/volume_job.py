@@ -39,6 +39,7 @@ class VolumeJob:
             JobCancelled: it was cancelled.
         """
         on, request = self._on, self._on.request
+        geometry = request.source.geometry
         model = yield from on.model()
         on.set(stage="reading")
         job = on.prepare()
@@ -58,6 +59,7 @@ class VolumeJob:
         on.set(state="receiving", stage="", done=0, total=0, seconds_left=None)
         yield
         on.check()
+        source.check_geometry(geometry)
         yield from self._receive(job.result, print_of_model)
 
     def tidy(self) -> None:

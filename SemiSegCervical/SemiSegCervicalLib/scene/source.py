@@ -55,6 +55,30 @@ class Source:
         """IJK-to-RAS matrix, float64 ``(4, 4)``; of the first frame for a cine."""
         return ijk_to_ras(self.first)
 
+    @property
+    def geometry(self) -> tuple[Any, ...]:
+        """Size, position and orientation as they are now; of the first frame for a cine.
+
+        Raises:
+            SemiSegError: it holds no image any more.
+        """
+        return (*grid(self.first), *self.affine.ravel().tolist())
+
+    def check_geometry(self, before: tuple[Any, ...]) -> None:
+        """Make sure that the image lies where it did: it can be cropped or moved while it is segmented.
+
+        Args:
+            before: its `geometry` when it was read.
+
+        Raises:
+            SemiSegError: it does not.
+        """
+        if self.geometry != before:
+            raise SemiSegError(
+                "image-changed", f'"{self.node.GetName()}" was given another size or place while it was segmented',
+                "Press Apply again", _STAGE,
+            )  # fmt: skip
+
     def spacing_of(self, number: int) -> tuple[float, ...]:
         """Return the spacing of one frame, mm in the order of `size`: those of a cine need not be alike."""
         return array_spacing(frame_item(self.node, number))[1:] if self.kind == "cine" else self.spacing

@@ -97,6 +97,39 @@ def test_frames_that_are_removed_meanwhile_do_not_get_the_results_of_others(
     assert set(index_values(job.record.segmentation)) <= set(values[:3])
 
 
+@pytest.mark.parametrize("change", ["cropped", "spacing"])
+@pytest.mark.parametrize("slices", [1, 6], ids=["picture", "stack"])
+def test_an_image_that_is_changed_meanwhile_gets_no_result_of_what_it_was(
+    opened: Callable[..., Any], blobs: Any, slices: int, change: str
+) -> None:
+    import slicer
+    from TrainingRig import cases
+
+    module = opened("good")
+    values = np.stack([cases.draw(seed)[0] for seed in range(slices)])
+    volume = slicer.util.addVolumeFromArray(values, name="Picture")
+    module.choose(volume)
+    module.ui.slicesAsFramesCheckBox.checked = True
+    job = module.apply()
+    told = job.set
+
+    def alter(**changes: Any) -> None:
+        told(**changes)
+        if volume.GetSpacing()[0] == 1 and (job.kept == 2 or job.state == "receiving"):
+            volume.SetSpacing(0.5, 0.5, 1)
+            if change == "cropped":
+                slicer.util.updateVolumeFromArray(volume, values[:, 4:, 6:])
+
+    job.set = alter
+    module.until(lambda: job.ended)
+    application.process_events(0.1)
+    assert job.state == "failed"
+    assert module.ui.messageLabel.text.startswith(
+        '"Picture" was given another size or place while it was segmented. Press Apply again.'
+    )
+    assert (job.record is None) == (slices == 1)
+
+
 def test_without_a_finished_frame_nothing_stays(opened: Callable[..., Any], blobs: Any, cine: Any) -> None:
     import slicer
 
