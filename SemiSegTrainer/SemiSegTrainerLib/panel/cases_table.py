@@ -23,8 +23,9 @@ _TIPS = (
 _WIDTHS = {ANNOTATED: 112, USE: 126}
 _ROW_HEIGHT, THUMBNAIL = 44, 48
 _ROWS_SEEN = 6
-_GRAY = "#777777"
-_COLORS = {TRAINING: "#2e7d32", MIXED: "#2e7d32", VALIDATION: "#1565c0", UNLABELLED: "#616161", LEFT_OUT: "#9e9e9e"}
+# Read on a white background as well as on the dark one that Slicer takes over from the system.
+_GRAY = "#808080"
+_COLORS = {TRAINING: "#3a9a40", MIXED: "#3a9a40", VALIDATION: "#3f8fe0", UNLABELLED: _GRAY, LEFT_OUT: "#8a8a8a"}
 _BAR = (
     "QProgressBar {{ border: 1px solid #b5b5b5; border-radius: 3px; background: white; color: #222; "
     "text-align: center; margin: 9px 4px; }} QProgressBar::chunk {{ background: {}; }}"
@@ -175,7 +176,9 @@ class CasesTable:
             table.setItem(number, NAME, item)
         item.setText(f"{row.name}\n{row.why}")
         item.setToolTip(f"{row.name}: {row.why}")
-        item.setForeground(qt.QBrush(qt.QColor(_GRAY if row.use == LEFT_OUT else "#000000")))
+        item.setData(qt.Qt.ForegroundRole, None)  # the colour of text of the present style
+        if row.use == LEFT_OUT:
+            item.setForeground(qt.QBrush(qt.QColor(_GRAY)))
         bar = qt.QProgressBar() if fresh else table.cellWidget(number, ANNOTATED)
         combo = UseCombo(self._on_use) if fresh else table.cellWidget(number, USE)
         bar.setRange(0, row.total)

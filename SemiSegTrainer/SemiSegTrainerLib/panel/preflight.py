@@ -26,7 +26,8 @@ _STYLE = "background: {}; border: 1px solid {}; border-radius: 3px; color: {}; p
 _GOOD = _STYLE.format("#e7f1e7", "#9cc19c", "#1d3b1d")
 _DOUBT = _STYLE.format("#fff3cd", "#e0c36a", "#533f03")
 _BAD = _STYLE.format("#f8d7da", "#d9848d", "#58151c")
-_GREY = "#666666"
+# Read on a white background as well as on the dark one that Slicer takes over from the system.
+_GREY, _RED, _AMBER = "#808080", "#e0443c", "#b87d00"
 
 
 class PreflightSection:
@@ -196,7 +197,7 @@ def _gravity(finding: Finding) -> int:
 
 def _line(finding: Finding) -> str:
     mark, color = {
-        0: ("\N{HEAVY MULTIPLICATION X}", "#b3261e"), 1: ("\N{WARNING SIGN}", "#9a6700"), 2: ("\N{BULLET}", _GREY),
+        0: ("\N{HEAVY MULTIPLICATION X}", _RED), 1: ("\N{WARNING SIGN}", _AMBER), 2: ("\N{BULLET}", _GREY),
     }[_gravity(finding)]  # fmt: skip
     return (
         f"<p style='margin: 3px 0 3px 0'><span style='color: {color}'><b>{mark}</b></span> {escape(finding.text)}."

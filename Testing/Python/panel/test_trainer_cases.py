@@ -49,6 +49,29 @@ def test_every_volume_and_every_cine_is_a_row(opened_trainer: Callable[..., Any]
     assert "not annotated" in module.ui.casesSummaryLabel.text
 
 
+def test_text_is_readable_on_a_dark_background_too(opened_trainer: Callable[..., Any], partly: Any) -> None:
+    """Slicer takes a dark style over from the system; WCAG calls a contrast of 3 the least that can be read."""
+    import qt
+    from SemiSegTrainerLib.panel import cases_table, preflight
+
+    module = opened_trainer()
+    module.settle()
+    colors = {row: module.ui.casesTable.item(row, NAME).data(qt.Qt.ForegroundRole) for row in range(5)}
+    assert colors[0] is None, "the style's own"
+    assert colors[4] is not None, "left out"
+
+    def light(color: str) -> float:
+        parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.05 + float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    used = {*cases_table._COLORS.values(), cases_table._GRAY, preflight._GREY, preflight._RED, preflight._AMBER}
+    for color in used:
+        for background in ("#ffffff", "#353535"):
+            first, second = sorted((light(color), light(background)))
+            assert second / first > 2.9, (color, background)
+
+
 def test_a_use_is_chosen_and_proposed_again(opened_trainer: Callable[..., Any], partly: Any) -> None:
     module = opened_trainer()
     module.settle()
