@@ -27,6 +27,10 @@ from .annotation import Annotation, annotation_in_pieces
 from .choices import ChosenUse
 from .marks import accepted_frames, start_slice
 
+_SET_GEOMETRY = (
+    "set its source geometry to its image (Segment Editor, button beside Source volume), and the status of its segments"
+)
+
 
 @dataclass
 class Source:
@@ -87,6 +91,7 @@ def sources_in_pieces(scene: Any, chosen: Mapping[str, str]) -> Pieces[tuple[lis
     for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLSequenceNode"):
         found.partners |= {p.GetID() for node in nodes_of(scene, kind) for p in choices.partners_of(node)}
     _sort_segmentations(found)
+    _note_label_maps(found)
     volumes = yield from _volume_sources(found, chosen)
     frames = yield from _frame_sources(found, chosen)
     return volumes + frames, found.notes
@@ -102,7 +107,11 @@ def _sort_segmentations(found: _Scene) -> None:
         if segmentation.GetSegmentation().GetNumberOfSegments() == 0:
             continue
         if volume is None:
-            found.notes.append(f'Segmentation "{name}" belongs to no image: set its source geometry')
+            found.notes.append(f'Segmentation "{name}" belongs to no image: {_SET_GEOMETRY}')
+        elif volume.IsA("vtkMRMLLabelMapVolumeNode"):
+            found.notes.append(
+                f'Segmentation "{name}" belongs to the label map "{volume.GetName()}" and to no image: {_SET_GEOMETRY}'
+            )
         elif browser_of_proxy(volume) is not None:
             found.notes.append(
                 f'Segmentation "{name}" was drawn over the shown frame of "{volume.GetName()}" and belongs '
@@ -110,6 +119,21 @@ def _sort_segmentations(found: _Scene) -> None:
             )
         else:
             found.segmentations.setdefault(volume.GetID(), []).append(segmentation)
+
+
+def _note_label_maps(found: _Scene) -> None:
+    """Say that label maps are not read: nobody said of which image they are, and how far they are finished."""
+    for node in nodes_of(found.scene, "vtkMRMLLabelMapVolumeNode"):
+        if (
+            node.GetImageData() is not None
+            and node.GetAttribute(result_marks.CONTENT) is None
+            and not node.GetHideFromEditors()
+            and browser_of_proxy(node) is None
+        ):
+            found.notes.append(
+                f'Label map "{node.GetName()}" is not read: right-click it in the module Data, convert it to a '
+                f"segmentation, and there {_SET_GEOMETRY}"
+            )
 
 
 def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Source]]:

@@ -316,6 +316,23 @@ def test_what_cannot_be_used_is_said(scene, labels):
     assert {c.use for c in found.cases} == {"unlabelled"}
 
 
+def test_label_maps_are_not_read_and_the_way_to_have_them_read_is_said(scene, labels):
+    volume = scenes.add_volume(picture(), "image")
+    label_map = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "outlined elsewhere")
+    slicer.util.updateVolumeFromArray(label_map, labels[None])
+    (note,) = collect_training_set().notes
+    assert note.startswith('Label map "outlined elsewhere" is not read')
+    converted = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "converted")
+    slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(label_map, converted)
+    converted.SetReferenceImageGeometryParameterFromVolumeNode(label_map)
+    note = next(note for note in collect_training_set().notes if "converted" in note)
+    assert 'belongs to the label map "outlined elsewhere" and to no image' in note
+    converted.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    marks.accept_segmentation(converted)
+    assert case_of(volume).use == "labelled"
+    assert not any("converted" in note for note in collect_training_set().notes)
+
+
 MODES = ["CreateFromPrevious", "CreateFromDefault", "SetToDefault", "Ignore", "DisplayHidden"]
 
 
