@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal, get_args
 
 from SemiSegCervicalLib.errors import SemiSegError
@@ -227,8 +228,12 @@ def saved_answers(scene: Any = None) -> dict[SegmentKey, str]:
     """Return the answers that are kept in the scene."""
     found: dict[SegmentKey, str] = {}
     for holder in holders(scene):
-        for name, code, answer in read_json(holder.GetAttribute(ANSWERS), list):
-            found[SegmentKey(name, tuple((s, c) for s, c in code) if code is not None else None)] = answer
+        for entry in read_json(holder.GetAttribute(ANSWERS), list):
+            with suppress(ValueError, TypeError):  # another version wrote it; the question is asked again
+                name, code, answer = entry
+                key = SegmentKey(name, tuple((s, c) for s, c in code) if code is not None else None)
+                if isinstance(name, str) and isinstance(answer, str):
+                    found[key] = answer
     return found
 
 

@@ -16,6 +16,7 @@ from SemiSegCervicalLib.scene.pieces import whole
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
 from SemiSegTrainerLib.catalogue import METHODS
 from SemiSegTrainerLib.scene import choices, modes
+from SemiSegTrainerLib.scene.attributes import hold
 from SemiSegTrainerLib.scene.classes import SegmentKey
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.datalist import write_datalist
@@ -377,6 +378,15 @@ def test_pairs_that_cannot_be_are_refused(scene):
         assert error.value.code == code
     choices.pair(first, third, ("T1", "T2"))
     assert collect_training_set().modalities == ("T1", "FLAIR", "T2")
+
+
+@pytest.mark.parametrize("damaged", ["1", '["a", 3, "b"]', '[["a"], null, "b"]', '["a", null, 3]', '["a", null]'])
+def test_damaged_answers_count_as_nothing(scene, labels, damaged):
+    """Else neither the scene could be read nor the panel be shown."""
+    hold(scene, choices.ANSWERS, f'[{damaged}, ["lip", null, "anterior"]]')
+    assert list(choices.saved_answers().values()) == ["anterior"]
+    hold(scene, choices.ANSWERS, damaged[:-1])
+    assert choices.saved_answers() == {}
 
 
 def test_damaged_attributes_count_as_nothing(scene, labels):
