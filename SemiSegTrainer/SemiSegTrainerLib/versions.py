@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -253,10 +254,12 @@ def _put_into_use(version: Version) -> Steps[None]:
     target = user_folder() / f"{version.name}{ENDING}"
     if version.path.is_dir():
         part = _part(target)
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(version.path, part)
-        _remove(target)
-        part.rename(target)
+        try:
+            shutil.copytree(version.path, part)
+            _remove(target)
+            part.rename(target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     else:
         if target.is_dir():
             _remove(target)
@@ -292,7 +295,8 @@ def _copy(source: Path, target: Path) -> Steps[None]:
 
 
 def _part(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.part")
+    """Return a name for a copy that is being made: its own, for a version may be chosen while another is installed."""
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
 
 
 def _same(one: Path, other: Path) -> bool:

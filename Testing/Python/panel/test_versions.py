@@ -13,7 +13,7 @@ import pytest
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packs import find_packs
 from SemiSegTrainerLib import versions as kept
-from SemiSegTrainerLib.versions import SHIPPED, install, install_steps, names, restore, versions
+from SemiSegTrainerLib.versions import SHIPPED, install, install_steps, names, restore, restore_steps, versions
 
 
 @pytest.fixture
@@ -150,6 +150,23 @@ def test_a_full_disk_changes_nothing(models: Path, run: Callable[..., Path], mon
     monkeypatch.undo()
     monkeypatch.setenv("SEMISEG_MODELS", str(models))
     assert install(model, "heart").number == 2
+
+
+def test_a_version_is_chosen_while_another_is_installed(models: Path, run: Callable[..., Path]) -> None:
+    """Each copies a few megabytes at a time; their copies must not be mixed."""
+    size = 3 * kept._PIECE_BYTES
+    install(run(b"a" * size), "heart")
+    install(run(b"b" * size), "heart")
+    steps = [install_steps(run(b"c" * size), "heart"), restore_steps(versions("heart")[0])]
+    while steps:
+        for work in list(steps):
+            try:
+                next(work)
+            except StopIteration:
+                steps.remove(work)
+    assert find_packs()["heart"].read_bytes() in (letter * size for letter in (b"a", b"c"))
+    assert len(versions("heart")) == 3
+    assert not list(models.rglob("*.part"))
 
 
 def test_two_programs_at_once_take_two_numbers(models: Path, run: Callable[..., Path]) -> None:
