@@ -93,10 +93,7 @@ class Jobs(Workers[Running]):
         """
         self._check()
         if not run.hold():
-            raise SemiSegError(
-                "run-in-use", f'Another Slicer is working on the training of "{run.name}"',
-                "Go on there, or close it", "panel",
-            )  # fmt: skip
+            raise in_use(run)
         return self._start(run, None, keep, on_change, on_news, on_end)
 
     def discarded(self, run: Run) -> None:
@@ -126,3 +123,9 @@ class Jobs(Workers[Running]):
             raise SemiSegError(
                 "already-training", "A training is under way", "Wait until it has ended, or pause it", "panel"
             )
+
+
+def in_use(run: Run) -> SemiSegError:
+    """Return why a run cannot be had: another Slicer works on it."""
+    cause = f'Another Slicer is working on the training of "{run.name}"'
+    return SemiSegError("run-in-use", cause, "Go on there, or close it", "panel")

@@ -16,7 +16,7 @@ from SemiSegCervicalLib.panel.slices import Slices
 
 from ..versions import Version
 from . import training as states
-from .jobs import Jobs
+from .jobs import Jobs, in_use
 from .run_folder import Run
 from .run_texts import device_text, how_far, kept_text, left_text, run_text, stage_text
 from .state import PanelState
@@ -293,6 +293,8 @@ class RunSection:
             self._removing = Slices(iter(run.discard()), lambda _: self._on_change())
             self._jobs().discarded(run)
             self._discarded()
+        else:
+            self._messages.error(in_use(run))
         self.look()
         self._on_change()
 

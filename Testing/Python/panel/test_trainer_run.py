@@ -414,6 +414,22 @@ def test_what_the_user_does_not_confirm_is_not_discarded(section: Any) -> None:
     assert ['"My model"' in question for question in asked] == [True, True]
 
 
+def test_what_another_slicer_took_up_meanwhile_is_not_discarded_in_silence(section: Any) -> None:
+    from SemiSegTrainerLib.panel.run_folder import Run
+
+    module = section("training")
+    run, training = module.panel.run, start(module)
+    until(module, training, "training")
+    application.click(run.ui.pauseButton)
+    until(module, training, "paused")
+    other = Run(training.run.folder, training.run.about)
+    assert other.hold()
+    application.click(run.ui.discardUnfinishedButton)
+    assert "Another Slicer is working on" in module.ui.messageLabel.text
+    assert training.run.folder.exists()
+    other.release()
+
+
 def test_a_run_of_another_version_can_only_be_discarded(section: Any, run_folder: Path) -> None:
     folder = run_folder / "20200101-000000-old"
     folder.mkdir(parents=True)
