@@ -92,6 +92,7 @@ def test_what_counts_as_out_of_memory():
         torch.empty(2**55)
     assert is_out_of_memory(real.value)
     assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 17 GB)"))
+    assert is_out_of_memory(RuntimeError("Invalid buffer size: 13.42 GiB")), "Metal, of one tensor"
     assert is_out_of_memory(RuntimeError("CUDNN_STATUS_ALLOC_FAILED"))
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("size mismatch"))

@@ -15,7 +15,7 @@ from .base import Backend
 # What allocators say: PyTorch's on CUDA, Metal and CPU, cuDNN and cuBLAS, OpenVINO's.
 _TEXTS = (
     "out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "bad_alloc", "bad allocation",
-    "could not allocate", "failed to allocate",
+    "could not allocate", "failed to allocate", "invalid buffer size",
 )  # fmt: skip
 _OVERLAP = 0.5
 
