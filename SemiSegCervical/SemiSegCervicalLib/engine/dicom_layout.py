@@ -16,7 +16,7 @@ from ..errors import SemiSegError
 _ALONG_MM, _ALONG, _BESIDE = 0.01, 0.05, 0.25
 _SAME_DIRECTION = 1e-3
 _SLICER = "Load it into 3D Slicer, which regularises it, and save the volume as NRRD"
-_ONE_CINE = "Give its files one by one: ultrasound devices put unrelated cines and pictures into one series"
+_ONE_BY_ONE = "Give its files one by one: devices put unrelated pictures and cines into one series"
 ONE_SERIES = "Keep the files of one series in a folder of their own, or load it into 3D Slicer and save it as NRRD"
 
 Refuse = Callable[..., SemiSegError]
@@ -83,14 +83,15 @@ def lay_out(path: Path, frames: list[Frame]) -> Layout:
     files = Counter(frame.path for frame in frames)
     cines = sum(files[path] > 1 for path in {frame.path for frame in frames if frame.position is None})
     if cines and len(files) > 1:
-        raise refuse("several-cines", f"holds {len(files)} files of one series, {cines} of them cine", _ONE_CINE)
+        raise refuse("several-cines", f"holds {len(files)} files of one series, {cines} of them cine", _ONE_BY_ONE)
+    apart = ONE_SERIES if any(frame.position is not None for frame in frames) else _ONE_BY_ONE
     shapes = Counter(frame.shape for frame in frames)
     if len(shapes) > 1:
         sizes = ", ".join(f"{n} of {shape[0]} x {shape[1]}" for shape, n in shapes.most_common())
-        raise refuse("mixed-series", f"mixes pictures of different sizes: {sizes}", ONE_SERIES)
+        raise refuse("mixed-series", f"mixes pictures of different sizes: {sizes}", apart)
     spacings = {frame.spacing and tuple(round(mm, 4) for mm in frame.spacing) for frame in frames}
     if len(spacings) > 1:
-        raise refuse("mixed-series", "mixes pictures of different pixel spacing", ONE_SERIES)
+        raise refuse("mixed-series", "mixes pictures of different pixel spacing", apart)
     spacing = frames[0].spacing
     placed = [frame for frame in frames if frame.position is not None and frame.orientation is not None]
     if placed and len(placed) < len(frames):

@@ -144,6 +144,11 @@ def cine_and_still(folder):
     dicom.write(folder / "still", volume((16, 9), np.uint8), sop_class=dicom.ULTRASOUND)
 
 
+def stills(folder):
+    for name, rows in (("a", 8), ("b", 16)):
+        dicom.write(folder / name, volume((rows, 9), np.uint8), sop_class=dicom.ULTRASOUND)
+
+
 def mosaic(folder):
     dicom.write(folder / "m", volume((8, 9)), image_type=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])
 
@@ -162,6 +167,7 @@ def mosaic(folder):
         (of_segments, "no-image", ["DICOM segmentation"]),
         (cines, "several-cines", ["2 files of one series, 2 of them cine", "one by one"]),
         (cine_and_still, "several-cines", ["2 files of one series, 1 of them cine"]),
+        (stills, "mixed-series", ["1 of 8 x 9, 1 of 16 x 9", "one by one"]),
         (mosaic, "unreadable", ["mosaic"]),
         (lambda folder: folder.mkdir(), "no-image", ["no DICOM images"]),
     ],
