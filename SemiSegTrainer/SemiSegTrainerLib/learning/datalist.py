@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from SemiSegCervicalLib.engine.files import Spacing, stem
 from SemiSegCervicalLib.engine.schema import SegmentClass
 from SemiSegCervicalLib.errors import SemiSegError
@@ -24,6 +25,7 @@ from ..modality_places import places_of
 from .targets import Completeness
 
 LISTS = ("training", "unlabeled", "validation", "test")
+MODALITIES_MOST = 8  # of a model
 # A path and the number of what lies there; see `_file`.
 File = tuple[str, int]
 
@@ -160,6 +162,8 @@ def read_datalist(path: Path) -> Datalist:
         classes = _classes(raw)
         modality = raw.get("modality") or {"0": "image"}
         modalities = tuple(str(modality[k]) for k in sorted(modality, key=int))
+        if len(modalities) > MODALITIES_MOST or not all(name.strip() for name in modalities):
+            raise ValueError(f"modality must name one to {MODALITIES_MOST} modalities")
         _refuse_twins("modalities", modalities)
         count = len(modalities)
         lists = {name: tuple(_entry(e, path.parent, classes, count) for e in raw.get(name, ())) for name in LISTS}
@@ -190,14 +194,13 @@ def _classes(raw: dict[str, Any]) -> tuple[SegmentClass, ...]:
         detail = details.get(str(value), {})
         # Hues a golden angle apart stay distinct however many there are.
         color = tuple(detail.get("color") or colorsys.hsv_to_rgb((0.11 + 0.618034 * value) % 1, 0.75, 0.95))
-        classes.append(
-            SegmentClass(
-                value=value,
-                name=detail.get("name", name),
-                color=color,
-                terminology=detail.get("terminology", ""),
-            )
-        )
+        told = {"name": detail.get("name", name), "color": color, "terminology": detail.get("terminology", "")}
+        try:
+            classes.append(SegmentClass(value=value, **told))
+        except ValidationError as error:
+            field = error.errors()[0]["loc"][0]
+            what = f"its {field} cannot be {told[str(field)]!r}" if field in told else "there may be no more than 30"
+            raise ValueError(f"segment {value} is not usable: {what}") from error
     _refuse_twins("segments", [c.name for c in classes])
     return tuple(classes)
 
@@ -239,12 +242,16 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...],
         complete=raw.get("complete", True),
         background=special("background"),
         ignore=special("ignore"),
-        slices=tuple(map(int, raw["slices"])) if raw.get("slices") is not None else None,
+        slices=_planes(raw, "slices"),
         segments=finished(raw["segments"]) if raw.get("segments") is not None else None,
     )
+    if completeness.background is not None and completeness.background == completeness.ignore:
+        raise ValueError(f"{name} has one value, {completeness.ignore}, for background and for what does not count")
     spacing: Spacing = "file"
     if "spacing" in raw:
         spacing = None if raw["spacing"] is None else tuple(map(float, raw["spacing"]))
+    if isinstance(spacing, tuple) and not all(0 < step < math.inf for step in spacing):
+        raise ValueError(f"the spacing of {name} must be lengths in mm, not {raw['spacing']!r}")
     sequence = raw.get("sequence")
     group = sequence if raw.get("group") is None else raw["group"]
     return Entry(
@@ -255,10 +262,20 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...],
         completeness=completeness,
         group=None if group is None else str(group),
         present=None if len(present) == modalities else present,
-        held_out=tuple(map(int, raw.get("held_out") or ())),
+        held_out=_planes(raw, "held_out") or (),
         sequence=None if sequence is None else str(sequence),
         frame=_place(raw.get("frame")),
     )
+
+
+def _planes(raw: dict[str, Any], key: str) -> tuple[int, ...] | None:
+    """Return the numbers of planes that an entry lists; None where it lists none."""
+    planes = raw.get(key)
+    if planes is None:
+        return None
+    if not isinstance(planes, list) or any(type(plane) is not int for plane in planes):
+        raise ValueError(f"{key} must be a list of whole numbers, not {planes!r}")
+    return tuple(planes)
 
 
 def _place(frame: Any) -> float | None:
