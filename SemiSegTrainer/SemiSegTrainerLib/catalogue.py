@@ -19,6 +19,8 @@ class MethodText:
         needs_unlabelled: it learns from what is not annotated, and refuses data in which everything is.
         needs_modalities: it trains a network for each modality, and refuses data with only one.
         dimensions: of the images that it takes.
+        minutes: of a processor that its steps need before they are worth more than those of its supervised baseline,
+            as far as that was measured (`bench proposal`).
     """
 
     name: str
@@ -27,6 +29,7 @@ class MethodText:
     needs_unlabelled: bool = True
     needs_modalities: bool = False
     dimensions: tuple[int, ...] = (2, 3)
+    minutes: float = 0.0
 
     def fits(self, dimensions: int, unlabelled: bool, modalities: int) -> bool:
         """Return whether it can train on such data.
@@ -48,6 +51,7 @@ METHODS = (
     MethodText(
         "cross_supervision", "Dual-network cross-supervision with contrast (A)",
         "Few labelled 2D images or frames and many unlabelled ones.",
+        minutes=5,
     ),
     MethodText(
         "dual_uncertainty", "Dual networks with uncertainty (B)", "Few labelled volumes and many unlabelled ones."
@@ -101,12 +105,20 @@ def describe(name: str) -> MethodText:
     return _BY_NAME[name]
 
 
-def proposed(dimensions: int, unlabelled: bool, modalities: int = 1) -> MethodText:
-    """Return the method to begin with; the arguments are those of `MethodText.fits`."""
+def proposed(dimensions: int, unlabelled: bool, modalities: int = 1, minutes: float | None = None) -> MethodText:
+    """Return the method to begin with.
+
+    Args:
+        dimensions, unlabelled, modalities: as `MethodText.fits` takes them.
+        minutes: how long the training may take; None for as long as it needs.
+    """
     wished = (
         "supervised" if not unlabelled
         else "semi_cml" if modalities > 1
         else "cross_supervision" if dimensions == 2
         else "dual_uncertainty"
     )  # fmt: skip
-    return _BY_NAME[wished]
+    method = _BY_NAME[wished]
+    if minutes is None or minutes >= method.minutes:
+        return method
+    return _BY_NAME["supervised_modalities" if method.needs_modalities else "supervised"]

@@ -10,6 +10,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.locks import Locks
 from SemiSegCervicalLib.scene.pieces import Pieces
 
+from .. import catalogue
 from ..scene.split import Split
 from ..scene.thumbnails import thumbnail_in_pieces
 from ..scene.training_set import TrainingSet
@@ -59,7 +60,8 @@ class CasesSection:
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
         ui, found, split = self.ui, state.training_set, state.split
-        ui.casesSummaryLabel.text = describe(found, split)
+        method = catalogue.describe(state.recipe.method) if state.recipe is not None else None
+        ui.casesSummaryLabel.text = describe(found, split, method)
         seen = self._seen
         if found is not seen[0] or split is not seen[1] or state.busy != seen[2]:
             self._seen = (found, split, state.busy)

@@ -113,12 +113,13 @@ def recipe_for(
     """
     name = name.strip()
     check_name(name)
-    chosen = method_of(method, training_set)
+    length = None if iterations else minutes
+    chosen = method_of(method, training_set, length)
     card = start_of(start, training_set, cards, chosen)
     return Recipe(
         method=chosen.name,
         name=name,
-        minutes=None if iterations else minutes,
+        minutes=length,
         iterations=iterations,
         start=None if card is None else Path(card.path),
         # A model that is trained further keeps what it reads.
@@ -139,11 +140,17 @@ def has_unlabelled(training_set: TrainingSet) -> bool:
     return bool(training_set.used("unlabelled", "partly"))
 
 
-def method_of(name: str, training_set: TrainingSet) -> MethodText:
-    """Return the method of a name; of `AUTOMATIC`, and where there is no such method, the one for these data."""
+def method_of(name: str, training_set: TrainingSet, minutes: float | None) -> MethodText:
+    """Return the method of a name; of `AUTOMATIC`, and where there is no such method, the one for these data.
+
+    Args:
+        name: in the registry, or `AUTOMATIC`.
+        training_set: what is trained on.
+        minutes: how long the training may take; None where it is not limited by time.
+    """
     known = {method.name: method for method in METHODS}
     return known.get(name) or proposed(
-        dimensions_of(training_set), has_unlabelled(training_set), len(training_set.modalities)
+        dimensions_of(training_set), has_unlabelled(training_set), len(training_set.modalities), minutes
     )
 
 

@@ -116,17 +116,29 @@ class RecipeSection:
 
     def _show_methods(self, found: TrainingSet) -> None:
         chosen = self._parameters.method
-        proposed = method_of(AUTOMATIC, found)
+        proposed = method_of(AUTOMATIC, found, self._length)
         about = dimensions_of(found), has_unlabelled(found), len(found.modalities)
         suited = [m for m in METHODS if m.fits(*about) or m.name == chosen]
         entries = [(f"Automatic: {proposed.title}", AUTOMATIC), *((m.title, m.name) for m in suited)]
         _fill(self.ui.methodComboBox, entries, chosen if chosen in [name for _, name in entries] else AUTOMATIC)
-        self.ui.methodInfoLabel.text = f"<small>{escape(method_of(chosen, found).use)}</small>"
+        method, ample = method_of(chosen, found, self._length), method_of(AUTOMATIC, found, None)
+        use = method.use
+        if chosen == AUTOMATIC and method is not ample:
+            use = (
+                "In so short a training, what is not annotated is not worth its time yet: "
+                f"from {ample.minutes:g} minutes on {ample.title}."
+            )
+        self.ui.methodInfoLabel.text = f"<small>{escape(use)}</small>"
+
+    @property
+    def _length(self) -> float | None:
+        """How long the training may take, in minutes; None where steps are counted."""
+        return None if self._parameters.iterations else self._parameters.minutes
 
     def _show_starts(self, found: TrainingSet) -> bool:
         """Show where the training begins, and return whether with random weights."""
         chosen, cards = self._parameters.start, self.cards
-        method = method_of(self._parameters.method, found)
+        method = method_of(self._parameters.method, found, self._length)
         automatic = start_of(AUTOMATIC, found, cards, method)
         first = f"the model {automatic.name}" if automatic is not None else "random weights"
         usable = [

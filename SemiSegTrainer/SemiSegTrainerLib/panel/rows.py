@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..catalogue import MethodText
 from ..scene.choices import ChosenUse
 from ..scene.split import Split
 from ..scene.training_set import TrainingCase, TrainingSet
@@ -103,17 +104,19 @@ def why_of(case: TrainingCase, split: Split) -> str:
     return case.reason
 
 
-def describe(training_set: TrainingSet | None, split: Split | None) -> str:
-    """Say in a few words what the scene holds and what it is used for; HTML."""
+def describe(training_set: TrainingSet | None, split: Split | None, method: MethodText | None) -> str:
+    """Say in a few words what the scene holds and what it is used for, by a method if one is known; HTML."""
     if training_set is None or split is None:
         return "Looking at the scene ..."
     if not training_set.cases:
         return "The scene holds no image. Load volumes or a cine, and segment some of them."
     count = Counter(use_of(case, split) for case in training_set.cases)
     count[TRAINING] += count[MIXED]
+    learns = method is None or method.needs_unlabelled
+    unlabelled = "learned from all the same" if learns else "this method does not learn from them"
     words = (
         (TRAINING, "annotated to learn from"), (VALIDATION, "kept aside to measure"),
-        (UNLABELLED, "not annotated: learned from all the same"), (LEFT_OUT, "not used"),
+        (UNLABELLED, f"not annotated: {unlabelled}"), (LEFT_OUT, "not used"),
     )  # fmt: skip
     parts = [f"<b>{count[use]}</b> {text}" for use, text in words if count[use]]
     return "<br>".join(parts)

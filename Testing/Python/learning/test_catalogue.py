@@ -26,9 +26,22 @@ def test_what_is_said_is_what_the_method_says(text):
 
 def test_what_is_proposed_fits():
     for data in itertools.product((2, 3), (True, False), (1, 2)):
-        assert catalogue.proposed(*data).fits(*data)
+        for minutes in (1, 10, 60, None):
+            assert catalogue.proposed(*data, minutes).fits(*data)
     assert not catalogue.describe("semi_cml").fits(2, True, 1)
     assert not catalogue.describe("cps").fits(3, False, 2)
+
+
+def test_what_needs_time_is_proposed_where_there_is_time():
+    for dimensions, modalities, baseline in (
+        (2, 1, "supervised"),
+        (3, 1, "supervised"),
+        (2, 2, "supervised_modalities"),
+    ):
+        ample = catalogue.proposed(dimensions, True, modalities)
+        assert ample.needs_unlabelled
+        assert catalogue.proposed(dimensions, True, modalities, ample.minutes) is ample
+        assert catalogue.proposed(dimensions, True, modalities, ample.minutes - 0.1).name == baseline
 
 
 def test_the_catalogue_needs_no_package(tmp_path):

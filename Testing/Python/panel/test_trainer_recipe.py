@@ -103,6 +103,27 @@ def test_the_method_suits_the_images(module: Any) -> None:
     assert not any("UniMatch" in text for text in texts(ui.methodComboBox))
 
 
+def test_a_short_training_learns_from_what_is_annotated(module: Any) -> None:
+    """Learning from the other images needs more steps than there is time for; see `bench proposal`."""
+    ui, panel = module.ui, module.panel
+    summary = ui.casesSummaryLabel
+    assert "learned from all the same" in summary.text
+    application.click(ui.quickButton)
+    module.settle()
+    assert panel.recipe().method == "supervised"
+    assert texts(ui.methodComboBox)[0] == "Automatic: Supervised"
+    assert "5 minutes on Dual-network cross-supervision" in ui.methodInfoLabel.text
+    assert "does not learn from them" in summary.text
+    choose(ui.methodComboBox, "Dual-network")
+    module.settle()
+    assert panel.recipe().method == "cross_supervision", "whoever chooses it gets it"
+    assert "learned from all the same" in summary.text
+    choose(ui.methodComboBox, "Automatic")
+    ui.iterationsSpinBox.value = 300
+    application.process_events(0.05)
+    assert panel.recipe().method == "cross_supervision", "who counts steps has time"
+
+
 def test_it_starts_from_a_model_that_knows_the_segments(module: Any, trained: Path, models: Path) -> None:
     import slicer
 
