@@ -17,7 +17,10 @@ from .locks import Locks
 from .parameters import SHOWN_FRAME, SOME_FRAMES, Parameters
 from .state import PanelState
 from .views import background_volume, is_shown_askew, shown_slice
+from .watching import Watching
 
+_FRAMES_MS = 300
+"""A cine that is being recorded gets many frames a second."""
 TIMES = " \N{MULTIPLICATION SIGN} "
 NO_BROWSER = "No sequence browser shows this cine"
 _AUTOMATIC, _YES, _NO = range(3)
@@ -41,6 +44,7 @@ class InputSection:
         self._modalities: tuple[str, ...] = ()
         self._selectors: list[Any] = []
         self._source: Source | None = None
+        self._watching = Watching(on_change, _FRAMES_MS)
         self._connections = Connections((ui.calibratedComboBox, "activated(int)", self._say_calibrated))
         self._locks = Locks(
             ui.sourceSelector,
@@ -107,6 +111,7 @@ class InputSection:
         ui, source = self.ui, state.source
         self._offer_modalities(state)
         self._hide_results()
+        self._watching.watch([source.node] if source is not None and source.kind == "cine" else ())
         ui.sourceInfoLabel.text = describe(source)
         ui.sourceInfoLabel.visible = source is not None
         self._locks.set(state.busy)
@@ -129,6 +134,7 @@ class InputSection:
 
     def close(self) -> None:
         """Disconnect the widgets."""
+        self._watching.close()
         self._connections.close()
         self._drop_selectors()
 

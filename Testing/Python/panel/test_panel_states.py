@@ -351,3 +351,18 @@ def test_scene_closed(opened: Callable[..., Any], blobs: Any, picture: Any, pict
     module.until(lambda: job.ended)
     application.process_events(0.1)
     look(module, "scene closed", pictures)
+
+
+def test_frames_that_come_and_go_are_counted(opened: Callable[..., Any], blobs: Any, cine: Any) -> None:
+    module = opened("good")
+    sequence, _, shown = cine(6)
+    module.choose(shown)
+    module.ui.framesComboBox.currentText = "Some frames"
+    application.process_events(0.1)
+    assert module.ui.lastFrameSpinBox.value == 6
+    item, value = sequence.GetNthDataNode(0), sequence.GetNthIndexValue(5)
+    for change, count in ((sequence.RemoveDataNodeAtValue, 5), (lambda at: sequence.SetDataNodeAtValue(item, at), 6)):
+        change(value)
+        module.until(lambda count=count: module.ui.sourceInfoLabel.text.startswith(f"Cine of {count} frames"))
+        assert module.ui.lastFrameSpinBox.value == count
+        module.until(lambda: module.ui.applyButton.enabled)
