@@ -283,7 +283,9 @@ def set_sizes(record: Record, kind: Kind | None, size_of: Callable[[int], float]
 
 def _summarise(record: Record) -> None:
     """Make the table of segments of a result of frames their mean over the frames that show them."""
-    if figures := [frame_segments(record, frame.number) for frame in frames_of(record)]:
+    table = record.frames_table
+    rows = table.GetNumberOfRows() if table is not None else 0
+    if figures := [_row_segments(record, table, row) for row in range(rows)]:
         kind: Kind | None = next(
             (k for k, unit in _UNITS.items() for row in figures for f in row if f.size_unit == unit), None
         )
@@ -336,10 +338,10 @@ def frame_numbers(record: Record) -> list[int | None]:
     numbers = [number - 1 for number in column_values(table, FRAME)]
     if not is_sequence(source):
         return list(numbers)
-    values, now = column_values(table, INDEX_VALUE), [text_of(value) for value in index_values(source)]
+    values, now = column_values(table, INDEX_VALUE), index_values(source)
     if [now[number] for number in numbers if number < len(now)] == values:
         return list(numbers)
-    places = {value: number for number, value in enumerate(now)}
+    places = {text_of(value): number for number, value in enumerate(now)}
     return [places.get(value) for value in values]
 
 
@@ -366,10 +368,13 @@ def frame_segments(record: Record, number: int) -> list[SegmentFigures]:
         record: a result with frames.
         number: of the frame in the source, from 0.
     """
-    table = record.frames_table
-    if table is None or number not in (numbers := frame_numbers(record)):
-        return []
-    row, unit = numbers.index(number), size_unit(record)
+    table, numbers = record.frames_table, frame_numbers(record)
+    return _row_segments(record, table, numbers.index(number)) if number in numbers else []
+
+
+def _row_segments(record: Record, table: Any, row: int) -> list[SegmentFigures]:
+    """Read the figures of the segments in a row of the table of frames."""
+    unit = size_unit(record)
     found = []
     for entry in record.classes:
         titles = [_title(entry.name, what) for what in ("pixels", "uncertainty, %", "predicted Dice", unit)]
