@@ -188,7 +188,7 @@ class SemiSegTrainerLogic(ScriptedLoadableModuleLogic):
 
         Args:
             model: whose doubts count: its name, or a file; by default the first installed one that knows exactly the
-                segments of the scene.
+                segments of the scene, or fits its images where nothing is annotated yet.
             count: how many suggestions at most.
             device: ``auto`` or ``cpu``.
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packs import find_packs
-from SemiSegCervicalLib.panel.cards import failure_of, read_card
+from SemiSegCervicalLib.panel.cards import classes_of, failure_of, read_card
 from SemiSegCervicalLib.panel.jobs import find_card
 from SemiSegCervicalLib.panel.speed import in_words
 from SemiSegCervicalLib.panel.work import CANCELLED, CANCELLING, DONE, FAILED, STARTING, Work
 from SemiSegCervicalLib.worker.arrays import take_array
 from SemiSegCervicalLib.worker.job import JobCancelled
-from SemiSegCervicalLib.worker.protocol import Message
+from SemiSegCervicalLib.worker.protocol import Message, ModelCard
 
 from ..scene.datalist import datalist_steps
 from ..scene.split import Split, propose_split
@@ -210,6 +210,16 @@ class Suggesting(Asking):
         self.ideas = tuple(found)
 
 
+def can_suggest(card: ModelCard, training_set: TrainingSet) -> bool:
+    """Return whether a model can say what to annotate next: it knows the segments, of which there may be none yet."""
+    return fits(card, training_set) and (knows(card, training_set) or not training_set.classes)
+
+
+def as_asked(training_set: TrainingSet, card: ModelCard) -> TrainingSet:
+    """Return a training set with the classes of a model where nobody has drawn anything yet."""
+    return training_set if training_set.classes else replace(training_set, classes=list(classes_of(card)))
+
+
 def suggest_next(
     jobs: Jobs, training_set: TrainingSet, model: str | Path | None = None, count: int = 4, device: str = "auto"
 ) -> tuple[Idea, ...]:
@@ -218,7 +228,8 @@ def suggest_next(
     Args:
         jobs: of the module.
         training_set: what is annotated, and what is not.
-        model: its name, or a file; None for the first installed one that knows exactly these segments.
+        model: its name, or a file; None for the first installed one that knows exactly these segments, or fits the
+            images where nothing is annotated.
         count: how many at most.
         device: as `worker.protocol.Suggest` says.
 
@@ -228,7 +239,7 @@ def suggest_next(
     """
     if model is None:
         cards = map(read_card, find_packs().values())
-        card = next((card for card in cards if fits(card, training_set) and knows(card, training_set)), None)
+        card = next((card for card in cards if can_suggest(card, training_set)), None)
         if card is None:
             raise SemiSegError(
                 "no-model", "No installed model knows exactly the segments of this scene", "Train one first", "panel"
@@ -238,7 +249,7 @@ def suggest_next(
         if (fault := failure_of(card)) is not None:
             raise fault
     split = propose_split(training_set)
-    suggesting = Suggesting(Path(card.path), device, count, jobs, training_set, split)
+    suggesting = Suggesting(Path(card.path), device, count, jobs, as_asked(training_set, card), split)
     suggesting.wait_for_end()
     if suggesting.state != DONE:
         raise JobCancelled

@@ -25,7 +25,6 @@ from . import asking
 from .asking import Idea, Suggesting, show_progress
 from .figures import ROW, fit_height
 from .jobs import Jobs
-from .recipe import fits, knows
 from .showing import show_place
 from .state import PanelState
 
@@ -137,11 +136,11 @@ class SuggestSection:
     # -- showing --
 
     def _offer(self, training_set: TrainingSet | None, wanted: str) -> None:
-        """List the models that know the classes of the scene."""
+        """List the models that know the classes of the scene; where it has none yet, those for such images."""
         combo = self.ui.suggestModelComboBox
         found = [
             name for name, card in self._cards.items()
-            if training_set is not None and fits(card, training_set) and knows(card, training_set)
+            if training_set is not None and asking.can_suggest(card, training_set)
         ]  # fmt: skip
         if found != [combo.itemText(i) for i in range(combo.count)]:
             combo.clear()
@@ -232,9 +231,10 @@ class SuggestSection:
             return
         self._messages.hide()
         device = "cpu" if state.recipe is not None and state.recipe.device == "cpu" else "auto"
-        self._classes = tuple(state.training_set.classes)
+        training_set = asking.as_asked(state.training_set, card)
+        self._classes = tuple(training_set.classes)
         self._asking = Suggesting(
-            Path(card.path), device, int(self.ui.suggestCountSpinBox.value), self._jobs(), state.training_set,
+            Path(card.path), device, int(self.ui.suggestCountSpinBox.value), self._jobs(), training_set,
             state.split, self._progressed, self._answered,
         )  # fmt: skip
         self._on_change()

@@ -105,6 +105,31 @@ def test_suggestions_are_gone_to_and_count_once_accepted(asked: Any, pictures: P
     assert "It is accepted" in ui.acceptSuggestionButton.toolTip
 
 
+@pytest.mark.torch
+def test_a_scene_in_which_nothing_is_drawn_yet_begins_with_suggestions(
+    opened_trainer: Callable[..., Any], film: Callable[..., Any], blobs: Path
+) -> None:
+    """The next patients, and a model that was trained with the ones before."""
+    film(6, 0)
+    module = opened_trainer()
+    ready(module)
+    section, ui = module.panel.suggest, module.panel.suggest.ui
+    assert ui.askButton.enabled, ui.askButton.toolTip
+    ui.suggestCountSpinBox.value = 2
+    application.click(ui.askButton)
+    module.until(lambda: section.rows or module.ui.messageLabel.text)
+    settle(module)
+    assert section.rows, module.ui.messageLabel.text
+    assert any(row.idea.labels.any() for row in section.rows)
+    application.click(ui.goThereButton)
+    settle(module)
+    application.click(ui.acceptSuggestionButton)
+    settle(module)
+    assert not application.slot_errors()
+    assert uses(module).count("labelled") == 1
+    assert [entry.name for entry in module.panel.training_set.classes] == ["bright", "dark"]
+
+
 def test_what_the_user_draws_removes_or_closes_is_respected(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import slicer
     from SemiSegCervicalLib.scene.classes import SegmentClass
