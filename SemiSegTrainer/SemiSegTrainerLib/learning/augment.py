@@ -7,7 +7,6 @@ draw comes from a generator seeded by (seed, iteration), so it does not depend o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,8 +65,6 @@ class Intensity:
 
 
 STRONG = Intensity(chance=0.8, contrast=0.6, brightness=0.6, gamma=0.7, noise=0.4, blur=2.0, shade=0.6, cutout=2)
-# So many times as long as its shortest axis a window is flat; see `flat_axes`.
-_FLAT = 3
 
 
 class Draw:
@@ -90,19 +87,6 @@ class Draw:
         return self.uniform(0, 1) < chance
 
 
-def flat_axes(size: Sequence[int]) -> tuple[bool, ...]:
-    """Say along which axes a window of a volume has so few voxels that it is not turned out of its plane.
-
-    Such windows are of volumes with thick slices: what lies between these is not known, and a turn by a few degrees
-    mixes slices that are far apart. nnU-Net draws the line at a third, too (Isensee et al., Nature Methods 18, 2021,
-    "anisotropy threshold").
-
-    Args:
-        size: ``(Y, X)``, of which neither is flat, or ``(Z, Y, X)``.
-    """
-    return tuple(len(size) > 2 and _FLAT * n < max(size) for n in size)
-
-
 def warp_grid(
     draw: Draw, size: tuple[int, ...], geometry: Geometry, spacing: tuple[float, ...] | None = None
 ) -> Tensor:
@@ -123,17 +107,15 @@ def warp_grid(
     steps = [1.0] * dims if spacing is None else [step / min(spacing) for step in spacing]
     half = torch.tensor([n * step / 2 for n, step in zip(reversed(size), reversed(steps), strict=True)])
     half = half.to(draw.device)
-    flat = flat_axes(size)[::-1]
     matrix = torch.eye(dims, device=draw.device).expand(draw.rows, dims, dims)
     for a in range(dims):
         for b in range(a + 1, dims):
-            within = float(flat[a] == flat[b])  # drawn all the same, so that what follows does not depend on it
-            angle = draw.uniform(-geometry.rotation, geometry.rotation) * (within * math.pi / 180)
+            angle = draw.uniform(-geometry.rotation, geometry.rotation) * (math.pi / 180)
             turn = torch.eye(dims, device=draw.device).repeat(draw.rows, 1, 1)
             turn[:, a, a] = turn[:, b, b] = angle.cos()
             turn[:, a, b], turn[:, b, a] = -angle.sin(), angle.sin()
             lean = torch.eye(dims, device=draw.device).repeat(draw.rows, 1, 1)
-            lean[:, a, b] = draw.uniform(-geometry.shear, geometry.shear) * within
+            lean[:, a, b] = draw.uniform(-geometry.shear, geometry.shear)
             matrix = matrix @ turn @ lean
     zoom = torch.exp(draw.uniform(-1, 1) * math.log(geometry.scale))
     matrix = matrix / zoom[:, None, None]

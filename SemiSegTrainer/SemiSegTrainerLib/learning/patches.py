@@ -15,7 +15,6 @@ import torch
 from SemiSegCervicalLib.engine.grid import Range, widened, within
 from torch import Tensor
 
-from .augment import flat_axes
 from .seeds import mix_seed
 from .targets import decided, known
 
@@ -56,21 +55,20 @@ def remember(possible: Tensor, classes: int, case: int) -> Places:
 def cut_sizes(patch: Sequence[int], rotation: float, spacing: Sequence[float] | None = None) -> tuple[int, ...]:
     """Return how large a cut is from which a patch is warped.
 
-    A patch of 24 x 64 x 64 voxels that is turned by 10 degrees reaches 6 voxels beyond itself along its short axis:
-    there the margin is the way of the farthest end of the longest axis that is turned with it.
+    A patch of 16 x 96 x 96 voxels that is turned by 10 degrees reaches 8 voxels beyond itself along its short axis:
+    there the margin is the way of the farthest end of the longest axis.
 
     Args:
         patch: what the networks see.
         rotation: the warp's largest, degrees.
         spacing: of the voxels along each axis; None where it is unknown.
     """
-    steps, flat = spacing or (1.0,) * len(patch), flat_axes(patch)
-    sides = []
-    for n, step, alone in zip(patch, steps, flat, strict=True):
-        turned = [m * other for m, other, apart in zip(patch, steps, flat, strict=True) if apart == alone]
-        way = math.sin(math.radians(rotation)) * max(turned) / step
-        sides.append(2 * (math.ceil((n + way) / 2) if way > _MARGIN * n else round(n * (1 + _MARGIN) / 2)))
-    return tuple(sides)
+    steps = spacing or (1.0,) * len(patch)
+    way = math.sin(math.radians(rotation)) * max(n * step for n, step in zip(patch, steps, strict=True))
+    return tuple(
+        2 * (math.ceil((n + way / step) / 2) if way / step > _MARGIN * n else round(n * (1 + _MARGIN) / 2))
+        for n, step in zip(patch, steps, strict=True)
+    )
 
 
 def draw_block(

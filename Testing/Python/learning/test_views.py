@@ -188,19 +188,6 @@ def test_warp_turns_without_distortion(size, spacing):
         assert torch.allclose(positions.diff(dim=axis).norm(dim=-1), torch.tensor(float(step)), rtol=1e-3)
 
 
-@pytest.mark.parametrize("spacing", [None, (1.0, 2.0, 2.0), (5.0, 0.9, 0.9)])
-def test_a_flat_window_is_not_turned_out_of_its_plane(spacing):
-    geometry = Geometry(rotation=20, scale=1.0, shift=0, shear=0.2, elastic=0)
-    size = (8, 32, 40)
-    grid = warp_grid(Draw(torch.Generator().manual_seed(2), 3, torch.device("cpu")), size, geometry, spacing)
-    depths = grid[..., 2]
-    assert torch.allclose(depths, depths[:, :, :1, :1].expand_as(depths), atol=1e-6), "a slice stays one"
-    assert not torch.allclose(grid[..., 0], grid[:, :, :1, :, 0].expand_as(depths), atol=0.1), "and is turned"
-    thicker = warp_grid(Draw(torch.Generator().manual_seed(2), 3, torch.device("cpu")), (14, 32, 40), geometry, spacing)
-    deep = thicker[..., 2]
-    assert not torch.allclose(deep, deep[:, :, :1, :1].expand_as(deep), atol=0.05)
-
-
 def test_where_voxels_are_cubes_a_warp_is_what_it_is_without_their_size():
     drawn = [
         warp_grid(Draw(torch.Generator().manual_seed(1), 2, torch.device("cpu")), (12, 16, 16), Geometry(), spacing)
