@@ -7,6 +7,7 @@ draw comes from a generator seeded by (seed, iteration), so it does not depend o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,6 +66,9 @@ class Intensity:
 
 
 STRONG = Intensity(chance=0.8, contrast=0.6, brightness=0.6, gamma=0.7, noise=0.4, blur=2.0, shade=0.6, cutout=2)
+# A window is flat along an axis that has less than a third of the voxels of its longest one, as for nnU-Net (Isensee
+# et al., Nature Methods 18, 2021).
+_FLAT = 3
 
 
 class Draw:
@@ -87,6 +91,24 @@ class Draw:
         return self.uniform(0, 1) < chance
 
 
+def voxel_lengths(size: Sequence[int], spacing: Sequence[float] | None) -> tuple[float, ...]:
+    """Return how long a voxel counts along each axis where a window is turned and sheared; the shortest is 1.
+
+    In mm where that is known. But slices of a flat window are never thinner than its pixels are wide: turned by a few
+    degrees about the middle it would reach far beyond itself, where it is blank or of other slices altogether. Such a
+    spacing is of pixels that were made coarser, or of one that nobody knew.
+
+    Args:
+        size: the window, ``(Y, X)`` or ``(Z, Y, X)``.
+        spacing: of its voxels; None where it is unknown.
+    """
+    if spacing is None:
+        return (1.0,) * len(size)
+    flat = [len(size) > 2 and _FLAT * n < max(size) for n in size]
+    lengths = [max(spacing) if thin else step for step, thin in zip(spacing, flat, strict=True)]
+    return tuple(length / min(lengths) for length in lengths)
+
+
 def warp_grid(
     draw: Draw, size: tuple[int, ...], geometry: Geometry, spacing: tuple[float, ...] | None = None
 ) -> Tensor:
@@ -104,7 +126,7 @@ def warp_grid(
     dims = len(size)
     # Rotation and shear act on lengths: on a grid that is not square, normalised coordinates would distort, and where
     # slices are thick, units of voxels too.
-    steps = [1.0] * dims if spacing is None else [step / min(spacing) for step in spacing]
+    steps = voxel_lengths(size, spacing)
     half = torch.tensor([n * step / 2 for n, step in zip(reversed(size), reversed(steps), strict=True)])
     half = half.to(draw.device)
     matrix = torch.eye(dims, device=draw.device).expand(draw.rows, dims, dims)

@@ -15,6 +15,7 @@ import torch
 from SemiSegCervicalLib.engine.grid import Range, widened, within
 from torch import Tensor
 
+from .augment import voxel_lengths
 from .seeds import mix_seed
 from .targets import decided, known
 
@@ -63,7 +64,7 @@ def cut_sizes(patch: Sequence[int], rotation: float, spacing: Sequence[float] | 
         rotation: the warp's largest, degrees.
         spacing: of the voxels along each axis; None where it is unknown.
     """
-    steps = spacing or (1.0,) * len(patch)
+    steps = voxel_lengths(patch, spacing)
     way = math.sin(math.radians(rotation)) * max(n * step for n, step in zip(patch, steps, strict=True))
     return tuple(
         2 * (math.ceil((n + way / step) / 2) if way / step > _MARGIN * n else round(n * (1 + _MARGIN) / 2))

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from SemiSegTrainerLib.learning.augment import Draw, Geometry, Intensity, warp, warp_grid
+from SemiSegTrainerLib.learning.augment import Draw, Geometry, Intensity, voxel_lengths, warp, warp_grid
 from SemiSegTrainerLib.learning.data import TrainingData, draw_cases
 from SemiSegTrainerLib.learning.method import get_method
 from SemiSegTrainerLib.learning.seeds import mix_seed
@@ -186,6 +186,23 @@ def test_warp_turns_without_distortion(size, spacing):
     positions = grid * torch.tensor([n * step / 2 for n, step in zip(reversed(size), reversed(steps), strict=True)])
     for axis, step in enumerate(steps, start=1):
         assert torch.allclose(positions.diff(dim=axis).norm(dim=-1), torch.tensor(float(step)), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing", "lengths"),
+    [
+        ((64, 64), None, (1, 1)),
+        ((96, 320), (0.5, 0.25), (2, 1)),
+        ((16, 64, 64), None, (1, 1, 1)),
+        ((16, 64, 64), (5, 1, 1), (5, 1, 1)),
+        ((16, 64, 64), (1, 2, 2), (1, 1, 1)),
+        ((40, 56, 56), (1, 2, 2), (1, 2, 2)),
+        ((64, 64, 16), (0.9, 0.9, 0.3), (1, 1, 1)),
+    ],
+)
+def test_slices_of_a_flat_window_are_no_thinner_than_its_pixels(size, spacing, lengths):
+    """Else it would be turned far beyond itself."""
+    assert voxel_lengths(size, spacing) == pytest.approx(lengths)
 
 
 def test_where_voxels_are_cubes_a_warp_is_what_it_is_without_their_size():
