@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from SemiSegCervicalLib.atomic import move
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packs import ENDING, resource_folder, user_folder
 
@@ -229,7 +230,7 @@ def _keep(pack: Path, name: str, origin: Origin, summary: Mapping[str, Any]) -> 
         about = json.dumps({"origin": origin, "summary": summary}, indent=1)
         (folder / ABOUT).write_text(about, encoding="utf-8")
         if pack.is_dir():
-            pack.rename(folder / MODEL)
+            move(pack, folder / MODEL)
         else:
             yield from _copy(pack, folder / MODEL)
     except BaseException:
@@ -257,7 +258,7 @@ def _put_into_use(version: Version) -> Steps[None]:
         try:
             shutil.copytree(version.path, part)
             _remove(target)
-            part.rename(target)
+            move(part, target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     else:
@@ -288,7 +289,7 @@ def _copy(source: Path, target: Path) -> Steps[None]:
                 yield
         times = source.stat()
         os.utime(part, ns=(times.st_atime_ns, times.st_mtime_ns))
-        part.replace(target)
+        move(part, target)
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+from ..atomic import move
 from ..errors import SemiSegError
 from ..packs import ENDING, find_packs, user_folder
 from ..worker.arrays import cannot_write
@@ -76,7 +77,7 @@ class Adding:
                     target.write(piece)
                     yield
             self._name = free_name(self._path.name.removesuffix(ENDING))
-            part.rename(folder / (self._name + ENDING))
+            move(part, folder / (self._name + ENDING))
         except OSError as error:
             raise cannot_write(folder, error) from error
         finally:

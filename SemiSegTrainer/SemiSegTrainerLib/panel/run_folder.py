@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from SemiSegCervicalLib.atomic import cannot_write, make_durable, write_atomically
+from SemiSegCervicalLib.atomic import cannot_write, make_durable, move, write_atomically
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packs import ENDING
 from SemiSegCervicalLib.worker.folders import lock_file, unlock_file
@@ -242,7 +242,7 @@ class Run:
                     while piece := reading.read(_PIECE_BYTES):
                         writing.write(piece)
                         yield
-            part.rename(self.start)
+            move(part, self.start)
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 
@@ -276,7 +276,7 @@ class Run:
         part = self.folder / f".{_PROGRESS}.part"
         with suppress(OSError):
             part.write_text(json.dumps(plain(reached)), encoding="utf-8")
-            os.replace(part, self.folder / _PROGRESS)
+            move(part, self.folder / _PROGRESS)
 
     def complete(self, model: Path) -> None:
         """Write down that the model is installed.
@@ -298,7 +298,7 @@ class Run:
         self.release()
         gone = self.folder.with_name(f"{REMOVING}{self.folder.name}")
         try:
-            os.replace(self.folder, gone)
+            move(self.folder, gone)
         except OSError:  # some system keeps open files where they are
             gone = self.folder
         yield from remove(gone)

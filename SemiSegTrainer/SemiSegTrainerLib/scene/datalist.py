@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from SemiSegCervicalLib.atomic import move
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, ending
 from SemiSegCervicalLib.scene.pieces import Pieces, whole
@@ -94,7 +95,7 @@ def datalist_steps(
         (partial / "datalist.json").write_text(text + "\n", encoding="utf-8")
         if folder.is_dir():
             folder.rmdir()
-        partial.rename(folder)
+        move(partial, folder)
     except OSError as error:
         raise SemiSegError(
             "cannot-write",

@@ -219,7 +219,6 @@ def _put_on_frame(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
         result.add_frames([FrameResult(value, labels)])
         result.finish()
         result.segmentations.SetAttribute(START, "1")
-        _keep_changes(browser, result.segmentations)
         return True
     browser = browser_of(sequence)
     _keep_changes(browser, sequence)
