@@ -11,7 +11,8 @@ from SemiSegCervicalLib.figures import FrameFigures, SegmentFigures
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult, StackResult
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
-from SemiSegCervicalLib.scene.records import Record, add_frames, finish_record, new_record, set_segments
+from SemiSegCervicalLib.scene.record_figures import add_frames, finish_record, set_segments
+from SemiSegCervicalLib.scene.records import Record, new_record
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
 
 from . import mrml, scenes

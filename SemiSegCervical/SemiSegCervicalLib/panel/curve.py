@@ -15,7 +15,8 @@ from ..figures import looks_unlike
 from ..scene.cine import is_sequence
 from ..scene.navigation import go_to_frame
 from ..scene.nodes import nodes_of
-from ..scene.records import FRAME, UNCERTAINTY, Frame, Record, frames_of
+from ..scene.record_figures import FRAME, UNCERTAINTY, Frame, frames_of
+from ..scene.records import Record
 from ..scene.tables import add_column, insert_row, set_columns, set_row
 from .frames import shown_frame, total_frames
 from .plot import Plot

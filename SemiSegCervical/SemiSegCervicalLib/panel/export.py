@@ -22,7 +22,8 @@ from ..scene.export import (
     left_out,
     table_file,
 )
-from ..scene.records import FRAME, Record, frame_numbers, frames_of
+from ..scene.record_figures import FRAME, frame_numbers, frames_of
+from ..scene.records import Record
 from .connections import Connections
 from .state import PanelState
 

@@ -18,7 +18,8 @@ from ..errors import SemiSegError
 from ..figures import doubts_of_frames
 from ..scene.frames import CineResult, FrameResult, StackResult
 from ..scene.layers import set_segmentation, show_uncertainty, shown_opacity
-from ..scene.records import add_frames, finish_record, new_record
+from ..scene.record_figures import add_frames, finish_record
+from ..scene.records import new_record
 from ..scene.removing import forget_results_of, remove_node, remove_record
 from ..scene.segmentation import label_array, oriented_image_in_pieces, replace_segments
 from ..scene.source import check_frames

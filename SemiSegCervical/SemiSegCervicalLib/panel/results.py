@@ -13,16 +13,8 @@ from ..scene.corrections import is_corrected
 from ..scene.frames import keep_changes
 from ..scene.navigation import go_to_frame, uncertain_frames, worst_frame
 from ..scene.nodes import nodes_of
-from ..scene.records import (
-    Frame,
-    Record,
-    atypicality_of,
-    find_records,
-    frame_segments,
-    frames_of,
-    is_complete,
-    segments_of,
-)
+from ..scene.record_figures import Frame, atypicality_of, frame_segments, frames_of, segments_of
+from ..scene.records import Record, find_records, is_complete
 from ..scene.source import source_of_record
 from .connections import Connections
 from .frames import shown_frame, total_frames

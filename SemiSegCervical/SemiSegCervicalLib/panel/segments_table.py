@@ -8,7 +8,8 @@ from typing import Any
 import qt
 
 from ..figures import SegmentFigures
-from ..scene.records import Record, size_unit
+from ..scene.record_figures import size_unit
+from ..scene.records import Record
 
 UNKNOWN = "\N{EN DASH}"
 _SIZES = {"mm3": "Volume (mm\N{SUPERSCRIPT THREE})", "mm2": "Area (mm\N{SUPERSCRIPT TWO})"}

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from ..figures import SegmentFigures
-from ..scene.records import Kind, find_records, set_sizes
+from ..scene.record_figures import Kind, set_sizes
+from ..scene.records import find_records
 from ..scene.source import Source, source_of_record
 
 

@@ -11,7 +11,8 @@ import slicer
 from ..figures import doubts
 from ..scene.layers import show_uncertainty, shown_opacity
 from ..scene.overlay import uncertainty_volume_in_pieces
-from ..scene.records import finish_record, new_record, set_segments
+from ..scene.record_figures import finish_record, set_segments
+from ..scene.records import new_record
 from ..scene.removing import forget_results_of, remove_node
 from ..scene.segmentation import segmentation_in_pieces
 from ..worker.arrays import read_array

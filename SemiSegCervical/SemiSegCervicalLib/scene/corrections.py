@@ -10,7 +10,8 @@ import slicer
 from . import marks
 from .cine import index_values, item_at
 from .classes import SegmentClass
-from .records import INDEX_VALUE, Record
+from .record_figures import INDEX_VALUE
+from .records import Record
 from .tables import column_values
 
 COLUMN = "Corrected since"

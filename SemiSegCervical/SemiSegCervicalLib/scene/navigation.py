@@ -12,7 +12,8 @@ import vtk
 from .cine import browser_of
 from .geometry import across_slices, ijk_to_ras, in_world
 from .nodes import nodes_of
-from .records import Frame, Record
+from .record_figures import Frame
+from .records import Record
 
 _PARALLEL = math.cos(math.radians(1))
 """Slicer's own slice numbers end at a tenth of a degree; DICOM directions may be that far from right angles."""

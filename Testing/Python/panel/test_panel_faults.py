@@ -59,7 +59,8 @@ def test_one_message_and_the_panel_goes_on(
 
 @pytest.mark.parametrize("fault", ["SIGKILL", "device-error"])
 def test_frames_that_were_finished_stay(opened: Callable[..., Any], blobs: Any, cine: Any, fault: str) -> None:
-    from SemiSegCervicalLib.scene.records import frames_of, is_complete
+    from SemiSegCervicalLib.scene.record_figures import frames_of
+    from SemiSegCervicalLib.scene.records import is_complete
 
     module = opened("good", f"later-{fault}")
     _, browser, shown = cine()

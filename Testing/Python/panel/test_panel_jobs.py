@@ -142,7 +142,7 @@ def test_images_unlike_those_of_the_training_are_pointed_out(
     opened: Callable[..., Any], blobs: Path, cine: Any, picture: Any
 ) -> None:
     from SemiSegCervicalLib.engine.pack import load_pack, save_pack
-    from SemiSegCervicalLib.scene.records import ATYPICALITY
+    from SemiSegCervicalLib.scene.record_figures import ATYPICALITY
     from SemiSegCervicalLib.scene.tables import column_values
     from SemiSegTrainerLib.learning.typical import typical_images
     from TrainingRig import parts
@@ -271,7 +271,7 @@ def test_a_stack_and_a_cine_can_be_replaced_too(script: Any, cine: Any) -> None:
 
 def test_areas_only_where_the_pixel_size_is_believed(script: Any, picture: Any, cine: Any) -> None:
     from SemiSegCervicalLib.scene import marks
-    from SemiSegCervicalLib.scene.records import segments_of
+    from SemiSegCervicalLib.scene.record_figures import segments_of
 
     volume = picture()
     assert [f.size_unit for f in segments_of(script.process(volume, device="cpu"))] == ["mm2", "mm2"]
@@ -283,7 +283,7 @@ def test_areas_only_where_the_pixel_size_is_believed(script: Any, picture: Any, 
 
 def test_frames_of_a_cine_keep_their_own_voxels_and_spacing(script: Any, blobs: Path) -> None:
     import slicer
-    from SemiSegCervicalLib.scene.records import frame_segments
+    from SemiSegCervicalLib.scene.record_figures import frame_segments
 
     frames = stack(4)
     sequence, _ = scenes.add_cine(list(frames), "Cine", np.diag([-0.5, -0.5, 1.0, 1.0]))
@@ -366,7 +366,7 @@ def matrix(volume: Any) -> np.ndarray:
 
 
 def frames_of(record: Any) -> Any:
-    from SemiSegCervicalLib.scene.records import frames_of
+    from SemiSegCervicalLib.scene.record_figures import frames_of
 
     return frames_of(record)
 

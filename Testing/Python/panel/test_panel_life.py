@@ -197,7 +197,8 @@ def test_another_node_may_be_deleted(held: Any, picture: Any) -> None:
 
 def test_the_module_is_reloaded_while_it_works(held: Any, cine: Any) -> None:
     import slicer
-    from SemiSegCervicalLib.scene.records import find_records, frames_of
+    from SemiSegCervicalLib.scene.record_figures import frames_of
+    from SemiSegCervicalLib.scene.records import find_records
 
     module = held("later-hold")
     job = begin(module, cine()[2])
@@ -239,7 +240,8 @@ def test_a_saved_scene_brings_choices_and_results_back(
 ) -> None:
     import slicer
     from SemiSegCervicalLib.scene import marks
-    from SemiSegCervicalLib.scene.records import frames_of, is_complete
+    from SemiSegCervicalLib.scene.record_figures import frames_of
+    from SemiSegCervicalLib.scene.records import is_complete
 
     module = opened("good")
     sequence, _, shown = cine(4)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import slicer
 from SemiSegCervicalLib.scene.layers import hide_uncertainty, show_uncertainty, views_of
-from SemiSegCervicalLib.scene.records import find_records, frames_of
+from SemiSegCervicalLib.scene.record_figures import frames_of
+from SemiSegCervicalLib.scene.records import find_records
 from SlicerRig import application, scenes
 from TrainingRig import cases
 

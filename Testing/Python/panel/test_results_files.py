@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import slicer
 from SemiSegCervicalLib.scene.export import export_tables
-from SemiSegCervicalLib.scene.records import atypicality_of, segments_of, set_segments
+from SemiSegCervicalLib.scene.record_figures import atypicality_of, segments_of, set_segments
 from SlicerRig import application
 from SlicerRig.records import cine_record, labels_of, volume_record
 

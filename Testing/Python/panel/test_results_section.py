@@ -16,8 +16,9 @@ from SemiSegCervicalLib.scene.cine import index_values, item_at
 from SemiSegCervicalLib.scene.export import export_label_sequence
 from SemiSegCervicalLib.scene.layers import views_of
 from SemiSegCervicalLib.scene.marks import COMPUTED, segments_of
-from SemiSegCervicalLib.scene.records import Record, find_records, frame_segments, frames_of
-from SemiSegCervicalLib.scene.records import segments_of as figures_of
+from SemiSegCervicalLib.scene.record_figures import frame_segments, frames_of
+from SemiSegCervicalLib.scene.record_figures import segments_of as figures_of
+from SemiSegCervicalLib.scene.records import Record, find_records
 from SemiSegCervicalLib.scene.removing import remove_record
 from SlicerRig import application, mrml, scenes
 from SlicerRig.records import CLASSES, cine_record, more_frames, stack_record, volume_record

@@ -96,7 +96,7 @@ def test_the_cine_sample_is_segmented_frame_by_frame(registered, monkeypatch, tm
 @pytest.mark.torch
 def test_the_head_sample_is_measured_in_millimetres(registered, monkeypatch, tmp_path):
     import slicer
-    from SemiSegCervicalLib.scene.records import SIZES
+    from SemiSegCervicalLib.scene.record_figures import SIZES
     from SemiSegCervicalLib.scene.tables import cell
 
     from SemiSegCervical import SemiSegCervicalLogic

@@ -14,19 +14,16 @@ from SemiSegCervicalLib.scene.cine import item_at
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
-from SemiSegCervicalLib.scene.records import (
-    Record,
+from SemiSegCervicalLib.scene.record_figures import (
     add_frames,
     atypicality_of,
-    find_records,
     finish_record,
     frame_segments,
     frames_of,
-    is_complete,
-    new_record,
     segments_of,
     set_segments,
 )
+from SemiSegCervicalLib.scene.records import Record, find_records, is_complete, new_record
 from SemiSegCervicalLib.scene.removing import remove_record
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
 from SlicerRig import mrml, scenes
