@@ -51,10 +51,11 @@ METHODS = (
     MethodText(
         "cross_supervision", "Dual-network cross-supervision with contrast (A)",
         "Few labelled 2D images or frames and many unlabelled ones.",
-        minutes=5,
+        minutes=10,
     ),
     MethodText(
-        "dual_uncertainty", "Dual networks with uncertainty (B)", "Few labelled volumes and many unlabelled ones."
+        "dual_uncertainty", "Dual networks with uncertainty (B)", "Few labelled volumes and many unlabelled ones.",
+        minutes=10,
     ),
     MethodText(
         "multiscale_contrast", "Cross-supervision with contrast of voxels and patches (C)",
@@ -63,7 +64,7 @@ METHODS = (
     MethodText(
         "semi_cml", "Contrastive mutual learning of modalities (D)",
         "Registered images of several modalities, of which one must do where the others are missing.",
-        needs_modalities=True,
+        needs_modalities=True, minutes=15,
     ),
     MethodText(
         "supervised", "Supervised",

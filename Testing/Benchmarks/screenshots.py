@@ -201,7 +201,6 @@ def train(panel: Any) -> None:
 def take_cases() -> None:
     """Write what the trainer says of a partly annotated scene before a training."""
     module, view = open_trainer(6, 10)
-    application.click(module.panel.ui.quickButton)
     ready(module.panel)
     fold(module.panel, "casesButton", "recipeButton", "preflightButton")
     write(module, view, TARGET / "SemiSegTrainer-cases.png")

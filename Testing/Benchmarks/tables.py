@@ -1,6 +1,6 @@
 """Write the tables of this folder's README anew from the stored results: no figure in them is typed.
 
-    python3 Testing/run.py bench tables [--check]
+    python3 Testing/run.py bench tables
 
 A table stands between ``<!-- table NAME -->`` and ``<!-- end -->``; `TABLES` says what is in it.
 """
@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def rounded(value: float, digits: int) -> str:
-    """Write a number; halves of the last digit, which stored figures often are, go up."""
+    """Write a number; halves of the last digit, which stored figures often are, are rounded away from zero."""
     return str(Decimal(str(value)).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
 
 
@@ -271,14 +271,16 @@ def proposed() -> str:
         "carotid": "carotid", "fugc": "cervix", "dsb": "nuclei", "la": "left atrium",
         "lgg": "gliomas, FLAIR and T1 post",
     }  # fmt: skip
+    compared = {(c["minutes"], c["set"]): c for c in results("proposal")["comparisons"]}
     rows = []
-    for name, title in titles.items():
-        (found,) = (c for c in results("proposal")["comparisons"] if c["set"] == name)
+    for minutes, name in product(sorted({minutes for minutes, _ in compared}), titles):
+        if (found := compared.get((minutes, name))) is None:
+            continue
         run = next(r for r in results("proposal")["runs"] if r["set"] == name)
         rows.append(
             [
-                title,
-                f"{run['labelled']} + {run['unlabelled']}",
+                f"{minutes:g}",
+                f"{titles[name]}, {run['labelled']} + {run['unlabelled']}",
                 str(found["cases"]),
                 " and ".join(map(str, found["seeds"])),
                 found["method"],
@@ -288,7 +290,7 @@ def proposed() -> str:
             ]
         )
     columns = ["steps, supervised", "steps, method", "Dice, supervised", "Dice, method", "difference"]
-    return markdown(["set", "labelled + not", "measured", "seeds", "method", *columns], rows)
+    return markdown(["minutes", "set, labelled + not", "measured", "seeds", "method", *columns], rows)
 
 
 def suggested() -> str:
@@ -349,14 +351,9 @@ def written(text: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing, and fail where a table is not up to date")
-    arguments = parser.parse_args()
-    old = README.read_text(encoding="utf-8")
-    new = written(old)
-    if arguments.check and new != old:
-        sys.exit("The README's tables are not those of the results: run `bench tables`")
-    README.write_text(new, encoding="utf-8", newline="\n")
+    """Write them."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    README.write_text(written(README.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def test_a_short_training_learns_from_what_is_annotated(module: Any) -> None:
     module.settle()
     assert panel.recipe().method == "supervised"
     assert texts(ui.methodComboBox)[0] == "Automatic: Supervised"
-    assert "5 minutes on Dual-network cross-supervision" in ui.methodInfoLabel.text
+    assert "10 minutes on Dual-network cross-supervision" in ui.methodInfoLabel.text
     assert "does not learn from them" in summary.text
     choose(ui.methodComboBox, "Dual-network")
     module.settle()
