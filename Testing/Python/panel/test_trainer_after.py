@@ -267,30 +267,39 @@ def test_figures_and_pictures_of_odd_cases(app) -> None:
     assert read_card_text(Path("nowhere")) == ""
 
 
+def add_validating(folder: Path, numbers: dict[str, int]) -> None:
+    """Add a folder of images that all validate to the scene, by name and by what is drawn (`TrainingRig.cases`)."""
+    from SemiSegTrainerLib.scene import choices
+    from TrainingRig import cases
+
+    entries = [cases.write_case(folder, name, number, labelled=True) for name, number in numbers.items()]
+    content = {"labels": {"1": "bright", "2": "dark"}, "validation": entries}
+    (folder / "datalist.json").write_text(json.dumps(content))
+    choices.add_folder(str(folder))
+
+
+def measured(opened_trainer: Callable[..., Any]) -> Any:
+    """Open the trainer and have the worst cases of its version found."""
+    module = opened_trainer()
+    module.until(lambda: module.panel.split is not None and module.panel.split.validation)
+    settle()
+    application.click(module.panel.after.ui.worstButton)
+    application.process_events(0.2)
+    module.until(lambda: not module.panel.after.busy)
+    settle()
+    assert not module.ui.messageFrame.isVisible(), module.ui.messageLabel.text
+    return module
+
+
 @pytest.mark.torch
 def test_models_are_measured_on_images_of_a_folder_that_all_validate(
     opened_trainer: Callable[..., Any], install: Callable[..., Any], picture: Callable[..., Any], tmp_path: Path
 ) -> None:
     """A folder of test images: nothing of it is learned from, and none of it is in the scene."""
-    from SemiSegTrainerLib.scene import choices
-    from TrainingRig import cases
-
-    folder = tmp_path / "test images"
-    entries = [cases.write_case(folder, f"case{number}", 900 + number, labelled=True) for number in range(2)]
-    content = {"labels": {"1": "bright", "2": "dark"}, "validation": entries}
-    (folder / "datalist.json").write_text(json.dumps(content))
     picture()
-    choices.add_folder(str(folder))
+    add_validating(tmp_path / "test images", {"case0": 900, "case1": 901})
     install()
-    module = opened_trainer()
-    module.until(lambda: module.panel.split is not None and module.panel.split.validation)
-    settle()
-    ui = module.panel.after.ui
-    application.click(ui.worstButton)
-    application.process_events(0.2)
-    module.until(lambda: not module.panel.after.busy)
-    settle()
-    assert not module.ui.messageFrame.isVisible(), module.ui.messageLabel.text
+    module = measured(opened_trainer)
     buttons = [button for button, _ in module.panel.after.worst._buttons]
     assert sorted(button.text.split(":")[0] for button in buttons) == ["case0", "case1"]
     application.click(buttons[0])
@@ -302,25 +311,11 @@ def test_models_are_measured_on_images_of_a_folder_that_all_validate(
 def test_what_a_version_was_trained_on_does_not_measure_it(
     opened_trainer: Callable[..., Any], install: Callable[..., Any], picture: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from SemiSegTrainerLib.scene import choices
-    from TrainingRig import cases
-
-    folder = tmp_path / "images"
-    entries = [cases.write_case(folder, f"case{number}", number, labelled=True) for number in (0, 900)]
-    content = {"labels": {"1": "bright", "2": "dark"}, "validation": entries}
-    (folder / "datalist.json").write_text(json.dumps(content))
     picture()
-    choices.add_folder(str(folder))
+    add_validating(tmp_path / "images", {"case0": 0, "case900": 900})
     install(validation=None, before=None)
-    module = opened_trainer()
-    module.until(lambda: module.panel.split is not None and module.panel.split.validation)
-    settle()
+    module = measured(opened_trainer)
     ui = module.panel.after.ui
-    application.click(ui.worstButton)
-    application.process_events(0.2)
-    module.until(lambda: not module.panel.after.busy)
-    settle()
-    assert not module.ui.messageFrame.isVisible(), module.ui.messageLabel.text
     assert "Dice on 1 image " in ui.figuresLabel.text
     said = "1 of 2 validation images was left out: the model had learned from it."
     assert ui.figuresLabel.text.endswith(f"Measured on what is held out now. {said}")
