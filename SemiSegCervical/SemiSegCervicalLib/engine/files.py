@@ -17,7 +17,7 @@ from ..atomic import write_atomically
 from ..errors import SemiSegError
 from ..formats import PICTURES, VOLUMES, ending, stem
 from .dicom import is_dicom
-from .image import Image
+from .image import Image, filled
 from .maps import Template, is_sequence, write_map
 from .reading import Stored, read_affine, read_stored
 
@@ -40,8 +40,8 @@ def read_image(paths: Sequence[Path], spacing: Spacing = "file", frames: bool = 
         frames: take cine (``.seq.nrrd``, multi-frame ultrasound) as ``(M, frames, Y, X)`` instead of refusing it.
 
     Raises:
-        SemiSegError: missing, unreadable, NaN, time series, cine unasked for, DICOM slices that make no volume, or
-            modalities on different grids.
+        SemiSegError: missing, unreadable, without any number, time series, cine unasked for, DICOM slices that make no
+            volume, or modalities on different grids.
     """
     parts = [read_stored(Path(p)) for p in paths]
     first = parts[0]
@@ -56,7 +56,7 @@ def read_image(paths: Sequence[Path], spacing: Spacing = "file", frames: bool = 
                 "grids-differ", f"{path} lies on another grid than {paths[0]}",
                 "Resample the modalities of a case onto one grid first", "reading",
             )  # fmt: skip
-    array = np.stack([part.array for part in parts])
+    array, gaps = filled(np.stack([part.array for part in parts]))
     known = first.spacing if spacing == "file" else None if spacing is None else tuple(map(float, spacing))
     if array.shape[1] == 1:
         array = array[:, 0]
@@ -69,7 +69,7 @@ def read_image(paths: Sequence[Path], spacing: Spacing = "file", frames: bool = 
             )  # fmt: skip
     affine = first.affine if spacing == "file" or known is None else _rescaled(first.affine, known)
     try:
-        return Image(array, known, affine, any(part.from_rgb for part in parts))
+        return Image(array, known, affine, any(part.from_rgb for part in parts), gaps)
     except SemiSegError as error:
         raise SemiSegError(error.code, f"{paths[0]}: {error.cause}", error.remedy, error.stage) from error
 

@@ -18,12 +18,14 @@ class Image:
         spacing: voxel size in mm in array order, ``(y, x)`` or ``(z, y, x)``; None where the source is uncalibrated.
         affine: 4x4 IJK-to-RAS matrix in mm; the identity where the source has none.
         from_rgb: the source was a colour image and has been turned into grey.
+        filled: the source had voxels without a number; see `filled`.
     """
 
     array: np.ndarray
     spacing: tuple[float, ...] | None = None
     affine: np.ndarray = field(default_factory=lambda: np.eye(4))
     from_rgb: bool = False
+    filled: bool = False
 
     def __post_init__(self) -> None:
         if self.array.ndim not in (3, 4) or min(self.array.shape) < 1:
@@ -36,8 +38,8 @@ class Image:
         if not np.isfinite(self.array).all():
             raise SemiSegError(
                 "not-finite",
-                "The image holds NaN or infinite values",
-                "Replace them (for example with the volume's minimum) and try again",
+                "The image holds no numbers: every voxel is NaN or infinite",
+                "Choose another image, or export this one again",
                 "reading",
             )
 
@@ -45,6 +47,30 @@ class Image:
     def spatial_shape(self) -> tuple[int, ...]:
         """Size of the source grid, ``(Y, X)`` or ``(Z, Y, X)``."""
         return self.array.shape[1:]
+
+
+def filled(array: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Give voxels without a number one that the image has.
+
+    Parametric maps and resampled scans have NaN where there is no tissue, or no scan: it becomes the darkest voxel, as
+    minus infinity does; infinity becomes the brightest.
+
+    Args:
+        array: float32 ``(M, *spatial)``; each modality for itself.
+
+    Returns:
+        The array, itself where nothing was missing, and whether something was. A modality without any number stays as
+        it is.
+    """
+    if np.isfinite(array).all():
+        return array, False
+    array = array.copy()
+    for modality in array:
+        numbers = modality[np.isfinite(modality)]
+        if numbers.size:
+            darkest, brightest = numbers.min(), numbers.max()
+            np.nan_to_num(modality, copy=False, nan=darkest, neginf=darkest, posinf=brightest)
+    return array, True
 
 
 def grey_from_rgb(array: np.ndarray) -> np.ndarray:

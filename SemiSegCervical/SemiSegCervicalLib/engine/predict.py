@@ -27,6 +27,7 @@ from .windows import Axis, plan_axis, slide
 OnProgress = Callable[[int, int], None]
 T = TypeVar("T")
 
+_FILLED = "Voxels without a number (NaN or infinite) were taken as the image's darkest or brightest"
 # Rows of the source that are written at once: enough to fill a matrix product, few enough to be small.
 _ROWS_AT_ONCE = 8
 # Frames of a cine by which a backend's precision is settled.
@@ -167,7 +168,8 @@ class Predictor:
 
     def _close(self, result: Result, image: Image, slices: Callable[[], Tensor]) -> Prediction:
         result.clean()
-        prediction = result.prediction(image, self.pack.manifest, 0.0, tuple(self.backend.notes))
+        notes = (*((_FILLED,) if image.filled else ()), *self.backend.notes)
+        prediction = result.prediction(image, self.pack.manifest, 0.0, notes)
         if self._typicality is None:
             return prediction
         return replace(prediction, atypicality=self._typicality.atypicality(appearance(slices())))

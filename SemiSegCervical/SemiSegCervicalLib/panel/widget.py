@@ -294,7 +294,7 @@ class Panel:
         if job.state == segmenting.DONE:
             count = None if request.frames is None else len(request.frames)
             speed.remember(request.card, request.source, count, request.device, job.seconds)
-            told = " ".join(f"{text}." for text in (*job.doubts, *job.notes))
+            told = " ".join(f"{text.rstrip('.')}." for text in (*job.doubts, *job.notes))
             if job.doubts:
                 self.messages.warning(told)
             elif told:

@@ -7,7 +7,7 @@ from typing import overload
 
 import numpy as np
 
-from ..engine.image import Image, grey_from_rgb
+from ..engine.image import Image, filled, grey_from_rgb
 from ..errors import SemiSegError
 from .arrays import read_array
 
@@ -42,13 +42,13 @@ def image_of(
     arrays: Sequence[np.ndarray], rgb: bool, spacing: tuple[float, ...] | None, affine: Affine | None
 ) -> Image:
     """Put the modalities of one image together: float32 ``(M, *spatial)``."""
-    stacked = np.stack([grey_from_rgb(a) if rgb else np.asarray(a, dtype=np.float32) for a in arrays])
+    stacked, gaps = filled(np.stack([grey_from_rgb(a) if rgb else np.asarray(a, dtype=np.float32) for a in arrays]))
     if spacing is not None and (len(spacing) != stacked.ndim - 1 or min(spacing) <= 0):
         raise _bad(f"The spacing {list(spacing)} does not fit an image of {stacked.ndim - 1} dimensions")
     matrix = np.eye(4) if affine is None else np.array(affine, dtype=np.float64)
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
         raise _bad("The image's place in space is no 4 x 4 matrix")
-    return Image(stacked, spacing, matrix, rgb)
+    return Image(stacked, spacing, matrix, rgb, gaps)
 
 
 class Frames(Sequence[Image]):

@@ -59,8 +59,8 @@ def datalist_steps(
         The path of ``datalist.json``.
 
     Raises:
-        SemiSegError: open conflicts, nothing to learn from, an image with voxels that are no number, a voxel that
-            validates would be trained on, the folder is in use, or it cannot be written.
+        SemiSegError: open conflicts, nothing to learn from, a voxel that validates would be trained on, the folder is
+            in use, or it cannot be written.
     """
     folder = Path(folder)
     if split is not None:
@@ -193,7 +193,7 @@ class _Writer:
                 yield from write_png_in_pieces(self._folder / name, picture)
                 continue
             stored = stored_type(image.read(0, 1).dtype)
-            slabs = (_numbers(case, image.read(*part)) for part in slabs_of(case.shape))
+            slabs = (image.read(*part) for part in slabs_of(case.shape))
             yield from write_nrrd_in_pieces(self._folder / name, slabs, case.shape, case.affine, stored, packed=False)
         return names
 
@@ -235,17 +235,6 @@ def _as_bytes(picture: np.ndarray) -> np.ndarray | None:
     rounded = np.rint(picture).astype(np.uint8)
     # A grey picture that was stored in colours differs from whole numbers by the rounding of its weights.
     return rounded if np.abs(picture - rounded).max() < 1e-3 else None
-
-
-def _numbers(case: TrainingCase, voxels: np.ndarray) -> np.ndarray:
-    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-        raise SemiSegError(
-            "not-finite",
-            f'The image "{case.name}" holds voxels that are no number (NaN or infinite)',
-            "Leave it out, or replace these voxels",
-            "scene",
-        )
-    return voxels
 
 
 def _keep_groups_apart(lists: dict[str, list[Entry]]) -> None:

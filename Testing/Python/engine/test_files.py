@@ -317,6 +317,23 @@ def test_four_axes_of_single_slices_are_frames(tmp_path, kind):
     assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(written))), FRAMES)
 
 
+def test_voxels_without_a_number_become_the_darkest_or_the_brightest(tmp_path):
+    rng = np.random.default_rng(0)
+    whole = [rng.normal(50, 9, (4, 6, 7)).astype(np.float32) for _ in range(2)]
+    paths = [tmp_path / "t1.nrrd", tmp_path / "adc.nrrd"]
+    holes = [array.copy() for array in whole]
+    holes[1][0, :2] = np.nan
+    holes[1][1, 2, 3], holes[1][1, 2, 4] = np.inf, -np.inf
+    for path, array in zip(paths, holes, strict=True):
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
+    image = read_image(paths)
+    numbers = holes[1][np.isfinite(holes[1])]
+    expected = np.nan_to_num(holes[1], nan=numbers.min(), neginf=numbers.min(), posinf=numbers.max())
+    np.testing.assert_array_equal(image.array, np.stack([whole[0], expected]))
+    assert image.filled
+    assert not read_image(paths[:1]).filled
+
+
 def test_cropped_segmentation_goes_back_to_its_place(tmp_path):
     image = oblique(3, (8, 9, 10))
     labels = np.zeros((8, 9, 10), dtype=np.uint8)

@@ -196,8 +196,7 @@ def test_names():
 
 
 def nan_volume(path):
-    array = np.zeros((1, 8, 8), dtype=np.float32)
-    array[0, 2, 3] = np.nan
+    array = np.full((1, 8, 8), np.nan, dtype=np.float32)
     sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
 
 

@@ -375,3 +375,18 @@ def browser_sequences(browser: Any) -> list[Any]:
     from SemiSegCervicalLib.scene.cine import sequences_of
 
     return sequences_of(browser)
+
+
+def test_voxels_without_a_number_are_taken_as_the_darkest(opened: Callable[..., Any], blobs: Path, logic: Any) -> None:
+    image = cases.draw(3)[0].astype(np.float32)
+    image[:5, 10:] = image.min()
+    gaps = image.copy()
+    gaps[:5, 10:] = np.nan
+    module = opened()
+    jobs = [module.run(scenes.add_volume(array[None], name)) for array, name in ((image, "whole"), (gaps, "gaps"))]
+    notes = [job.record.run["notes"] for job in jobs]
+    assert notes == [[], ["Voxels without a number (NaN or infinite) were taken as the image's darkest or brightest"]]
+    assert module.ui.messageLabel.text == f"{notes[1][0]}."
+    found = [labels_in(job.record.segmentation, job.record.source) for job in jobs]
+    np.testing.assert_array_equal(*found)
+    assert found[0].any()

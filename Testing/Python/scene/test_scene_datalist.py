@@ -251,14 +251,13 @@ def test_a_grey_picture_in_colours_is_stored_as_grey(scene, labels, tmp_path):
     np.testing.assert_array_equal(read(path.parent / entry["image"]), grey)
 
 
-def test_voxels_that_are_no_number_are_refused(scene, labels, tmp_path):
-    broken = np.zeros((3, 10, 12), np.float32)
-    broken[1, 2, 3] = np.nan
-    scenes.add_segmentation(scenes.add_volume(broken, "broken"), np.stack([labels] * 3), CLASSES)
-    with pytest.raises(SemiSegError, match=r"broken.*no number") as error:
-        write_datalist(collect_training_set(), tmp_path / "d")
-    assert error.value.code == "not-finite"
-    assert list(tmp_path.iterdir()) == []
+def test_voxels_without_a_number_are_kept_as_they_are(scene, labels, tmp_path):
+    gaps = np.random.default_rng(0).normal(size=(3, 10, 12)).astype(np.float32)
+    gaps[1, 2, 3] = np.nan
+    scenes.add_segmentation(scenes.add_volume(gaps, "gaps"), np.stack([labels] * 3), CLASSES)
+    path = write_datalist(collect_training_set(), tmp_path / "d")
+    (entry,) = lists(path)["training"]
+    np.testing.assert_array_equal(read(path.parent / entry["image"]), gaps)
 
 
 def test_what_the_user_leaves_out_is_not_written(scene, labels, tmp_path):
