@@ -15,23 +15,24 @@ from .nodes import nodes_of
 from .reading import SceneImage, grey, read_volume
 
 
+def browsers_of(sequence: Any) -> list[Any]:
+    """Return the browsers that show a sequence, in the scene's order."""
+    return [browser for browser in _browsers_beside(sequence) if browser.IsSynchronizedSequenceNode(sequence, True)]
+
+
 def browser_of(sequence: Any) -> Any:
     """Return the first browser that shows a sequence, None where there is none."""
-    scene = sequence.GetScene()
-    if scene is None or scene is slicer.mrmlScene:
-        return slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(sequence)
-    # The Sequences module knows nothing of the browsers of another scene than the open one.
-    browsers = nodes_of(scene, "vtkMRMLSequenceBrowserNode")
-    return next((b for b in browsers if b.IsSynchronizedSequenceNode(sequence, True)), None)
+    return next(iter(browsers_of(sequence)), None)
 
 
 def browser_of_proxy(node: Any) -> Any:
     """Return the browser whose current frame a node shows, None for an ordinary node."""
-    scene = node.GetScene()
-    if scene is None or scene is slicer.mrmlScene:
-        return slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(node)
-    browsers = nodes_of(scene, "vtkMRMLSequenceBrowserNode")
-    return next((b for b in browsers if b.IsProxyNodeID(node.GetID())), None)
+    return next((browser for browser in _browsers_beside(node) if browser.IsProxyNodeID(node.GetID())), None)
+
+
+def _browsers_beside(node: Any) -> list[Any]:
+    # The Sequences module has functions for this, which know nothing of another scene than the open one.
+    return nodes_of(node.GetScene() or slicer.mrmlScene, "vtkMRMLSequenceBrowserNode")
 
 
 def sequences_of(browser: Any) -> list[Any]:

@@ -12,6 +12,7 @@ from SemiSegCervicalLib.scene import marks as result_marks
 from SemiSegCervicalLib.scene.cine import (
     browser_of,
     browser_of_proxy,
+    browsers_of,
     index_values,
     is_image_sequence,
     item_at,
@@ -252,26 +253,25 @@ def _partner_frame(found: _Scene, partner: Any, value: str) -> Any:
 def annotating_sequences(sequence: Any) -> list[Any]:
     """Return the segmentation sequences of an image sequence and of those that it is paired with, its own first."""
     together = [sequence, *choices.partners_of(sequence)]
-    return [found for images in together for found in segmentation_sequences(images, browser_of(images))]
+    return [found for images in together for found in _segmentation_sequences(images)]
 
 
-def segmentation_sequences(sequence: Any, browser: Any) -> list[Any]:
-    """Return the segmentation sequences that belong to an image sequence.
+def _segmentation_sequences(sequence: Any) -> list[Any]:
+    """Return the segmentation sequences that belong to an image sequence, whichever of its browsers they are in.
 
     A result names its source; any other one belongs to the first image sequence of its browser.
     """
-    if browser is None:
-        return []
-    together = sequences_of(browser)
-    first_images = next((s for s in together if is_image_sequence(s)), None)
-    belonging = []
-    for other in together:
-        item = other.GetNthDataNode(0) if other.GetNumberOfDataNodes() else None
-        if item is None or not item.IsA("vtkMRMLSegmentationNode"):
-            continue
-        if (other.GetNodeReference(result_marks.SOURCE_ROLE) or first_images) is sequence:
-            belonging.append(other)
-    return belonging
+    belonging: dict[str, Any] = {}
+    for browser in browsers_of(sequence):
+        together = sequences_of(browser)
+        first_images = next((s for s in together if is_image_sequence(s)), None)
+        for other in together:
+            item = other.GetNthDataNode(0) if other.GetNumberOfDataNodes() else None
+            if item is None or not item.IsA("vtkMRMLSegmentationNode"):
+                continue
+            if (other.GetNodeReference(result_marks.SOURCE_ROLE) or first_images) is sequence:
+                belonging[other.GetID()] = other
+    return list(belonging.values())
 
 
 def _annotate(source: Source, segmentations: Sequence[Any]) -> Pieces[None]:

@@ -243,6 +243,25 @@ def test_what_is_drawn_on_a_paired_cine_is_the_annotation(cine: Any, labels: np.
     assert drawn_at(drawn) == [values[2], values[4]]
 
 
+def test_what_is_drawn_in_a_second_browser_is_the_annotation(cine: Any, labels: np.ndarray) -> None:
+    sequence, first = cine
+    second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "beside")
+    second.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    mrml.process_events()
+    drawn = scenes.add_drawn_sequence(sequence, second, "by hand")
+    values = [sequence.GetNthIndexValue(number) for number in range(6)]
+    scenes.draw_frame(drawn, sequence, values[2], labels, CLASSES)
+    place = Place(sequence, 2)
+    accept(place)
+    case = case_at(place)
+    assert (case.use, case.segmentation, np.array_equal(case.labels, labels)) == ("labelled", drawn.GetID(), True)
+    assert put_start(Place(sequence, 4), labels, CLASSES)
+    assert drawn_at(drawn) == [values[2], values[4]]
+    first.SetSelectedItemNumber(2)
+    assert shown_annotation(place) is second.GetProxyNode(drawn)
+    assert second.GetSelectedItemNumber() == 2, "what is drawn into is this frame"
+
+
 def test_drawing_begins_on_a_cine_of_which_nothing_is_drawn(cine: Any, labels: np.ndarray) -> None:
     """Without a model that draws a start, and without the module Sequences."""
     sequence, browser = cine
