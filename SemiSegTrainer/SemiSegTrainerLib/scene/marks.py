@@ -141,15 +141,14 @@ def set_background(segmentation: Any, segment_id: str, background: bool) -> None
 def accept_frame(sequence: Any, index_value: str, segments: Iterable[str] | None = None) -> None:
     """Say that the segmentation of one frame of a cine is a person's word.
 
-    Where the frame is the one shown, what is seen is what is accepted: edits that the browser would not save
-        are
-    stored with it.
+    Where the frame is the one shown, what is seen is what is accepted: edits that the browser would not save are stored
+    with it.
 
     Args:
         sequence: the segmentation sequence.
         index_value: the frame's index value.
-        segments: ids of the segments whose outline is finished; by default all except flagged ones and
-            background strokes.
+        segments: ids of the segments whose outline is finished; by default all except flagged ones and background
+            strokes.
 
     Raises:
         SemiSegError: nothing is segmented at this frame.
@@ -186,8 +185,7 @@ def withdraw_frame(sequence: Any, index_value: str) -> None:
 def accepted_frames(sequence: Any) -> list[str]:
     """Return the index values of the frames that a person accepted, in item order.
 
-    Both records must agree: the sequence's list, and the item's own mark. Items that browsing made have
-        neither.
+    Both records must agree: the sequence's list, and the item's own mark. Items that browsing made have neither.
     """
     recorded = set(_recorded(sequence))
     values = [sequence.GetNthIndexValue(i) for i in range(sequence.GetNumberOfDataNodes())]
