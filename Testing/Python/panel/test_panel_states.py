@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from SemiSegCervicalLib.worker.process import Limits
 from SlicerRig import application, state_table
 from SlicerRig.state_table import Cell, hidden, off, on, shows
 
@@ -247,7 +248,8 @@ def test_starting_and_a_cancel_that_takes_its_time(
 def test_cancelling_a_worker_that_does_not_listen(
     opened: Callable[..., Any], blobs: Any, picture: Any, pictures: Any
 ) -> None:
-    module = opened("good", "hang")
+    # Patient enough for a busy computer to draw the panel before the process is ended.
+    module = opened("good", "hang", limits=Limits(cancel=5.0))
     module.choose(picture())
     job = module.apply()
     module.until(lambda: job.state == "running")
