@@ -59,8 +59,8 @@ def across_slices(volume: Any) -> np.ndarray:
 def copy_geometry(source: Any, target: Any) -> None:
     """Give a volume or an oriented image exactly the geometry of a volume node.
 
-    Spacing, origin and directions are handed on as they are: a matrix would be taken apart and put together again, which
-    costs the last digits.
+    Spacing, origin and directions are handed on as they are: a matrix would be taken apart and put together again,
+    which costs the last digits.
 
     Args:
         source: ``vtkMRMLVolumeNode``.
