@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .architectures import resolve
+from .convolutions import fast_convolutions
 
 Perturbation = Callable[[str, Tensor], Tensor]
 
@@ -143,7 +144,8 @@ class Branch(nn.Module):
         hooked = self.tap_paths if perturb is not None else {t: self.tap_paths[t] for t in wanted}
         handles = [self.network.get_submodule(p).register_forward_hook(hook(t)) for t, p in hooked.items()]
         try:
-            return self.network(x), captured
+            with fast_convolutions(x):
+                return self.network(x), captured
         finally:
             for handle in handles:
                 handle.remove()

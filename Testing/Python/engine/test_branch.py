@@ -9,6 +9,7 @@ import torch
 from SemiSegCervicalLib.engine.architectures import ARCHITECTURES, resolve
 from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegCervicalLib.errors import SemiSegError
+from torch.autograd.profiler import profile
 
 SMALL = {
     "unet": {"channels": (4, 8, 16)},
@@ -71,6 +72,31 @@ def test_decoder_taps_lie_on_the_way_from_bottleneck_to_logits(name, dims):
             assert gradient.any()
     (gradient,) = torch.autograd.grad(output.logits.square().sum(), output.features["decoder-1"])
     assert gradient.any()
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch was built without oneDNN")
+@every_architecture
+def test_single_volumes_are_convolved_by_onednn(name):
+    """PyTorch's own choice for them takes several times as long; what is learned from stays with that choice."""
+    torch.manual_seed(0)
+    branch = Branch(name, SMALL[name], 1, 3, 3).eval()
+    x = torch.randn(1, 1, *(max(16, 2 * branch.divisor),) * 3)
+
+    def slow(forward):
+        with profile() as seen:
+            found = forward(x)
+        return found, sum(event.count for event in seen.key_averages() if "slow_conv3d" in event.key)
+
+    with torch.no_grad():
+        plain, slow_plain = slow(branch.network)
+        ours, slow_ours = slow(lambda x: branch(x).logits)
+    assert torch.allclose(plain, ours, atol=1e-4)
+    assert slow_plain > 0
+    assert slow_ours == 0
+    _, slow_learned = slow(branch)
+    assert slow_learned == slow_plain
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        branch(x)
 
 
 @every_architecture
