@@ -22,7 +22,7 @@ from .pack import Pack
 from .preprocess import as_volume, check_fits, from_network, to_network, without_padding
 from .result import Prediction, Result, vote
 from .typicality import Typicality, appearance, slices_of, slices_to_look_at
-from .windows import Axis, plan_axis, slide
+from .windows import Axis, plan_axes, slide
 
 OnProgress = Callable[[int, int], None]
 T = TypeVar("T")
@@ -180,7 +180,7 @@ class Predictor:
         spec = self.pack.manifest.input
         grid = plan_grid(image, spec)
         view = NetworkView(image, grid, spec.clip)
-        axes = [plan_axis(n, size, spec.overlap) for n, size in zip(grid.shape, spec.size, strict=True)]
+        axes = plan_axes(grid.shape, spec.size, spec.overlaps)
         blocks = self._blocks(grid)
         self.backend.prepare(math.prod(len(axis.starts) for axis in axes), lambda: _central(view, axes))
         result = self._result(image, probabilities)

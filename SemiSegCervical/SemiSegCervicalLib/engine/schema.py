@@ -32,6 +32,9 @@ class SegmentClass(Strict):
     terminology: Annotated[str, Field(max_length=1000)] = ""
 
 
+Share = Annotated[float, Field(ge=0, le=0.95)]
+
+
 class InputSpec(Strict):
     """How a source image becomes network input; the network itself always sees `size` (array order).
 
@@ -43,6 +46,7 @@ class InputSpec(Strict):
 
     Attributes:
         spacing: mm in array order, of ``windows`` only; None keeps the source's own voxels.
+        overlap: one share for all axes, or one for each.
     """
 
     spatial_dims: Literal[2, 3] = 2
@@ -52,7 +56,7 @@ class InputSpec(Strict):
     spacing: (
         Annotated[tuple[Annotated[float, Field(gt=1e-4, le=1e3)], ...], Field(min_length=2, max_length=3)] | None
     ) = None
-    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
+    overlap: Share | Annotated[tuple[Share, ...], Field(min_length=2, max_length=3)] = 0.5
     intensity: Literal["standardise"] = "standardise"
     clip: Annotated[float, Field(gt=0, le=100)] = 4.0
 
@@ -66,7 +70,14 @@ class InputSpec(Strict):
             raise ValueError("an image that is scaled to fit has no spacing of its own")
         if self.spacing is not None and len(self.spacing) != self.spatial_dims:
             raise ValueError("spacing must have one number per spatial dimension")
+        if isinstance(self.overlap, tuple) and len(self.overlap) != self.spatial_dims:
+            raise ValueError("overlap must be one number, or one per spatial dimension")
         return self
+
+    @property
+    def overlaps(self) -> tuple[float, ...]:
+        """Overlap along each axis."""
+        return self.overlap if isinstance(self.overlap, tuple) else (self.overlap,) * self.spatial_dims
 
 
 class BranchSpec(Strict):

@@ -68,6 +68,11 @@ def plan_axis(n: int, size: int, overlap: float) -> Axis:
     return Axis(tuple(starts), size, shares.float())
 
 
+def plan_axes(shape: Sequence[int], size: Sequence[int], overlaps: Sequence[float]) -> list[Axis]:
+    """Space windows over a grid; see `plan_axis`."""
+    return [plan_axis(*of_axis) for of_axis in zip(shape, size, overlaps, strict=True)]
+
+
 def slide(
     axes: Sequence[Axis],
     block: Sequence[Range],

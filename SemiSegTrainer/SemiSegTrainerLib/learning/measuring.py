@@ -13,7 +13,7 @@ from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.grid import plan_grid
 from SemiSegCervicalLib.engine.preprocess import as_volume
 from SemiSegCervicalLib.engine.schema import InputSpec
-from SemiSegCervicalLib.engine.windows import plan_axis
+from SemiSegCervicalLib.engine.windows import plan_axes
 from SemiSegCervicalLib.errors import SemiSegError
 
 from .datalist import Datalist, Entry, read_datalist
@@ -133,10 +133,7 @@ def _seconds_of_a_case(run: Prepared, shapes: Sequence[tuple[int, ...]]) -> floa
     opinion(asked, batch).sum().item()  # the device is through
     once = time.perf_counter() - begin
     windows = [
-        math.prod(
-            len(plan_axis(n, size, run.spec.overlap).starts) for n, size in zip(shape, run.spec.size, strict=True)
-        )
-        for shape in shapes
+        math.prod(len(axis.starts) for axis in plan_axes(shape, run.spec.size, run.spec.overlaps)) for shape in shapes
     ]
     return once * sum(windows) / len(windows)
 

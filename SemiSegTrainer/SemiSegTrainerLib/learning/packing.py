@@ -56,7 +56,8 @@ def _windows(spec: InputSpec) -> str:
     if spec.sampling == "fit":
         return ""
     voxel = f" of {' x '.join(f'{s:g}' for s in spec.spacing)} mm" if spec.spacing else ""
-    return f"{voxel} a window, {spec.overlap:.0%} overlap"
+    shares = spec.overlaps if isinstance(spec.overlap, tuple) else spec.overlaps[:1]
+    return f"{voxel} a window, {' x '.join(f'{share:.0%}' for share in shares)} overlap"
 
 
 def _pointing_out(manifest: PackManifest) -> str:

@@ -12,7 +12,7 @@ from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.grid import Grid, NetworkView, Range, along, interpolation, plan_grid
 from SemiSegCervicalLib.engine.preprocess import as_volume, from_network, to_network
 from SemiSegCervicalLib.engine.uncertainty import entropy
-from SemiSegCervicalLib.engine.windows import plan_axis, slide
+from SemiSegCervicalLib.engine.windows import plan_axes, slide
 from torch import Tensor
 
 from .data import read_sets
@@ -117,7 +117,7 @@ class Subject:
     def _merged(self, asked: Sequence[Reader], view: NetworkView, block: Sequence[Range]) -> Tensor:
         """Return probabilities ``(C, *block)`` of a block of the network's grid."""
         shape = [b - a for a, b in block]
-        axes = [plan_axis(n, size, _OVERLAP) for n, size in zip(shape, self.run.spec.size, strict=True)]
+        axes = plan_axes(shape, self.run.spec.size, (_OVERLAP,) * len(shape))
 
         def read(part: Sequence[Range]) -> Tensor:
             return view.read([(a + start, b + start) for (a, b), (start, _) in zip(part, block, strict=True)])

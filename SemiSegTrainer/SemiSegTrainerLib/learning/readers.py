@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegCervicalLib.engine.schema import InputSpec
-from SemiSegCervicalLib.engine.windows import plan_axis, slide
+from SemiSegCervicalLib.engine.windows import plan_axes, slide
 from torch import Tensor
 
 from .patches import cut
@@ -51,6 +51,6 @@ def logits_of(
         yield (0, image.shape[1]), fields(image[None])[0].unflatten(0, (count, -1))
         return
     shape = tuple(image.shape[1:])
-    axes = [plan_axis(n, size, spec.overlap) for n, size in zip(shape, spec.size, strict=True)]
+    axes = plan_axes(shape, spec.size, spec.overlaps)
     for rows, part in slide(axes, [(0, n) for n in shape], lambda block: cut(image, block), fields, batch=1):
         yield rows, part.unflatten(0, (count, -1))

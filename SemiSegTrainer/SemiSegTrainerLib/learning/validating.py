@@ -15,7 +15,7 @@ import torch
 from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegCervicalLib.engine.grid import Range
 from SemiSegCervicalLib.engine.schema import InputSpec
-from SemiSegCervicalLib.engine.windows import plan_axis
+from SemiSegCervicalLib.engine.windows import plan_axes
 from torch import Tensor
 
 from ..news import Validated
@@ -135,7 +135,7 @@ def _window(possible: Tensor, spec: InputSpec, classes: int) -> list[Range] | No
         spec: the model's input.
         classes: background included.
     """
-    axes = [plan_axis(n, size, 0.0) for n, size in zip(possible.shape, spec.size, strict=True)]
+    axes = plan_axes(possible.shape, spec.size, (0.0,) * possible.ndim)
     masks = outlined(possible), known(possible, classes)
     best: tuple[tuple[int, ...], list[Range]] | None = None
     for starts in product(*(axis.starts for axis in axes)):

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from monai.inferers import sliding_window_inference
+from pydantic import ValidationError
 from SemiSegCervicalLib.engine.grid import along, interpolation
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import InputSpec
-from SemiSegCervicalLib.engine.windows import plan_axis, slide
+from SemiSegCervicalLib.engine.windows import plan_axes, plan_axis, slide
 from TrainingRig import parts
 
 pytestmark = pytest.mark.torch
@@ -51,11 +52,25 @@ def test_windows_cover_an_axis(n, overlap):
     assert all(b - a <= max(1, int(16 * (1 - overlap))) for a, b in itertools.pairwise(axis.starts))
 
 
+def test_the_strides_of_the_literature():
+    """Windows of 80 x 112 x 112 every 4, 18 and 18 voxels, spread evenly."""
+    size, strides = (80, 112, 112), (4, 18, 18)
+    # A little less than the exact share, so that no rounding takes a row from the stride.
+    overlap = tuple(1 - stride / n - 1e-9 for stride, n in zip(strides, size, strict=True))
+    spec = InputSpec(spatial_dims=3, modalities=("mr",), sampling="windows", size=size, overlap=overlap)
+    axes = plan_axes((88, 140, 183), spec.size, spec.overlaps)
+    assert [axis.starts for axis in axes] == [(0, 4, 8), (0, 14, 28), (0, 18, 36, 53, 71)]
+    assert InputSpec(modalities=("us",), size=(32, 32), overlap=0.25).overlaps == (0.25, 0.25)
+    for bad in ((0.5, 0.5), (0.5, 0.5, 0.99), 0.96):
+        with pytest.raises(ValidationError):
+            InputSpec(spatial_dims=3, modalities=("mr",), sampling="windows", size=size, overlap=bad)
+
+
 @pytest.mark.parametrize("shape", [(40,), (30, 7), (5, 8, 9), (16, 24, 16), (41, 57, 30)])
 @pytest.mark.parametrize("batch", [1, 5])
 def test_an_identity_comes_back(shape, batch):
     array = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
-    axes = [plan_axis(n, size, 0.5) for n, size in zip(shape, (16, 24, 16), strict=False)]
+    axes = plan_axes(shape, (16, 24, 16)[: len(shape)], (0.5,) * len(shape))
     for block in ([(0, n) for n in shape], [(0, shape[0]), *((n // 4, n // 2 + 1) for n in shape[1:])]):
         seen = []
         for rows, values in slide(axes, block, cutter(array), lambda x: torch.cat([x, 2 * x], dim=1), batch):

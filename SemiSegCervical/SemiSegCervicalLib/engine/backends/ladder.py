@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..selftest import first_line
-from ..windows import plan_axis, slide
+from ..windows import plan_axes, slide
 from .base import Backend
 
 # What allocators say: PyTorch's on CUDA, Metal and CPU, cuDNN and cuBLAS, OpenVINO's.
@@ -105,7 +105,7 @@ class Ladder:
     def _windows(self, backend: Backend, batch: Tensor) -> list[Tensor]:
         if self.size == self.full:
             return backend(batch)
-        axes = [plan_axis(n, s, _OVERLAP) for n, s in zip(self.full, self.size, strict=True)]
+        axes = plan_axes(self.full, self.size, (_OVERLAP,) * len(self.full))
         whole = [(0, n) for n in self.full]
         classes, rows = 0, []
         for image in batch:
