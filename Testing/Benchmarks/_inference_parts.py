@@ -1,15 +1,22 @@
-"""What the inference benchmark runs on: trained packs, real or drawn images, and the plain way to compare with."""
+"""What the inference benchmarks share: trained packs, real or drawn images, the plain way, and how ways are timed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 from PIL import Image as Pillow
+from SemiSegCervicalLib.engine.backends.runtime import installed_version
 from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.grid import NetworkView, plan_grid
 from SemiSegCervicalLib.engine.image import Image
@@ -19,7 +26,7 @@ from SemiSegCervicalLib.engine.uncertainty import entropy
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import MODEL, train_model
-from SemiSegTrainerLib.learning.training import Settings
+from SemiSegTrainerLib.learning.training import Settings, versions
 
 FRAME = (336, 544)
 VOLUME = (88, 140, 183)
@@ -54,10 +61,9 @@ def _say(stage: str, done: int, total: int, left: float) -> None:
         print(f"  {stage} {done}/{total}, {left:.0f} s left", flush=True)
 
 
-def sized(pack: Pack, size: Sequence[int], sampling: str | None = None) -> Pack:
-    """Return the same networks with another input size: they are convolutions and take any."""
-    spec = pack.manifest.input
-    changed = spec.model_copy(update={"size": tuple(size), "sampling": sampling or spec.sampling})
+def sized(pack: Pack, size: Sequence[int], sampling: str, **more: Any) -> Pack:
+    """Return the same networks with another input size, and what else is to change: they are convolutions."""
+    changed = pack.manifest.input.model_copy(update={"size": tuple(size), "sampling": sampling, **more})
     return Pack(pack.manifest.model_copy(update={"input": changed}), pack.branches)
 
 
@@ -128,19 +134,24 @@ def volumes(data: Path | None, count: int, least: Sequence[int], spacing: Sequen
     return found
 
 
-def plain(pack: Pack) -> Callable[[Image], tuple[np.ndarray, np.ndarray]]:
+def plain(pack: Pack, device: str = "cpu", batch: int = 1) -> Callable[[Image], tuple[np.ndarray, np.ndarray]]:
     """Return the plain way: both networks in turn through MONAI's sliding windows, eager float32, then the vote.
 
     It gets the same network input and gives labels and uncertainty on the same grid as ours; figures per segment and
     the branches' disagreement, which ours computes too, it leaves out.
+
+    Args:
+        pack: the model; its networks are copied.
+        device: where everything after the network input is computed.
+        batch: windows at once.
     """
     spec = pack.manifest.input
-    networks = [branch.network.eval() for branch in pack.branches]
+    networks = [deepcopy(branch.network).eval().to(device) for branch in pack.branches]
 
     def network_output(x: torch.Tensor) -> torch.Tensor:
         maps = []
         for network, temperature in zip(networks, pack.manifest.calibration.temperatures, strict=True):
-            logits = sliding_window_inference(x, spec.size, 1, network, overlap=spec.overlap, mode="gaussian")
+            logits = sliding_window_inference(x, spec.size, batch, network, overlap=spec.overlaps, mode="gaussian")
             maps.append((logits / temperature).softmax(dim=1))
         return torch.stack(maps).mean(dim=0)
 
@@ -148,12 +159,82 @@ def plain(pack: Pack) -> Callable[[Image], tuple[np.ndarray, np.ndarray]]:
     def predict(image: Image) -> tuple[np.ndarray, np.ndarray]:
         if spec.sampling == "fit":
             tensor, where = to_network(image, spec)
-            mean = from_network(network_output(tensor[None]), where)
+            mean = from_network(network_output(tensor[None].to(device)), where)
         else:
             grid = plan_grid(image, spec)
             view = NetworkView(image, grid, spec.clip)
-            mean = network_output(view.whole()[None])
+            mean = network_output(view.whole()[None].to(device))
         # A plain argmax takes ten times as long as this; it is not what the engine should be measured by.
-        return mean[0].max(dim=0).indices.numpy(), entropy(mean, checked=False)[0].numpy()
+        return mean[0].max(dim=0).indices.cpu().numpy(), entropy(mean, checked=False)[0].cpu().numpy()
 
     return predict
+
+
+def one_by_one(predict: Callable[[Image], Any]) -> Callable[[Sequence[Image]], list[Any]]:
+    """Return what predicts several images, one after the other."""
+    return lambda images: [predict(image) for image in images]
+
+
+def compare(
+    ways: Mapping[str, Callable[[Sequence[Image]], Any]], images: Sequence[Image], repeats: int
+) -> dict[str, Any]:
+    """Time ways of predicting in turn, repetition by repetition, after one that warms up.
+
+    Args:
+        ways: those whose name begins with ``plain`` are what the others are compared with, the fastest of them.
+        images: what each repetition predicts, all of them in one call.
+        repeats: how often.
+
+    Returns:
+        By way: median and spread of the seconds for an image, and of how many times as fast as the plain way.
+    """
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(repeats + 1):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way(images)
+            if repeat:
+                times[name].append((time.perf_counter() - started) / len(images))
+    fastest = min((name for name in ways if name.startswith("plain")), key=lambda name: median(times[name]))
+    ratios = {
+        name: [a / b for a, b in zip(times[fastest], values, strict=True)]
+        for name, values in times.items()
+        if not name.startswith("plain")
+    }
+    return {
+        "compared_with": fastest,
+        "seconds": {name: median(values) for name, values in times.items()},
+        "spread": {name: [min(values), max(values)] for name, values in times.items()},
+        "speedup": {name: median(values) for name, values in ratios.items()},
+        "speedup_spread": {name: [min(values), max(values)] for name, values in ratios.items()},
+        "shape": list(images[0].spatial_shape), "repeats": repeats,
+    }  # fmt: skip
+
+
+def agreement(ours: Sequence[Any], wanted: Sequence[Any], tolerance: float) -> dict[str, float]:
+    """Compare predictions voxel by voxel: shares with the same label, and with an uncertainty within the tolerance."""
+    pairs = list(zip(ours, wanted, strict=True))
+    labels = np.concatenate([(a.labels == b.labels).ravel() for a, b in pairs])
+    gaps = np.concatenate([np.abs(a.uncertainty - b.uncertainty).ravel() for a, b in pairs])
+    return {
+        "labels_alike": float(labels.mean()), "uncertainty_alike": float((gaps <= tolerance).mean()),
+        "largest_gap": float(gaps.max()),
+    }  # fmt: skip
+
+
+def where() -> dict[str, Any]:
+    """Say on what is measured."""
+    machine = {
+        "processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "system": platform.system(),
+    }  # fmt: skip
+    return {"machine": machine, "versions": {**versions(), "openvino": installed_version()}}
+
+
+def processor() -> str:
+    """Name the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -3,7 +3,8 @@
     python3 Testing/run.py bench inference [--data DIR] [--pack2d PACK] [--pack3d PACK] [--fresh]
 
 The plain way is both networks in turn through MONAI's sliding windows in eager float32 PyTorch, with the same input
-size, windows, overlap and Gaussian weights, then softmax, mean and entropy. Every comparison runs in one process, the
+size, windows, overlap and Gaussian weights, then softmax, mean and entropy; one or four windows at once, whatever is
+faster. Every comparison runs in one process, the
 ways in turn, repetition by repetition; figures are medians, ratios are medians of the repetitions' ratios. Parts that
 the work folder holds already for the same models are skipped (`--fresh` measures them again). Without
 packs, two are trained for a few minutes and kept; without data, images are drawn from a seed.
@@ -15,7 +16,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -31,8 +31,21 @@ from _command import add_data
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
-from _inference_parts import FRAME, SIZE_2D, SIZE_3D, VOLUME, frames, plain, sized, trained, volumes
+from _inference_parts import (
+    FRAME,
+    SIZE_2D,
+    SIZE_3D,
+    VOLUME,
+    agreement,
+    compare,
+    frames,
+    one_by_one,
+    plain,
+    sized,
+    trained,
+    volumes,
+    where,
+)
 from SemiSegCervicalLib.engine.backends.agreement import TOLERANCE
 from SemiSegCervicalLib.engine.backends.runtime import installed_version
 from SemiSegCervicalLib.engine.backends.selection import open_backend
@@ -40,7 +53,6 @@ from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import Pack, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegTrainerLib.learning.training import versions
 
 RESULTS = Path(__file__).parent / "results"
 FRAMES_COMPARED, VOLUMES_COMPARED = 24, 2
@@ -112,7 +124,7 @@ class Bench:
             for branch in pack.branches:
                 for tensor in branch.network.state_dict().values():
                     digest.update(tensor.numpy().tobytes())
-        about = {"models": digest.hexdigest(), "data": str(self.data), **_where(), "repeats": self.repeats}
+        about = {"models": digest.hexdigest(), "data": str(self.data), **where(), "repeats": self.repeats}
         if self.file.exists() and (found := json.loads(self.file.read_text())).get("about") == about:
             self.parts = found
         self.parts["about"] = about
@@ -134,28 +146,15 @@ class Bench:
     def speed(self, pack: Pack, images: Sequence[Image], repeats: int) -> dict[str, Any]:
         """Time the plain way and ours in turn."""
         default, exact = self.predictor(pack, "auto"), self.predictor(pack, "float32")
-        ways: dict[str, Callable[[Image], Any]] = {
-            "plain": plain(pack), "default": default.predict, "f32": exact.predict,
-        }  # fmt: skip
-        times: dict[str, list[float]] = {name: [] for name in ways}
-        for repeat in range(repeats + 1):
-            for name, way in ways.items():
-                started = time.perf_counter()
-                for image in images:
-                    way(image)
-                if repeat:  # the first one warms up
-                    times[name].append((time.perf_counter() - started) / len(images))
+        ways = {"plain": plain(pack), "default": default.predict, "f32": exact.predict}
+        if pack.manifest.input.sampling == "windows":
+            # PyTorch is faster with several small volumes at once on some processors, and slower on others.
+            ways["plain, 4 windows at once"] = plain(pack, batch=4)
         backend = default.backend
-        ratios = {
-            name: [a / b for a, b in zip(times["plain"], times[name], strict=True)] for name in ("default", "f32")
-        }
         return {
-            "seconds": {name: median(values) for name, values in times.items()},
-            "spread": {name: [min(values), max(values)] for name, values in times.items()},
-            "speedup": {name: median(values) for name, values in ratios.items()},
-            "speedup_spread": {name: [min(values), max(values)] for name, values in ratios.items()},
+            **compare({name: one_by_one(way) for name, way in ways.items()}, images, repeats),
             "precision": backend.precision, "backend": backend.name, "notes": backend.notes,
-            "size": list(pack.manifest.input.size), "shape": list(images[0].spatial_shape), "repeats": repeats,
+            "size": list(pack.manifest.input.size),
         }  # fmt: skip
 
     def agreement(self, pack: Pack, images: Sequence[Image]) -> dict[str, Any]:
@@ -166,15 +165,7 @@ class Bench:
         wanted = [reference.predict(image) for image in images]
         for name in ("bfloat16", "float32"):
             predictor = self.predictor(pack, name)
-            ours = [predictor.predict(image) for image in images]
-            labels = np.concatenate([(a.labels == b.labels).ravel() for a, b in zip(ours, wanted, strict=True)])
-            gaps = np.concatenate(
-                [np.abs(a.uncertainty - b.uncertainty).ravel() for a, b in zip(ours, wanted, strict=True)]
-            )
-            found[name] = {
-                "labels_alike": float(labels.mean()), "uncertainty_alike": float((gaps <= TOLERANCE).mean()),
-                "largest_gap": float(gaps.max()),
-            }  # fmt: skip
+            found[name] = agreement([predictor.predict(image) for image in images], wanted, TOLERANCE)
         stored = default.backend.agreement
         return {
             **found, "images": len(images), "chosen": default.backend.precision,
@@ -244,30 +235,12 @@ class Bench:
             "parts": {name: part for name, part in p.items() if name != "about"},
             "data": "fugc and la" if self.data else "drawn",
             "seed": 0,
-            **_where(),
+            **where(),
             "command": "python3 Testing/run.py bench inference" + (" --data DIR" if self.data else ""),
         }  # fmt: skip
         folder = self.work if self.quick else RESULTS
         write_atomically(folder / "inference.json", (json.dumps(self.results, indent=1) + "\n").encode())
         draw(self.results, folder / "inference.png")
-
-
-def _where() -> dict[str, Any]:
-    """Say on what is measured."""
-    machine = {
-        "processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-        "system": platform.system(),
-    }  # fmt: skip
-    return {"machine": machine, "versions": {**versions(), "openvino": installed_version()}}
-
-
-def processor() -> str:
-    """Name the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def draw(results: dict[str, Any], path: Path) -> None:

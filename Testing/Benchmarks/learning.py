@@ -5,8 +5,9 @@
         [--seeds 0 1 2] [--methods NAME ...] [--iterations N] [--size 96x160] [--spacing MM]
 
 DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`, `DIR/la/datalist.json`). Rows that are already in
-results/learning.json at the same budget are skipped, so an interrupted benchmark goes on. Test cases are predicted once
-per finished run by its last weight average; nothing is chosen by them.
+results/learning.json at the same budget are skipped, so an interrupted benchmark goes on; with `--work DIR` an
+interrupted run goes on too, from its last checkpoint. Test cases are predicted once per finished run by its last weight
+average; nothing is chosen by them.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegTrainerLib.learning.datalist import Entry, read_datalist
 from SemiSegTrainerLib.learning.evaluation import evaluate_model, nan_mean, summarise
 from SemiSegTrainerLib.learning.preparation import RunOptions
-from SemiSegTrainerLib.learning.run import MODEL, train_model
-from SemiSegTrainerLib.learning.training import Settings, versions
+from SemiSegTrainerLib.learning.run import CHECKPOINTS, MODEL, train_model
+from SemiSegTrainerLib.learning.training import CHECKPOINT, Settings, versions
 from SemiSegTrainerLib.learning.trust import interval
 
 RESULTS = Path(__file__).parent / "results"
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("--spacing", type=float, help="voxels of volumes in mm; by default the set's own")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--keep", type=Path, help="folder for the trained models, which are thrown away otherwise")
+    parser.add_argument("--work", type=Path, help="folder for runs that are under way; the next call goes on with them")
     arguments = parser.parse_args()
     data = data_folder(parser, arguments)
     for seed in arguments.seeds:
@@ -134,10 +136,10 @@ def main() -> None:
                 "size": list(size),
                 "spacing": list(spacing) if isinstance(spacing, tuple) else arguments.spacing or spacing,
             }
-            run_row(data, key, arguments.device, arguments.keep)
+            run_row(data, key, arguments.device, arguments.keep, arguments.work)
 
 
-def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None) -> None:
+def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None, work: Path | None = None) -> None:
     """Train and test once, unless the results hold this run already.
 
     Args:
@@ -145,12 +147,17 @@ def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None) -> 
         key: set, datalist, method, labels, seed, iterations, size, spacing: what tells runs apart.
         device: where to train.
         keep: folder for the model.
+        work: folder in which an interrupted run stays; None for one that is thrown away.
     """
     if any(all(r.get(k) == v for k, v in key.items()) for r in read_results()["runs"]):
         return
     print(", ".join(f"{k} {v}" for k, v in key.items()), flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        listed = change_labels(data / key["set"] / key["datalist"], key["labels"], Path(folder))
+    names = (key["set"], Path(key["datalist"]).stem, key["method"], key["labels"], key["seed"], key["iterations"])
+    name = "-".join([*map(str, names), "x".join(map(str, key["size"]))]).replace(" ", "-")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = work / name if work else Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        listed = change_labels(data / key["set"] / key["datalist"], key["labels"], folder)
         method, _, without = key["method"].partition(" without ")
         options = RunOptions(
             method=method,
@@ -160,6 +167,7 @@ def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None) -> 
             size=tuple(key["size"]),
             spacing=spacing_of(key),
             calibrate="none",
+            resume=(folder / "run" / CHECKPOINTS / CHECKPOINT).exists(),
         )
         started = time.monotonic()
 
@@ -167,9 +175,9 @@ def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None) -> 
             if sys.stderr.isatty() or done % 100 == 0:
                 print(f"\r{stage} {done}/{total}, {left:.0f} s left", end="", file=sys.stderr, flush=True)
 
-        summary = train_model(listed, Path(folder) / "run", options, say)
+        summary = train_model(listed, folder / "run", options, say)
         print(file=sys.stderr)
-        pack = load_pack(Path(folder) / "run" / MODEL)
+        pack = load_pack(folder / "run" / MODEL)
         measured = {
             given: summarise(evaluate_model(Predictor(pack.reading(some), device), [giving(e, some) for e in entries]))
             for entries in [read_datalist(listed)["test"]]
@@ -177,9 +185,10 @@ def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None) -> 
         }
         took = round(time.monotonic() - started, 1)
         if keep:
-            name = "-".join(str(key[k]) for k in ("set", "method", "labels", "seed", "iterations")).replace(" ", "-")
             keep.mkdir(parents=True, exist_ok=True)
-            shutil.copy(Path(folder) / "run" / MODEL, keep / f"{name}.semiseg")
+            shutil.copy(folder / "run" / MODEL, keep / f"{name}.semiseg")
+        if work:
+            shutil.rmtree(folder)
     about = {
         **key,
         "labelled": summary["labelled"],
