@@ -4,10 +4,10 @@
 
 The plain way is both networks in turn through MONAI's sliding windows in eager float32 PyTorch, with the same input
 size, windows, overlap and Gaussian weights, then softmax, mean and entropy; one or four windows at once, whatever is
-faster. Every comparison runs in one process, the
-ways in turn, repetition by repetition; figures are medians, ratios are medians of the repetitions' ratios. Parts that
-the work folder holds already for the same models are skipped (`--fresh` measures them again). Without
-packs, two are trained for a few minutes and kept; without data, images are drawn from a seed.
+faster. Every comparison runs in one process, the ways in turn, repetition by repetition; figures are medians, ratios
+are medians of the repetitions' ratios. Parts that the work folder holds already for the same models are skipped
+(`--fresh` measures them again). Without packs, two are trained for a few minutes and kept; without data, images are
+drawn from a seed.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Bench:
         default, exact = self.predictor(pack, "auto"), self.predictor(pack, "float32")
         ways = {"plain": plain(pack), "default": default.predict, "f32": exact.predict}
         if pack.manifest.input.sampling == "windows":
-            # PyTorch is faster with several small volumes at once on some processors, and slower on others.
+            # Several at once spare PyTorch its slow convolution of single volumes; large windows may take longer.
             ways["plain, 4 windows at once"] = plain(pack, batch=4)
         backend = default.backend
         return {
