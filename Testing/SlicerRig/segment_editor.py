@@ -1,4 +1,4 @@
-"""The editor widget of the Segment Editor: which nodes it edits, without its effects."""
+"""The editor widget of the Segment Editor: which nodes it edits and shows, without its effects."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class SegmentEditorWidget(MRMLWidget):
             self._observer.watch(scene, slicer.vtkMRMLScene.NodeRemovedEvent, node_argument(self._removed))
 
     def _removed(self, node: Any) -> None:
-        if node is self._segmentation:
-            self.setSegmentationNode(None)
         if node is self._source:
             self.setSourceVolumeNode(None)
+        if node is self._segmentation:
+            self.setSegmentationNode(None)
         if node is self._parameters:
             self._parameters = None
 
@@ -64,18 +64,36 @@ class SegmentEditorWidget(MRMLWidget):
         return self._segmentation
 
     def setSegmentationNode(self, node: Any) -> None:
-        if node is not self._segmentation:
-            self._segmentation = node
-            self.setCurrentSegmentID("")
-            self.segmentationNodeChanged.emit(node)
+        if node is self._segmentation or self._parameters is None:
+            return
+        self._segmentation = node
+        content = node.GetSegmentation() if node is not None else None
+        if node is not None:
+            self.setSourceVolumeNode(node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()))
+            for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+                view.SetLabelVolumeID(None)
+        first = content.GetNthSegmentID(0) if content is not None and content.GetNumberOfSegments() else ""
+        self.setCurrentSegmentID(first)
+        self.segmentationNodeChanged.emit(node)
 
     def sourceVolumeNode(self) -> Any:
         return self._source
 
     def setSourceVolumeNode(self, node: Any) -> None:
-        if node is not self._source:
-            self._source = node
-            self.sourceVolumeNodeChanged.emit(node)
+        if node is self._source or self._segmentation is None:
+            return
+        self._source = node
+        if node is not None:
+            self._show_source()
+        self.sourceVolumeNodeChanged.emit(node)
+
+    def _show_source(self) -> None:
+        """Let all slice views show the source volume alone, but for those that show it already."""
+        for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            if self._source.GetID() not in (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID()):
+                view.SetBackgroundVolumeID(self._source.GetID())
+                view.SetForegroundVolumeID(None)
+                view.SetLabelVolumeID(None)
 
     def currentSegmentID(self) -> str:
         return self._segment

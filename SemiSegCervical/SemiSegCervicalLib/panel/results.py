@@ -271,12 +271,19 @@ def show_surfaces(segmentation: Any, on: bool) -> None:
 
 
 def open_segment_editor(segmentation: Any, source: Any) -> None:
-    """Show a segmentation with its image in the Segment Editor."""
-    slicer.util.selectModule("SegmentEditor")
+    """Show a segmentation with its image in the Segment Editor; the views go on showing what they show."""
     editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
-    editor.setSegmentationNode(segmentation)
-    if source is not None:
-        editor.setSourceVolumeNode(source)
+
+    def hand_over() -> None:
+        editor.setSegmentationNode(segmentation)
+        if source is not None:
+            editor.setSourceVolumeNode(source)
+
+    # Before it is opened: an editor without a segmentation takes the first of the scene, and puts its image into all
+    # views in the place of what they show. And after it, for before it was ever opened it may take none.
+    hand_over()
+    slicer.util.selectModule("SegmentEditor")
+    hand_over()
 
 
 def _frame_nodes(record: Record) -> list[Any]:

@@ -442,6 +442,25 @@ def test_correcting_opens_the_segment_editor_with_image_and_result(panel, ui, ed
     assert (editor.module, editor.segmentation, editor.source) == ("SegmentEditor", record.segmentation, record.source)
 
 
+def test_the_uncertainty_stays_in_the_views_while_it_is_corrected(panel, ui):
+    other = scenes.add_volume(np.zeros((4, 5, 6), np.int16), "of another patient")
+    scenes.add_segmentation(other, np.ones((4, 5, 6), np.uint8), CLASSES)
+    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    editor.setSegmentationNode(None)  # as where it was never opened
+    record = volume_record()
+    slicer.util.setSliceViewerLayers(background=record.source)
+    panel.results._on_choose(record)
+    application.settle()
+    ui.overlayButton.checked = True
+    application.settle()
+    application.click(ui.correctButton)
+    assert slicer.util.selectedModule() == "SegmentEditor"
+    assert (editor.segmentationNode(), editor.sourceVolumeNode()) == (record.segmentation, record.source)
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        assert view.GetBackgroundVolumeID() == record.source.GetID()
+        assert view.GetForegroundVolumeID() == record.uncertainty.GetID()
+
+
 def test_a_corrected_frame_of_a_cine_is_not_lost(panel, ui, editor):
     record, _ = cine_record({1: 0.1, 2: 0.3})
     application.settle()
