@@ -19,8 +19,8 @@ class Observer:
         self._tags: list[tuple[Any, int]] = []
         owner.destroyed.connect(lambda *_: self.clear())
 
-    def watch(self, observed: Any, event: Any, function: Any) -> None:
-        self._tags.append((observed, observed.AddObserver(event, function)))
+    def watch(self, observed: Any, event: Any, function: Any, priority: float = 0.0) -> None:
+        self._tags.append((observed, observed.AddObserver(event, function, priority)))
 
     def forget(self, forgotten: Any) -> None:
         for observed, tag in [entry for entry in self._tags if entry[0] is forgotten]:
@@ -123,7 +123,12 @@ def _filtered(kind: Any, name: str) -> Any:
 
 @rig_class("qMRMLNodeComboBox")
 class NodeComboBox(QtWidgets.QWidget):
-    """A selector for one node of the scene."""
+    """A selector for one node of the scene.
+
+    As in 3D Slicer the selection follows what happens to the rows of a combo box: where the row of the current node
+    goes, its neighbour is chosen; where all rows go (a scene was closed or imported) none is. The items below the nodes
+    ("Create new") are not built.
+    """
 
     LOOKS: ClassVar = {
         "sizeAdjustPolicy": 2,
@@ -156,13 +161,15 @@ class NodeComboBox(QtWidgets.QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._box)
         self._scene: Any = None
-        self._node: Any = None
+        self._requested: Any = None
+        self._switching = False
+        self._none_rows = 0
         self._filter = SortFilterProxyModel(self)
         self._filter.refresh = self.refresh
         self._observer = Observer(self)
         self._nodes: list[Any] = []
         self._watched: list[Any] = []
-        self._box.currentIndexChanged.connect(self._chosen)
+        self._box.currentIndexChanged.connect(self._tell)
 
     # The scene
     def mrmlScene(self) -> Any:
@@ -171,30 +178,42 @@ class NodeComboBox(QtWidgets.QWidget):
     def setMRMLScene(self, scene: Any) -> None:
         if scene is self._scene:
             return
+        before = self.currentNode()
         self._observer.clear()
         self._watched = []
         self._scene = scene
+        self._switching = True
+        self._list_anew()
+        self._switching = False
         if scene is not None:
-            self._observer.watch(scene, slicer.vtkMRMLScene.NodeAddedEvent, node_argument(self._added))
-            self._observer.watch(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, node_argument(self._removing))
-            self._observer.watch(scene, slicer.vtkMRMLScene.NodeRemovedEvent, node_argument(self._removed))
-            self._observer.watch(scene, slicer.vtkMRMLScene.EndBatchProcessEvent, lambda *_: self.refresh())
-        self.refresh()
+            kind = slicer.vtkMRMLScene
+            for event, slot, priority in (
+                (kind.NodeAddedEvent, node_argument(self._added), 10.0),
+                (kind.NodeAboutToBeRemovedEvent, node_argument(self._removing), -10.0),
+                (kind.EndCloseEvent, lambda *_: self._list_anew(), 0.0),
+                (kind.EndImportEvent, lambda *_: self._list_anew(), 0.0),
+            ):
+                self._observer.watch(scene, event, slot, priority)
+        first = self._nodes[0] if self._nodes and not self.property("noneEnabled") else None
+        wanted, self._requested = self._requested or before or first, None
+        self.setCurrentNode(wanted)
+        self.setEnabled(scene is not None)
 
     def _added(self, node: Any) -> None:
-        if self._scene.IsBatchProcessing() or not self._filter.fits(node):
+        if self._scene.IsImporting() or not self._filter.fits(node):
             return
         self.refresh()
         if node in self._nodes:
             self.nodeAdded.emit(node)
 
     def _removing(self, node: Any) -> None:
+        if self._scene.IsClosing() or node not in self._watched:
+            return
+        self._observer.forget(node)
+        self._watched.remove(node)
         if node in self._nodes:
             self.nodeAboutToBeRemoved.emit(node)
-
-    def _removed(self, node: Any) -> None:
-        if node in self._watched:
-            self.refresh()
+            self._take_out(node)
 
     def _watch(self, nodes: list[Any]) -> None:
         """Observe these nodes and no others: their names and attributes decide what is listed."""
@@ -205,77 +224,89 @@ class NodeComboBox(QtWidgets.QWidget):
         self._watched = nodes
 
     def _modified(self) -> None:
+        if self._scene.IsImporting() or self._scene.IsClosing():
+            return
         if [node for node in self._watched if self._filter.offers(node)] != self._nodes:
             self.refresh()
             return
         for number, node in enumerate(self._nodes):
-            row = number + self._first_row()
-            if self._box.itemText(row) != node.GetName():
-                self._box.setItemText(row, node.GetName())
-                if node is self._node:
-                    self.currentNodeRenamed.emit(node.GetName())
+            row = number + self._none_rows
+            if self._box.itemText(row) != (node.GetName() or ""):
+                self._box.setItemText(row, node.GetName() or "")
+                if node is self.currentNode():
+                    self._tell()  # for the text has changed
 
-    # The list
+    # The rows
     def refresh(self) -> None:
-        """List the scene's nodes anew; the current one stays, if it is still offered."""
-        listed = []
-        if self._scene is not None:
-            collection = self._scene.GetNodes()
-            listed = [collection.GetItemAsObject(i) for i in range(collection.GetNumberOfItems())]
-        fitting = [node for node in listed if self._filter.fits(node)]
-        self._watch(fitting)
-        self._nodes = [node for node in fitting if self._filter.offers(node)]
-        blocked = self._box.blockSignals(True)
-        self._box.clear()
+        """List what is offered now: rows come and go one by one."""
+        self._watch(self._fitting())
+        offered = [node for node in self._watched if self._filter.offers(node)]
+        for node in [node for node in reversed(self._nodes) if node not in offered]:
+            self._take_out(node)
+        for number, node in enumerate(offered):
+            if number == len(self._nodes) or self._nodes[number] is not node:
+                self._nodes.insert(number, node)
+                self._box.insertItem(number + self._none_rows, node.GetName() or "")
+
+    def _list_anew(self) -> None:
+        """Take all nodes' rows out at once, and list the scene's nodes."""
+        self._nodes = []
+        self._box.model().removeRows(self._none_rows, self._box.count() - self._none_rows)
+        self.refresh()
+
+    def _fitting(self) -> list[Any]:
+        if self._scene is None:
+            return []
+        collection = self._scene.GetNodes()
+        listed = [collection.GetItemAsObject(i) for i in range(collection.GetNumberOfItems())]
+        return [node for node in listed if self._filter.fits(node)]
+
+    def _take_out(self, node: Any) -> None:
+        number = self._nodes.index(node)
+        del self._nodes[number]
+        self._box.removeItem(number + self._none_rows)
+        if self.currentNode() is None:
+            self.setCurrentNode(None)
+
+    def _renew_none(self) -> None:
+        """Take the row for no node out, and put it in again where it is wanted, perhaps under another name."""
+        if self._none_rows:
+            self._none_rows = 0
+            self._box.removeItem(0)
         if self.property("noneEnabled"):
-            self._box.addItem(self.property("noneDisplay"))
-        for node in self._nodes:
-            self._box.addItem(node.GetName() or "")
-        self._box.setCurrentIndex(-1)
-        self._box.blockSignals(blocked)
-        if self._node in self._nodes:
-            self._show(self._node)
-        elif self._nodes and not self.property("noneEnabled"):
-            self._select(self._nodes[0])
-        else:
-            self._select(None)
+            self._none_rows = 1
+            self._box.insertItem(0, self.property("noneDisplay"))
 
-    def _first_row(self) -> int:
-        return 1 if self.property("noneEnabled") else 0
-
-    def _show(self, node: Any) -> None:
-        row = self._nodes.index(node) + self._first_row() if node is not None else self._first_row() - 1
-        blocked = self._box.blockSignals(True)
-        self._box.setCurrentIndex(row)
-        self._box.blockSignals(blocked)
-
-    def _select(self, node: Any) -> None:
-        self._show(node)
-        if node is self._node:
+    def _tell(self, *_: Any) -> None:
+        if self._switching or self._scene is None:
             return
-        self._node = node
+        row, node = self._box.currentIndex(), self.currentNode()
+        if node is None and row != (0 if self.property("noneEnabled") else -1):
+            if self._nodes:
+                self.setCurrentNode(self._nodes[-1])
+            return
         self.currentNodeChanged.emit(node)
         self.current_node_changed_bool.emit(node is not None)
         self.currentNodeIDChanged.emit(node.GetID() if node is not None else "")
 
-    def _chosen(self, row: int) -> None:
-        number = row - self._first_row()
-        self._select(self._nodes[number] if number >= 0 else None)
-
     # What scripts use
     def currentNode(self) -> Any:
-        return self._node
+        number = self._box.currentIndex() - self._none_rows
+        return self._nodes[number] if 0 <= number < len(self._nodes) else None
 
     def setCurrentNode(self, node: Any) -> None:
         if isinstance(node, str):
             node = self._scene.GetNodeByID(node) if self._scene is not None else None
-        self._select(node if node in self._nodes else None)
+        if self._scene is None:
+            self._requested = node
+        row = self._nodes.index(node) + self._none_rows if node in self._nodes else self._none_rows - 1
+        self._box.setCurrentIndex(row)
 
     def setCurrentNodeID(self, node_id: str) -> None:
         self.setCurrentNode(node_id)
 
     def setCurrentNodeIndex(self, index: int) -> None:
-        self._select(self._nodes[index] if 0 <= index < len(self._nodes) else None)
+        self.setCurrentNode(self._nodes[index] if 0 <= index < len(self._nodes) else None)
 
     def nodeFromIndex(self, index: int) -> Any:
         return self._nodes[index] if 0 <= index < len(self._nodes) else None
@@ -287,12 +318,12 @@ class NodeComboBox(QtWidgets.QWidget):
         kind = node_type or next(iter(self._filter.property("nodeTypes")))
         node = self._scene.AddNewNodeByClass(kind, self.property("baseName") or "")
         if self.property("selectNodeUponCreation"):
-            self._select(node)
+            self.setCurrentNode(node)
         self.nodeAddedByUser.emit(node)
         return node
 
     def removeCurrentNode(self) -> None:
-        self._scene.RemoveNode(self._node)
+        self._scene.RemoveNode(self.currentNode())
 
     def addAttribute(self, node_type: str, name: str, value: Any = None) -> None:
         self._filter.addAttribute(node_type, name, value)
@@ -308,11 +339,11 @@ class NodeComboBox(QtWidgets.QWidget):
     showChildNodeTypes = _filtered(bool, "showChildNodeTypes")
     hideChildNodeTypes = _filtered("QStringList", "hideChildNodeTypes")
     currentNodeID = QtCore.Property(
-        str, lambda self: self._node.GetID() if self._node is not None else "", setCurrentNodeID
+        str, lambda self: node.GetID() if (node := self.currentNode()) is not None else "", setCurrentNodeID
     )
     currentNodeId = currentNodeID
-    noneEnabled = stored(bool, "noneEnabled", False, refresh)
-    noneDisplay = stored(str, "noneDisplay", "None", refresh)
+    noneEnabled = stored(bool, "noneEnabled", False, _renew_none)
+    noneDisplay = stored(str, "noneDisplay", "None", _renew_none)
     baseName = stored(str, "baseName", "")
     addEnabled = stored(bool, "addEnabled", True)
     removeEnabled = stored(bool, "removeEnabled", True)

@@ -32,9 +32,10 @@ def parameterNodeWrapper(cls: type) -> type:
             raise TypeError(f"Expected vtkMRMLScriptedModuleNode, got {type(parameterNode).__name__}")
         object.__setattr__(self, "parameterNode", parameterNode)
         object.__setattr__(self, "_connected", {})
-        for name, parameter in fields.items():
+        object.__setattr__(self, "_showing", False)
+        for parameter in fields.values():
             kept = parameter.read(parameterNode)  # one that cannot be read keeps the wrapper from being made
-            if not parameter.is_node and not parameterNode.HasParameter(name):
+            if not parameter.is_in(parameterNode):
                 parameter.write(parameterNode, kept)
         for name, members in packs.items():
             object.__setattr__(self, name, _PackView(self, name, members))

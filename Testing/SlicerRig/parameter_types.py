@@ -32,7 +32,7 @@ class Choice:
 
     def check(self, value: Any) -> None:
         if value not in self.choices:
-            raise ValueError(f"Value must be one of {self.choices}, is {value!r}")
+            raise ValueError(f"Value is {value!r}, but must be one of {self.choices}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +74,13 @@ class Parameter:
             annotation, *notes = typing.get_args(annotation)
             self.validators = [note for note in notes if hasattr(note, "check")]
             default = next((note.value for note in notes if isinstance(note, Default)), default)
-        self.optional = False
+        self.alternatives: tuple[Any, ...] = ()
         if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-            inner = [part for part in typing.get_args(annotation) if part is not type(None)]
-            if len(inner) != 1 or not _is_node(inner[0]):
-                raise RuntimeError(f"Unable to find serializer for {annotation}: the rig knows Optional of nodes only")
-            self.optional, annotation = True, inner[0]
+            self.alternatives = typing.get_args(annotation)
+            inner = [part for part in self.alternatives if part is not type(None)]
+            if not all(_is_node(part) for part in inner):
+                raise RuntimeError(f"Unable to find serializer for {annotation}: the rig knows unions of nodes only")
+            annotation = inner[0]
         self.type = annotation
         known = annotation in (int, float, bool, str, Path) or _is_node(annotation) or self.is_enum
         if not known:
@@ -94,23 +95,33 @@ class Parameter:
     def is_node(self) -> bool:
         return _is_node(self.type)
 
+    @property
+    def node_types(self) -> list[str]:
+        """The classes of the nodes that it may be, as a selector is told."""
+        kinds = [kind for kind in self.alternatives or (self.type,) if _is_node(kind)]
+        return [kind().GetClassName() for kind in kinds]
+
     def validator(self, kind: type) -> Any:
         """Return the validator of one kind, or None."""
         return next((known for known in self.validators if isinstance(known, kind)), None)
 
+    def is_in(self, node: Any) -> bool:
+        """Tell whether the node keeps a value, be it None."""
+        return any(node.HasParameter(name) for name in self._names())
+
     def read(self, node: Any) -> Any:
-        """Return the value kept in the node; the default where there is none.
+        """Return the value kept in the node; the default where there is none. No validator is asked.
 
         Raises:
             ValueError: what is kept there is not of this type.
         """
         if self.is_node:
-            return node.GetNodeReference(self.name)
+            return next((node.GetNodeReference(name) for name in self._names() if node.HasParameter(name)), None)
         if not node.HasParameter(self.name):
             return self.default
         text = node.GetParameter(self.name)
         if self.type is bool:
-            return _read_bool(text)
+            return text == "True"
         if self.is_enum:
             return self.type[text]
         return self.type(text)
@@ -123,9 +134,7 @@ class Parameter:
             ValueError: a validator refuses it.
         """
         if self.is_node:
-            if value is not None and not isinstance(value, self.type):
-                raise TypeError(f"Expected {self.type.__name__}, got {type(value).__name__}")
-            node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
+            self._write_node(node, value)
             return
         expected = PurePath if self.type is Path else self.type
         if self.type is float and isinstance(value, int) and not isinstance(value, bool):
@@ -136,23 +145,36 @@ class Parameter:
             validator.check(value)
         node.SetParameter(self.name, value.name if self.is_enum else str(value))
 
+    def _names(self) -> list[str]:
+        """Return where it may be kept: one of several types under the number of its type."""
+        return [f"{self.name}.{index}" for index in range(len(self.alternatives))] or [self.name]
+
+    def _write_node(self, node: Any, value: Any) -> None:
+        kinds = self.alternatives or (self.type,)
+        fitting = [
+            index
+            for index, kind in enumerate(kinds)
+            if (isinstance(value, kind) if value is not None or self.alternatives else True)
+        ]
+        if not fitting:
+            raise TypeError(f"Expected {self.type.__name__}, got {type(value).__name__}")
+        was_modifying = node.StartModify()
+        name = self._names()[fitting[0]]
+        for other in self._names():
+            if other != name:
+                node.UnsetParameter(other)
+                node.RemoveNodeReferenceIDs(other)
+        node.SetParameter(name, "")
+        node.SetNodeReferenceID(name, value.GetID() if value is not None else None)
+        node.EndModify(was_modifying)
+
     def _first(self) -> Any:
         if self.is_node:
             return None
         if self.is_enum:
             return next(iter(self.type))
-        if choice := self.validator(Choice):
-            return choice.choices[0]
-        if within := self.validator(WithinRange):
-            return self.type(min(max(0, within.minimum), within.maximum))
         return self.type()
 
 
 def _is_node(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, slicer.vtkMRMLNode)
-
-
-def _read_bool(text: str) -> bool:
-    if text not in ("True", "False"):
-        raise ValueError(f"not a bool: {text!r}")
-    return text == "True"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import vtk
 
 from . import objects, signals
-from .parameter_types import Choice, Parameter, WithinRange
+from .parameter_types import Choice, Maximum, Minimum, Parameter, WithinRange
 
 
 @dataclasses.dataclass
@@ -25,14 +26,34 @@ class _Binding:
 
 
 def _range(widget: Any, parameter: Parameter) -> None:
-    if within := parameter.validator(WithinRange):
-        widget.minimum, widget.maximum = within.minimum, within.maximum
+    """Give a widget the range of its parameter: whatever the form says, one without ends gets the widest there is."""
+    least, most = (-(2**31), 2**31 - 1) if parameter.type is int else (-math.inf, math.inf)
+    within, minimum, maximum = (parameter.validator(kind) for kind in (WithinRange, Minimum, Maximum))
+    widget.minimum = within.minimum if within else minimum.minimum if minimum else least
+    widget.maximum = within.maximum if within else maximum.maximum if maximum else most
+
+
+def _node_types(widget: Any, parameter: Parameter) -> None:
+    """Let a selector offer the classes of its parameter, whatever the form says."""
+    widget.nodeTypes = parameter.node_types
 
 
 def _choices(widget: Any, parameter: Parameter) -> None:
     widget.clear()
     choice = parameter.validator(Choice)
     widget.addItems([member.name for member in parameter.type] if parameter.is_enum else choice.choices)
+
+
+def _choose(widget: Any, value: str) -> None:
+    """Choose an entry.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    index = widget.findText(value)
+    if index < 0:
+        raise ValueError(f"Unable to find value {value} in choices")
+    widget.currentIndex = index
 
 
 def _set(name: str) -> Callable[[Any, Any], None]:
@@ -69,13 +90,11 @@ _BINDINGS: dict[_Key, _Binding] = {
     ),
     ("ctkSliderWidget", "bounded float"): _Binding("valueChanged(double)", lambda w: w.value, _set("value"), _range),
     ("QComboBox", "enum"): _Binding(
-        "currentTextChanged(QString)", lambda w: w.currentText, lambda w, v: setattr(w, "currentText", v.name), _choices
+        "currentIndexChanged(int)", lambda w: w.currentText, lambda w, v: _choose(w, v.name), _choices
     ),
-    ("QComboBox", "choice"): _Binding(
-        "currentTextChanged(QString)", lambda w: w.currentText, _set("currentText"), _choices
-    ),
+    ("QComboBox", "choice"): _Binding("currentIndexChanged(int)", lambda w: w.currentText, _choose, _choices),
     ("qMRMLNodeComboBox", "node"): _Binding(
-        "currentNodeChanged(vtkMRMLNode*)", lambda w: w.currentNode(), lambda w, v: w.setCurrentNode(v)
+        "currentNodeChanged(vtkMRMLNode*)", lambda w: w.currentNode(), lambda w, v: w.setCurrentNode(v), _node_types
     ),
 }
 
@@ -117,28 +136,42 @@ def connect_gui(wrapper: Any, fields: dict[str, Parameter], pairs: list[tuple[st
     """
     unknown = [name for name, _ in pairs if name not in fields]
     if unknown:
-        raise ValueError(f"Cannot find parameter named {unknown[0]}")
+        raise ValueError(f"Cannot find a param with the given name: {unknown[0]}")
     bindings = [(name, widget, _binding(widget, fields[name])) for name, widget in pairs]
-    undo: list[Callable[[], Any]] = []
     for name, widget, binding in bindings:
         binding.prepare(widget, fields[name])
-        to_widget = _shower(wrapper, fields[name], widget, binding)
+    showers = [_shower(wrapper, fields[name], widget, binding) for name, widget, binding in bindings]
+    undo: list[Callable[[], Any]] = []
+    for (name, widget, binding), to_widget in zip(bindings, showers, strict=True):
         to_widget()
-        undo.append(_observe(wrapper.parameterNode, to_widget))
         if binding.signal:
             keep = _keeper(wrapper, fields[name], widget, binding)
             signals.connect(widget, binding.signal, keep)
             undo.append(functools.partial(_disconnect, widget, binding.signal, keep))
+    undo.append(_observe(wrapper, showers))
     tag = max(wrapper._connected, default=0) + 1
     wrapper._connected[tag] = undo
     return tag
 
 
-def _observe(node: Any, show: Callable[[], None]) -> Callable[[], None]:
-    """Call a function whenever a node has changed; the function that is returned ends that."""
+def _observe(wrapper: Any, showers: list[Callable[[], None]]) -> Callable[[], None]:
+    """Show all parameters whenever their node has changed; the function that is returned ends that.
+
+    What the widgets say meanwhile is not heard.
+    """
+    node = wrapper.parameterNode
 
     def call(*_: Any) -> None:
-        show()
+        if wrapper._showing:
+            return
+        object.__setattr__(wrapper, "_showing", True)
+        was_modifying = node.StartModify()
+        try:
+            for show in showers:
+                show()
+        finally:
+            node.EndModify(was_modifying)
+            object.__setattr__(wrapper, "_showing", False)
 
     def end() -> None:
         node.RemoveObserver(tag)
@@ -167,6 +200,8 @@ def _shower(wrapper: Any, parameter: Parameter, widget: Any, binding: _Binding) 
 
 def _keeper(wrapper: Any, parameter: Parameter, widget: Any, binding: _Binding) -> Callable[..., None]:
     def keep() -> None:
+        if wrapper._showing:
+            return
         value = binding.read(widget)
         if parameter.is_enum:
             value = parameter.type[value] if value else parameter.default

@@ -12,15 +12,22 @@ from .watching import Watching
 def wrap(kind: Any, node: Any) -> Any:
     """Return the choices that a module's node holds, as a class made by Slicer's ``parameterNodeWrapper``.
 
-    A node written by another version may hold what this one cannot read; the choices then begin anew, for otherwise
-    the module would not open with that scene.
+    A node written by another version may hold what this one cannot read: the choices then begin anew; or what is no
+    choice any more: that one does. Otherwise the module would not open with that scene.
     """
     try:
-        return kind(node)
+        found = kind(node)
     except Exception:
         logging.info("SemiSeg: the panel's choices in this scene are of another version and were reset")
         node.UnsetAllParameters()
         return kind(node)
+    for name in kind.__annotations__:
+        try:
+            setattr(found, name, getattr(found, name))  # only what is written is checked
+        except (TypeError, ValueError):
+            logging.info('SemiSeg: the choice "%s" in this scene is of another version and was reset', name)
+            setattr(found, name, found.default(name).value)
+    return found
 
 
 class Binding:
@@ -36,7 +43,6 @@ class Binding:
         node: Callable[[], Any],
         ui: Any,
         on_change: Callable[[], None],
-        prepare: Callable[[], None] | None = None,
     ) -> None:
         """Take nothing yet.
 
@@ -45,9 +51,8 @@ class Binding:
             node: returns the module's parameter node in the present scene.
             ui: the widgets; their ``SlicerParameterName`` says which choice they show.
             on_change: called once after any of the choices has changed.
-            prepare: called before the choices are put into the widgets.
         """
-        self._kind, self._node, self._ui, self._prepare = kind, node, ui, prepare
+        self._kind, self._node, self._ui = kind, node, ui
         self._gui: Any = None
         self._watching = Watching(on_change)
         self.parameters: Any = None
@@ -59,8 +64,6 @@ class Binding:
             return False
         self.let_go()
         self.parameters = wrap(self._kind, node)
-        if self._prepare is not None:
-            self._prepare()
         self._gui = self.parameters.connectGui(self._ui)
         self._watching.watch([node])
         return True

@@ -189,7 +189,7 @@ class InputSection:
         self._drop_selectors()
         several = len(names) > 1
         self.ui.sourceLabel.text = f"{names[0]}:" if several else "Image:"
-        self.ui.sourceSelector.noneDisplay = "Not available" if several else "Choose an image or a cine"
+        self._say_none("Not available" if several else "Choose an image or a cine")
         self.ui.modalitiesHost.visible = several
         for name in names[1:]:
             selector = slicer.qMRMLNodeComboBox()
@@ -206,6 +206,20 @@ class InputSection:
             selector.setCurrentNode(self._node().GetNodeReference(_role(name)) if self._node() else None)
             selector.connect("currentNodeChanged(vtkMRMLNode*)", self._modality_chosen)
             self._selectors.append(selector)
+
+    def _say_none(self, text: str) -> None:
+        """Say what choosing no image means; the selector then chooses its first one, if none was chosen."""
+        selector = self.ui.sourceSelector
+        node, blocked = selector.currentNode(), selector.blockSignals(True)
+        selector.noneDisplay = text
+        selector.setCurrentNode(node)
+        selector.blockSignals(blocked)
+
+    def node_goes(self, node: Any) -> None:
+        """Choose nothing in the place of a node that is being removed."""
+        for selector in self._selectors:
+            if selector.currentNode() is node:
+                selector.setCurrentNode(None)
 
     def _modality_chosen(self, _node: Any) -> None:
         if self._parameters is None:  # the scene is being closed

@@ -1,15 +1,19 @@
 """What the panel remembers in the scene: the choices, bound to the widgets of the .ui file by their names."""
 
 # Slicer reads the annotations of this class itself, so they stay what they are: no "from __future__" here.
-from typing import Annotated
+from typing import Annotated, Union
 
 import slicer
-from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
 from .request import AUTO, CPU, GPU
 
 ALL_FRAMES, SHOWN_FRAME, SOME_FRAMES = "All frames", "Only the frame that is shown", "Some frames"
 DEVICE_NAMES = {"Automatic": AUTO, "Graphics card": GPU, "Processor": CPU}
+# Slicer gives a widget the classes and the range of its parameter, in the place of those in the .ui file: an image
+# that is not listed here could not be chosen, and a number without range could be 0.
+_Image = Union[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLVectorVolumeNode, None]  # noqa: UP007
+_Count = Annotated[int, WithinRange(1, 1000000)]
 
 
 @parameterNodeWrapper
@@ -27,12 +31,12 @@ class Parameters:
         device: what computes.
     """
 
-    source: slicer.vtkMRMLScalarVolumeNode
+    source: _Image
     slices_as_frames: bool = False
     frames: Annotated[str, Choice([ALL_FRAMES, SHOWN_FRAME, SOME_FRAMES])] = ALL_FRAMES
-    first_frame: int = 1
-    last_frame: int = 1
-    every: int = 1
+    first_frame: _Count = 1
+    last_frame: _Count = 1
+    every: _Count = 1
     model: str = ""
     replace: slicer.vtkMRMLSegmentationNode
     uncertainty: bool = True

@@ -8,6 +8,7 @@ from typing import Any
 
 import qt
 import slicer
+import vtk
 
 from ..errors import SemiSegError
 from ..packages import NEEDED, Package
@@ -74,7 +75,7 @@ class Panel:
         self._entered = self._refreshing = False
         self.messages = Messages(ui)
         self._later = Later(self.refresh)  # one refresh for many events
-        self._binding = Binding(Parameters, logic.getParameterNode, ui, self.changed, self._offer_all_frames)
+        self._binding = Binding(Parameters, logic.getParameterNode, ui, self.changed)
         self._progress = Later(self._show_progress, _PROGRESS_MS)
         self._warming = Warming(lambda: logic.jobs, self.changed)
 
@@ -103,12 +104,19 @@ class Panel:
         ]  # fmt: skip
         logic.jobs.on_change = self.changed
         scene = slicer.mrmlScene
+
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def goes(_caller: Any, _event: str, node: Any) -> None:
+            self._node_goes(node)
+
         for event, slot in (
             (slicer.vtkMRMLScene.StartCloseEvent, self._scene_closes),
             (slicer.vtkMRMLScene.EndCloseEvent, self._scene_changed),
+            (slicer.vtkMRMLScene.StartImportEvent, self._scene_closes),
             (slicer.vtkMRMLScene.EndImportEvent, self._scene_changed),
             (slicer.vtkMRMLScene.EndBatchProcessEvent, self._nodes_changed),
             (slicer.vtkMRMLScene.NodeAddedEvent, self._nodes_changed),
+            (slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, goes),
             (slicer.vtkMRMLScene.NodeRemovedEvent, self._nodes_changed),
         ):
             self._observed.append((scene, scene.AddObserver(event, slot)))
@@ -185,8 +193,8 @@ class Panel:
     # -- showing --
 
     def refresh(self) -> None:
-        """Show the present state everywhere."""
-        if self._refreshing:
+        """Show the present state everywhere; of a scene that is being read or closed, afterwards."""
+        if self._refreshing or slicer.mrmlScene.IsImporting() or slicer.mrmlScene.IsClosing():
             return
         if self._parameters is None:
             self._bind()
@@ -355,11 +363,17 @@ class Panel:
         card = self.models.card
         self.inputs.choose_shown(card.modalities if card is not None else ())
 
-    def _offer_all_frames(self) -> None:
-        for name in ("firstFrameSpinBox", "lastFrameSpinBox", "everySpinBox"):
-            getattr(self.ui, name).setRange(1, 1000000)
+    def _node_goes(self, node: Any) -> None:
+        """Choose nothing in the place of a node that is being removed: the selectors would choose their next one."""
+        chosen = self._parameters
+        if chosen is not None:
+            for name in ("source", "replace"):
+                if getattr(chosen, name) is node:
+                    setattr(chosen, name, None)
+            self.inputs.node_goes(node)
 
     def _scene_closes(self, *_: Any) -> None:
+        """The scene is closed, or another is added to it: the selectors lose what they show, and not by choice."""
         self._record = self._source_shown = None
         self._unbind()
 

@@ -288,19 +288,6 @@ def test_a_scene_that_takes_the_place_of_another_keeps_its_frames(
     assert (module.ui.firstFrameSpinBox.value, module.ui.lastFrameSpinBox.value) == (2, 5)
 
 
-def test_a_scene_of_another_version_opens(opened: Callable[..., Any], blobs: Any) -> None:
-    import slicer
-
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "SemiSegCervical")
-    node.SetSingletonTag("SemiSegCervical")
-    node.SetAttribute("ModuleName", "SemiSegCervical")
-    node.SetParameter("first_frame", "abc")
-    node.SetParameter("device", "Abacus")
-    module = opened("good")
-    assert module.ui.firstFrameSpinBox.value == 1
-    assert module.ui.deviceComboBox.currentText == "Automatic"
-
-
 def test_leaving_the_module_does_not_end_its_work(held: Any, picture: Any) -> None:
     module = held()
     job = begin(module, picture())

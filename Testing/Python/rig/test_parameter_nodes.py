@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import pytest
 import slicer
@@ -38,7 +38,7 @@ def within(api: Any) -> Any:
 
 def connecting(api: Any) -> list[tuple[str, Any, Any, Any, str]]:
     """Widget class, type, a value, what the widget shows then, and the property that shows it."""
-    choice = Annotated[str, api.Choice(["a", "b"])]
+    choice = Annotated[str, api.Choice(["a", "b"]), api.Default("a")]
     return [
         ("QSpinBox", int, 4, 4, "value"),
         ("QDoubleSpinBox", float, 1.5, 1.5, "value"),
@@ -114,7 +114,7 @@ def test_types_that_the_rig_does_not_know_raise(api: Any, kind: Any) -> None:
 
 
 def test_an_unknown_name_is_a_value_error(api: Any, node: Any) -> None:
-    with pytest.raises(ValueError, match="Cannot find parameter"):
+    with pytest.raises(ValueError, match="Cannot find a param"):
         wrapper(api, int)(node).connectParametersToGui({"other": widget_of("QSpinBox")})
 
 
@@ -145,6 +145,57 @@ def test_nodes(api: Any, node: Any) -> None:
     assert selector.currentNode() is volume
     slicer.mrmlScene.RemoveNode(volume)
     assert parameters.value is None
+
+
+def test_a_selector_offers_the_classes_of_its_parameter_and_no_others(api: Any, node: Any) -> None:
+    grey, colour = slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLVectorVolumeNode
+    both = wrapper(api, Union[grey, colour, None])(node)  # noqa: UP007
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "colour")
+    both.value = volume
+    for parameters, types in (
+        (both, ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")),
+        (wrapper(api, grey)(node), ("vtkMRMLScalarVolumeNode",)),
+    ):
+        selector = widget_of("qMRMLNodeComboBox")
+        selector.nodeTypes = ["vtkMRMLVolumeNode"]
+        selector.noneEnabled, selector.showChildNodeTypes = True, False
+        selector.setMRMLScene(slicer.mrmlScene)
+        parameters.value = volume
+        parameters.connectParametersToGui({"value": selector})
+        assert selector.nodeTypes == types
+        assert selector.currentNode() is (volume if len(types) == 2 else None)
+        assert parameters.value is volume
+
+
+@pytest.mark.parametrize("ranged", [False, True])
+def test_a_spin_box_has_the_range_of_its_parameter_and_not_its_own(api: Any, node: Any, ranged: bool) -> None:
+    spin = widget_of("QSpinBox")
+    spin.setRange(1, 9)
+    kind = Annotated[int, api.WithinRange(2, 5), api.Default(2)] if ranged else int
+    wrapper(api, kind)(node).connectParametersToGui({"value": spin})
+    assert (spin.minimum, spin.maximum) == ((2, 5) if ranged else (-(2**31), 2**31 - 1))
+
+
+def test_what_is_read_is_not_checked_but_cannot_be_shown(api: Any, node: Any) -> None:
+    node.SetParameter("value", "c")
+    parameters = wrapper(api, Annotated[str, api.Choice(["a", "b"]), api.Default("a")])(node)
+    assert parameters.value == "c"
+    with pytest.raises(ValueError, match="Unable to find value c"):
+        parameters.connectParametersToGui({"value": widget_of("QComboBox")})
+    with pytest.raises(ValueError, match="must be"):
+        parameters.value = parameters.value
+
+
+def test_widgets_are_not_heard_while_they_are_filled(api: Any, node: Any) -> None:
+    parameters, selector = wrapper(api, slicer.vtkMRMLScalarVolumeNode)(node), widget_of("qMRMLNodeComboBox")
+    selector.noneEnabled = True
+    selector.setMRMLScene(slicer.mrmlScene)
+    parameters.connectParametersToGui({"value": selector})
+    hidden = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    selector.sortFilterProxyModel().hiddenNodeIDs = [hidden.GetID()]
+    selector.setCurrentNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode"))
+    parameters.value = hidden
+    assert (selector.currentNode(), parameters.value) == (None, hidden)
 
 
 def test_packs(api: Any, node: Any) -> None:

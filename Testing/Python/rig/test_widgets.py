@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,49 @@ def test_a_removed_node_leaves_its_selector(selector: Any) -> None:
     one = volume("one")
     slicer.mrmlScene.RemoveNode(one)
     assert seen == [one, None]
+
+
+def test_a_neighbour_takes_the_place_of_a_removed_node(selector: Any) -> None:
+    selector.noneEnabled = True
+    selector.setMRMLScene(slicer.mrmlScene)
+    one, two, three = (volume(name) for name in ("one", "two", "three"))
+    seen: list[Any] = []
+    selector.connect("currentNodeChanged(vtkMRMLNode*)", seen.append)
+    selector.setCurrentNode(two)
+    slicer.mrmlScene.RemoveNode(two)
+    assert seen == [two, three]
+    selector.sortFilterProxyModel().hiddenNodeIDs = [three.GetID()]
+    assert seen[2:] == [one]
+    slicer.mrmlScene.RemoveNode(one)
+    assert seen[3:] == [None]
+
+
+def test_another_word_for_none_chooses_the_first_node_where_none_was_chosen(selector: Any) -> None:
+    selector.noneEnabled = True
+    selector.setMRMLScene(slicer.mrmlScene)
+    one, two = volume("one"), volume("two")
+    selector.noneDisplay = "Nothing"
+    assert selector.currentNode() is one
+    selector.setCurrentNode(two)
+    selector.noneDisplay = "No volume"
+    assert selector.currentNode() is two
+    selector.setCurrentNode(None)
+    assert selector.currentNode() is None
+
+
+def test_an_imported_scene_leaves_a_selector_with_none(selector: Any, tmp_path: Path) -> None:
+    other, path = slicer.vtkMRMLScene(), str(tmp_path / "other.mrml")
+    other.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "added")
+    other.SetURL(path)
+    assert other.Commit(path)
+    selector.noneEnabled = True
+    selector.setMRMLScene(slicer.mrmlScene)
+    one = volume("one")
+    selector.setCurrentNode(one)
+    seen: list[Any] = []
+    selector.connect("currentNodeChanged(vtkMRMLNode*)", seen.append)
+    slicer.util.loadScene(path)
+    assert (seen, selector.nodeCount()) == ([None], 2)
 
 
 def test_several_nodes_are_checked() -> None:
