@@ -18,8 +18,13 @@ from .validation import build
 from .wire import Envelope, LineSplitter, decode, encode
 
 _STAGE = "worker"
+_SIGKILL = getattr(signal, "SIGKILL", 9)
 # Between two looks at the clock more cannot count: the computer slept, or the caller's thread was busy elsewhere.
 _LONGEST_LOOK = 1.0
+# What the launcher of an installed Slicer says before it ends with code 1: a signal has ended what it launched.
+_LAUNCHER_SAYS = b"exit abnormally"
+# What Python says of every signal but the one that it cannot hear (see `server_process.tell_crashes`).
+_PYTHON_SAYS = b"Fatal Python error"
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class WorkerProcess:
         self._on_event, self._on_end = on_event, on_end
         self._splitter = LineSplitter()
         self._heard = self._killed = False
+        self._errors_end, self._said = b"", set[bytes]()
         self._silent, self._dying = Stopwatch(), Stopwatch()
         log.say(f"worker starts: {' '.join(command)}")
         transport.start(command, Listener(self._output, self._errors, self._ended))
@@ -191,10 +197,15 @@ class WorkerProcess:
 
     def _errors(self, data: bytes) -> None:
         self._log.write(data)
+        heard = self._errors_end + data
+        self._said.update(words for words in (_LAUNCHER_SAYS, _PYTHON_SAYS) if words in heard)
+        self._errors_end = heard[-len(_PYTHON_SAYS) :]
 
     def _ended(self, code: int | None) -> None:
         if code is not None and code > 128 and os.name != "nt":
-            code = 128 - code  # a launcher's way to tell the signal that ended what it launched
+            code = 128 - code  # a shell's way to tell the signal that ended what it launched
+        if self._said == {_LAUNCHER_SAYS} and os.name != "nt":
+            code = -_SIGKILL
         self._end(code, told=True)
 
     def _end(self, code: int | None, told: bool = False) -> None:
@@ -214,7 +225,7 @@ def _end_fault(code: int | None, told: bool, was_ready: bool) -> SemiSegError:
             "worker-not-started", "The process that computes could not be started",
             "Look into the log; a virus scanner or a damaged installation may prevent it", _STAGE,
         )  # fmt: skip
-    if code == -getattr(signal, "SIGKILL", 9):
+    if code == -_SIGKILL:
         return SemiSegError(
             "worker-killed", "The system ended the process that computes, most likely because memory ran out",
             "Close other programs, or use a smaller image or model, and try again", _STAGE,

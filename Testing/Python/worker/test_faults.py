@@ -325,6 +325,32 @@ def test_how_a_process_ended_is_said_in_the_words_of_the_system(tmp_path, monkey
     assert said in process.fault.cause
 
 
+@pytest.mark.parametrize(
+    ("system", "said", "fault"),
+    [
+        ("posix", b"error: [/opt/Slicer/bin/python-real] exit abnormally - Report the problem.\n", "worker-killed"),
+        ("posix", b"Fatal Python error: Segmentation fault\n\nerror: [python-real] exit abnormally\n", "worker-died"),
+        ("posix", b"Traceback (most recent call last):\n", "worker-died"),
+        ("nt", b"error: [python-real.exe] exit abnormally - Report the problem.\n", "worker-died"),
+    ],
+    ids=["killed", "crashed", "python", "windows"],
+)
+@pytest.mark.parametrize("piece", [7, 1000])
+def test_slicers_launcher_ends_with_one_whatever_ended_the_worker(tmp_path, monkeypatch, system, said, fault, piece):
+    transport = Nowhere()
+    process = WorkerProcess(
+        transport, ["x"], BoundedLog(tmp_path / "worker.log"), lambda _: None, lambda _: None, LIMITS
+    )
+    monkeypatch.setattr(process, "ready", object())
+    monkeypatch.setattr(process, "_kill_group", lambda: None)
+    for start in range(0, len(said), piece):
+        transport.listener.errors(said[start : start + piece])
+    with monkeypatch.context() as patch:
+        patch.setattr("SemiSegCervicalLib.worker.process.os.name", system)
+        transport.listener.ended(1)
+    assert process.fault.code == fault
+
+
 def test_nothing_waits_but_what_says_so(worker):
     client = worker()
     slowest = {}
