@@ -107,6 +107,10 @@ class AnnotatingSection:
             self._marking.refresh(row, state.busy)
             self._pairing.refresh(row, state.busy)
 
+    def node_goes(self, node: Any) -> None:
+        """Choose nothing in the place of an image that is being removed."""
+        self._pairing.node_goes(node)
+
     def close(self) -> None:
         """Disconnect the widgets, watch nothing."""
         self._connections.close()

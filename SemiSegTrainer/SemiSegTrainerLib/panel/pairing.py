@@ -9,6 +9,9 @@ import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.locks import Locks
+from SemiSegCervicalLib.scene import marks
+from SemiSegCervicalLib.scene.cine import browser_of_proxy, is_image_sequence, is_sequence
+from SemiSegCervicalLib.scene.nodes import nodes_of
 
 from ..scene import choices
 from ..scene.sources import annotating_sequences
@@ -57,6 +60,11 @@ class PairingControls:
         ui.slicesAreFramesCheckBox.visible = is_volume and (row.is_cine or row.cases[0].shape[0] > 1)
         ui.slicesAreFramesCheckBox.checked = is_volume and choices.slices_are_frames(node)
         self._show_partner(node, fresh)
+
+    def node_goes(self, node: Any) -> None:
+        """Choose nothing in the place of an image that is being removed: the selector would choose its next one."""
+        if self.ui.partnerSelector.currentNode() is node:
+            self.ui.partnerSelector.setCurrentNode(None)
 
     def close(self) -> None:
         """Disconnect the widgets."""
@@ -109,7 +117,7 @@ class PairingControls:
         kind = "vtkMRMLSequenceNode" if node.IsA("vtkMRMLSequenceNode") else "vtkMRMLScalarVolumeNode"
         if list(ui.partnerSelector.nodeTypes) != [kind]:
             ui.partnerSelector.nodeTypes = [kind]
-        hidden = [node.GetID()]
+        hidden = [other.GetID() for other in nodes_of(slicer.mrmlScene, kind) if not _can_be_partner(other, node)]
         model = ui.partnerSelector.sortFilterProxyModel()
         if list(model.hiddenNodeIDs) != hidden:
             model.hiddenNodeIDs = hidden
@@ -138,3 +146,13 @@ class PairingControls:
         if self._node is not None:
             choices.unpair(choices.reference_of(self._node) or self._node)
             self._on_change()
+
+
+def _can_be_partner(other: Any, node: Any) -> bool:
+    """Return whether a node may be an image of the same patient as another.
+
+    What a model has made is none, nor what shows a frame of a cine.
+    """
+    if other is node or other.GetAttribute(marks.CONTENT) is not None:
+        return False
+    return is_image_sequence(other) if is_sequence(other) else browser_of_proxy(other) is None

@@ -8,6 +8,7 @@ from typing import Any
 
 import SemiSegCervicalLib
 import slicer
+import vtk
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packages import NEEDED, TRAINING, Package
 from SemiSegCervicalLib.panel.binding import Binding
@@ -118,12 +119,18 @@ class Panel:
         ]  # fmt: skip
         logic.jobs.on_change = self.changed
         scene = slicer.mrmlScene
+
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def goes(_caller: Any, _event: str, node: Any) -> None:
+            self.annotating.node_goes(node)
+
         for event, slot in (
             (slicer.vtkMRMLScene.StartCloseEvent, self._scene_closes),
             (slicer.vtkMRMLScene.EndCloseEvent, self._scene_replaced),
             (slicer.vtkMRMLScene.EndImportEvent, self._scene_replaced),
             (slicer.vtkMRMLScene.EndBatchProcessEvent, self._nodes_changed),
             (slicer.vtkMRMLScene.NodeAddedEvent, self._nodes_changed),
+            (slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, goes),
             (slicer.vtkMRMLScene.NodeRemovedEvent, self._nodes_changed),
         ):
             self._observed.append(scene.AddObserver(event, slot))

@@ -302,6 +302,23 @@ def test_two_modalities_are_paired_and_taken_apart(module: Any, partly: Any, pic
     assert not ui.pairedLabel.isVisible()
 
 
+def test_only_other_images_are_offered_as_partners(module: Any, partly: Any) -> None:
+    import slicer
+    from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
+
+    drawn = partly.volumes[1]
+    new_uncertainty_volume(drawn, np.zeros_like(slicer.util.arrayFromVolume(drawn), np.uint8))
+    module.settle()
+    selector = module.ui.partnerSelector
+    select(module, 0)
+    offered = [selector.nodeFromIndex(k) for k in range(selector.nodeCount())]
+    assert offered == partly.volumes[1:]
+    selector.setCurrentNode(partly.volumes[2])
+    slicer.mrmlScene.RemoveNode(partly.volumes[2])
+    assert selector.currentNode() is None
+    assert not module.ui.pairButton.isVisible()
+
+
 def test_choices_come_back_with_a_saved_scene(module: Any, partly: Any, tmp_path: Any) -> None:
     import slicer
 
