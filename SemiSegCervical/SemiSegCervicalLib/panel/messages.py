@@ -23,24 +23,32 @@ class Messages:
     def __init__(self, ui: Any) -> None:
         """Connect the widgets; nothing is shown."""
         self._ui = ui
+        self._about: Any = None
         ui.messageLabel.textFormat = qt.Qt.PlainText
         ui.closeMessageButton.connect("clicked()", self.hide)
         self.hide()
 
-    def error(self, error: SemiSegError, more: str = "") -> None:
-        """Show what went wrong and what helps, and a sentence more."""
-        self._say(f"{error.cause}. {error.remedy}. {more}".rstrip(), _ERROR_STYLE)
+    def error(self, error: SemiSegError, more: str = "", about: Any = None) -> None:
+        """Show what went wrong and what helps, and a sentence more; `look_at` explains `about`."""
+        self._say(f"{error.cause}. {error.remedy}. {more}".rstrip(), _ERROR_STYLE, about)
 
-    def warning(self, text: str) -> None:
+    def warning(self, text: str, about: Any = None) -> None:
         """Show what speaks against a result."""
-        self._say(text, _WARNING_STYLE)
+        self._say(text, _WARNING_STYLE, about)
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, about: Any = None) -> None:
         """Show something that is good to know."""
-        self._say(text, _NOTE_STYLE)
+        self._say(text, _NOTE_STYLE, about)
+
+    def look_at(self, *shown: Any) -> None:
+        """Close a message that is about another image or result than what is shown: it would be taken for a word on
+        that one."""
+        if self._about is not None and self._about not in shown:
+            self.hide()
 
     def hide(self) -> None:
         """Close the message."""
+        self._about = None
         self._ui.messageFrame.visible = False
         self._ui.messageLabel.text = ""
 
@@ -48,7 +56,8 @@ class Messages:
         """Disconnect the widgets."""
         self._ui.closeMessageButton.disconnect("clicked()", self.hide)
 
-    def _say(self, text: str, style: str) -> None:
+    def _say(self, text: str, style: str, about: Any) -> None:
+        self._about = about
         self._ui.messageLabel.text = text
         self._ui.messageFrame.styleSheet = style
         self._ui.messageFrame.visible = True

@@ -203,6 +203,7 @@ class Panel:
         self._refreshing = True
         try:
             state = self.state()
+            self.messages.look_at(state.source.node if state.source is not None else None, state.record)
             for section in self.sections:
                 section.refresh(state)
             if self._entered and not state.busy and state.fault is None and state.card is not None:
@@ -304,17 +305,17 @@ class Panel:
             speed.remember(request.card, request.source, count, request.device, job.seconds)
             told = " ".join(f"{text.rstrip('.')}." for text in (*job.doubts, *job.notes))
             if job.doubts:
-                self.messages.warning(told)
+                self.messages.warning(told, job.record)
             elif told:
-                self.messages.note(told)
+                self.messages.note(told, job.record)
         elif not job.abandoned:
             kept = ""
             if job.record is not None:
                 kept = f"{job.kept} of {len(request.frames or ())} frames are finished and stay."
             if job.error is not None:
-                self.messages.error(job.error, kept)
+                self.messages.error(job.error, kept, job.record or request.source.node)
             elif kept:
-                self.messages.note(f"Cancelled: {kept}")
+                self.messages.note(f"Cancelled: {kept}", job.record)
 
     def _installed(self) -> None:
         """New packages are there, for the next job."""

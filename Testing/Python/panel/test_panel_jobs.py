@@ -180,6 +180,9 @@ def test_images_unlike_those_of_the_training_are_pointed_out(
     assert "#fff3cd" in module.ui.messageFrame.styleSheet, "a warning, not good news"
     assert predicted_dice(module.panel.results.ui).endswith(" ?"), "a number that may be too good is not left alone"
     assert module.panel.results.ui.resultInfoLabel.text.endswith("The image looks unlike the images of the training.")
+    assert module.ui.messageFrame.isVisible()
+    module.choose(shown)
+    assert not module.ui.messageFrame.isVisible(), "what was said of one image is no word on another"
 
 
 def test_slicer_does_not_complain_while_frames_arrive(
