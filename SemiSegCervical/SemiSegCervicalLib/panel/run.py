@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import SemiSegError
+from ..scene.cine import is_sequence
+from ..scene.corrections import corrected_parts
+from ..scene.records import find_records
 from . import segmenting
 from .locks import Locks
 from .speed import in_words
@@ -47,7 +50,7 @@ class RunSection:
         self._locks.set(state.busy)
         target = ui.replaceSelector.currentNode()
         ui.replaceWarningLabel.visible = target is not None
-        ui.replaceWarningLabel.text = replace_warning(state, target.GetName()) if target is not None else ""
+        ui.replaceWarningLabel.text = replace_warning(state, target) if target is not None else ""
         banner = device_banner(state, ui.deviceComboBox.currentText)
         ui.deviceBanner.text, ui.deviceBanner.visible = banner, bool(banner)
         cancelling = state.busy and job is not None and job.state == segmenting.CANCELLING
@@ -87,14 +90,19 @@ def banner_frame_style(name: str) -> str:
     return f"QFrame#{name} {{ {BANNER_STYLE} }} QFrame#{name} > QLabel {{ {_BANNER_TEXT} }}"
 
 
-def replace_warning(state: PanelState, name: str) -> str:
-    """Say what will be lost of a segmentation that gives way to the result."""
-    source, frames = state.source, state.frames
+def replace_warning(state: PanelState, target: Any) -> str:
+    """Say what will be lost of a segmentation that gives way to the result, a person's work above all."""
+    source, frames, name = state.source, state.frames, target.GetName()
+    record = next((r for r in find_records(target.GetScene()) if r.shown_segmentation is target), None)
+    corrected = sum(corrected_parts(record)) if record is not None else 0
+    framed = record is not None and is_sequence(record.segmentation)
+    where = f"on {corrected} frame{'s' * (corrected > 1)}" if framed else "in it"
+    work = f" What you have corrected or accepted {where} goes too." if corrected else ""
     if source is None or frames is None or frames == source.frames:
-        return f'The segments of "{name}" will be replaced.'
+        return f'The segments of "{name}" will be replaced.{work}'
     return (
         f'The segments of "{name}" will be replaced on all {source.frames} frames, '
-        f"and only {frames} of these will be segmented."
+        f"and only {frames} of these will be segmented.{work}"
     )
 
 

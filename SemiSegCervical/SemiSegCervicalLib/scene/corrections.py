@@ -37,22 +37,26 @@ def is_corrected(segmentation: Any, classes: Sequence[SegmentClass]) -> bool:
     )
 
 
+def corrected_parts(record: Record) -> list[bool]:
+    """Return for each row of a result's table of frames, of a volume for its one segmentation, whether it is corrected;
+    nothing where the segmentation is gone."""
+    segmentation, classes, table = record.segmentation, record.classes, record.frames_table
+    frames = column_values(table, INDEX_VALUE) if table is not None else []
+    if segmentation is None:
+        return []
+    if segmentation.IsA("vtkMRMLSequenceNode"):
+        there = set(index_values(segmentation))
+        return [value in there and is_corrected(item_at(segmentation, value), classes) for value in frames]
+    return [is_corrected(segmentation, classes)] * (len(frames) or 1)
+
+
 def correction_columns(record: Record) -> dict[str, dict[str, list[str]]]:
     """Return what the exported tables of a result say of corrections: nothing where there are none.
 
     Returns:
         For the table of segments (``""``) and that of frames (``"-frames"``), as `export.export_tables` takes them.
     """
-    segmentation, classes = record.segmentation, record.classes
-    table = record.frames_table
-    frames = column_values(table, INDEX_VALUE) if table is not None else []
-    if segmentation is None:
-        return {}
-    if segmentation.IsA("vtkMRMLSequenceNode"):
-        there = set(index_values(segmentation))
-        corrected = [value in there and is_corrected(item_at(segmentation, value), classes) for value in frames]
-    else:
-        corrected = [is_corrected(segmentation, classes)] * (len(frames) or 1)
+    corrected = corrected_parts(record)
     if not any(corrected):
         return {}
     rows = record.table.GetTable().GetNumberOfRows()

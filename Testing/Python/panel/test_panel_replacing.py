@@ -169,3 +169,21 @@ def test_a_target_that_is_removed_while_the_result_is_put_into_the_scene(
     assert "the result is a new one" in job.record.run["notes"][0]
     assert names() == [f"{volume.GetName()} segmentation"]
     assert job.record.segmentation.GetSegmentation().GetNumberOfSegments() == 2
+
+
+@pytest.mark.parametrize("kind", ["picture", "cine"])
+def test_what_was_corrected_is_named_before_it_is_replaced(module: Any, picture: Any, cine: Any, kind: str) -> None:
+    import slicer
+
+    status = slicer.vtkSlicerSegmentationsModuleLogic
+    shown = picture() if kind == "picture" else cine()[2]
+    record = module.run(shown).record
+    target(module, record.shown_segmentation)
+    assert "corrected" not in module.ui.replaceWarningLabel.text
+    frames = [record.segmentation] if kind == "picture" else [record.segmentation.GetNthDataNode(n) for n in (1, 4)]
+    for frame in frames:
+        status.SetSegmentStatus(frame.GetSegmentation().GetSegment("Segment_1"), status.InProgress)
+    module.panel.changed()
+    application.process_events(0.05)
+    where = "in it" if kind == "picture" else "on 2 frames"
+    assert f"What you have corrected or accepted {where} goes too." in module.ui.replaceWarningLabel.text
