@@ -319,8 +319,9 @@ class AfterSection:
         packs = [version.path for version in chosen]
         self._measured.clear()
         self._outside = state.training_set.outside
+        training_set = asking.as_asked(state.training_set, read_card(packs[0]))
         self._comparing = Comparing(
-            packs, device, _WORST, self._jobs(), state.training_set, state.split, self._progressed, self._compared
+            packs, device, _WORST, self._jobs(), training_set, state.split, self._progressed, self._compared
         )
         self._on_change()
 

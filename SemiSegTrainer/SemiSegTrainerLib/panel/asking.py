@@ -57,13 +57,14 @@ class Asking(Work):
 
         Args:
             jobs: of the module.
-            training_set: what the question is about.
-            split: which annotations are held out.
+            training_set: what the question is about, as `as_asked` returns it.
+            split: which annotations are held out, of these cases and others.
             on_change: called when anything about it has changed.
             on_end: called with it, once.
         """
         super().__init__(jobs.client, on_change)
-        self._asker, self._training_set, self._split, self._on_end = jobs, training_set, split, on_end
+        self._asker, self._training_set, self._on_end = jobs, training_set, on_end
+        self._split = None if split is None else split.among({case.id for case in training_set.cases})
         self.answer: Any = None
         jobs.running.append(self)
         self.begin()
@@ -216,8 +217,12 @@ def can_suggest(card: ModelCard, training_set: TrainingSet) -> bool:
 
 
 def as_asked(training_set: TrainingSet, card: ModelCard) -> TrainingSet:
-    """Return a training set with the classes of a model where nobody has drawn anything yet."""
-    return training_set if training_set.classes else replace(training_set, classes=list(classes_of(card)))
+    """Return what of a training set a model can look at: volumes or pictures, of which a scene may hold both.
+
+    Where nobody has drawn anything yet it has the classes of the model.
+    """
+    cases = [case for case in training_set.cases if (case.shape[0] > 1) == (card.spatial_dims == 3)]
+    return replace(training_set, cases=cases, classes=training_set.classes or list(classes_of(card)))
 
 
 def suggest_next(

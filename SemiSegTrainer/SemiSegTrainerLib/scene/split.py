@@ -7,7 +7,7 @@ frame or slice looks almost like it; it is neither trained on nor measured with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -52,6 +52,15 @@ class Split:
     def held_out(self, case_id: str) -> tuple[int, ...]:
         """Return the slices of a volume that are not trained on: those that validate, and the gap around them."""
         return tuple(sorted({*(self.validation.get(case_id) or ()), *self.gap.get(case_id, ())}))
+
+    def among(self, cases: Collection[str]) -> Split:
+        """Return the split of some of the cases, by their ids."""
+        return replace(
+            self,
+            validation={case_id: slices for case_id, slices in self.validation.items() if case_id in cases},
+            gap={case_id: slices for case_id, slices in self.gap.items() if case_id in cases},
+            dropped=tuple(case_id for case_id in self.dropped if case_id in cases),
+        )
 
     def with_case(self, case_id: str, side: Side) -> Split:
         """Return the split with one case put on a side by hand.

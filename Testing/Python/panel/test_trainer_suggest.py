@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from SemiSegCervicalLib.errors import SemiSegError
-from SlicerRig import application
+from SlicerRig import application, scenes
 
 
 @pytest.fixture
@@ -55,6 +55,20 @@ def frame_of(asked: Any, row: int) -> int:
 def cells(asked: Any, column: int) -> list[str]:
     table = asked.ui.suggestionsTable
     return [table.item(row, column).text() for row in range(table.rowCount)]
+
+
+def test_a_volume_does_not_keep_a_model_of_pictures_from_suggesting(
+    opened_trainer: Callable[..., Any], film: Callable[..., Any], blobs: Path
+) -> None:
+    volume = scenes.add_volume(np.zeros((6, 24, 32), np.int16), "CT")
+    film()
+    module = opened_trainer()
+    ready(module)
+    section = module.panel.suggest
+    application.click(section.ui.askButton)
+    module.until(lambda: section.rows or module.ui.messageLabel.text)
+    assert not module.ui.messageFrame.isVisible(), module.ui.messageLabel.text
+    assert all(row.idea.case != volume.GetID() for row in section.rows)
 
 
 def test_suggestions_are_gone_to_and_count_once_accepted(asked: Any, pictures: Path) -> None:
