@@ -98,7 +98,7 @@ class Panel:
         )
         self.cases = CasesSection(ui, self._use_chosen, self._propose, self.changed)
         self.annotating = AnnotatingSection(
-            ui, lambda: self.cases.selected, self._marked, self.look_again, self.messages.error
+            ui, lambda: self.cases.selected, self._marked, self.look_again, self._mark_refused
         )  # fmt: skip
         self.outside = OutsideSection(
             ui, lambda: self.cases.selected, self.look_again, self.messages.error, choose_file, choose_folder
@@ -227,6 +227,7 @@ class Panel:
             state = self.state()
             for section in self.sections:
                 section.refresh(state)
+            self.messages.look_at(self.cases.table.selected)
         finally:
             self._refreshing = False
 
@@ -281,8 +282,12 @@ class Panel:
 
     def _marked(self, note: str) -> None:
         """The user accepted something, or took it back."""
-        self.messages.note(note)
+        self.messages.note(note, about=self.cases.table.selected)
         self.look_again()
+
+    def _mark_refused(self, error: SemiSegError) -> None:
+        """What the user asked for cannot be done with the selected image."""
+        self.messages.error(error, about=self.cases.table.selected)
 
     def _answered(self, key: SegmentKey, answer: str) -> None:
         """The user said which class a segment is."""

@@ -145,6 +145,11 @@ def test_an_image_without_a_segmentation_cannot_be_accepted(module: Any) -> None
     select(module, 5)
     application.click(module.ui.acceptAllButton)
     assert "Nothing is drawn in this image" in module.ui.messageLabel.text
+    module.panel.look_again()
+    module.settle()
+    assert module.ui.messageFrame.isVisible(), "it is still so"
+    select(module, 4)
+    assert not module.ui.messageFrame.isVisible(), "that was about another image"
 
 
 def test_drawing_goes_on_in_the_segment_editor(module: Any, partly: Any) -> None:
