@@ -233,7 +233,9 @@ class AnnotatingSection:
 
     def _accept_all(self) -> None:
         row = self._selected()
-        if row is not None and self._try(lambda: _accept_volume(_node(row))):
+        place = self._place(row) if row is not None else None
+        picture = place if place is not None and place.is_picture else None
+        if row is not None and self._try(lambda: accept(picture) if picture else _accept_volume(_node(row))):
             self._on_marked(f"{row.name} is accepted as a whole: the training learns from it.")
 
     def _withdraw(self) -> None:

@@ -328,7 +328,7 @@ def _move(place: Place, start: Any, target: Any) -> None:
     if _painted(target, volume, number, number + 1):
         raise SemiSegError(
             "drawn-twice", f'"{target.GetName()}" and "{start.GetName()}" both hold paint on this slice',
-            "Erase it in one of them, or accept the slice in the table of cases", _STAGE,
+            f'Erase it in one of them, or remove "{start.GetName()}" in the module Data', _STAGE,
         )  # fmt: skip
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     for segment_id, segment in segments_of(start):

@@ -152,6 +152,23 @@ def test_an_image_without_a_segmentation_cannot_be_accepted(module: Any) -> None
     assert not module.ui.messageFrame.isVisible(), "that was about another image"
 
 
+def test_the_start_on_a_picture_is_accepted_where_the_picture_is(module: Any, partly: Any) -> None:
+    from SemiSegTrainerLib.scene.places import Place
+    from SemiSegTrainerLib.scene.starts import put_start
+    from SlicerRig import scenes
+    from TrainingRig import cases
+
+    drawn = cases.draw(30)
+    picture = scenes.add_volume(drawn[0], "Picture")
+    assert put_start(Place(picture, 0), drawn[1], partly.classes)
+    module.settle()
+    select(module, 6)
+    assert module.ui.detailsBox.title == "Picture"
+    press(module, "acceptAllButton")
+    assert "Picture is accepted" in module.ui.messageLabel.text
+    assert np.array_equal(case(module, "Picture").labels, drawn[1])
+
+
 def test_drawing_goes_on_in_the_segment_editor(module: Any, partly: Any) -> None:
     import slicer
 
