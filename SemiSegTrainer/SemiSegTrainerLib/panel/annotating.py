@@ -23,7 +23,7 @@ from ..scene.starts import accept, annotation_at, annotation_of, begin_drawing
 from ..scene.training_set import TrainingCase
 from .marking import MarkingControls
 from .pairing import PairingControls
-from .rows import CHOSEN_USES, LEFT_OUT, TRAINING, UNLABELLED, VALIDATION, Row, use_of, why_of
+from .rows import CHOSEN_USES, LEFT_OUT, TRAINING, UNLABELLED, VALIDATION, Row, use_of, what_for, why_of
 from .showing import show_case
 from .state import PanelState
 
@@ -229,14 +229,14 @@ class AnnotatingSection:
     def _accept_here(self) -> None:
         place = self._here()
         if place is not None and self._try(lambda: accept(place)):
-            self._on_marked(f"{place.title} is accepted: the training learns from it.")
+            self._on_marked(f"{place.title} is accepted: {what_for(place)}.")
 
     def _accept_all(self) -> None:
         row = self._selected()
         place = self._place(row) if row is not None else None
         picture = place if place is not None and place.is_picture else None
         if row is not None and self._try(lambda: accept(picture) if picture else _accept_volume(_node(row))):
-            self._on_marked(f"{row.name} is accepted as a whole: the training learns from it.")
+            self._on_marked(f"{row.name} is accepted as a whole: {what_for(Place(_node(row), 0))}.")
 
     def _withdraw(self) -> None:
         place = self._here()

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..catalogue import MethodText
-from ..scene.choices import ChosenUse
+from ..scene.choices import ChosenUse, chosen_use
+from ..scene.places import Place
 from ..scene.split import Split
 from ..scene.training_set import TrainingCase, TrainingSet
 
@@ -170,3 +171,13 @@ def _why_together(uses: Counter[str], done: Iterable[TrainingCase]) -> str:
 def many(count: int, word: str) -> str:
     """Return a number and a word, in the plural where it has to be."""
     return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def what_for(place: Place) -> str:
+    """Say what a training does with an annotation that was accepted at a place, as the user may have chosen before."""
+    use = chosen_use(place.node, place.index_value if place.is_frame else str(place.number))
+    if use == "validation":
+        return "models are measured with it"
+    if use in ("unlabelled", "left out"):
+        return f'the training does not learn from it while its use is "{use.capitalize()}" in the table of cases'
+    return "the training learns from it"

@@ -25,6 +25,7 @@ from . import asking
 from .asking import Idea, Suggesting, show_progress
 from .figures import ROW, fit_height
 from .jobs import Jobs
+from .rows import what_for
 from .showing import show_place
 from .state import PanelState
 
@@ -323,7 +324,7 @@ class SuggestSection:
         following = next((number for number, other in enumerate(self._rows) if not other.accepted), None)
         if following is not None:
             self.ui.suggestionsTable.selectRow(following)
-        self._messages.note(f"{place.title} is accepted: the next training learns from it.")
+        self._messages.note(f"{place.title} is accepted: {what_for(place)}.")
         self._on_accept()
         self._on_change()
 

@@ -165,8 +165,21 @@ def test_the_start_on_a_picture_is_accepted_where_the_picture_is(module: Any, pa
     select(module, 6)
     assert module.ui.detailsBox.title == "Picture"
     press(module, "acceptAllButton")
-    assert "Picture is accepted" in module.ui.messageLabel.text
+    assert module.ui.messageLabel.text == "Picture is accepted as a whole: the training learns from it."
     assert np.array_equal(case(module, "Picture").labels, drawn[1])
+
+
+def test_what_is_accepted_and_left_out_is_not_said_to_be_learned_from(module: Any) -> None:
+    module.panel.cases.table._on_use(case(module, "Volume 0").id, "Left out")
+    module.settle()
+    select(module, 0)
+    press(module, "acceptAllButton")
+    assert 'does not learn from it while its use is "Left out"' in module.ui.messageLabel.text
+    select(module, CINE)
+    module.ui.framesTable.cellClicked(3, 0)
+    application.process_events(0.2)
+    press(module, "acceptHereButton")
+    assert module.ui.messageLabel.text.endswith("frame 4 is accepted: the training learns from it.")
 
 
 def test_drawing_goes_on_in_the_segment_editor(module: Any, partly: Any) -> None:
