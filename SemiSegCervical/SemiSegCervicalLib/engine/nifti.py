@@ -50,6 +50,7 @@ def write(path: Path, array: np.ndarray, header: bytes) -> None:
     order = _order(header)
     made = np.frombuffer(bytearray(header), dtype=np.uint8)
     dims = np.frombuffer(header, dtype=f"{order}i2", count=8, offset=40).copy()
+    dims[1:][dims[1:] < 1] = 1  # as readers take what some writers put for an axis that is not there
     if dims[0] == 5 and dims[5] in _COLOUR_PARTS:  # the parts of a colour, which a result has not
         dims[5] = 1
         dims[0] = max(axis for axis in (2, 3, 4) if axis == 2 or dims[axis] > 1)  # as readers count them

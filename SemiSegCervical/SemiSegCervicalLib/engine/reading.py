@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from .image import grey_from_rgb
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _COLOURS = (sitk.sitkVectorUInt8, sitk.sitkVectorUInt16)
 _SEGMENTATION = "Segmentation_ReferenceImageExtentOffset"
+# No byte of a gzip stream unpacks into more.
+_DENSEST = 1032
+_HEAD = 2**16
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,14 @@ def _read_volume(path: Path) -> Stored:
         cine = "frames" in roles
         if cine and len(extent) == 3 and extent[2] > 1:
             raise _time_series(path, header.sizes[roles.index("frames")])
-    image = sitk.ReadImage(str(path))
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    promised = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    if promised > _DENSEST * path.stat().st_size and _holds_its_voxels(path):
+        # ITK would fill as much memory before it finds the file too short.
+        raise ValueError(f"its header promises {promised} values, and the file is too short for them")
+    image = reader.Execute()
     dims, parts = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
     affine = _affine(image, dims)
     spacing = (1.0, *reversed(image.GetSpacing())) if dims == 2 else tuple(reversed(image.GetSpacing()[:3]))
@@ -142,6 +153,16 @@ def _read_volume(path: Path) -> Stored:
     frames = array.reshape(-1, *array.shape[-2 - rgb :])
     array = np.stack([grey_from_rgb(f) if rgb else f.astype(np.float32) for f in frames])
     return Stored(array, spacing, affine, rgb, cine and len(array) > 1)
+
+
+def _holds_its_voxels(path: Path) -> bool:
+    """Say whether a file is known to hold header and voxels, which some kinds may keep in a file beside it."""
+    if ending(path) in nrrd.ENDINGS:
+        return not {"data file", "datafile"} & nrrd.read_header(path).fields.keys()
+    if ending(path) == ".mha":
+        with path.open("rb") as stream:
+            return b"ElementDataFile = LOCAL" in stream.read(_HEAD)
+    return ending(path) in (".nii", ".nii.gz")
 
 
 def _time_series(path: Path, count: int) -> SemiSegError:

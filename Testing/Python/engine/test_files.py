@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 
 import numpy as np
 import pytest
@@ -394,6 +395,49 @@ def test_label_map_that_says_nothing_of_its_place_is_believed(tmp_path):
     sitk.WriteImage(sitk.GetImageFromArray(labels), str(tmp_path / "bare.nrrd"))
     found = read_labels(tmp_path / "bare.nrrd", labels.shape, read_image([tmp_path / "a.nrrd"]).affine)
     assert np.array_equal(found, labels)
+
+
+@pytest.mark.parametrize("kind", [".nrrd", ".nii", ".nii.gz", ".mha"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_header_that_promises_too_much_is_refused_unread(tmp_path, monkeypatch, kind, packed):
+    """Its size is believed by no reader that would fill the memory with it."""
+    path = tmp_path / f"x{kind}"
+    sitk.WriteImage(sitk.Image(9, 8, 7, sitk.sitkUInt8), str(path), useCompression=packed)
+    unpacked = gzip.decompress if kind == ".nii.gz" else bytes
+    data = bytearray(unpacked(path.read_bytes()))
+    if kind.startswith(".nii"):
+        data[42:48] = struct.pack("<3h", 9, 30000, 30000)
+    else:
+        data = bytearray(bytes(data).replace(b"9 8 7", b"9 30000 30000"))
+    path.write_bytes(gzip.compress(data) if kind == ".nii.gz" else data)
+    monkeypatch.setattr(sitk.ImageFileReader, "Execute", lambda reader: pytest.fail("it was read"))
+    with pytest.raises(SemiSegError, match="too short") as caught:
+        read_image([path])
+    assert caught.value.code == "unreadable"
+
+
+@pytest.mark.parametrize("kind", [".nrrd", ".nhdr", ".mha", ".mhd"])
+def test_voxels_beside_their_header_may_be_many(tmp_path, kind):
+    image = sitk.GetImageFromArray(np.arange(2**20, dtype=np.uint8).reshape(64, 128, 128))
+    folder = tmp_path / "written"
+    folder.mkdir()
+    sitk.WriteImage(image, str(folder / f"x{'.nhdr' if kind in ('.nrrd', '.nhdr') else '.mhd'}"))
+    header = next(path for path in folder.iterdir() if path.suffix in (".nhdr", ".mhd"))
+    path = header.rename(header.with_suffix(kind))
+    assert np.array_equal(read_image([path]).array[0], sitk.GetArrayFromImage(image))
+
+
+@pytest.mark.parametrize("absent", [0, -1])
+def test_nifti_that_counts_an_absent_axis_as_none(tmp_path, absent):
+    path = tmp_path / "x.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((1, 8, 9), dtype=np.uint8)), str(path))
+    data = bytearray(path.read_bytes())
+    data[46:48] = struct.pack("<h", absent)
+    path.write_bytes(data)
+    image = read_image([path])
+    assert image.spatial_shape == (8, 9)
+    labels = np.eye(8, 9, dtype=np.uint8)
+    assert np.array_equal(read_labels(write_map(labels, path, tmp_path, "labels"), (8, 9)), labels)
 
 
 def test_full_disk_leaves_nothing(tmp_path, monkeypatch):
