@@ -117,6 +117,8 @@ class NetworkView:
             interpolation(n, m, rows) for n, m, rows in zip(self.grid.turned, self.grid.shape, inside, strict=True)
         ]
         part = self.array[(slice(None), *(slice(first, last) for _, (first, last) in weights))]
+        if min(part.strides) < 0:
+            part = part.copy()  # to NumPy one row that runs backwards is contiguous, and PyTorch takes none
         tensor = torch.from_numpy(np.ascontiguousarray(part))
         for axis, (matrix, _) in enumerate(weights, start=1):
             tensor = along(tensor, matrix, axis)

@@ -89,6 +89,24 @@ def test_all_forty_eight_orientations_are_one_to_the_network(tmp_path, spacing):
         assert np.mean(back == expected[2]) > 0.999
 
 
+@pytest.mark.parametrize("shape", [(8, 9, 10), (1, 9, 10), (8, 1, 10), (8, 9, 1)])
+def test_single_planes_of_every_orientation_are_read(shape):
+    """Prediction looks at single slices of a volume; a plane that runs backwards is one like any other."""
+    array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    spec = InputSpec(spatial_dims=3, modalities=("mr",), sampling="windows", size=(16, 16, 16))
+    for axes, flips in EVERY_TURN:
+        stored, place = turned(array, affine, axes, flips)
+        image = Image(stored[None], None, place)
+        view = NetworkView(image, plan_grid(image, spec), 100.0)
+        whole = view.whole()
+        assert np.allclose(whole[0], (array - array.mean()) / array.std(), atol=1e-4)
+        for axis, n in enumerate(shape):
+            block = [(0, m) for m in shape]
+            block[axis] = (n - 1, n)
+            assert torch.allclose(view.read(block), whole.narrow(1 + axis, n - 1, 1), atol=1e-5)
+
+
 def scene(shape, affine):
     """Sample the balls on a grid: label map, and a picture of it with noise."""
     k, j, i = np.indices(shape)
