@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 import typer
+from SemiSegCervicalLib.atomic import reason
 from SemiSegCervicalLib.errors import SemiSegError
 from typer import Abort
 from typer.main import get_command
@@ -55,6 +56,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         print("semiseg: stopped", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            # What a system refuses already when it is asked whether a file is there: a name too long, a locked folder.
+            told = SemiSegError(
+                "refused-path", f"{error.filename}: {reason(error)}", "Check the path, and who may read and write there"
+            )
+            report_error(told, as_json="--json" in given)
+            return 2
         show = getattr(error, "show", None)
         if show is not None:  # a usage error of the command line library
             show()

@@ -82,4 +82,4 @@ class Reporter:
     def say(self, text: str) -> None:
         """Print a line for people."""
         if not self.as_json:
-            self._bars.console.print(text, highlight=False, soft_wrap=True)
+            self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -276,6 +276,25 @@ def test_full_disk(tmp_path, place, command):
         assert run(["train", *arguments, "--out", str(tmp_path / "out")]) == 0, "with space again, the run works"
 
 
+def test_a_name_that_is_too_long_is_no_defect(tmp_path, place, capfd):
+    out = tmp_path / ("n" * 300)
+    pack, image = tmp_path / "tiny.semiseg", place.parent / "test0.png"
+    assert not refused(capfd, tmp_path, "train", place, *QUICK, "--out", out, says="nnn")
+    assert not refused(capfd, tmp_path, "predict", pack, image, "--out", out, says="nnn")
+    assert not refused(capfd, tmp_path, "evaluate", place.parent, place, "--out", out, says="nnn")
+    assert not refused(capfd, tmp_path, "predict", pack, out, "--out", tmp_path / "out", says="nnn")
+
+
+@pytest.mark.parametrize("name", ["lip [left]", "lip [/]"])
+def test_names_with_brackets_are_said_as_they_are(tmp_path, place, capfd, name):
+    edit(place, lambda c: c["labels"].update({"1": name}))
+    out = tmp_path / "figures [2].json"
+    assert run(["evaluate", str(place.parent), str(place), "--out", str(out)]) == 0
+    said = capfd.readouterr().err
+    assert f"{name}: Dice 1" in said
+    assert str(out) in said
+
+
 def test_usage_errors(capfd):
     for arguments in (["train"], ["train", "a.json", "--out", "b", "--nonsense"], ["dance"]):
         assert run(arguments) == 2
