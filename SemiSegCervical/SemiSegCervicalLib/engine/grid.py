@@ -128,8 +128,9 @@ class NetworkView:
         return widened(tensor, inside, block)
 
     def whole(self) -> Tensor:
-        """Return the whole image on the network's grid, float32 ``(M, *grid.shape)``."""
-        return self.read([(0, n) for n in self.grid.shape])
+        """Return the whole image on the network's grid, float32 ``(M, *grid.shape)``, contiguous."""
+        # Where an axis was resampled and the last one was not, the axes lie in another order in memory.
+        return self.read([(0, n) for n in self.grid.shape]).contiguous()
 
 
 def within(block: Sequence[Range], shape: Sequence[int]) -> list[Range]:

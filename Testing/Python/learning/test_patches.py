@@ -151,6 +151,20 @@ def test_coarser_grids_lose_no_annotated_slice(step, first):
     assert torch.equal(nearest_sets(sets, (24, 6, 6), unknown), torch.from_numpy(sets))
 
 
+@pytest.mark.parametrize("spacing", [(2.0, 1.0, 1.0), (1.0, 2.0, 1.0), (1.0, 1.0, 2.0), (2.0, 2.0, 1.0)])
+def test_volumes_are_learned_from_whichever_axes_are_resampled(tmp_path, spacing):
+    """Most often only the slices are thicker or thinner than the model's voxels."""
+    datalist = read_datalist(write(tmp_path, spacing=spacing))
+    spec = plan_input(datalist, (16, 16, 16), (1.0, 1.0, 1.0), gpu=False)
+    data = load_training_data(datalist, spec)
+    shape = tuple(round(n * s) for n, s in zip(SHAPE, spacing, strict=True))
+    for image, sets in zip(data.images, data.possible, strict=True):
+        assert image.shape == (1, *shape)
+        assert sets.shape == shape
+    bright, dark = (data.images[0][0][data.possible[0] == 1 << c].mean() for c in (1, 2))
+    assert bright > 2 > -1 > dark
+
+
 def test_a_model_of_volumes_is_planned_by_what_is_annotated(tmp_path):
     datalist = read_datalist(write(tmp_path, spacing=(2.0, 0.5, 0.5)))
     spec = plan_input(datalist, None, None, gpu=False)
