@@ -215,17 +215,8 @@ class Training:
                 labelled = value.per_branch.tolist()
             part = weighted.weight(progress) * value.loss
             total = part if total is None else total + part
-        assert total is not None
-        self.optimiser.zero_grad()
-        self.fabric.backward(total)
-        # Each branch for itself: clipped together, one branch's outlier would slow the others down.
-        limit = self.settings.gradient_clip
-        # Of a branch that no case of this step concerns there is no gradient, and its norm a zero on the processor.
-        norms = [torch.nn.utils.clip_grad_norm_(b.parameters(), limit).to(self.device) for b in self.branches]
-        values["gradient_norm"] = float(torch.stack(norms).norm())
-        if not np.isfinite(values["gradient_norm"]):
-            raise NonFiniteLossError("gradient", iteration)
-        self.optimiser.step()
+        # Of a method without some of its terms, a stage may have none left: nothing is learned in it.
+        values["gradient_norm"] = 0.0 if total is None else self._descend(total, iteration)
         for average, branch in zip(self.averages, self.branches, strict=True):
             average.update(branch, iteration)
         if labelled is not None:
@@ -237,6 +228,20 @@ class Training:
                 # Detached by its source; the copy lets go of the step's maps that it may be a part of.
                 self.memory.update({name: value.clone() for name, value in weighted.term.remember(state).items()})
         return values
+
+    def _descend(self, loss: Tensor, iteration: int) -> float:
+        """Do one step of the optimiser; return the norm of its gradient."""
+        self.optimiser.zero_grad()
+        self.fabric.backward(loss)
+        # Each branch for itself: clipped together, one branch's outlier would slow the others down.
+        limit = self.settings.gradient_clip
+        # Of a branch that no case of this step concerns there is no gradient, and its norm a zero on the processor.
+        norms = [torch.nn.utils.clip_grad_norm_(b.parameters(), limit).to(self.device) for b in self.branches]
+        norm = float(torch.stack(norms).norm())
+        if not np.isfinite(norm):
+            raise NonFiniteLossError("gradient", iteration)
+        self.optimiser.step()
+        return norm
 
     def look(self, iteration: int, progress: float) -> Step:
         """Build the views and let students and teachers answer them, each branch in one forward pass."""

@@ -389,6 +389,13 @@ def test_any_term_can_be_left_out(data, name):
         assert wrong in caught.value.cause
 
 
+def test_a_stage_whose_only_term_is_left_out_is_passed_through(data):
+    method = get_method("semi_cml_original").without(["relearning"])
+    rows = parts.training(method, data, iterations=27, log_every=1).run().history.rows
+    learned = [row["gradient_norm"] > 0 for row in rows]
+    assert learned == [True] * 17 + [False] * 8 + [True] * 2, "epochs 51 to 74 have no other term"
+
+
 def test_what_only_a_left_out_term_reads_is_not_computed():
     a, b = get_method("cross_supervision"), get_method("dual_uncertainty")
     assert a.without(["cross"]).teacher_views == ()
