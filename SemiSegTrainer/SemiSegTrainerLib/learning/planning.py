@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 from scipy import ndimage
 from SemiSegCervicalLib.engine.files import read_image, read_labels
+from SemiSegCervicalLib.engine.grid import closest_axes
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 
@@ -122,11 +123,13 @@ def plan_input(
     try:
         if dims == 2:
             return InputSpec(modalities=datalist.modalities, size=size or _plan_grid(first.spatial_shape, across, gpu))
-        if spacing is None and first.spacing is not None:
-            spacing = plan_spacing(first.spacing, across, gpu)
-        shape = first.spatial_shape
-        if spacing is not None and first.spacing is not None:
-            shape = tuple(max(1, round(n * s / t)) for n, s, t in zip(shape, first.spacing, spacing, strict=True))
+        # A model's axes are those of the body, whichever way a volume is stored: see `InputSpec`.
+        axes, _ = closest_axes(first.affine)
+        shape = tuple(first.spatial_shape[a] for a in axes)
+        if first.spacing is not None:
+            own = tuple(first.spacing[a] for a in axes)
+            spacing = spacing or plan_spacing(own, across, gpu)
+            shape = tuple(max(1, round(n * s / t)) for n, s, t in zip(shape, own, spacing, strict=True))
         return InputSpec(
             spatial_dims=3, modalities=datalist.modalities, sampling="windows", spacing=spacing,
             size=size or window_size(shape, WINDOW_GPU if gpu else WINDOW_CPU),
@@ -148,12 +151,12 @@ def plan_spacing(spacing: Sequence[float], across: float | None, gpu: bool) -> t
     """Choose a 3D model's voxel: as coarse as the annotated structures allow, never finer than the images.
 
     Args:
-        spacing: of the images, mm in array order.
+        spacing: of the images, mm in the order of the model's axes.
         across: voxels of the smallest structure, from `structure_size`; None without any.
         gpu: whether a graphics card trains.
 
     Returns:
-        mm in array order; axes that are coarser already stay as they are.
+        mm in the same order; axes that are coarser already stay as they are.
     """
     wanted = STRUCTURE_VOXELS_3D_GPU if gpu else STRUCTURE_VOXELS
     coarser = max(1.0, across / wanted) if across else 1.0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from PIL import Image
 from SemiSegTrainerLib.learning.datalist import read_datalist
@@ -44,6 +46,27 @@ def test_small_structures_get_a_finer_grid(tmp_path, side, pixels):
 def test_strokes_do_not_count(tmp_path):
     datalist = write(tmp_path, squares(140, 2), squares(3, 8))
     assert plan_input(datalist, None, None, gpu=False).size == network_size((400, 640), PIXELS_LEAST)
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_voxels_and_window_follow_the_body_however_a_volume_is_stored(tmp_path, axes, calibrated):
+    """Of sagittal and coronal slices, too, what is thick stays thick, and nothing else becomes so."""
+    labels = np.zeros((64, 72, 20), dtype=np.uint8)  # from below, from the front, from right to left
+    labels[20:40, 20:40, 5:15] = 1
+    place = np.zeros((3, 3))
+    for stored, axis in enumerate(axes):
+        place[2 - axis, 2 - stored] = 1
+    for name, array in (("image", labels.astype(np.float32)), ("label", labels)):
+        image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(axes)))
+        image.SetSpacing([(1.0, 1.25, 4.0)[axis] for axis in reversed(axes)])
+        image.SetDirection(place.ravel().tolist())
+        sitk.WriteImage(image, str(tmp_path / f"{name}.nrrd"))
+    entry = {"image": "image.nrrd", "label": "label.nrrd", **({} if calibrated else {"spacing": None})}
+    (tmp_path / "datalist.json").write_text(json.dumps({"labels": {"1": "a"}, "training": [entry]}))
+    spec = plan_input(read_datalist(tmp_path / "datalist.json"), None, None, gpu=False)
+    assert spec.spacing == ((1.0, 1.25, 4.0) if calibrated else None)
+    assert spec.size == (64, 72, 16)
 
 
 def write(folder, outlined, strokes=None):
