@@ -105,7 +105,8 @@ class AnnotatingSection:
         self._show_frame_use(row)
         if not row.outside:
             self._marking.refresh(row, state.busy)
-            self._pairing.refresh(row, state.busy)
+            modalities = state.training_set.modalities if state.training_set is not None else ()
+            self._pairing.refresh(row, state.busy, modalities)
 
     def node_goes(self, node: Any) -> None:
         """Choose nothing in the place of an image that is being removed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import slicer
@@ -19,6 +19,7 @@ from ..scene.starts import segmentations_of
 from .rows import Row
 
 _AUTOMATIC = "The one that is annotated"
+_UNKNOWN = "Not known"
 
 
 class PairingControls:
@@ -35,20 +36,22 @@ class PairingControls:
         self.ui, self._on_change, self._on_error = ui, on_change, on_error
         self._node: Any = None
         self._candidates: list[Any] = []
+        self._modalities: tuple[str, ...] = ()
         self._connections = Connections(
             (ui.segmentationComboBox, "activated(int)", self._segmentation_chosen),
             (ui.slicesAreFramesCheckBox, "clicked(bool)", self._frames_chosen),
+            (ui.loneModalityComboBox, "activated(int)", self._modality_chosen),
             (ui.partnerSelector, "currentNodeChanged(vtkMRMLNode*)", self._show_pair_button),
             (ui.pairButton, "clicked()", self._pair),
             (ui.unpairButton, "clicked()", self._unpair),
         )
         self._locks = Locks(
-            ui.segmentationComboBox, ui.slicesAreFramesCheckBox, ui.partnerSelector, ui.modalityLineEdit,
-            ui.partnerModalityLineEdit, ui.pairButton, ui.unpairButton,
+            ui.segmentationComboBox, ui.slicesAreFramesCheckBox, ui.loneModalityComboBox, ui.partnerSelector,
+            ui.modalityLineEdit, ui.partnerModalityLineEdit, ui.pairButton, ui.unpairButton,
         )  # fmt: skip
 
-    def refresh(self, row: Row, busy: str) -> None:
-        """Show a row of the table of cases."""
+    def refresh(self, row: Row, busy: str, modalities: Sequence[str] = ()) -> None:
+        """Show a row of the table of cases, in a scene of these modalities."""
         ui = self.ui
         node = slicer.mrmlScene.GetNodeByID(row.key)
         if node is None:
@@ -60,6 +63,7 @@ class PairingControls:
         ui.slicesAreFramesCheckBox.visible = is_volume and (row.is_cine or row.cases[0].shape[0] > 1)
         ui.slicesAreFramesCheckBox.checked = is_volume and choices.slices_are_frames(node)
         self._show_partner(node, fresh)
+        self._show_modality(node, tuple(modalities))
 
     def node_goes(self, node: Any) -> None:
         """Choose nothing in the place of an image that is being removed: the selector would choose its next one."""
@@ -100,7 +104,27 @@ class PairingControls:
             choices.set_slices_as_frames(self._node, bool(frames))
             self._on_change()
 
-    # -- two modalities --
+    # -- modalities --
+
+    def _show_modality(self, node: Any, modalities: tuple[str, ...]) -> None:
+        """Offer to say which modality an image is of whose patient there is no other, where others are pairs."""
+        ui, combo = self.ui, self.ui.loneModalityComboBox
+        alone = choices.reference_of(node) is None and not choices.partners_of(node)
+        for widget in (ui.loneModalityLabel, combo):
+            widget.visible = alone and len(modalities) > 1
+        self._modalities = modalities
+        texts = [_UNKNOWN, *modalities]
+        if texts != [combo.itemText(i) for i in range(combo.count)]:
+            combo.clear()
+            combo.addItems(texts)
+        said = choices.modality_of(node).casefold()
+        names = [name.casefold() for name in modalities]
+        combo.currentIndex = names.index(said) + 1 if said in names else 0
+
+    def _modality_chosen(self, index: int) -> None:
+        if self._node is not None:
+            choices.set_modality(self._node, self._modalities[index - 1] if index > 0 else "")
+            self._on_change()
 
     def _show_partner(self, node: Any, fresh: bool) -> None:
         ui = self.ui

@@ -19,6 +19,9 @@ from .reslicing import planes_of, resliced_planes, same_grid
 from .sources import Source
 from .training_set import CaseImage, LabelReader, TrainingCase, Use
 
+UNKNOWN_MODALITY = "its modality is not known: choose it, or pair it with the other image of the patient"
+"""Why an image of the scene is left out where others are pairs and nobody said which of the pair it is."""
+
 
 def _images(source: Source, modalities: tuple[str, ...]) -> tuple[CaseImage | None, ...]:
     """Return the images of a case in the order of the modalities; none where it is not known which one it is."""
@@ -61,7 +64,7 @@ def scene_case(source: Source, matching: ClassMatching, modalities: tuple[str, .
     )
     if not case.present:
         case.images = (CaseImage(source.id, partial(planes_of, volume), image_stamp(volume)),)
-        case.use, case.reason = "left out", "its modality is not known: pair it with the other image of the patient"
+        case.use, case.reason = "left out", UNKNOWN_MODALITY
         return case
     annotation, segmentation = source.annotation, source.segmentation
     if annotation is not None:

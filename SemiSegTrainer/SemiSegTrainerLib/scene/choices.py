@@ -213,6 +213,11 @@ def reference_of(partner: Any) -> Any:
     return next((node for node in nodes_of(scene, kind) if partner in partners_of(node)), None)
 
 
+def set_modality(image: Any, modality: str) -> None:
+    """Say which modality an image is whose patient lacks the others; an empty name takes that back."""
+    set_attribute(image, MODALITY, modality or None)
+
+
 def modality_of(image: Any) -> str:
     """Return the name of an image's modality, empty where nobody said it."""
     return image.GetAttribute(MODALITY) or ""

@@ -12,6 +12,7 @@ import numpy as np
 from SemiSegCervicalLib.scene.pieces import Pieces
 
 from ..catalogue import MethodText
+from .cases import UNKNOWN_MODALITY
 from .split import Split
 from .training_set import TrainingCase, TrainingSet
 
@@ -303,9 +304,10 @@ def _aside(training_set: TrainingSet, parts: Parts) -> Iterable[Finding]:
     for case in parts.left_out:
         reasons.setdefault(case.reason, []).append(case.name)
     for reason, names in reasons.items():
-        yield Finding(
-            "left-out", f"{_named(names)} left out: {reason}", "Change its use in the table, if it should count"
-        )
+        remedy = "Change its use in the table, if it should count"
+        if reason == UNKNOWN_MODALITY:
+            remedy = "Select it in the table: its modality and its pair are below"
+        yield Finding("left-out", f"{_named(names)} left out: {reason}", remedy)
     for note in training_set.notes:
         yield Finding("note", note, "It is not used as it is")
 

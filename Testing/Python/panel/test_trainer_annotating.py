@@ -354,6 +354,30 @@ def test_only_other_images_are_offered_as_partners(module: Any, partly: Any) -> 
     assert not module.ui.pairButton.isVisible()
 
 
+def test_a_patient_may_lack_a_modality(module: Any, partly: Any) -> None:
+    ui = module.ui
+    select(module, 0)
+    ui.partnerSelector.setCurrentNode(partly.volumes[5])
+    application.process_events(0.05)
+    ui.modalityLineEdit.text, ui.partnerModalityLineEdit.text = "T1", "FLAIR"
+    assert not ui.loneModalityComboBox.isVisible(), "there is one modality only, as far as anybody has said"
+    application.click(ui.pairButton)
+    module.settle()
+    assert not ui.loneModalityComboBox.isVisible(), "a pair has its names"
+    select(module, 1)
+    alone = case(module, "Volume 1")
+    assert (alone.use, "choose it" in alone.reason) == ("left out", True)
+    assert ui.loneModalityComboBox.isVisible()
+    assert ui.loneModalityComboBox.currentText == "Not known"
+    combo_choose(module, "loneModalityComboBox", "FLAIR")
+    alone = case(module, "Volume 1")
+    assert alone.use in ("labelled", "partly")
+    assert [image is not None for image in alone.images] == [False, True]
+    assert ui.loneModalityComboBox.currentText == "FLAIR"
+    combo_choose(module, "loneModalityComboBox", "Not known")
+    assert case(module, "Volume 1").use == "left out"
+
+
 def test_choices_come_back_with_a_saved_scene(module: Any, partly: Any, tmp_path: Any) -> None:
     import slicer
 

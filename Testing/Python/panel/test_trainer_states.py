@@ -76,6 +76,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         "slicesLineEdit": hidden,
         "segmentationComboBox": hidden,
         "slicesAreFramesCheckBox": on,
+        "loneModalityComboBox": hidden,
         "partnerSelector": on,
         "pairButton": hidden,
         "unpairButton": hidden,
