@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -24,7 +22,8 @@ from typing import Any
 
 import numpy as np
 from _annotate_figure import curves, draw
-from SemiSegCervicalLib.engine.files import write_atomically
+from _command import add_data, data_folder
+from _results import RESULTS, machine, read, write
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegTrainerLib.learning.datalist import read_datalist
@@ -34,7 +33,6 @@ from SemiSegTrainerLib.learning.ranking import rank
 from SemiSegTrainerLib.learning.run import MODEL, train_model
 from SemiSegTrainerLib.learning.training import Settings, versions
 
-RESULTS = Path(__file__).parent / "results"
 # Frames that are annotated at the start, and in each round.
 FRAMES = 4
 WAYS = ("suggested", "random", "even")
@@ -43,7 +41,7 @@ WAYS = ("suggested", "random", "even")
 def main() -> None:
     """Train and measure what is missing; write table and figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
+    add_data(parser)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", choices=WAYS, nargs="+", default=list(WAYS))
     parser.add_argument("--rounds", type=int, default=4)
@@ -53,10 +51,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS / "annotate.json")
     arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("say where the expanded data sets are: --data DIR, or SEMISEG_DATA")
+    data = data_folder(parser, arguments)
     size = [int(n) for n in arguments.size.split("x")]
-    loop = Loop(arguments.data, arguments.out, arguments.method, arguments.iterations, size, arguments.device)
+    loop = Loop(data, arguments.out, arguments.method, arguments.iterations, size, arguments.device)
     for seed in arguments.seeds:
         loop.follow(seed, "start", 0)
         for number in range(1, arguments.rounds + 1):
@@ -104,7 +101,7 @@ class Loop:
         print(", ".join(f"{k} {v}" for k, v in key.items()), flush=True)
         row = {**key, "annotated": len(frames), "frames": frames, **self._trained(seed, frames, way)}
         # Read again, since another process may have added rows meanwhile.
-        results = _read(self.out)
+        results = self._read()
         results["rows"].append(row)
         results["curves"] = curves(results["rows"])
         results |= {
@@ -113,16 +110,19 @@ class Loop:
             "data": f"carotid: {len(self.pool)} frames of "
             f"{len({e['sequence'] for e in self.pool.values()})} videos to choose from, "
             f"{len(self.content['test'])} frames of two other videos to measure on",
-            "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+            "machine": machine(),
             "versions": versions(),
         }
-        write_atomically(self.out, (json.dumps(results, indent=1) + "\n").encode())
+        write(self.out, results)
         draw(results, self.out.with_suffix(".png"))
         print(f"  {len(frames)} frames, Dice {row['dice']:.4f}, {row['seconds']:.0f} s", flush=True)
         return row
 
+    def _read(self) -> dict[str, Any]:
+        return read(self.out, rows=[], curves=[])
+
     def _found(self, key: dict[str, Any]) -> dict[str, Any] | None:
-        return next((r for r in _read(self.out)["rows"] if all(r.get(k) == v for k, v in key.items())), None)
+        return next((r for r in self._read()["rows"] if all(r.get(k) == v for k, v in key.items())), None)
 
     def _frames(self, seed: int, way: str, number: int) -> list[str]:
         """Return the names of the frames that are annotated in a round, the first ones first."""
@@ -189,10 +189,6 @@ def _farthest(names: list[str], frames: list[str]) -> str:
     """Return the frame in the middle of the longest stretch, over all videos in turn, without an annotation."""
     places = np.array([names.index(frame) for frame in frames])
     return names[int(np.abs(np.arange(len(names))[:, None] - places).min(axis=1).argmax())]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {"rows": [], "curves": []}
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ The panel is back as soon as the job has ended. Writes Testing/Benchmarks/result
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import random
 import statistics
 import sys
@@ -18,11 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
-import torch
 from _command import said
+from _results import RESULTS, load_average, machine_in_words, versions_of, write
 from SemiSegCervicalLib.engine.pack import save_pack
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.worker.arrays import write_array
@@ -30,7 +26,6 @@ from SemiSegCervicalLib.worker.protocol import Load, Model, Predict, PredictFram
 from SemiSegCervicalLib.worker.subprocess_transport import local_client
 from TrainingRig import parts
 
-RESULT = Path(__file__).resolve().parent / "results" / "cancel.json"
 LIMIT_SECONDS = 2.0
 FRAME = (600, 800)
 LARGE = (6000, 8000)
@@ -41,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cancels", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--out", type=Path, default=RESULTS / "cancel.json")
     options = parser.parse_args()
     moment = random.Random(options.seed)
     rng = np.random.default_rng(options.seed)
@@ -97,12 +92,11 @@ def main() -> int:
         "bad": len(bad),
         "left_at_the_end": left,
         "rows": rows,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+        "machine": machine_in_words(),
+        "load": load_average(),
+        "versions": versions_of("torch"),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
     print(f"median {result['seconds_median']:.2f} s, longest {max(seconds):.2f} s, bad: {len(bad)}")
     return 1 if bad or left else 0
 

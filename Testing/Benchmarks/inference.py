@@ -46,15 +46,14 @@ from _inference_parts import (
     volumes,
     where,
 )
+from _results import RESULTS, read, write
 from SemiSegCervicalLib.engine.backends.agreement import TOLERANCE
 from SemiSegCervicalLib.engine.backends.runtime import installed_version
 from SemiSegCervicalLib.engine.backends.selection import open_backend
-from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import Pack, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 
-RESULTS = Path(__file__).parent / "results"
 FRAMES_COMPARED, VOLUMES_COMPARED = 24, 2
 SMALL_3D = (48, 64, 64)
 GOALS = {"speedup_cpu_2d": 3.0, "speedup_cpu_3d": 2.5, "speedup_cpu_2d_f32": 2.0, "speedup_cpu_3d_f32": 2.0}
@@ -125,7 +124,7 @@ class Bench:
                 for tensor in branch.network.state_dict().values():
                     digest.update(tensor.numpy().tobytes())
         about = {"models": digest.hexdigest(), "data": str(self.data), **where(), "repeats": self.repeats}
-        if self.file.exists() and (found := json.loads(self.file.read_text())).get("about") == about:
+        if (found := read(self.file)).get("about") == about:
             self.parts = found
         self.parts["about"] = about
 
@@ -136,7 +135,7 @@ class Bench:
         load, started = os.getloadavg()[0], time.monotonic()
         found = measure()
         self.parts[name] = {**found, "load_before": round(load, 2), "took": round(time.monotonic() - started, 1)}
-        write_atomically(self.file, json.dumps(self.parts, indent=1).encode())
+        write(self.file, self.parts)
         print(f"{name}: {json.dumps(self.parts[name])[:300]}", flush=True)
 
     def predictor(self, pack: Pack, precision: str) -> Predictor:
@@ -239,7 +238,7 @@ class Bench:
             "command": "python3 Testing/run.py bench inference" + (" --data DIR" if self.data else ""),
         }  # fmt: skip
         folder = self.work if self.quick else RESULTS
-        write_atomically(folder / "inference.json", (json.dumps(self.results, indent=1) + "\n").encode())
+        write(folder / "inference.json", self.results)
         draw(self.results, folder / "inference.png")
 
 

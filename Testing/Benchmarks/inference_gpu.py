@@ -41,16 +41,15 @@ from _inference_parts import (
     volumes,
     where,
 )
+from _results import RESULTS, write
 from SemiSegCervicalLib.engine.backends.agreement import TOLERANCE
 from SemiSegCervicalLib.engine.backends.selection import open_backend
-from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import Pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.selftest import examine_devices
 from SemiSegCervicalLib.engine.windows import plan_axes
 
-RESULTS = Path(__file__).parent / "results"
 STRIDES = (4, 18, 18)
 # As many windows and frames as the engine computes at once on a card.
 WINDOWS, CINE = 4, 8
@@ -83,7 +82,7 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     results = {"device": report.label, **measure(arguments), **where(), "command": said()}
     folder = arguments.work if arguments.quick else RESULTS
-    write_atomically(folder / "inference_gpu.json", (json.dumps(results, indent=1) + "\n").encode())
+    write(folder / "inference_gpu.json", results)
     draw(results, folder / "inference_gpu.png")
     print(json.dumps({part: results[part]["speedup"] for part in PARTS}, indent=1))
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -29,7 +27,7 @@ import numpy as np
 import torch
 from _command import add_data, data_folder
 from _learning_figure import draw
-from SemiSegCervicalLib.engine.files import write_atomically
+from _results import RESULTS, machine, read, write
 from SemiSegCervicalLib.engine.pack import Pack, load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegTrainerLib.learning.datalist import Entry, read_datalist
@@ -38,8 +36,6 @@ from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import CHECKPOINTS, MODEL, train_model
 from SemiSegTrainerLib.learning.training import CHECKPOINT, Settings, versions
 from SemiSegTrainerLib.learning.trust import interval
-
-RESULTS = Path(__file__).parent / "results"
 
 # Iterations, networks' grid (3D: window) and spacing in mm that a set is trained with unless asked otherwise. The
 # atrium at half its resolution, with half the literature's window of 80 x 112 x 112: what two CPU cores can afford.
@@ -208,9 +204,9 @@ def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None, wor
     results["rows"] = rows(results["runs"])
     results["comparisons"] = comparisons(results["runs"])
     results["command"] = "python3 Testing/run.py bench learning --data DIR"
-    results["machine"] = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
+    results["machine"] = machine()
     results["versions"] = versions()
-    write_atomically(RESULTS / "learning.json", (json.dumps(results, indent=1) + "\n").encode())
+    write(RESULTS / "learning.json", results)
     draw(results, RESULTS / "learning.png")
     for given, found in measured.items():
         print(f"  {given} Dice {found['dice']:.4f}  HD95 {found['hd95'] or np.nan:.1f}  {took:.0f} s", flush=True)
@@ -238,8 +234,7 @@ def giving(entry: Entry, some: list[int]) -> Entry:
 
 def read_results() -> dict[str, Any]:
     """Return the results so far."""
-    file = RESULTS / "learning.json"
-    return json.loads(file.read_text()) if file.exists() else {"runs": [], "rows": [], "comparisons": []}
+    return read(RESULTS / "learning.json", runs=[], rows=[], comparisons=[])
 
 
 def change_labels(datalist: Path, how: str, folder: Path) -> Path:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -21,15 +20,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _command import said
+from _results import RESULTS, load_average, machine_in_words, versions_of, write
 from SlicerRig import application
 
-RESULT = Path(__file__).resolve().parent / "results" / "panel.json"
 FRAME = (600, 800)
 PATIENCE = 1800
 LIMIT_SECONDS = 2.0
@@ -50,7 +48,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--cancels", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--out", type=Path, default=RESULTS / "panel.json")
     parser.add_argument("--make-pack", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--open", choices=MODULES, help=argparse.SUPPRESS)
     parser.add_argument("--prepared", action="store_true", help=argparse.SUPPRESS)
@@ -77,15 +75,11 @@ def main() -> int:
         data=f"random: a volume of {options.edge} cubed (int16), {options.frames} frames of {FRAME[0]} x {FRAME[1]}",
         networks="cine: the shipped cervix model; volume: two small untrained branches, windows of 64 cubed",
         seed=options.seed,
-        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        load_at_the_end=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        versions={
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("slicer-core", "vtk", "PySide6-Essentials", "numpy", "torch")},
-        },
+        machine=machine_in_words(),
+        load_at_the_end=load_average(),
+        versions=versions_of("slicer-core", "vtk", "PySide6-Essentials", "numpy", "torch"),
     )  # fmt: skip
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
     print(json.dumps({key: value for key, value in result.items() if key != "cancels"}, indent=1))
     return 1 if result["cancels_bad"] else 0
 
@@ -221,7 +215,7 @@ class Run:
     def segment(self, node: Any, model: str) -> dict[str, Any]:
         """Segment an image from Apply to its end."""
         self.choose(node, model)
-        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        load = load_average()
         application.reset()
         started = time.perf_counter()
         application.click(self.panel.ui.applyButton)

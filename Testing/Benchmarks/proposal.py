@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from dataclasses import dataclass
@@ -23,8 +21,8 @@ from typing import Any
 
 import numpy as np
 from _command import add_data, data_folder
+from _results import RESULTS, machine, read, write
 from learning import MODALITIES, settle
-from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegTrainerLib.catalogue import proposed
@@ -35,7 +33,7 @@ from SemiSegTrainerLib.learning.run import MODEL, train_model
 from SemiSegTrainerLib.learning.training import Settings, versions
 from SemiSegTrainerLib.learning.trust import interval
 
-FILE = Path(__file__).parent / "results" / "proposal.json"
+FILE = RESULTS / "proposal.json"
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,7 @@ def divided(folder: Path, part: Part) -> dict[str, Any]:
 
 def results() -> dict[str, Any]:
     """Return what has been measured."""
-    return json.loads(FILE.read_text()) if FILE.exists() else {"runs": []}
+    return read(FILE, runs=[])
 
 
 def add(run: dict[str, Any]) -> None:
@@ -164,10 +162,10 @@ def add(run: dict[str, Any]) -> None:
     found |= {
         "benchmark": "proposal",
         "command": "python3 Testing/run.py bench proposal --data DIR",
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+        "machine": machine(),
         "versions": versions(),
     }
-    write_atomically(FILE, (json.dumps(found, indent=1) + "\n").encode())
+    write(FILE, found)
 
 
 def comparisons(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

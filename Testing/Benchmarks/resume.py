@@ -20,15 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from _command import said
+from _results import RESULTS, write
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegTrainerLib.learning.training import versions
 from TrainingRig import cases, kill
-
-RESULT = Path(__file__).resolve().parent / "results" / "resume.json"
 
 
 def main() -> int:
@@ -38,7 +34,7 @@ def main() -> int:
     parser.add_argument("--iterations", type=int, default=120)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--method", default="cross_supervision")
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--out", type=Path, default=RESULTS / "resume.json")
     options = parser.parse_args()
     moment = random.Random(options.seed)
     started = time.perf_counter()
@@ -78,8 +74,7 @@ def main() -> int:
             "versions": versions(),
             "seconds": round(time.perf_counter() - started, 1),
         }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
     print(f"weights equal: {not weights}, history equal: {not history}. Written: {options.out}")
     return 1 if weights or history else 0
 

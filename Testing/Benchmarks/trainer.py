@@ -16,22 +16,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import _trainer_interruptions
-from _command import said
+from _command import add_data, data_folder, said
+from _results import RESULTS, load_average, machine_in_words, read, versions_of, write
 from _trainer_scenes import Made, atrium_scene, carotid_scene, twin
 from SlicerRig import application
 
-RESULT = Path(__file__).resolve().parent / "results" / "trainer.json"
 SCENES: dict[str, Callable[..., Made]] = {"carotid": carotid_scene, "atrium": atrium_scene}
 STANDARD = 10.0
 # More than calibration and writing take beside the minutes of a training.
@@ -43,7 +41,7 @@ AGREEMENT = 0.005
 def main() -> int:
     """Measure what is asked for and write it; the status is 1 where something is not as it should be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("SEMISEG_DATA"), help="expanded data sets")
+    add_data(parser)
     parser.add_argument("--parts", nargs="+", choices=[*SCENES, "interruptions"], default=[*SCENES, "interruptions"])
     parser.add_argument("--minutes", type=float, default=STANDARD, help="of a training, by the preset or Advanced")
     parser.add_argument("--iterations", type=int, default=0, help="of a training, instead of minutes")
@@ -53,14 +51,14 @@ def main() -> int:
     parser.add_argument("--moments", type=int, default=20, help="interruptions")
     parser.add_argument("--longest", type=float, default=40.0, help="seconds of training before an interruption")
     parser.add_argument("--length", type=int, default=12_000, help="iterations of the training that is interrupted")
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--out", type=Path, default=RESULTS / "trainer.json")
     parser.add_argument("--measure", nargs=3, type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         measure_pack(*options.measure)
         return 0
-    if options.data is None and set(options.parts) & set(SCENES):
-        parser.error("say where the expanded data sets are: --data DIR, or SEMISEG_DATA")
+    if set(options.parts) & set(SCENES):
+        options.data = data_folder(parser, options)
     if reason := application.why_not():
         sys.exit(reason)
     fine = True
@@ -83,20 +81,16 @@ def main() -> int:
 
 def store(path: Path, part: str, found: dict[str, Any], seed: int) -> None:
     """Put one part into the results, which keep the others."""
-    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    result = read(path)
     result[part] = {
         **found,
         "command": said(),
         "seed": seed,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "load_at_the_end": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("slicer-core", "PySide6-Essentials", "torch", "monai", "numpy")},
-        },
+        "machine": machine_in_words(),
+        "load_at_the_end": load_average(),
+        "versions": versions_of("slicer-core", "PySide6-Essentials", "torch", "monai", "numpy"),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(path, result)
     print(json.dumps({k: v for k, v in result[part].items() if k not in ("interruptions", "versions")}, indent=1))
 
 

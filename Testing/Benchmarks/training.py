@@ -20,8 +20,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -32,10 +30,10 @@ from typing import Any
 import numpy as np
 import torch
 from _command import add_data
+from _results import RESULTS, machine, read, write
 from _training_figure import draw
 from PIL import Image
 from SemiSegCervicalLib.engine.branch import Branch
-from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegTrainerLib.learning.data import TrainingData, gather_cases, load_training_data
 from SemiSegTrainerLib.learning.datalist import Datalist, read_datalist
@@ -43,12 +41,8 @@ from SemiSegTrainerLib.learning.method import get_method, method_names
 from SemiSegTrainerLib.learning.planning import plan_branches
 from SemiSegTrainerLib.learning.targets import every_class
 from SemiSegTrainerLib.learning.training import Settings, Training, choose_precision, versions
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from TrainingRig import cases
 
-RESULTS = Path(__file__).resolve().parent / "results"
 SIZES: dict[str, tuple[int, ...]] = {"2d": (96, 160), "3d": (40, 56, 56)}
 GOALS = {"loader": 1.5, "cached": 1.0}
 COMPARED = ("supervised", "cross_supervision")
@@ -71,8 +65,7 @@ def main() -> None:
     results: dict[str, Any] = {
         "benchmark": "training",
         "command": "python3 Testing/run.py bench training" + " --data DIR" * bool(arguments.data),
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system(),
-                    "vectors": torch.backends.cpu.get_cpu_capability()},
+        "machine": {**machine(), "vectors": torch.backends.cpu.get_cpu_capability()},
         "device": arguments.device,
         "threads": arguments.threads,
         "repeats": arguments.repeats,
@@ -85,14 +78,14 @@ def main() -> None:
         "goals": GOALS,
     }  # fmt: skip
     file = arguments.out / "training.json"
-    before = json.loads(file.read_text()) if file.exists() and not arguments.fresh else {}
+    before = {} if arguments.fresh else read(file)
     same = all(before.get(k) == v for k, v in json.loads(json.dumps(results)).items())
     results["methods"] = before["methods"] if same else {}
     results["against"] = before["against"] if same else {}
 
     def store(kind: str, name: str, found: dict[str, Any]) -> None:
         results[kind][name] = found
-        write_atomically(file, (json.dumps(results, indent=1) + "\n").encode())
+        write(file, results)
         print(json.dumps({name: found}, indent=1), flush=True)
 
     with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,6 @@ needed. About five minutes. Table and figure go to results/typicality.{json,png}
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ import matplotlib
 import numpy as np
 from _command import add_data, data_folder, said
 from _degrade import KINDS, PLAN, degraded
-from SemiSegCervicalLib.engine.files import read_image, write_atomically
+from _results import RESULTS, write
+from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.grid import NetworkView, plan_grid
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.preprocess import to_network, without_padding
@@ -33,7 +33,6 @@ from SemiSegTrainerLib.learning.typical import typical_images
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-RESULTS = Path(__file__).parent / "results"
 # What the networks of each set see; as the models of the other benchmarks.
 SPECS = {
     "fugc": InputSpec(modalities=("us",), size=(160, 256)),
@@ -82,7 +81,7 @@ def main() -> None:
         "sets": rows,
         "versions": versions(),
     }
-    write_atomically(RESULTS / "typicality.json", (json.dumps(results, indent=1) + "\n").encode())
+    write(RESULTS / "typicality.json", results)
     draw(rows, RESULTS / "typicality.png")
 
 

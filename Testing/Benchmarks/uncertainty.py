@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import platform
 import re
 import sys
 from dataclasses import asdict, dataclass
@@ -28,6 +26,7 @@ from typing import Any
 import numpy as np
 from _command import add_data, data_folder
 from _degrade import PLAN, degraded
+from _results import RESULTS, machine, read
 from _uncertainty_figure import draw
 from SemiSegCervicalLib.engine.files import read_image, read_labels, write_atomically
 from SemiSegCervicalLib.engine.image import Image
@@ -52,7 +51,6 @@ from SemiSegTrainerLib.learning.trust import (
     rank_correlation,
 )
 
-RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).resolve().parents[2]
 WORK, MODELS = ROOT / "build" / "bench-uncertainty", ROOT / "Resources" / "models"
 FEW_GROUPS = 8  # videos or examinations: fewer are no sample from which an interval could be drawn
@@ -307,7 +305,7 @@ def write(name: str, pack: Pack, records: list[Record]) -> None:
         },
     }
     file = RESULTS / "uncertainty.json"
-    results = json.loads(file.read_text()) if file.exists() else {}
+    results = read(file)
     results[name] = entry
     results["about"] = {
         "confidence": "largest mean probability of a voxel, in 15 bins",
@@ -316,7 +314,7 @@ def write(name: str, pack: Pack, records: list[Record]) -> None:
         "quality": "predicted and true Dice by segment and test case; neither drawn nor expected counts as 0 predicted",
         "degradations": PLAN,
         "command": f"python3 Testing/run.py bench uncertainty --data DIR --sets {' '.join(SETS)}",
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+        "machine": machine(),
         "versions": versions(),
     }
     # Lists of numbers on one line: a row of figures is read across.
