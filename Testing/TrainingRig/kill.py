@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-TESTING = Path(__file__).resolve().parents[1]
-FOLDERS = (TESTING, TESTING.parent / "SemiSegCervical", TESTING.parent / "SemiSegTrainer")
+from house.environment import with_libraries
 
 
 def environment() -> dict[str, str]:
     """Return the variables of a child process: both libraries on its path, one thread."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, FOLDERS)), "OMP_NUM_THREADS": "1"}
+    return with_libraries(OMP_NUM_THREADS="1")
 
 
 def train_until(arguments: list[str], moment: random.Random | None, stage: str = "training") -> int:
