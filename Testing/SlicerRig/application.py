@@ -42,8 +42,6 @@ _WIDGETS = (
     "mrml_widgets",
     "plot_widgets",
     "segment_editor",
-    "sequence_widgets",
-    "table_widgets",
     "ui_files",
     "views",
 )

@@ -128,54 +128,6 @@ class CollapsibleButton(QtWidgets.QAbstractButton):
         )
 
 
-@rig_class("ctkCollapsibleGroupBox")
-class CollapsibleGroupBox(QtWidgets.QGroupBox):
-    """A group box that shows or hides what it holds."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._contents = Contents(self)
-        self.setCheckable(True)
-        self.toggled.connect(self._contents.show)
-
-    def childEvent(self, event: QtCore.QChildEvent) -> None:
-        child = event.child()
-        if event.added() and isinstance(child, QtWidgets.QWidget):
-            self._contents.add(child)
-        super().childEvent(event)
-
-    def setCollapsed(self, collapsed: bool) -> None:
-        self.setChecked(not collapsed)
-
-    collapsed = QtCore.Property(bool, lambda self: not self.isChecked(), setCollapsed)
-    collapsedHeight = stored(int, "collapsedHeight", 14)
-
-
-@rig_class("ctkFittedTextBrowser")
-class FittedTextBrowser(QtWidgets.QTextBrowser):
-    """A text browser as high as its text."""
-
-    LOOKS: ClassVar = {
-        "disableMouseScroll": False,
-        "showDetailsText": "Show details...",
-        "hideDetailsText": "Hide details.",
-    }
-
-    collapsed = stored(bool, "collapsed", True)
-    collapsibleText = stored(str, "collapsibleText", "")
-
-    def setCollapsibleText(self, text: str) -> None:
-        self._collapsibleText = text
-        self.setHtml(text)
-
-    def setCollapsed(self, collapsed: bool) -> None:
-        self._collapsed = collapsed
-
-    def sizeHint(self) -> QtCore.QSize:
-        self.document().setTextWidth(self.viewport().width())
-        return QtCore.QSize(super().sizeHint().width(), int(self.document().size().height()) + 4)
-
-
 @rig_class("ctkMessageBox")
 class MessageBox(QtWidgets.QMessageBox):
     """A message box with "don't show again"."""

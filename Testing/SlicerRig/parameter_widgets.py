@@ -82,9 +82,6 @@ _BINDINGS: dict[_Key, _Binding] = {
         lambda w, v: setattr(w, "plainText", v) if w.plainText != v else None,
     ),
     ("QLabel", str): _Binding("", lambda w: w.text, _set("text")),
-    ("ctkPathLineEdit", Path): _Binding(
-        "currentPathChanged(QString)", lambda w: Path(w.currentPath), lambda w, v: setattr(w, "currentPath", str(v))
-    ),
     ("ctkDirectoryButton", Path): _Binding(
         "directoryChanged(QString)", lambda w: Path(w.directory), lambda w, v: setattr(w, "directory", str(v))
     ),

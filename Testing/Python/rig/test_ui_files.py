@@ -63,23 +63,18 @@ def test_properties_enums_and_dynamic_properties(load: Any) -> None:
 
 
 def test_ctk_and_qmrml_widgets(load: Any) -> None:
-    import ctk
     import slicer
 
     form = load(
         ("ctkCollapsibleButton", "section", '<property name="collapsed"><bool>true</bool></property>'),
         ("ctkSliderWidget", "slider", '<property name="maximum"><double>5</double></property>'),
-        ("ctkPathLineEdit", "path", '<property name="filters"><set>ctkPathLineEdit::Files</set></property>'),
-        ("qMRMLSegmentsTableView", "segments", ""),
-        ("qMRMLSequenceBrowserPlayWidget", "play", ""),
         ("ctkDirectoryButton", "folder", ""),
-        ("ctkRangeWidget", "range", ""),
+        ("qMRMLNodeComboBox", "nodes", ""),
     )
     ui = slicer.util.childWidgetVariables(form)
     assert ui.section.collapsed is True
     assert ui.slider.maximum == 5.0
-    assert ui.path.filters == ctk.ctkPathLineEdit.Files
-    assert ui.segments.className() == "qMRMLSegmentsTableView"
+    assert ui.nodes.className() == "qMRMLNodeComboBox"
 
 
 def test_connections_of_the_file(load: Any) -> None:
