@@ -185,9 +185,6 @@ class SliderWidget(QtWidgets.QWidget):
     def setSpinBoxVisible(self, visible: bool) -> None:
         self._box.setVisible(visible)
 
-    def setTracking(self, on: bool) -> None:
-        self._tracking = on
-
     value = QtCore.Property(float, lambda self: self._box.value(), setValue)
     minimum = QtCore.Property(float, lambda self: self._box.minimum(), setMinimum)
     maximum = QtCore.Property(float, lambda self: self._box.maximum(), setMaximum)

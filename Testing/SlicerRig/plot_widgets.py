@@ -43,13 +43,6 @@ class PlotView(QtWidgets.QWidget):
         self._node = node
         self.follow()
 
-    def RemovePlotSelections(self) -> None:
-        self._selected = {}
-
-    def fitToContent(self) -> None:
-        self._fitted = {}
-        self.update()
-
     def follow(self, *_: Any) -> None:
         """Observe what is drawn now."""
         self._observer.clear()

@@ -42,9 +42,6 @@ class ScriptedLoadableModule:
     def resourcePath(self, filename: str) -> str:
         return os.path.join(os.path.dirname(self.parent.path), "Resources", filename)
 
-    def getDefaultModuleDocumentationLink(self, docPage: Any = None) -> str:
-        return f"<p>For more information see the documentation of {self.parent.title}.</p>"
-
     def runTest(self, msec: int = 100, **kwargs: Any) -> None:
         module = sys.modules[type(self).__module__]
         made = getattr(module, f"{self.moduleName}Test")()
@@ -242,9 +239,8 @@ class ModuleWidgetHolder(MRMLWidget):
 
 def import_file(path: Path) -> types.ModuleType:
     """Import a module's file under its own name, its folder on the path, as the application does."""
-    for folder in (path.parent,):
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"not a Python file: {path}")

@@ -68,9 +68,6 @@ class Application(QtWidgets.QApplication):
     def applicationLogic(self) -> Any:
         return mrml.application_logic()
 
-    def moduleLogic(self, name: str) -> Any:
-        return mrml.application_logic().GetModuleLogic(name)
-
     def layoutManager(self) -> Any:
         return self._layout
 
@@ -135,9 +132,6 @@ class ModuleManager(QtCore.QObject):
     def module(self, name: str) -> Any:
         return self.loaded.get(name)
 
-    def modulesNames(self) -> list[str]:
-        return list(self.loaded)
-
     def factoryManager(self) -> Any:
         return self._factory
 
@@ -152,12 +146,6 @@ class ModuleFactoryManager(QtCore.QObject):
 
     def loadedModuleNames(self) -> list[str]:
         return list(self._manager.loaded)
-
-    def isLoaded(self, name: str) -> bool:
-        return name in self._manager.loaded
-
-    def loadedModule(self, name: str) -> Any:
-        return self._manager.loaded.get(name)
 
 
 @rig_class("qSlicerModuleSelectorToolBar")

@@ -28,9 +28,6 @@ class SliceView(QtWidgets.QWidget):
     def setMRMLSliceNode(self, node: Any) -> None:
         self._node = node
 
-    def scheduleRender(self) -> None:
-        self.update()
-
     def forceRender(self) -> None:
         self.repaint()
 
@@ -48,18 +45,6 @@ class SliceController(MRMLWidget):
 
     def mrmlSliceNode(self) -> Any:
         return self._logic.GetSliceNode()
-
-    def mrmlSliceCompositeNode(self) -> Any:
-        return self._logic.GetSliceCompositeNode()
-
-    def fitSliceToBackground(self) -> None:
-        self._logic.FitSliceToBackground()
-
-    def setSliceVisible(self, visible: bool) -> None:
-        self._logic.GetSliceNode().SetSliceVisible(visible)
-
-    def setSliceOffsetValue(self, offset: float) -> None:
-        self._logic.SetSliceOffset(offset)
 
 
 @rig_class("qMRMLSliceWidget")
@@ -83,9 +68,6 @@ class SliceWidget(MRMLWidget):
     def mrmlSliceNode(self) -> Any:
         return self._logic.GetSliceNode()
 
-    def mrmlSliceCompositeNode(self) -> Any:
-        return self._logic.GetSliceCompositeNode()
-
     def sliceController(self) -> Any:
         return self._controller
 
@@ -95,13 +77,7 @@ class SliceWidget(MRMLWidget):
     def fitSliceToBackground(self) -> None:
         self._logic.FitSliceToBackground()
 
-    def setSliceOrientation(self, orientation: str) -> None:
-        self._logic.GetSliceNode().SetOrientation(orientation)
-
     sliceViewName = QtCore.Property(str, lambda self: self._logic.GetSliceNode().GetLayoutName())
-    sliceOrientation = QtCore.Property(
-        str, lambda self: self._logic.GetSliceNode().GetOrientation(), setSliceOrientation
-    )
 
 
 _ORIENTATIONS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
@@ -152,9 +128,6 @@ class LayoutManager(QtCore.QObject):
         self._logic.GetLayoutNode().SetViewArrangement(arrangement)
 
     layout = QtCore.Property(int, _arrangement, setLayout)
-
-    def layoutLogic(self) -> Any:
-        return self._logic
 
     def mrmlScene(self) -> Any:
         return slicer.mrmlScene
