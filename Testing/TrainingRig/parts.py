@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from SemiSegCervicalLib.engine.branch import Branch
-from SemiSegCervicalLib.engine.pack import Pack
+from SemiSegCervicalLib.engine.pack import Pack, load_pack
 from SemiSegCervicalLib.engine.schema import (
     BranchSpec,
     Calibration,
@@ -20,6 +20,7 @@ from SemiSegCervicalLib.engine.schema import (
 from SemiSegTrainerLib.learning.data import TrainingData, load_training_data
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.method import Method, get_method
+from SemiSegTrainerLib.learning.run import MODEL
 from SemiSegTrainerLib.learning.training import Settings, Training
 
 from .cases import SIZE
@@ -122,6 +123,13 @@ def weights(run: Training) -> dict[str, torch.Tensor]:
         for number, module in enumerate(modules):
             found.update({f"{kind}-{number}.{k}": v.clone() for k, v in module.state_dict().items()})
     return found
+
+
+def model_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """Return every tensor of a model, or of the one that a run has left in its folder."""
+    file = Path(path)
+    branches = load_pack(file / MODEL if file.is_dir() else file).branches
+    return {f"{n}.{key}": value for n, branch in enumerate(branches) for key, value in branch.state_dict().items()}
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:

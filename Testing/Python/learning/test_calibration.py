@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import random
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from SemiSegTrainerLib.learning.run import train_model
 from SemiSegTrainerLib.learning.targets import Completeness, decided, every_class
 from SemiSegTrainerLib.learning.training import Settings
 from SemiSegTrainerLib.learning.trust import Reliability
-from TrainingRig import cases, kill, killable, parts
+from TrainingRig import cases, parts
 from TrainingRig.card import CARD, Card
 
 CPU = torch.device("cpu")
@@ -428,26 +427,6 @@ def test_stopped_folds_are_resumed(tmp_path, datalist):
     assert [d for s, d in again if s == "calibrating"][1:] == [6], "one iteration of the second fold was left"
     whole = train_model(datalist, tmp_path / "whole", options(iterations=9))
     assert whole["calibration"] == second["calibration"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_run_killed_in_a_fold_ends_as_the_uninterrupted_one(tmp_path, datalist):
-    def arguments(out):
-        return [str(datalist), str(tmp_path / out), "6", "cross_supervision", "3"]
-
-    moment = random.Random(1)
-    kill.train_until(arguments("killed"), moment, stage="calibrating")
-    assert not (tmp_path / "killed" / "model.semiseg").exists()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in the process that was killed
-    try:
-        for out in ("killed", "whole"):
-            killable.main(*arguments(out))
-    finally:
-        torch.set_num_threads(threads)
-    found = [load_pack(tmp_path / out / "model.semiseg").manifest.calibration for out in ("killed", "whole")]
-    assert found[0] == found[1]
-    assert found[0].fitted_on
 
 
 def test_trained_model_is_less_wrong_about_itself(tmp_path):

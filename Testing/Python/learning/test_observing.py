@@ -50,11 +50,6 @@ def train(datalist, out, chosen, folder=None, should_stop=None, should_finish=No
     return summary, news
 
 
-def weights(out):
-    branches = load_pack(out / "model.semiseg").branches
-    return {f"{i}.{key}": value for i, branch in enumerate(branches) for key, value in branch.state_dict().items()}
-
-
 def rows(out):
     with (out / "history.csv").open(newline="") as stream:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(stream)]
@@ -69,7 +64,7 @@ def test_a_run_that_is_looked_at_is_the_same_run(tmp_path, datalist, always, met
     assert all(n.preview and n.validation for n in news)
     _, none = train(datalist, tmp_path / "alone", options(method))
     assert none == []
-    assert parts.same(weights(tmp_path / "seen"), weights(tmp_path / "alone"))
+    assert parts.same(parts.model_weights(tmp_path / "seen"), parts.model_weights(tmp_path / "alone"))
     assert rows(tmp_path / "seen") == rows(tmp_path / "alone")
 
 
@@ -227,7 +222,7 @@ def test_a_resumed_run_tells_again_what_was_told(tmp_path, datalist, always):
         assert (again.terms, again.validation, again.seconds) == (before.terms, before.validation, before.seconds)
     assert second[4].seconds > second[3].seconds
     train(datalist, tmp_path / "whole", chosen)
-    assert parts.same(weights(out), weights(tmp_path / "whole"))
+    assert parts.same(parts.model_weights(out), parts.model_weights(tmp_path / "whole"))
 
 
 def test_a_run_that_was_finished_early_stays_so(tmp_path, datalist, always):
@@ -238,11 +233,11 @@ def test_a_run_that_was_finished_early_stays_so(tmp_path, datalist, always):
     assert (summary["iterations"], summary["ended_early"], summary["finished"]) == (3, True, True)
     assert summary["validation_also_decided"] == ["stop"]
     assert news[-1].iteration == 3
-    before = weights(out)
+    before = parts.model_weights(out)
     (out / "model.semiseg").unlink()
     summary, _ = train(datalist, out, options(iterations=50, resume=True), tmp_path / "b")
     assert (summary["iterations"], summary["ended_early"], summary["finished"]) == (3, True, True)
-    assert parts.same(before, weights(out))
+    assert parts.same(before, parts.model_weights(out))
     summary, _ = train(datalist, tmp_path / "full", options(iterations=2), tmp_path / "c")
     assert (summary["ended_early"], summary["validation_also_decided"]) == (False, [])
 

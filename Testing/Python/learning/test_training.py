@@ -13,7 +13,7 @@ import shutil
 import pytest
 import torch
 from PIL import Image
-from SemiSegCervicalLib.engine.pack import load_pack
+from SemiSegCervicalLib.engine.pack import load_pack, read_manifest
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.learning.checkpoint import load_checkpoint, save_checkpoint
 from SemiSegTrainerLib.learning.history import History
@@ -45,14 +45,6 @@ def options(**more):
 def rows(path):
     with path.open(newline="") as stream:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(stream)]
-
-
-def weights(out):
-    return {
-        f"{i}.{k}": v
-        for i, branch in enumerate(load_pack(out / "model.semiseg").branches)
-        for k, v in branch.state_dict().items()
-    }
 
 
 def test_a_run_leaves_model_history_and_summary(tmp_path, datalist):
@@ -101,13 +93,17 @@ def test_faulty_validation_file_is_found_before_the_training(tmp_path, datalist)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, datalist):
+def test_killed_run_ends_as_the_uninterrupted_one(tmp_path):
+    """Killed twice in the training and once in a fold of its calibration."""
+    datalist = cases.write_dataset(tmp_path / "data")
+
     def arguments(out):
         return [str(datalist), str(tmp_path / out), "24", "cross_supervision", "5"]
 
     moment = random.Random(5)
     assert 0 < kill.train_until(arguments("killed"), moment) < 24
     assert kill.train_until(arguments("killed"), moment) < 24
+    kill.train_until(arguments("killed"), moment, stage="calibrating")
     assert not (tmp_path / "killed" / "model.semiseg").exists()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the processes that were killed
@@ -116,10 +112,13 @@ def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, datalist):
             killable.main(*arguments(out))
     finally:
         torch.set_num_threads(threads)
-    assert parts.same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    assert parts.same(parts.model_weights(tmp_path / "killed"), parts.model_weights(tmp_path / "whole"))
     killed, whole = (rows(tmp_path / out / "history.csv") for out in ("killed", "whole"))
     assert killed == whole
     assert [int(r["iteration"]) for r in whole] == list(range(3, 25, 3))
+    fitted = [read_manifest(tmp_path / out / "model.semiseg").calibration for out in ("killed", "whole")]
+    assert fitted[0] == fitted[1]
+    assert fitted[0].fitted_on
     assert not list((tmp_path / "killed").rglob("*.part"))
 
 
@@ -135,7 +134,7 @@ def test_stopped_run_is_resumed_through_its_folder(tmp_path, datalist):
     assert caught.value.code == "exists"
     assert train_model(datalist, out, options(resume=True))["finished"]
     train_model(datalist, tmp_path / "whole", options())
-    assert parts.same(weights(out), weights(tmp_path / "whole"))
+    assert parts.same(parts.model_weights(out), parts.model_weights(tmp_path / "whole"))
     assert rows(out / "history.csv") == rows(tmp_path / "whole" / "history.csv")
 
 
@@ -358,7 +357,7 @@ def test_start_from_a_pack(tmp_path, datalist):
     still = dataclasses.replace(options(iterations=1, learning_rate=0.0), start=start, size=None)
     summary = train_model(datalist, tmp_path / "second", still)
     assert summary["started_from"] == "model"
-    assert parts.same(weights(tmp_path / "first"), weights(tmp_path / "second"))
+    assert parts.same(parts.model_weights(tmp_path / "first"), parts.model_weights(tmp_path / "second"))
     with pytest.raises(SemiSegError) as caught:
         train_model(datalist, tmp_path / "third", dataclasses.replace(still, size=(64, 64)))
     assert caught.value.code == "two-sizes"
@@ -377,7 +376,7 @@ def test_start_from_a_pack_of_other_classes(tmp_path, datalist, names):
     finally:
         content["labels"] = cases.LABELS
         cases.write_datalist(datalist.parent, content)
-    before, after = weights(tmp_path / "first"), weights(tmp_path / "second")
+    before, after = parts.model_weights(tmp_path / "first"), parts.model_weights(tmp_path / "second")
     kept = [k for k in before if before[k].shape == after[k].shape and torch.equal(before[k], after[k])]
     changed = [k for k in before if k not in kept]
     assert len(kept) > 0.7 * len(before)

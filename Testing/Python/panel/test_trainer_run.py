@@ -515,7 +515,7 @@ def test_the_plot_is_neither_listed_nor_saved_and_goes_with_the_panel(section: A
 
 @pytest.mark.torch
 def test_each_state_of_a_real_training(section: Any, pictures: Path) -> None:
-    """The real worker trains; each state is looked at when it comes."""
+    """The real worker trains, is paused and killed, and there is a model all the same; each state is looked at."""
     from SemiSegCervicalLib.worker.protocol import Hello
     from SemiSegTrainerLib.worker.protocol import SERVER_MODULE
 
@@ -542,45 +542,18 @@ def test_each_state_of_a_real_training(section: Any, pictures: Path) -> None:
     module.until(lambda: looked_at(training, "training"))
     application.click(ui.pauseButton)
     module.until(lambda: looked_at(training, "paused"))
+    killed = resume(module)
+    module.until(lambda: killed.ended or killed.state == "training")
+    os.kill(panel.logic.jobs.client.pid, signal.SIGKILL)
+    until(module, killed, "failed")
+    assert "press Resume" in module.ui.messageLabel.text
     resumed = resume(module)
     module.until(lambda: looked_at(resumed, "done"))
     assert {"starting", "training", "calibrating", "paused", "done"} <= seen, seen
     assert resumed.state == "done", resumed.error
+    assert resumed.news[-1].iteration == 60
     assert "My model" in find_packs()
-
-
-@pytest.mark.torch
-def test_the_worker_dies_and_the_training_ends_in_a_model_all_the_same(section: Any, pictures: Path) -> None:
-    """The real worker and real training, pressed together in the panel."""
-    from SemiSegCervicalLib.worker.protocol import Hello
-    from SemiSegTrainerLib.worker.protocol import SERVER_MODULE
-
-    module = section("real", hello=Hello(modules=(SERVER_MODULE,)))  # as fast as it can be
-    panel = module.panel
-    panel.parameters.iterations = 12
-    panel.parameters.method = "supervised"
-    panel.parameters.size = "64 32"
-    panel.parameters.calibrate = False
-    panel.parameters.name = "blobs again"
-    module.settle()
-    ui = panel.run.ui
-    training = start(module)
-    module.until(lambda: training.ended or (training.state == "training" and training.done > 2))
-    application.click(ui.pauseButton)
-    until(module, training, "paused")
-    training = resume(module)
-    module.until(lambda: training.ended or training.state == "training")
-    os.kill(panel.logic.jobs.client.pid, signal.SIGKILL)
-    until(module, training, "failed")
-    assert "press Resume" in module.ui.messageLabel.text
-    training = resume(module)
-    module.until(lambda: training.ended or (training.picture is not None and training.state == "training"))
-    application.process_events(0.7)
-    application.screenshot(module.widget.parent, pictures / "run-real.png")
-    until(module, training, "done")
-    assert training.news[-1].iteration == 12
-    assert "blobs again" in find_packs()
-    assert panel.after.version.path == training.version.path, "it is shown at once"
+    assert panel.after.version.path == resumed.version.path, "it is shown at once"
 
 
 def test_a_line_that_is_drawn_again_is_still_one_line(app: Any) -> None:

@@ -191,7 +191,6 @@ def test_however_it_is_interrupted_it_goes_on_and_ends_as_one_that_was_not(
 ) -> None:
     """Paused, then the worker killed, then worker and program killed, and the scene gone for long."""
     import slicer
-    from SemiSegCervicalLib.engine.pack import load_pack
     from TrainingRig import parts
 
     length = 40
@@ -235,11 +234,7 @@ def test_however_it_is_interrupted_it_goes_on_and_ends_as_one_that_was_not(
     whole = begin(worker, length, name="whole")
     version = whole.wait()
 
-    def weights(path: Path) -> Any:
-        branches = load_pack(path).branches
-        return {f"{n}.{key}": v for n, branch in enumerate(branches) for key, v in branch.state_dict().items()}
-
-    assert parts.same(weights(last.version.path), weights(version.path))
+    assert parts.same(*(parts.model_weights(found.path) for found in (last.version, version)))
 
 
 @pytest.mark.torch

@@ -41,11 +41,6 @@ def wait_for(client, job, stage, done):
     )
 
 
-def weights(path):
-    branches = load_pack(path).branches
-    return {f"{n}.{key}": value for n, branch in enumerate(branches) for key, value in branch.state_dict().items()}
-
-
 def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(client, datalist, tmp_path):
     seen = []
     stopped = client.submit(message(datalist, tmp_path / "a", LONG), on_progress=seen.append)
@@ -61,7 +56,7 @@ def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(client, datalist, tm
     assert answer.finished
     assert json.loads((tmp_path / "a" / "summary.json").read_text())["iterations"] == LONG
     whole = client.wait(client.submit(message(datalist, tmp_path / "b", LONG)), PATIENCE)
-    assert parts.same(weights(answer.model), weights(whole.model))
+    assert parts.same(parts.model_weights(answer.model), parts.model_weights(whole.model))
     # The same process segments with it.
     job = client.submit(Predict(Model(whole.model), (str(write_array(tmp_path / "image.npy", cases.draw(5)[0])),)))
     assert client.wait(job, PATIENCE).segments[0].voxels > 0
@@ -142,7 +137,7 @@ def test_a_start_with_other_segments_gets_a_new_head(client, trained, tmp_path):
     assert manifest.provenance.started_from == "blobs"
     assert list(answer.summary["before"]["segments"]) == ["dark"], "what it knew already is measured before and after"
     assert answer.summary["before"]["cases_count"] == answer.summary["validation"]["cases_count"] == 1
-    assert weights(answer.model).keys() == weights(trained).keys()
+    assert parts.model_weights(answer.model).keys() == parts.model_weights(trained).keys()
 
 
 @pytest.mark.parametrize("name", method_names())

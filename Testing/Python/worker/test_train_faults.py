@@ -13,13 +13,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from SemiSegCervicalLib.engine.pack import load_pack
+from SemiSegCervicalLib.engine.pack import read_manifest
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.worker.protocol import Hello
 from SemiSegCervicalLib.worker.subprocess_transport import local_client
 from SemiSegCervicalLib.worker.validation import plain
 from SemiSegTrainerLib.learning.preparation import RunOptions
-from SemiSegTrainerLib.learning.run import train_model
+from SemiSegTrainerLib.learning.run import MODEL, train_model
 from SemiSegTrainerLib.learning.training import Settings
 from SemiSegTrainerLib.worker.protocol import LIBRARIES, SERVER_MODULE, Part, Train
 from TrainingRig import cases, kill, parts
@@ -28,10 +28,6 @@ from WorkerRig.processes import alive, until
 pytestmark = [pytest.mark.torch, pytest.mark.skipif(sys.platform != "linux", reason="needs signals and limits")]
 PATIENCE = 300
 BRANCHES = tuple(Part(name, arguments) for name, arguments in parts.TINY)
-
-
-def weights(pack):
-    return {f"{n}.{key}": value for n, branch in enumerate(pack.branches) for key, value in branch.state_dict().items()}
 
 
 def contents(folder):
@@ -72,8 +68,8 @@ def test_worker_and_program_killed_together(tmp_path):
     (tmp_path / "temporary").mkdir()
     before = contents(tmp_path / "data")
     moment = random.Random(7)
-    train = message(datalist, tmp_path / "killed", 240, "cross_supervision", calibrate="folds")
-    assert 0 < kill_both(start(train, tmp_path / "temporary"), "training", moment) < 240
+    train = message(datalist, tmp_path / "killed", 120, "cross_supervision", calibrate="folds")
+    assert 0 < kill_both(start(train, tmp_path / "temporary"), "training", moment) < 120
     again = replace(train, resume=True)
     kill_both(start(again, tmp_path / "temporary"), "calibrating", moment)
     assert not (tmp_path / "killed" / "model.semiseg").exists()
@@ -84,15 +80,15 @@ def test_worker_and_program_killed_together(tmp_path):
     try:
         for out in ("killed", "whole"):
             options = RunOptions(
-                "cross_supervision", Settings(iterations=240), "cpu", size=cases.SIZE, branches=parts.TINY,
+                "cross_supervision", Settings(iterations=120), "cpu", size=cases.SIZE, branches=parts.TINY,
                 calibrate="folds", resume=out == "killed",
             )  # fmt: skip
             train_model(datalist, tmp_path / out, options)
     finally:
         torch.set_num_threads(threads)
-    packs = [load_pack(tmp_path / out / "model.semiseg") for out in ("killed", "whole")]
-    assert parts.same(*map(weights, packs))
-    assert packs[0].manifest.calibration == packs[1].manifest.calibration
+    assert parts.same(*(parts.model_weights(tmp_path / out) for out in ("killed", "whole")))
+    killed, whole = (read_manifest(tmp_path / out / MODEL) for out in ("killed", "whole"))
+    assert killed.calibration == whole.calibration
     with local_client(temporary=tmp_path / "temporary", log=tmp_path / "worker.log") as client:
         client.prepare()
         assert len(list((tmp_path / "temporary").glob("semiseg-worker-*"))) == 1, "the next one removes what was left"
@@ -107,7 +103,7 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path):
 
     def trained(out, resume=False):
         answer = client.wait(client.submit(replace(train, out=str(tmp_path / out), resume=resume)), PATIENCE)
-        return weights(load_pack(answer.model))
+        return parts.model_weights(answer.model)
 
     train = message(datalist, tmp_path / "full", 200, calibrate="none")
     hello = Hello(modules=(SERVER_MODULE,))
