@@ -1,4 +1,4 @@
-"""The one kind of error that is meant for the user's eyes."""
+"""The one kind of error that is meant for the user's eyes, and what is told of others."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ class SemiSegError(Exception):
     def as_dict(self) -> dict[str, str]:
         """Return the fields as the worker's and ``--json``'s error event carries them."""
         return {"code": self.code, "stage": self.stage, "cause": self.cause, "remedy": self.remedy}
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error of a library says, which may be long; its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip()[:300] if lines else type(error).__name__
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from ..errors import first_line
+
 _TOLERANCE = 2e-2  # of float16, on sums of 72 products of numbers around 1
 # Metal has given wrong results without an error, of some macOS for all convolutions of volumes (PyTorch's issue 197114,
 # others before it): there every model is compared with the processor before it is used.
@@ -103,9 +105,3 @@ def compare_with_processor(
     for found, wanted in zip([f.float().cpu() for f in networks(noise)], reference(noise), strict=True):
         if not torch.allclose(found, wanted, rtol=0.0, atol=_WRONG * max(1.0, float(wanted.abs().max()))):
             raise RuntimeError(_WRONG_NUMBERS)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what a device says, which may be long."""
-    lines = str(error).strip().splitlines()
-    return lines[0].strip()[:300] if lines else type(error).__name__

@@ -7,7 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from ..errors import SemiSegError
+from ..errors import SemiSegError, first_line
 from .arrays import cannot_write
 from .protocol import Failure
 
@@ -31,7 +31,7 @@ def explain(error: BaseException, stage: str) -> Failure:
         return Failure(error.code, error.stage or stage, error.cause, error.remedy)
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
     sys.stderr.flush()
-    text = _first_line(error)
+    text = first_line(error)
     if getattr(error, "winerror", None) in _WINDOWS_MEMORY:
         return Failure(
             "out-of-memory", stage, f"Windows has no memory left: {text}",
@@ -82,8 +82,3 @@ def _is_out_of_memory(error: BaseException) -> bool:
     from ..engine.backends.ladder import is_out_of_memory
 
     return is_out_of_memory(error)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip()[:300] if lines else type(error).__name__

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..selftest import first_line
+from ...errors import first_line
 from ..windows import plan_axes, slide
 from .base import Backend
 

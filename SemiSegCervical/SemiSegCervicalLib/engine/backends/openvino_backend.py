@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...errors import first_line
 from ..pack import Pack
 from .agreement import Agreement, compare, pool, window_weights
 from .base import BackendError
@@ -57,7 +58,7 @@ class OpenVINOBackend:
         try:
             self._key = self._describe()
         except (ImportError, OSError, RuntimeError) as error:
-            raise BackendError(f"OpenVINO does not start ({str(error).splitlines()[0][:200]})") from error
+            raise BackendError(f"OpenVINO does not start ({first_line(error)})") from error
         self._entry: Entry | None = self._usable(self._cache.find(self._key))
         self._networks: dict[tuple[str, int], Network] = {}
 
