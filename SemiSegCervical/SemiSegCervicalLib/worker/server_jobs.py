@@ -43,7 +43,7 @@ class Channel:
 
 
 class ServerJob:
-    """What a handler gets beside its message.
+    """What a handler gets before its message.
 
     Attributes:
         id: the client's number.
@@ -147,4 +147,4 @@ class ServerJob:
         self._finishing.set()
 
 
-Handler = Callable[[ServerJob], Any]
+Handler = Callable[[ServerJob, Any], Any]

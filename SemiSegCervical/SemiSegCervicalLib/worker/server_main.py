@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import SemiSegError
 from . import protocol
@@ -40,6 +41,7 @@ from .wire import Envelope, LineSplitter, decode
 if TYPE_CHECKING:
     from .server_predict import Predicting
 
+M = TypeVar("M", bound=Message)
 ALIVE_SECONDS = 2.0
 # A cancelled job that does not look is interrupted wherever it is, long before the client loses its patience.
 INTERRUPT_SECONDS = 0.4
@@ -74,7 +76,7 @@ class Server:
         self._predicting: Predicting | None = None
         self.register(Hello, self._hello)
 
-    def register(self, message: type[Message], handler: Handler) -> None:
+    def register(self, message: type[M], handler: Callable[[ServerJob, M], object]) -> None:
         """Have a handler do the jobs of a kind; what it returns is the answer."""
         self._handlers[message.kind] = (message, handler)
 
@@ -112,7 +114,7 @@ class Server:
         try:
             try:
                 self._inside = True
-                return protocol.RESULT, self._handlers[job.message.kind][1](job)
+                return protocol.RESULT, self._handlers[job.message.kind][1](job, job.message)
             finally:
                 self._inside = False  # from here on nothing is interrupted
                 self._running = None
@@ -130,9 +132,7 @@ class Server:
             self._interrupted = True
             raise Cancelled
 
-    def _hello(self, job: ServerJob) -> Welcome:
-        hello = job.message
-        assert isinstance(hello, Hello)
+    def _hello(self, job: ServerJob, hello: Hello) -> Welcome:
         if hello.protocol != protocol.PROTOCOL:
             raise SemiSegError(
                 "version-mismatch",
@@ -158,10 +158,10 @@ class Server:
                 importlib.import_module(name).register(self)
         return welcome
 
-    def _base(self, name: str, job: ServerJob) -> object:
+    def _base(self, name: str, job: ServerJob, message: Message) -> object:
         with job.shielded():
             predicting = self._import_engine()
-        return getattr(predicting, name)(job)
+        return getattr(predicting, name)(job, message)
 
     def _import_engine(self) -> Predicting:
         if self._predicting is None:
@@ -197,7 +197,7 @@ class Server:
         if envelope is None:
             print(f"no message: {line[:500]!r}", file=sys.stderr)
         elif envelope.kind == protocol.SHUTDOWN:
-            end_now(0, self._group) if self._running is None else end_now(1, self._group)
+            end_now(0 if self._running is None else 1, self._group)
         elif envelope.kind in (protocol.CANCEL, protocol.STOP, protocol.FINISH):
             self._control(envelope)
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -28,7 +27,6 @@ from .server_inputs import Frames, choose_frames, image_of, open_images
 from .server_jobs import ServerJob
 from .server_models import Models, card_of, describe
 
-T = TypeVar("T")
 _PREDICTING = "predicting"
 _WRITING = "writing"
 # The first frames come one by one, so that there is something to see; then few events carry many, unless it takes long.
@@ -49,27 +47,24 @@ class Predicting:
         """Drop the model, which an interrupted or failed job may have left in a state of its own."""
         self._models.drop()
 
-    def describe(self, job: ServerJob) -> Cards:
+    def describe(self, job: ServerJob, message: Describe) -> Cards:
         """Read what packs say of themselves."""
-        message = _message(job, Describe)
         cards = []
         for done, path in enumerate(message.packs):
             job.progress("reading", done, len(message.packs))
             cards.append(describe(Path(path)))
         return Cards(tuple(cards))
 
-    def load(self, job: ServerJob) -> Loaded:
+    def load(self, job: ServerJob, message: Load) -> Loaded:
         """Load a model ahead of its use."""
         started = time.perf_counter()
-        message = _message(job, Load)
         predictor = self._models.get(message.model, (), job)
         card = card_of(Path(message.model.pack), predictor.pack.manifest)
         return Loaded(card, *_closing(predictor, predictor.backend.notes, started))
 
-    def predict(self, job: ServerJob) -> Prediction:
+    def predict(self, job: ServerJob, message: Predict) -> Prediction:
         """Segment an image or a volume."""
         started = time.perf_counter()
-        message = _message(job, Predict)
         job.progress("reading", 0, 1)
         arrays = open_images(message.images, message.rgb, (2, 3))
         image = image_of(arrays, message.rgb, message.spacing, message.affine)
@@ -88,10 +83,9 @@ class Predicting:
             *_closing(predictor, result.notes, started), result.atypicality,
         )  # fmt: skip
 
-    def predict_frames(self, job: ServerJob) -> FramesDone:
+    def predict_frames(self, job: ServerJob, message: PredictFrames) -> FramesDone:
         """Segment frames, and send them in chunks."""
         started = time.perf_counter()
-        message = _message(job, PredictFrames)
         job.progress("reading", 0, 1)
         arrays = open_images(message.images, message.rgb, (3,))
         indices = choose_frames(message.indices, len(arrays[0]))
@@ -125,11 +119,6 @@ def _closing(
     backend = predictor.backend
     told = tuple(dict.fromkeys(notes))  # each once, in order
     return str(predictor.device), backend.name, backend.precision, told, time.perf_counter() - started
-
-
-def _message(job: ServerJob, kind: type[T]) -> T:
-    assert isinstance(job.message, kind)
-    return job.message
 
 
 def _send_chunk(job: ServerJob, done: int, results: Sequence[tuple[int, EnginePrediction]]) -> None:

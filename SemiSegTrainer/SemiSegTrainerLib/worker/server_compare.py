@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from SemiSegTrainerLib.learning.comparing import Worst
 
 
-def compare(job: ServerJob) -> Compared:
+def compare(job: ServerJob, message: Compare) -> Compared:
     """Measure models on the same annotated cases; one that cannot be measured does not keep the others from it."""
-    message = job.message
-    assert isinstance(message, Compare)
     job.progress("loading the model", 0, 1)
     with job.shielded():
         from SemiSegCervicalLib.engine.pack import Pack, load_pack

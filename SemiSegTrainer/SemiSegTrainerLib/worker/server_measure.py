@@ -10,10 +10,8 @@ from SemiSegCervicalLib.worker.server_jobs import ServerJob
 from .protocol import Measure, Measured
 
 
-def measure(job: ServerJob) -> Measured:
+def measure(job: ServerJob, message: Measure) -> Measured:
     """Do a few steps of a training."""
-    message = job.message
-    assert isinstance(message, Measure)
     job.progress("measuring", 0, 3)
     with job.shielded():
         from SemiSegTrainerLib.learning import measuring

@@ -10,10 +10,8 @@ from SemiSegCervicalLib.worker.server_jobs import ServerJob
 from .protocol import Suggest, Suggested, Suggestion
 
 
-def suggest(job: ServerJob) -> Suggested:
+def suggest(job: ServerJob, message: Suggest) -> Suggested:
     """Rank what is not annotated, and write what the model draws on the best of it."""
-    message = job.message
-    assert isinstance(message, Suggest)
     job.progress("loading the model", 0, 1)
     with job.shielded():
         from SemiSegCervicalLib.engine.pack import load_pack

@@ -26,10 +26,8 @@ def register(server: Server) -> None:
     server.register(Suggest, suggest)
 
 
-def train(job: ServerJob) -> Trained:
+def train(job: ServerJob, message: Train) -> Trained:
     """Run a whole training."""
-    message = job.message
-    assert isinstance(message, Train)
     if (message.iterations is None) == (message.minutes is None):
         raise SemiSegError(
             "two-budgets", "The length of the training is given twice or not at all",
