@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from SemiSegCervicalLib.worker.server_jobs import ServerJob
@@ -15,20 +14,10 @@ def measure(job: ServerJob, message: Measure) -> Measured:
     job.progress("measuring", 0, 3)
     with job.shielded():
         from SemiSegTrainerLib.learning import measuring
-        from SemiSegTrainerLib.learning.preparation import RunOptions
         from SemiSegTrainerLib.learning.training import Settings
 
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    options = RunOptions(
-        method=message.method,
-        settings=Settings(iterations=1, seed=message.seed),
-        device=message.device,
-        start=Path(message.start) if message.start is not None else None,
-        size=message.size,
-        spacing=message.spacing,
-        branches=tuple((p.architecture, p.arguments) for p in message.branches) if message.branches else None,
-        calibrate=message.calibrate,
-    )
+        from .server_options import run_options
+    options = run_options(message, Settings(iterations=1, seed=message.seed))
     cost = measuring.measure(
         Path(message.datalist), options, lambda done, total: job.progress("measuring", done, total)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,24 +35,17 @@ def train(job: ServerJob, message: Train) -> Trained:
     job.progress("starting", 0, 1)
     with job.shielded():
         from SemiSegTrainerLib.learning.observing import Wish
-        from SemiSegTrainerLib.learning.preparation import RunOptions
         from SemiSegTrainerLib.learning.run import train_model
         from SemiSegTrainerLib.learning.training import Settings
 
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    options = RunOptions(
-        method=message.method,
+        from .server_options import run_options
+    options = run_options(
+        message,
+        Settings(iterations=message.iterations, minutes=message.minutes, seed=message.seed),
         without=message.without,
         unlabelled_view=message.unlabelled_view,
-        settings=Settings(iterations=message.iterations, minutes=message.minutes, seed=message.seed),
-        device=message.device,
-        start=Path(message.start) if message.start is not None else None,
-        size=message.size,
-        spacing=message.spacing,
-        branches=tuple((p.architecture, p.arguments) for p in message.branches) if message.branches else None,
         resume=message.resume,
         name=message.name,
-        calibrate=message.calibrate,
     )
 
     def forward(stage: str, done: int, total: int, seconds_left: float, values: dict[str, float]) -> None:
