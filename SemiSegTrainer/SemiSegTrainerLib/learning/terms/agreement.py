@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -42,129 +42,104 @@ def soft_cross_entropy(log_p: Tensor, target: PseudoLabel) -> Tensor:
     return (target.weight * loss).sum() / target.weight.sum().clamp_min(1e-6)
 
 
-def teach(step: Step, source: PseudoLabelSource, view: str, loss: Callable[[int, PseudoLabel], Tensor]) -> TermValue:
-    """Sum a loss over the students that have something to follow; support in voxels of the one that has most.
+@dataclass(frozen=True)
+class Following(ABC):
+    """Every branch that has something to follow does so in a view; how is said by the terms that derive from this.
 
-    Args:
-        step: the iteration.
-        source: what each student is to follow.
-        view: the view on which it answers.
-        loss: of one student and what it is to follow, some of whose voxels count.
+    Attributes:
+        source: where the targets come from; a student whose target has no weight anywhere is left out.
+        view: the view on which the student answers.
     """
-    losses, support = [], 0
-    for student in range(len(step.students)):
-        target = source(step, student, view)
-        count = int((target.weight > 0).sum())
-        if count:
-            losses.append(loss(student, target))
-            support = max(support, count)
-    if not losses:
-        return TermValue(zero_of(*(o[view].logits for o in step.students)), 0)
-    return TermValue(torch.stack(losses).sum(), support)
+
+    source: PseudoLabelSource
+    view: str = "weak"
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The student's view and what the source needs."""
+        return self.source.reads | {self.view}
+
+    def __call__(self, step: Step) -> TermValue:
+        """Return the loss summed over the students that are taught; support in voxels of the one that has most."""
+        losses, support = [], 0
+        for student in range(len(step.students)):
+            target = self.source(step, student, self.view)
+            count = int((target.weight > 0).sum())
+            if count:
+                losses.append(self.loss(step, student, target))
+                support = max(support, count)
+        if not losses:
+            return TermValue(zero_of(*(o[self.view].logits for o in step.students)), 0)
+        return TermValue(torch.stack(losses).sum(), support)
+
+    @abstractmethod
+    def loss(self, step: Step, student: int, target: PseudoLabel) -> Tensor:
+        """Return the loss of one student against its target, some of whose voxels count."""
 
 
 @dataclass(frozen=True)
-class CrossSupervision:
+class CrossSupervision(Following):
     """Every branch follows what `source` says of an unlabelled view, by soft Dice and, if asked, cross-entropy.
 
+    In system A the source is the other branch, in system B the consensus where it is reliable.
+
     Attributes:
-        source: where the targets come from (system A: the other branch; system B: the consensus where it is reliable).
-        view: the view on which the student answers.
         dice: weight of the squared soft Dice.
         cross_entropy: weight of the cross-entropy.
     """
 
-    source: PseudoLabelSource
-    view: str = "weak"
     dice: float = 1.0
     cross_entropy: float = 0.0
 
-    @property
-    def reads(self) -> frozenset[str]:
-        """The student's view and what the source needs."""
-        return self.source.reads | {self.view}
-
-    def __call__(self, step: Step) -> TermValue:
-        """Return the loss of `teach`."""
-
-        def loss(student: int, target: PseudoLabel) -> Tensor:
-            parts = []
-            if self.dice:
-                parts.append(self.dice * soft_dice(step.probabilities(student, self.view), target))
-            if self.cross_entropy:
-                log_p = step.log_probabilities(student, self.view)
-                parts.append(self.cross_entropy * soft_cross_entropy(log_p, target))
-            return torch.stack(parts).sum()
-
-        return teach(step, self.source, self.view, loss)
+    def loss(self, step: Step, student: int, target: PseudoLabel) -> Tensor:
+        """Return the weighted sum of both."""
+        parts = []
+        if self.dice:
+            parts.append(self.dice * soft_dice(step.probabilities(student, self.view), target))
+        if self.cross_entropy:
+            log_p = step.log_probabilities(student, self.view)
+            parts.append(self.cross_entropy * soft_cross_entropy(log_p, target))
+        return torch.stack(parts).sum()
 
 
 @dataclass(frozen=True)
-class SquaredConsistency:
+class SquaredConsistency(Following):
     """Every branch follows what `source` says of an unlabelled view: ``sum_v m_v 1/C sum_c (p_c - q_c)^2 / sum_v m_v``.
 
-    The consistency of Tarvainen and Valpola, Mean teachers, NeurIPS 2017, and with certain voxels alone that of UA-MT.
-
-    Attributes:
-        source: where the targets q and their weight m come from.
-        view: the view on which the student answers.
+    q and m are the targets and their weight. The consistency of Tarvainen and Valpola, Mean teachers, NeurIPS 2017, and
+    with certain voxels alone that of UA-MT.
     """
 
-    source: PseudoLabelSource
-    view: str = "weak"
-
-    @property
-    def reads(self) -> frozenset[str]:
-        """The student's view and what the source needs."""
-        return self.source.reads | {self.view}
-
-    def __call__(self, step: Step) -> TermValue:
-        """Return the loss of `teach`."""
-
-        def loss(student: int, target: PseudoLabel) -> Tensor:
-            errors = (step.probabilities(student, self.view) - target.probabilities).square().mean(dim=1)
-            return (target.weight * errors).sum() / target.weight.sum()
-
-        return teach(step, self.source, self.view, loss)
+    def loss(self, step: Step, student: int, target: PseudoLabel) -> Tensor:
+        """Return the mean square over the voxels that count."""
+        errors = (step.probabilities(student, self.view) - target.probabilities).square().mean(dim=1)
+        return (target.weight * errors).sum() / target.weight.sum()
 
 
 @dataclass(frozen=True)
-class RectifiedSupervision:
+class RectifiedSupervision(Following):
     """A student follows a teacher's sharpened opinion, less where the two are far apart.
 
     ``mean_v [e^(-KL_v) CE(p, q_T) + beta KL_v]``, KL_v = KL(q || p), q_T = q^(1/T) renormalised: the softmax of the
     teacher's logits over T. The weight e^(-KL_v) is a number and not a way to lower the loss. Corrected form of the
-    KL-rectified supervision of arXiv:2505.17690, where T had no effect and one branch always taught the other.
+    KL-rectified supervision of arXiv:2505.17690, where T had no effect and one branch always taught the other. In
+    system B the source is the winner, which teaches the losers alone.
 
     Attributes:
-        source: the teacher (system B: the winner, which teaches the losers alone); students whose target has no weight
-            anywhere are left out.
-        view: the view on which the student answers.
         temperature: T.
         beta: weight of the divergence itself.
     """
 
-    source: PseudoLabelSource
-    view: str = "weak"
     temperature: float = 0.5
     beta: float = 1.0
 
-    @property
-    def reads(self) -> frozenset[str]:
-        """The student's view and what the source needs."""
-        return self.source.reads | {self.view}
-
-    def __call__(self, step: Step) -> TermValue:
-        """Return the loss of `teach`."""
-
-        def loss(student: int, target: PseudoLabel) -> Tensor:
-            log_p, q = step.log_probabilities(student, self.view), target.probabilities
-            divergence = torch.xlogy(q, q).sum(dim=1) - (q * log_p).sum(dim=1)
-            entropy = -(sharpened(q, self.temperature) * log_p).sum(dim=1)
-            rectified = (-divergence.detach()).exp() * entropy + self.beta * divergence
-            return (target.weight * rectified).sum() / target.weight.sum()
-
-        return teach(step, self.source, self.view, loss)
+    def loss(self, step: Step, student: int, target: PseudoLabel) -> Tensor:
+        """Return the mean over the voxels that count."""
+        log_p, q = step.log_probabilities(student, self.view), target.probabilities
+        divergence = torch.xlogy(q, q).sum(dim=1) - (q * log_p).sum(dim=1)
+        entropy = -(sharpened(q, self.temperature) * log_p).sum(dim=1)
+        rectified = (-divergence.detach()).exp() * entropy + self.beta * divergence
+        return (target.weight * rectified).sum() / target.weight.sum()
 
 
 @dataclass(frozen=True)
