@@ -28,7 +28,8 @@ from _command import add_data, data_folder
 from _degrade import PLAN, degraded
 from _results import RESULTS, machine, read
 from _uncertainty_figure import draw
-from SemiSegCervicalLib.engine.files import read_image, read_labels, write_atomically
+from SemiSegCervicalLib.atomic import write_atomically
+from SemiSegCervicalLib.engine.files import read_image, read_labels
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import Pack, load_pack
 from SemiSegCervicalLib.engine.predict import Prediction, Predictor

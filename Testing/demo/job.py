@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from SemiSegCervicalLib.atomic import write_atomically
 from SemiSegCervicalLib.engine.device import resolve_device
-from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import MODEL, train_model

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import numpy as np
 import slicer
-from SemiSegCervicalLib.engine.files import write_atomically
+from SemiSegCervicalLib.atomic import write_atomically
 from SemiSegCervicalLib.engine.predict import Prediction
 from SemiSegTrainerLib.cli.reporting import clock
 

@@ -13,17 +13,14 @@ from typing import Literal
 import numpy as np
 
 from ..affines import SAME_VOXEL, lies_elsewhere, runs_otherwise, same_axes
-from ..atomic import write_atomically
 from ..errors import SemiSegError
-from ..formats import PICTURES, VOLUMES, ending, stem
 from .dicom import is_dicom
 from .image import Image, filled
 from .maps import Template, is_sequence, write_map
 from .reading import Stored, read_affine, read_stored
 
 __all__ = [
-    "PICTURES", "VOLUMES", "Spacing", "Template", "ending", "is_dicom", "is_sequence", "read_affine", "read_image",
-    "read_labels", "stem", "write_atomically", "write_map",
+    "Spacing", "Template", "is_dicom", "is_sequence", "read_affine", "read_image", "read_labels", "write_map",
 ]  # fmt: skip
 
 Spacing = tuple[float, ...] | None | Literal["file"]

@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from ..atomic import write_atomically
 from ..errors import SemiSegError
 from .branch import Branch
-from .files import write_atomically
 from .schema import FORMAT_VERSION, PackManifest
 from .typicality import of_modalities
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from SemiSegCervicalLib.engine.files import Spacing, stem
+from SemiSegCervicalLib.engine.files import Spacing
 from SemiSegCervicalLib.engine.schema import PackManifest
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.formats import stem
 
 from SemiSegTrainerLib.learning.datalist import Datalist, Entry, read_datalist
 

@@ -11,19 +11,11 @@ from typing import Annotated
 import numpy as np
 import typer
 from SemiSegCervicalLib.affines import same_axes
-from SemiSegCervicalLib.engine.files import (
-    PICTURES,
-    VOLUMES,
-    ending,
-    is_sequence,
-    read_affine,
-    read_image,
-    read_labels,
-    stem,
-    write_atomically,
-)
+from SemiSegCervicalLib.atomic import write_atomically
+from SemiSegCervicalLib.engine.files import is_sequence, read_affine, read_image, read_labels
 from SemiSegCervicalLib.engine.schema import SegmentClass
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, stem
 
 from SemiSegTrainerLib.learning.datalist import Entry, file_stem, read_datalist
 from SemiSegTrainerLib.learning.evaluation import CaseFigures, compare_labels, summarise

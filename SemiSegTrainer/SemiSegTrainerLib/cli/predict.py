@@ -9,12 +9,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from SemiSegCervicalLib.engine.files import PICTURES, Template, ending, read_image, write_atomically, write_map
+from SemiSegCervicalLib.atomic import write_atomically
+from SemiSegCervicalLib.engine.files import Template, read_image, write_map
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import load_pack, read_manifest
 from SemiSegCervicalLib.engine.predict import TTA_LIMIT, Prediction, Predictor
 from SemiSegCervicalLib.errors import SemiSegError, naming
 from SemiSegCervicalLib.figures import doubts, doubts_of_frames
+from SemiSegCervicalLib.formats import PICTURES, ending
 
 from .cases import Case, gather_cases
 from .reporting import Reporter, clock, number

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from SemiSegCervicalLib.engine.files import write_atomically
+from SemiSegCervicalLib.atomic import write_atomically
 from SemiSegCervicalLib.errors import SemiSegError
 
 

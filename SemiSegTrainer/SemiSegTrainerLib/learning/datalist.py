@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from SemiSegCervicalLib.engine.files import Spacing, stem
+from SemiSegCervicalLib.engine.files import Spacing
 from SemiSegCervicalLib.engine.schema import SegmentClass
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.formats import stem
 
 from ..modality_places import places_of
 from .targets import Completeness

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from SemiSegCervicalLib.atomic import write_atomically
 from SemiSegCervicalLib.engine.branch import Branch
-from SemiSegCervicalLib.engine.files import write_atomically
 from SemiSegCervicalLib.engine.pack import save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import Calibration, Quality

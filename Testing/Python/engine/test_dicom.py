@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
-from SemiSegCervicalLib.engine.files import ending, read_image, stem, write_map
+from SemiSegCervicalLib.engine.files import read_image, write_map
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.formats import PICTURES
+from SemiSegCervicalLib.formats import PICTURES, ending, stem
 from TrainingRig import dicom
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -10,8 +10,9 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 from SemiSegCervicalLib.engine import nifti, nrrd
-from SemiSegCervicalLib.engine.files import is_sequence, read_image, read_labels, stem, write_map
+from SemiSegCervicalLib.engine.files import is_sequence, read_image, read_labels, write_map
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.formats import stem
 
 SHAPE = (3, 4, 5)
 GEOMETRY = ("GetSize", "GetSpacing", "GetOrigin", "GetDirection")

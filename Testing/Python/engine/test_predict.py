@@ -14,12 +14,14 @@ import SimpleITK as sitk
 import torch
 from PIL import Image as Pillow
 from SemiSegCervicalLib import atomic
-from SemiSegCervicalLib.engine.files import ending, read_image, read_labels, stem, write_atomically, write_map
+from SemiSegCervicalLib.atomic import write_atomically
+from SemiSegCervicalLib.engine.files import read_image, read_labels, write_map
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.preprocess import from_network, labels_to_network, place, standardise, to_network
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.formats import ending, stem
 from TrainingRig import cases, parts
 from TrainingRig.card import CARD, Card
 
