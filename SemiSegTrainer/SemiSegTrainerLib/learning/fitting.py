@@ -12,7 +12,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 
 from .calibration import HeldOut, Voxels, fit_sharpness, fit_temperatures, held_out_voxels, sampling_of
 from .data import TrainingData, read_case
-from .folds import asked, learned, split
+from .folds import Fold, asked, learned, split
 from .modalities import Reads
 from .preparation import Prepared
 
@@ -53,11 +53,8 @@ def calibrate(
             about += ", from random weights, since the starting model had learned from them"
         reason = words
         for number, fold in enumerate(folds, 1):
-            try:
-                part: TrainingData | None = learned(run.data, fold, run.spec, run.classes)
-            except SemiSegError:  # half of the annotations may hold no segment at all
-                part = None
-            if part is None or (run.method.uses_unlabelled and not part.open):
+            part = _learned_by(fold, run)
+            if part is None:
                 reason = "no half of the cases is enough to learn from"
                 continue
             trained = train_fold(number, part)
@@ -74,6 +71,20 @@ def calibrate(
         return Calibration(temperatures=plain), {"temperatures": list(plain), "fitted_on": None, "reason": reason}
     calibration = _fit_subsets(voxels, run.reads, len(run.spec.modalities))
     calibration = calibration.model_copy(update={"fitted_on": f"annotations that were not trained on: {about}"})
+    return calibration, _figures(calibration, voxels)
+
+
+def _learned_by(fold: Fold, run: Prepared) -> TrainingData | None:
+    """Return what a fold learns from; None where that is not enough."""
+    try:
+        part = learned(run.data, fold, run.spec, run.classes)
+    except SemiSegError:  # half of the annotations may hold no segment at all
+        return None
+    return part if part.open or not run.method.uses_unlabelled else None
+
+
+def _figures(calibration: Calibration, voxels: Voxels) -> dict[str, Any]:
+    """Return what the summary tells of a calibration."""
     figures = {
         "temperatures": [round(t, 4) for t in calibration.temperatures],
         "sharpness": round(calibration.sharpness, 4),
@@ -83,7 +94,7 @@ def calibrate(
     }
     if calibration.subsets:
         figures["subsets"] = [s.model_dump() for s in calibration.subsets]
-    return calibration, figures
+    return figures
 
 
 def _fit_subsets(voxels: Voxels, reads: Reads, modalities: int) -> Calibration:

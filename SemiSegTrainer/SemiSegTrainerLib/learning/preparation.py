@@ -156,17 +156,7 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
     if start:
         _check_start(start.manifest.input, datalist, options)
         datalist = datalist.in_order_of(start.manifest.input.modalities)
-        spec = start.manifest.input
-        parts = [(b.architecture, dict(b.arguments)) for b in start.manifest.branches]
-        reads = tuple(tuple(b.modalities) for b in start.manifest.branches)
-    else:
-        spec = plan_input(datalist, options.size, options.spacing, gpu=device.type != "cpu")
-        parts, reads = plan_branches(spec, method.by_modality, options.branches)
-    if method.by_modality and reads != plan_reads(spec, True, len(parts)):
-        raise SemiSegError(
-            "wrong-start", f"The method {method.name} trains a network for each modality, the starting model does not",
-            "Choose a starting model that was trained so, or train from scratch", "settings",
-        )  # fmt: skip
+    spec, parts, reads = _networks(method, datalist, start, options, gpu=device.type != "cpu")
     if device.type != "cpu":
         fresh = _build(parts, reads, spec, len(datalist.classes) + 1, method, options.settings.seed)
         reason = refusal(lambda: _try(fresh, reads, spec, device))
@@ -265,6 +255,24 @@ def _check_start(spec: InputSpec, datalist: Datalist, options: RunOptions) -> No
             f"The starting model reads {len(spec.modalities)} modality, the datalist has {len(datalist.modalities)}",
             "Choose another starting model or train from scratch", "reading",
         )  # fmt: skip
+
+
+def _networks(
+    method: Method, datalist: Datalist, start: Pack | None, options: RunOptions, gpu: bool
+) -> tuple[InputSpec, list[tuple[str, dict[str, Any]]], Reads]:
+    """Return the model's input, its architectures and what each branch reads: those of the start, else new ones."""
+    if not start:
+        spec = plan_input(datalist, options.size, options.spacing, gpu)
+        return spec, *plan_branches(spec, method.by_modality, options.branches)
+    spec = start.manifest.input
+    parts = [(b.architecture, dict(b.arguments)) for b in start.manifest.branches]
+    reads = tuple(tuple(b.modalities) for b in start.manifest.branches)
+    if method.by_modality and reads != plan_reads(spec, True, len(parts)):
+        raise SemiSegError(
+            "wrong-start", f"The method {method.name} trains a network for each modality, the starting model does not",
+            "Choose a starting model that was trained so, or train from scratch", "settings",
+        )  # fmt: skip
+    return spec, parts, reads
 
 
 def _build(
