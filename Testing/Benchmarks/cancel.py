@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _command import said
@@ -22,7 +23,8 @@ from _results import RESULTS, load_average, machine_in_words, versions_of, write
 from SemiSegCervicalLib.engine.pack import save_pack
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.worker.arrays import write_array
-from SemiSegCervicalLib.worker.protocol import Load, Model, Predict, PredictFrames
+from SemiSegCervicalLib.worker.client import Client
+from SemiSegCervicalLib.worker.protocol import Load, Message, Model, Predict, PredictFrames
 from SemiSegCervicalLib.worker.subprocess_transport import local_client
 from TrainingRig import parts
 
@@ -55,27 +57,12 @@ def main() -> int:
             while len(rows) < options.cancels:
                 kind = moment.choice(("cine", "cine", "large image"))
                 message = Predict(model, (large,)) if kind == "large image" else PredictFrames(model, (cine,), rgb=True)
-                client.wait_until(lambda: client.state == "ready")
-                pid = client.pid
-                job = client.submit(message)
-                wait = moment.uniform(0.0, 2.0)
-                end = time.monotonic() + wait
-                client.wait_until(lambda end=end, job=job: job.ended or time.monotonic() > end)
-                if job.ended:  # done before its moment came: another one
-                    client.release(job)
-                    continue
-                stage = job.progress.stage if job.progress else "queued"
-                began = time.monotonic()
-                client.cancel(job)
-                client.wait_until(lambda job=job: job.ended)
-                seconds = time.monotonic() - began
-                kept = client.pid == pid
-                rows.append({
-                    "job": kind, "stage": stage, "after": round(wait, 3), "seconds": round(seconds, 3),
-                    "state": job.state, "process_kept": kept,
-                    "folder_left": job.folder.exists(), "process_left": not kept and _alive(pid),
-                })  # fmt: skip
-                print(f"{len(rows)} of {options.cancels}: {kind}, {stage}: {seconds:.2f} s", flush=True)
+                row = cancelled(client, kind, message, moment.uniform(0.0, 2.0))
+                if row is not None:
+                    rows.append(row)
+                    print(
+                        f"{len(rows)} of {options.cancels}: {kind}, {row['stage']}: {row['seconds']:.2f} s", flush=True
+                    )
         left = [path.name for path in temporary.iterdir()]
     seconds = [row["seconds"] for row in rows]
     bad = [r for r in rows if r["seconds"] > LIMIT_SECONDS or r["folder_left"] or r["process_left"]]
@@ -99,6 +86,29 @@ def main() -> int:
     write(options.out, result)
     print(f"median {result['seconds_median']:.2f} s, longest {max(seconds):.2f} s, bad: {len(bad)}")
     return 1 if bad or left else 0
+
+
+def cancelled(client: Client, kind: str, message: Message, wait: float) -> dict[str, Any] | None:
+    """Cancel a job some seconds after it was handed in, and say how that went; None where it was done before."""
+    client.wait_until(lambda: client.state == "ready")
+    pid = client.pid
+    job = client.submit(message)
+    end = time.monotonic() + wait
+    client.wait_until(lambda: job.ended or time.monotonic() > end)
+    if job.ended:
+        client.release(job)
+        return None
+    stage = job.progress.stage if job.progress else "queued"
+    began = time.monotonic()
+    client.cancel(job)
+    client.wait_until(lambda: job.ended)
+    seconds = time.monotonic() - began
+    kept = client.pid == pid
+    return {
+        "job": kind, "stage": stage, "after": round(wait, 3), "seconds": round(seconds, 3),
+        "state": job.state, "process_kept": kept,
+        "folder_left": job.folder.exists(), "process_left": not kept and _alive(pid),
+    }  # fmt: skip
 
 
 def _alive(pid: int | None) -> bool:
