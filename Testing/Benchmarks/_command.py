@@ -1,4 +1,4 @@
-"""What the benchmarks' command lines share: where the expanded data sets are, and how a call can be repeated."""
+"""What the benchmarks' command lines share: where the expanded data sets are, how a call can be repeated, progress."""
 
 from __future__ import annotations
 
@@ -42,3 +42,17 @@ def said() -> str:
             next(words, None)
         data = data or option == "--data"
     return " ".join(["python3 Testing/run.py bench", name, *["--data DIR"] * data, *kept])
+
+
+class Line:
+    """Progress on one line of standard error; in a log, a line now and then."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, stage: str, done: int, total: int, left: float) -> None:
+        """Say how far."""
+        if sys.stderr.isatty():
+            print(f"\r{self.name}: {stage} {done}/{total}, {left:.0f} s left   ", end="", file=sys.stderr, flush=True)
+        elif done % 100 == 0:
+            print(f"{self.name}: {stage} {done}/{total}, {left:.0f} s left", file=sys.stderr, flush=True)

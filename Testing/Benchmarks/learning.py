@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _command import add_data, data_folder
+from _command import Line, add_data, data_folder
 from _learning_figure import draw
 from _results import RESULTS, machine, read, write
 from SemiSegCervicalLib.engine.pack import Pack, load_pack
@@ -166,13 +166,8 @@ def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None, wor
             resume=(folder / "run" / CHECKPOINTS / CHECKPOINT).exists(),
         )
         started = time.monotonic()
-
-        def say(stage: str, done: int, total: int, left: float, _values: dict[str, float]) -> None:
-            if sys.stderr.isatty() or done % 100 == 0:
-                print(f"\r{stage} {done}/{total}, {left:.0f} s left", end="", file=sys.stderr, flush=True)
-
-        summary = train_model(listed, folder / "run", options, say)
-        print(file=sys.stderr)
+        say = Line(key["set"])
+        summary = train_model(listed, folder / "run", options, lambda *event: say(*event[:4]))
         pack = load_pack(folder / "run" / MODEL)
         measured = {
             given: summarise(evaluate_model(Predictor(pack.reading(some), device), [giving(e, some) for e in entries]))

@@ -16,7 +16,6 @@ import argparse
 import hashlib
 import json
 import re
-import sys
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -24,7 +23,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from _command import add_data, data_folder
+from _command import Line, add_data, data_folder
 from _degrade import PLAN, degraded
 from _results import RESULTS, machine, read
 from _uncertainty_figure import draw
@@ -371,20 +370,6 @@ def unpacked(kept: dict[str, Any]) -> Record:
 
     pairs = tuple(Pair(**p) for p in kept["pairs"])
     return Record(kept["case"], kept["group"], trust(kept["before"]), trust(kept["after"]), pairs)
-
-
-class Line:
-    """Progress on one line of standard error; in a log, a line now and then."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, stage: str, done: int, total: int, left: float) -> None:
-        """Say how far."""
-        if sys.stderr.isatty():
-            print(f"\r{self.name}: {stage} {done}/{total}, {left:.0f} s left   ", end="", file=sys.stderr, flush=True)
-        elif done % 100 == 0:
-            print(f"{self.name}: {stage} {done}/{total}, {left:.0f} s left", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
