@@ -175,7 +175,6 @@ def main(place: Path, what: str, seconds: float, iterations: int, seed: int) -> 
 
 def _begin(iterations: int, seed: int) -> tuple[Any, Any]:
     """Make the scene and the run."""
-    from SemiSegCervicalLib.scene.classes import SegmentClass
     from SemiSegTrainerLib.panel.runs import RunClass, Runs
     from SemiSegTrainerLib.scene.collect import collect_training_set
     from SemiSegTrainerLib.scene.datalist import datalist_steps
@@ -184,8 +183,7 @@ def _begin(iterations: int, seed: int) -> tuple[Any, Any]:
     from TrainingRig import cases
 
     drawn = [cases.draw(number) for number in range(7)]
-    classes = [SegmentClass(1, "bright", (0.9, 0.2, 0.1)), SegmentClass(2, "dark", (0.1, 0.2, 0.9))]
-    scenes.partly_segmented_scene([d[0] for d in drawn], {n: drawn[n][1] for n in range(3)}, classes)
+    scenes.partly_segmented_scene([d[0] for d in drawn], {n: drawn[n][1] for n in range(3)}, scenes.BLOBS)
     found = collect_training_set()
     tiny = (
         Part("unet", {"channels": [4, 8, 16]}),

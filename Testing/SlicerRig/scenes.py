@@ -16,6 +16,8 @@ from vtk.util.numpy_support import numpy_to_vtk
 from . import mrml
 
 Status = slicer.vtkSlicerSegmentationsModuleLogic
+# What `TrainingRig.cases` draws.
+BLOBS = (SegmentClass(1, "bright", (0.9, 0.2, 0.1)), SegmentClass(2, "dark", (0.1, 0.2, 0.9)))
 
 
 @dataclass

@@ -230,15 +230,13 @@ def opened_trainer(tmp_path: Path, run_folder: Path) -> Iterator[Callable[..., O
 def partly(clean: Any) -> SimpleNamespace:  # noqa: F811
     """Six volumes of blobs, of which five are drawn in, and a cine with five accepted frames."""
     import slicer
-    from SemiSegCervicalLib.scene.classes import SegmentClass
     from SemiSegTrainerLib.scene.marks import accept_frame, set_annotated_slices
     from SlicerRig import scenes
     from TrainingRig import cases
 
     status = slicer.vtkSlicerSegmentationsModuleLogic
-    classes = [SegmentClass(1, "bright", (0.9, 0.2, 0.1), ""), SegmentClass(2, "dark", (0.1, 0.2, 0.9), "")]
     affine = np.diag([-0.5, -0.5, 2.0, 1.0])
-    made = SimpleNamespace(volumes=[], segmentations={}, classes=classes)
+    made = SimpleNamespace(volumes=[], segmentations={}, classes=scenes.BLOBS)
     for number in range(6):
         drawn = [cases.draw(10 * number + z) for z in range(8)]
         volume = scenes.add_volume(np.stack([d[0] for d in drawn]).astype(np.int16), f"Volume {number}", affine)
@@ -247,7 +245,7 @@ def partly(clean: Any) -> SimpleNamespace:  # noqa: F811
         if number < 5:
             kind = {3: status.InProgress, 4: status.Flagged}.get(number, status.Completed)
             made.segmentations[number] = scenes.add_segmentation(
-                volume, labels, classes, statuses={1: kind, 2: kind}, name=f"Drawn {number}"
+                volume, labels, scenes.BLOBS, statuses={1: kind, 2: kind}, name=f"Drawn {number}"
             )
     set_annotated_slices(made.segmentations[3], [1, 4, 6])
     drawn = [cases.draw(seed) for seed in range(12)]
@@ -255,7 +253,7 @@ def partly(clean: Any) -> SimpleNamespace:  # noqa: F811
     made.drawn = scenes.add_drawn_sequence(made.sequence, made.browser, "Cine drawn")
     for frame in (0, 3, 4, 8, 11):
         value = made.sequence.GetNthIndexValue(frame)
-        scenes.draw_frame(made.drawn, made.sequence, value, drawn[frame][1], classes)
+        scenes.draw_frame(made.drawn, made.sequence, value, drawn[frame][1], scenes.BLOBS)
         accept_frame(made.drawn, value)
     return made
 
@@ -315,14 +313,12 @@ def partly_annotated() -> Callable[..., Any]:
     """Add pictures of blobs to the scene, of which the first are annotated."""
 
     def make(pictures: int = 6, annotated: int = 4) -> Any:
-        from SemiSegCervicalLib.scene.classes import SegmentClass
         from SlicerRig import scenes
         from TrainingRig import cases
 
         drawn = [cases.draw(seed) for seed in range(pictures)]
-        classes = [SegmentClass(1, "bright", (1.0, 0.5, 0.0)), SegmentClass(2, "dark", (0.0, 0.5, 1.0))]
         labels = {number: drawn[number][1] for number in range(annotated)}
-        return scenes.partly_segmented_scene([d[0] for d in drawn], labels, classes, spacing=(0.5, 0.25))
+        return scenes.partly_segmented_scene([d[0] for d in drawn], labels, scenes.BLOBS, spacing=(0.5, 0.25))
 
     return make
 
@@ -330,16 +326,13 @@ def partly_annotated() -> Callable[..., Any]:
 @pytest.fixture
 def film() -> Callable[..., Any]:
     """A cine of blobs, its first frames annotated."""
-    from SemiSegCervicalLib.scene.classes import SegmentClass
     from SlicerRig import scenes
     from TrainingRig import cases
-
-    classes = (SegmentClass(1, "bright", (1.0, 0.6, 0.2)), SegmentClass(2, "dark", (0.3, 0.6, 1.0)))
 
     def make(frames: int = 7, annotated: int = 2) -> Any:
         drawn = [cases.draw(seed) for seed in range(frames)]
         made = scenes.partly_segmented_scene(
-            [], {}, classes, cine=[picture for picture, _ in drawn],
+            [], {}, scenes.BLOBS, cine=[picture for picture, _ in drawn],
             cine_labels={number: drawn[number][1] for number in range(annotated)},
         )  # fmt: skip
         application.process_events()

@@ -185,18 +185,16 @@ def test_which_class_a_segment_is_is_asked(opened_trainer: Callable[..., Any], p
 def test_two_hundred_cases(opened_trainer: Callable[..., Any]) -> None:
     """The table is there in under 2 s, and the panel can be used meanwhile."""
     import slicer
-    from SemiSegCervicalLib.scene.classes import SegmentClass
     from SlicerRig import scenes
     from TrainingRig import cases
 
-    classes = [SegmentClass(1, "bright", (0.9, 0.2, 0.1), ""), SegmentClass(2, "dark", (0.1, 0.2, 0.9), "")]
     affine = np.diag([-0.5, -0.5, 2.0, 1.0])
     drawn = [cases.draw(z) for z in range(8)]
     image, labels = (np.stack([d[k] for d in drawn]) for k in (0, 1))
     for number in range(140):
         volume = scenes.add_volume(image.astype(np.int16), f"Volume {number}", affine)
         if number % 2:
-            scenes.add_segmentation(volume, labels, classes)
+            scenes.add_segmentation(volume, labels, scenes.BLOBS)
     scenes.add_cine([drawn[k % 8][0] for k in range(60)], "Cine", affine)
     module = opened_trainer()
     application.process_events()

@@ -55,14 +55,12 @@ def test_nothing_annotated_is_said(opened_trainer: Callable[..., Any], picture: 
 
 
 def test_a_method_that_learns_from_nothing_is_refused(opened_trainer: Callable[..., Any], picture: Any) -> None:
-    from SemiSegCervicalLib.scene.classes import SegmentClass
     from SlicerRig import scenes
     from TrainingRig import cases
 
     for seed in range(4):
         volume = picture(seed, name=f"Picture {seed}")
-        classes = [SegmentClass(1, "bright", (1, 0, 0), ""), SegmentClass(2, "dark", (0, 0, 1), "")]
-        scenes.add_segmentation(volume, cases.draw(seed)[1], classes)
+        scenes.add_segmentation(volume, cases.draw(seed)[1], scenes.BLOBS)
     module = opened_trainer()
     module.settle()
     assert module.panel.state().fault is None
@@ -105,15 +103,13 @@ def test_many_findings_are_folded(opened_trainer: Callable[..., Any], partly: An
 def test_time_and_memory_are_measured_by_real_steps(
     opened_trainer: Callable[..., Any], picture: Any, pictures: Any
 ) -> None:
-    from SemiSegCervicalLib.scene.classes import SegmentClass
     from SlicerRig import scenes
     from TrainingRig import cases
 
     for seed in range(4):
         volume = picture(seed, name=f"Picture {seed}")
-        classes = [SegmentClass(1, "bright", (1, 0, 0), ""), SegmentClass(2, "dark", (0, 0, 1), "")]
         if seed < 3:
-            scenes.add_segmentation(volume, cases.draw(seed)[1], classes)
+            scenes.add_segmentation(volume, cases.draw(seed)[1], scenes.BLOBS)
     module = opened_trainer()
     module.settle()
     ui = module.ui

@@ -26,14 +26,12 @@ def logic(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 @pytest.fixture
 def drawn(picture: Callable[..., Any]) -> list[Any]:
     """Five pictures of blobs, four of them finished."""
-    from SemiSegCervicalLib.scene.classes import SegmentClass
     from SlicerRig import scenes
     from TrainingRig import cases
 
-    classes = [SegmentClass(1, "bright", (1, 0, 0), ""), SegmentClass(2, "dark", (0, 0, 1), "")]
     volumes = [picture(seed, name=f"Picture {seed}") for seed in range(5)]
     for seed, volume in enumerate(volumes[:4]):
-        scenes.add_segmentation(volume, cases.draw(seed)[1], classes)
+        scenes.add_segmentation(volume, cases.draw(seed)[1], scenes.BLOBS)
     return volumes
 
 
@@ -78,16 +76,14 @@ def test_a_script_trains_and_segments(logic: Any, drawn: list[Any], models: Path
 def test_versions_that_go_on_from_each_other_are_measured_with_what_none_has_learned(
     logic: Any, picture: Callable[..., Any]
 ) -> None:
-    from SemiSegCervicalLib.scene.classes import SegmentClass
     from SlicerRig import scenes
     from TrainingRig import cases
 
-    classes = [SegmentClass(1, "bright", (1, 0, 0), ""), SegmentClass(2, "dark", (0, 0, 1), "")]
     usual = {"name": "Blobs", "iterations": 2, "size": (32, 64), "device": "cpu", "calibrate": "none"}
     summaries = []
     for seeds in (range(7), range(7, 8)):  # proposed anew, the split would hold out two of the first seven
         for seed in seeds:
-            scenes.add_segmentation(picture(seed, name=f"Picture {seed}"), cases.draw(seed)[1], classes)
+            scenes.add_segmentation(picture(seed, name=f"Picture {seed}"), cases.draw(seed)[1], scenes.BLOBS)
         summaries.append(logic.train(**usual).summary)
     assert [summary["started_from"] for summary in summaries] == [None, "Blobs"]
     assert [summary["validation_left_out"] for summary in summaries] == ["", ""]
@@ -108,12 +104,9 @@ def test_a_damaged_model_is_no_start_and_says_what_it_is(logic: Any, drawn: list
 @pytest.mark.torch
 def test_a_network_for_each_modality_begins_with_such_networks_only(logic: Any, picture: Callable[..., Any]) -> None:
     from SemiSegCervicalLib.errors import SemiSegError
-    from SemiSegCervicalLib.scene.classes import SegmentClass
     from SemiSegTrainerLib.scene import choices
     from SlicerRig import scenes
     from TrainingRig import cases
-
-    classes = [SegmentClass(1, "bright", (1, 0, 0), ""), SegmentClass(2, "dark", (0, 0, 1), "")]
 
     def pair(seed: int) -> Any:
         both = [picture(seed + more, name=f"Picture {seed + more}") for more in (0, 50)]
@@ -125,7 +118,7 @@ def test_a_network_for_each_modality_begins_with_such_networks_only(logic: Any, 
         return logic.train(**{**usual, **more}).summary
 
     for seed in range(4):
-        scenes.add_segmentation(pair(seed), cases.draw(seed)[1], classes)
+        scenes.add_segmentation(pair(seed), cases.draw(seed)[1], scenes.BLOBS)
     fused = train("Fused", size=(32, 64))
     assert (fused["method"], fused["started_from"]) == ("supervised", None)
     assert train("Fused")["started_from"] == "Fused"

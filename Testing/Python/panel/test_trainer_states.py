@@ -140,7 +140,6 @@ def test_nothing_installed(opened_trainer: Callable[..., Any], pictures: Any) ->
 
 
 def test_scenes(opened_trainer: Callable[..., Any], models: Any, picture: Any, pictures: Any) -> None:
-    from SemiSegCervicalLib.scene.classes import SegmentClass
     from SlicerRig import scenes
     from TrainingRig import cases
 
@@ -150,9 +149,8 @@ def test_scenes(opened_trainer: Callable[..., Any], models: Any, picture: Any, p
     volumes = [picture(seed, name=f"Picture {seed}") for seed in range(5)]
     module.settle()
     look(module, "nothing annotated", pictures)
-    classes = [SegmentClass(1, "bright", (1, 0, 0), ""), SegmentClass(2, "dark", (0, 0, 1), "")]
     for seed, volume in enumerate(volumes[:4]):
-        scenes.add_segmentation(volume, cases.draw(seed)[1], classes)
+        scenes.add_segmentation(volume, cases.draw(seed)[1], scenes.BLOBS)
     module.settle()
     look(module, "ready", pictures)
     select(module, 4)
