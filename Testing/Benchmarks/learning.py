@@ -28,6 +28,7 @@ import torch
 from _command import Line, add_data, data_folder
 from _learning_figure import draw
 from _results import RESULTS, machine, read, write
+from _trust import interval
 from SemiSegCervicalLib.engine.pack import Pack, load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegTrainerLib.learning.datalist import Entry, read_datalist
@@ -35,7 +36,6 @@ from SemiSegTrainerLib.learning.evaluation import evaluate_model, nan_mean, summ
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import CHECKPOINTS, MODEL, train_model
 from SemiSegTrainerLib.learning.training import CHECKPOINT, Settings, versions
-from SemiSegTrainerLib.learning.trust import interval
 
 # Iterations, networks' grid (3D: window) and spacing in mm that a set is trained with unless asked otherwise. The
 # atrium at half its resolution, with half the literature's window of 80 x 112 x 112: what two CPU cores can afford.

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from _command import add_data, data_folder
 from _results import RESULTS, machine, read, write
+from _trust import interval
 from learning import MODALITIES, settle
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
@@ -31,7 +32,6 @@ from SemiSegTrainerLib.learning.evaluation import evaluate_model
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import MODEL, train_model
 from SemiSegTrainerLib.learning.training import Settings, versions
-from SemiSegTrainerLib.learning.trust import interval
 
 FILE = RESULTS / "proposal.json"
 

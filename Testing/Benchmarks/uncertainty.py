@@ -26,6 +26,7 @@ import numpy as np
 from _command import Line, add_data, data_folder
 from _degrade import PLAN, degraded
 from _results import RESULTS, machine, read
+from _trust import CaseTrust, Detection, Reliability, ace, examine, interval, rank_correlation
 from _uncertainty_figure import draw
 from SemiSegCervicalLib.atomic import write_atomically
 from SemiSegCervicalLib.engine.files import read_image, read_labels
@@ -33,23 +34,13 @@ from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import Pack, load_pack
 from SemiSegCervicalLib.engine.predict import Prediction, Predictor
 from SemiSegCervicalLib.engine.schema import Calibration
+from SemiSegTrainerLib.learning.bands import BAND_WIDTH, boundary_band
 from SemiSegTrainerLib.learning.datalist import Entry, read_datalist
 from SemiSegTrainerLib.learning.evaluation import compare_labels
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import CHECKPOINTS, MODEL, train_model
 from SemiSegTrainerLib.learning.targets import possible_classes
 from SemiSegTrainerLib.learning.training import CHECKPOINT, Settings, versions
-from SemiSegTrainerLib.learning.trust import (
-    BAND_WIDTH,
-    CaseTrust,
-    Detection,
-    Reliability,
-    ace,
-    boundary_band,
-    examine,
-    interval,
-    rank_correlation,
-)
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK, MODELS = ROOT / "build" / "bench-uncertainty", ROOT / "Resources" / "models"

@@ -36,11 +36,11 @@ from SemiSegCervicalLib.engine.uncertainty import expected_dice_from_sums, sharp
 from torch import Tensor
 from torch.nn import functional
 
+from .bands import BAND_WIDTH, boundary_band
 from .datalist import Entry
 from .readers import logits_of, readers
 from .seeds import mix_seed
 from .targets import decided, every_class, informative, membership
-from .trust import BAND_WIDTH, boundary_band
 
 # A case gives at most so many voxels of the band and so many of the rest: far more than one number per branch needs.
 _VOXELS_OF_A_CASE = 20_000
@@ -133,7 +133,6 @@ def held_out_voxels(
     cases: Iterable[HeldOut],
     device: torch.device,
     seed: int = 0,
-    on_case: Callable[[], None] | None = None,
 ) -> Voxels | None:
     """Let the branches look at held-out cases and keep the logits of annotated voxels.
 
@@ -145,7 +144,6 @@ def held_out_voxels(
         cases: read one by one.
         device: where to compute.
         seed: of the choice among many voxels.
-        on_case: called after every case.
 
     Returns:
         The voxels; None where nothing is annotated.
@@ -166,8 +164,6 @@ def held_out_voxels(
                 logits[:, inside] = picked.movedim(1, 2).cpu().double()
             voxels = Voxels(logits, sets, near, weight, torch.zeros(len(chosen), dtype=torch.int64), 1)
             found = voxels if found is None else found + voxels
-        if on_case:
-            on_case()
     return found
 
 

@@ -21,11 +21,11 @@ from SemiSegCervicalLib.engine.preprocess import standardise
 from SemiSegCervicalLib.errors import SemiSegError
 from torch.nn import functional
 
+from .bands import BAND_WIDTH, boundary_band
 from .data import read_sets
 from .datalist import Datalist, Entry
 from .evaluation import reading
 from .targets import known
-from .trust import BAND_WIDTH, boundary_band
 
 # Cells along each side of the coarse maps by which two frames or slices are compared.
 CELLS = 8

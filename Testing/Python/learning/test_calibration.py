@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from Benchmarks._trust import Reliability
 from PIL import Image
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.schema import InputSpec
@@ -24,7 +25,6 @@ from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import train_model
 from SemiSegTrainerLib.learning.targets import Completeness, decided, every_class
 from SemiSegTrainerLib.learning.training import Settings
-from SemiSegTrainerLib.learning.trust import Reliability
 from TrainingRig import cases, parts
 from TrainingRig.card import CARD, Card
 

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from Benchmarks._trust import Detection, Reliability, ace, examine, interval, rank_correlation
 from scipy import stats
+from SemiSegTrainerLib.learning.bands import boundary_band
 from SemiSegTrainerLib.learning.targets import Completeness, possible_classes
-from SemiSegTrainerLib.learning.trust import (
-    BINS,
-    Detection,
-    Reliability,
-    ace,
-    bin_edges,
-    boundary_band,
-    examine,
-    interval,
-    rank_correlation,
-)
 
 
 def test_calibration_error_of_known_distributions():
@@ -30,7 +21,6 @@ def test_calibration_error_of_known_distributions():
     split = Reliability.of(np.array([0.55] * 10 + [0.95] * 10), np.array([True] * 10 + [True] * 5 + [False] * 5))
     assert split.ece == pytest.approx((0.45 + 0.45) / 2)
     assert split.voxels.sum() == 20
-    assert len(bin_edges()) == BINS
 
 
 def test_added_counts_are_the_counts_of_all():

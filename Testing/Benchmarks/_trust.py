@@ -8,51 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy import ndimage, stats
-
-from .targets import decided
+from scipy import stats
+from SemiSegTrainerLib.learning.targets import decided
 
 BINS = 15
-# The band around the reference boundary in which calibration and error detection are hard, in pixels or voxels.
-BAND_WIDTH = {2: 5.0, 3: 3.0}
 # Most voxels are nearly certain: bins of equal width in the fourth root tell an uncertainty of 1e-9 from one of 1e-8.
 _DETECTION_BINS, _ROOT = 4096, 4
 
 T = TypeVar("T")
-
-
-def boundary_band(possible: np.ndarray, width: float, sampling: Sequence[float] | None = None) -> np.ndarray:
-    """Find the decided voxels that lie at most `width` from a decided voxel of another class.
-
-    Args:
-        possible: class sets ``(*spatial)`` as of `targets.possible_classes`; 0 marks padding.
-        width: Euclidean distance between voxel centres.
-        sampling: how far neighbours are apart, per axis; 1 by default.
-
-    Returns:
-        bool ``(*spatial)``; nowhere True if only one class is decided.
-    """
-    single = (possible != 0) & decided(possible)
-    values = [int(v) for v in np.unique(possible[single])]
-    band = np.zeros(possible.shape, dtype=bool)
-    if len(values) < 2:
-        return band
-    # The distance is needed near the rarer classes only: all but the commonest, and their surroundings.
-    commonest = max(values, key=lambda v: int(((possible == v) & single).sum()))
-    box = ndimage.find_objects((single & (possible != commonest)).astype(np.int8))[0]
-    steps = sampling or (1.0,) * possible.ndim
-    reach = [int(np.ceil(width / step)) for step in steps]
-    near = tuple(slice(max(0, s.start - r), s.stop + r) for s, r in zip(box, reach, strict=True))
-    sets, known, found = possible[near], single[near], band[near]
-    for value in values:
-        others = known & (sets != value)
-        if others.any():
-            found |= known & (sets == value) & (ndimage.distance_transform_edt(~others, steps) <= width)
-    return band
 
 
 @dataclass(frozen=True)
@@ -184,7 +150,7 @@ def examine(
         confidence: ``(*spatial)``, the probability of those labels.
         uncertainty: ``(*spatial)`` in [0, 1].
         possible: class sets of the reference ``(*spatial)``; undecided voxels do not count.
-        band: bool ``(*spatial)``, see `boundary_band`.
+        band: bool ``(*spatial)``, see `bands.boundary_band`.
     """
     single = (possible != 0) & decided(possible)
     right = (possible >> labels.astype(possible.dtype)) & 1 == 1
@@ -219,14 +185,14 @@ def rank_correlation(predicted: Sequence[float | None], true: Sequence[float]) -
 
 
 def interval(
-    cases: Sequence[T], statistic: Callable[[Sequence[T]], float], draws: int = 1000, seed: int = 0
+    cases: Sequence[T], statistic: Callable[[Sequence[T]], float], draws: int = 1000
 ) -> tuple[float, float] | None:
     """95 % bootstrap interval of a statistic; whole cases are drawn with replacement.
 
     Returns:
         The bounds, or None where fewer than two cases or half of the draws give no figure.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     if len(cases) < 2:
         return None
     values = [statistic([cases[i] for i in rng.integers(len(cases), size=len(cases))]) for _ in range(draws)]
@@ -235,8 +201,3 @@ def interval(
         return None
     low, high = np.quantile(numbers, [0.025, 0.975])
     return float(low), float(high)
-
-
-def bin_edges() -> list[tuple[float, float]]:
-    """Return the confidence bins of `Reliability`."""
-    return list(pairwise(np.linspace(0, 1, BINS + 1).tolist()))
