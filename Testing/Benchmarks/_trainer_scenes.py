@@ -13,6 +13,8 @@ import SimpleITK as sitk
 
 # Of each volume every so many slices are annotated.
 EVERY = 8
+# Volumes of each kind.
+VOLUMES = 4
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _COLOUR = (1.0, 0.62, 0.26)
 
@@ -30,7 +32,7 @@ class Made:
     sources: dict[tuple[str, str] | str, tuple[Path, Path | None]] = field(default_factory=dict)
 
 
-def carotid_scene(data: Path, folder: Path, tests: int | None = None) -> Made:
+def carotid_scene(data: Path, folder: Path, tests: int | None) -> Made:
     """Make a cine of each training video, with all its frames; of those in the list "training" (2 of each video) the
     reference is drawn and accepted.
 
@@ -64,15 +66,13 @@ def carotid_scene(data: Path, folder: Path, tests: int | None = None) -> Made:
     return made
 
 
-def atrium_scene(data: Path, folder: Path, tests: int | None = None, volumes: int = 4, unlabelled: int = 4) -> Made:
-    """Make volumes at half resolution; of the first `volumes` every 8th slice is annotated, of the others nothing.
+def atrium_scene(data: Path, folder: Path, tests: int | None) -> Made:
+    """Make volumes at half resolution; of the first `VOLUMES` every 8th slice is annotated, of the others nothing.
 
     Args:
         data: the expanded data sets.
         folder: for the files of half resolution.
         tests: how many test cases are kept, evenly chosen, at their full resolution; None for all.
-        volumes: of which slices are annotated.
-        unlabelled: of which nothing is.
     """
     from SemiSegTrainerLib.scene.marks import set_annotated_slices
     from SlicerRig import scenes
@@ -80,14 +80,14 @@ def atrium_scene(data: Path, folder: Path, tests: int | None = None, volumes: in
     place = data / "la"
     content = json.loads((place / "datalist.json").read_text())
     made = Made(_test_list(content, place, folder, tests))
-    entries = content["training"][:volumes] + content["unlabeled"][:unlabelled]
+    entries = content["training"][:VOLUMES] + content["unlabeled"][:VOLUMES]
     for number, entry in enumerate(entries):
         image = sitk.BinShrink(_placed(place / entry["image"], entry["spacing"]), [2, 2, 2])
         name = Path(entry["image"]).stem
         sitk.WriteImage(image, str(folder / f"{name}.nrrd"))
         volume = scenes.add_volume(sitk.GetArrayFromImage(image), name, _affine(image))
         made.sources[volume.GetID()] = folder / f"{name}.nrrd", None
-        if number < volumes:
+        if number < VOLUMES:
             whole = _placed(place / entry["label"], entry["spacing"])
             label = sitk.Resample(whole, image, sitk.Transform(), sitk.sitkNearestNeighbor)
             array = sitk.GetArrayFromImage(label)

@@ -37,12 +37,11 @@ Made by `Testing/Benchmarks/make_cine_sample.py`.
 """
 
 
-def make_cine(data: Path, target: Path = TARGET) -> Path:
+def make_cine(data: Path) -> Path:
     """Write the sequence and its README.
 
     Args:
         data: the expanded set, or the folder that holds it.
-        target: folder to write; its files of these names are replaced.
 
     Returns:
         The sequence.
@@ -69,10 +68,10 @@ def make_cine(data: Path, target: Path = TARGET) -> Path:
         frame = np.asarray(Image.open(source / f"{case['id']}.png").convert("L"))
         volume = add_volume(frame[None], case["id"], as_pictures)
         sequence.SetDataNodeAtValue(volume, str(case["frame"]))
-    target.mkdir(parents=True, exist_ok=True)
+    TARGET.mkdir(parents=True, exist_ok=True)
     text = README.format(name=NAME, count=len(chosen), all=len(cases), size=f"{frame.shape[1]} x {frame.shape[0]}")
-    (target / "README.md").write_text(text, encoding="utf-8")
-    return export_volume_sequence(sequence, target / NAME, overwrite=True)
+    (TARGET / "README.md").write_text(text, encoding="utf-8")
+    return export_volume_sequence(sequence, TARGET / NAME, overwrite=True)
 
 
 def main() -> None:

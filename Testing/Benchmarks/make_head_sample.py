@@ -39,12 +39,11 @@ Made by `Testing/Benchmarks/make_head_sample.py`.
 """
 
 
-def make_head(data: Path, target: Path = TARGET) -> Path:
+def make_head(data: Path) -> Path:
     """Write the image and its README.
 
     Args:
         data: the expanded set, or the folder that holds it.
-        target: folder to write; its files of these names are replaced.
 
     Returns:
         The image.
@@ -57,13 +56,13 @@ def make_head(data: Path, target: Path = TARGET) -> Path:
     # One slice of a volume, placed as Slicer places a picture; across the slice there is no size to know.
     image = sitk.GetImageFromArray(pixels[None])
     image.SetSpacing((*case["spacing_xy"], 1.0))
-    target.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(image, str(target / NAME), useCompression=True)
+    TARGET.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(TARGET / NAME), useCompression=True)
     size = f"{pixels.shape[1]} x {pixels.shape[0]}"
-    (target / "README.md").write_text(
+    (TARGET / "README.md").write_text(
         README.format(name=NAME, size=size, spacing=case["spacing_xy"][0]), encoding="utf-8"
     )
-    return target / NAME
+    return TARGET / NAME
 
 
 def main() -> None:

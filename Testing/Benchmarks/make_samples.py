@@ -51,12 +51,11 @@ Made by `Testing/Benchmarks/make_samples.py`.
 """
 
 
-def make_samples(data: Path, target: Path = TARGET) -> dict[str, float]:
+def make_samples(data: Path) -> dict[str, float]:
     """Write images, label maps, ``samples.json`` and ``README.md``.
 
     Args:
         data: the expanded set, or the folder that holds it.
-        target: folder to write; its files of these names are replaced.
 
     Returns:
         ``files``, ``bytes``, and the largest mean grey-value change by JPEG, ``mean_change``.
@@ -72,16 +71,16 @@ def make_samples(data: Path, target: Path = TARGET) -> dict[str, float]:
     step = len(ids["train_unlabelled"]) / UNLABELLED_COUNT
     unlabelled = [ids["train_unlabelled"][int(i * step)] for i in range(UNLABELLED_COUNT)]
     held_out = ids["test"][:HELD_OUT_COUNT]
-    target.mkdir(parents=True, exist_ok=True)
+    TARGET.mkdir(parents=True, exist_ok=True)
 
     change = 0.0
     for name in (*LABELLED, *unlabelled, *held_out):
-        change = max(change, _write_image(source / f"{name}.png", target / f"{name}.jpg"))
+        change = max(change, _write_image(source / f"{name}.png", TARGET / f"{name}.jpg"))
     for name in (*LABELLED, *held_out):
         labels = np.asarray(Image.open(source / f"{name}_label.png"))
         if not set(np.unique(labels)) <= {0, 1, 2}:
             sys.exit(f"{name} has other labels than 0, 1, 2")
-        Image.fromarray(labels.astype(np.uint8)).save(target / f"{name}_label.png", optimize=True)
+        Image.fromarray(labels.astype(np.uint8)).save(TARGET / f"{name}_label.png", optimize=True)
     index = {
         "modality": manifest["modalities"][0],
         "labels": manifest["labels"],
@@ -90,16 +89,16 @@ def make_samples(data: Path, target: Path = TARGET) -> dict[str, float]:
         "unlabelled": unlabelled,
         "held_out": held_out,
     }
-    (target / "samples.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    with Image.open(target / f"{held_out[0]}.jpg") as picture:
+    (TARGET / "samples.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    with Image.open(TARGET / f"{held_out[0]}.jpg") as picture:
         size = f"{picture.width} x {picture.height}"
     text = README.format(
         total=len(LABELLED) + len(unlabelled) + len(held_out), size=size, labelled=len(LABELLED),
         unlabelled=len(unlabelled), held_out=len(held_out), held_out_names=", ".join(f"`{n}`" for n in held_out),
         quality=JPEG_QUALITY,
     )  # fmt: skip
-    (target / "README.md").write_text(text, encoding="utf-8")
-    files = [path for path in target.iterdir() if path.is_file()]
+    (TARGET / "README.md").write_text(text, encoding="utf-8")
+    files = [path for path in TARGET.iterdir() if path.is_file()]
     return {"files": len(files), "bytes": sum(path.stat().st_size for path in files), "mean_change": change}
 
 

@@ -18,7 +18,6 @@ rig does not build raises NotImplementedError.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import importlib
 import logging
@@ -27,8 +26,7 @@ import sys
 import time
 import traceback
 import types
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -277,42 +275,6 @@ def longest_call() -> Any:
     from . import signals
 
     return signals.record.longest
-
-
-@dataclass
-class Heartbeat:
-    """How long the event loop stood still at most, whatever held it: a slot, drawing, or another program."""
-
-    longest_gap: float = 0.0
-
-
-@contextlib.contextmanager
-def heartbeat(milliseconds: int = 5) -> Iterator[Heartbeat]:
-    """Measure by a timer how long the main thread is held while the block runs and turns the event loop.
-
-    Args:
-        milliseconds: between the ticks; a gap can only be seen where it is longer.
-    """
-    from PySide6 import QtCore
-
-    start()
-    made, last = Heartbeat(), time.perf_counter()
-
-    def tick() -> None:
-        nonlocal last
-        now = time.perf_counter()
-        made.longest_gap = max(made.longest_gap, now - last)
-        last = now
-
-    timer = QtCore.QTimer()
-    timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
-    timer.timeout.connect(tick)
-    timer.start(milliseconds)
-    try:
-        yield made
-    finally:
-        tick()
-        timer.stop()
 
 
 def reset() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,9 +100,9 @@ def cine_record(
     return record, result
 
 
-def stack_record(doubts: Iterable[float], size: tuple[int, int] = (30, 40)) -> Record:
+def stack_record(doubts: Sequence[float]) -> Record:
     """Add a volume whose slices are frames, each with its result."""
-    doubts = list(doubts)
+    size = (30, 40)
     source = scenes.add_volume(np.full((len(doubts), *size), 90, np.uint8), "stack", np.diag([-0.5, -0.5, 2.0, 1.0]))
     result = StackResult(source, CLASSES)
     while result.prepare(10):

@@ -184,13 +184,12 @@ def draw_frame(
     index_value: str,
     labels: np.ndarray,
     classes: Sequence[SegmentClass],
-    statuses: Mapping[int, int] | None = None,
 ) -> None:
-    """Store a hand-drawn segmentation at one frame, "in progress" by default; nobody has accepted it yet."""
+    """Store a hand-drawn segmentation at one frame, in progress: nobody has accepted it yet."""
     item = source.GetDataNodeAtValue(index_value)
     node = slicer.vtkMRMLSegmentationNode()
     node.SetName(sequence.GetName())
-    _draw(node, item, labels, classes, statuses or {entry.value: Status.InProgress for entry in classes})
+    _draw(node, item, labels, classes, {entry.value: Status.InProgress for entry in classes})
     sequence.SetDataNodeAtValue(node, index_value)
     mrml.process_events()
 

@@ -18,22 +18,22 @@ _ABSOLUTE = re.compile(rf"(?<![\w.~$:{{}}/-])/(?:{_PLACES})/|(?<!\w)[A-Za-z]:\\\
 _INDEX = re.compile(r"\b(?:pypi\.org|pythonhosted\.org|download\.pytorch\.org|registry\.npmjs\.org)")
 
 
-def repository_files(root: Path = ROOT) -> list[Path]:
+def repository_files() -> list[Path]:
     """Return the files that are or would be committed, relative to the repository.
 
     Without git, as in an unpacked archive, these are all files outside hidden and build folders.
     """
     try:
         command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-        listing = subprocess.run(command, cwd=root, capture_output=True, check=True).stdout.decode()
+        listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
         names = [Path(name) for name in listing.split("\0") if name]
     except (OSError, subprocess.CalledProcessError):
         names = [
-            path.relative_to(root)
-            for path in root.rglob("*")
-            if not any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(root).parts)
+            path.relative_to(ROOT)
+            for path in ROOT.rglob("*")
+            if not any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(ROOT).parts)
         ]
-    return sorted(name for name in names if (root / name).is_file())
+    return sorted(name for name in names if (ROOT / name).is_file())
 
 
 def check_size(name: Path, size: int) -> list[str]:

@@ -89,12 +89,12 @@ class Graph:
         self.sources = sources
 
     @classmethod
-    def of_repository(cls, root: Path = ROOT) -> Graph:
+    def of_repository(cls) -> Graph:
         """Read both modules' folders."""
         sources = {}
         for module in MODULES:
-            for path in python_files(module, root):
-                name = dotted(path, module, root)
+            for path in python_files(module):
+                name = dotted(path, module)
                 sources[name] = imports(path.read_text(encoding="utf-8"), name, path.name == "__init__.py")
         return cls(sources)
 

@@ -168,14 +168,3 @@ def test_longest_call_names_the_slot_that_held_the_main_thread(widget: Any) -> N
     application.click(widget.ui.apply)
     assert 0.15 <= application.longest_call().seconds < 1.0
     assert "slow" in application.longest_call().function
-
-
-def test_a_heartbeat_sees_what_holds_the_event_loop() -> None:
-    import time
-
-    import qt
-
-    with application.heartbeat() as beats:
-        qt.QTimer.singleShot(10, lambda: time.sleep(0.15))
-        application.process_events(0.3)
-    assert 0.15 <= beats.longest_gap < 2.0
