@@ -208,7 +208,7 @@ class InputSection:
             self._selectors.append(selector)
 
     def _say_none(self, text: str) -> None:
-        """Say what choosing no image means; the selector then chooses its first one, if none was chosen."""
+        """Say what choosing no image means. By itself a selector without an image would then choose its first one."""
         selector = self.ui.sourceSelector
         node, blocked = selector.currentNode(), selector.blockSignals(True)
         selector.noneDisplay = text

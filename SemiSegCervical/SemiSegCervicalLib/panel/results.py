@@ -280,7 +280,7 @@ def open_segment_editor(segmentation: Any, source: Any) -> None:
             editor.setSourceVolumeNode(source)
 
     # Before it is opened: an editor without a segmentation takes the first of the scene, and puts its image into all
-    # views in the place of what they show. And after it, for before it was ever opened it may take none.
+    # views in the place of what they show. And after it: one that nobody has opened in this scene yet may take none.
     hand_over()
     slicer.util.selectModule("SegmentEditor")
     hand_over()
