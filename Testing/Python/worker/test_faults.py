@@ -328,7 +328,7 @@ def test_how_a_process_ended_is_said_in_the_words_of_the_system(tmp_path, monkey
 @pytest.mark.parametrize(
     ("system", "said", "fault"),
     [
-        ("posix", b"error: [/opt/Slicer/bin/python-real] exit abnormally - Report the problem.\n", "worker-killed"),
+        ("posix", b"error: [python-real] exit abnormally - Report the problem.\n", "worker-killed"),
         ("posix", b"Fatal Python error: Segmentation fault\n\nerror: [python-real] exit abnormally\n", "worker-died"),
         ("posix", b"Traceback (most recent call last):\n", "worker-died"),
         ("nt", b"error: [python-real.exe] exit abnormally - Report the problem.\n", "worker-died"),
