@@ -99,7 +99,7 @@ class Subject:
         return whole
 
     def _plane(self, asked: Sequence[Reader], view: NetworkView) -> Tensor:
-        """Return probabilities ``(C, Y, X)`` of the slice: of one layer of windows around it."""
+        """Return probabilities ``(C, Y, X)`` of the slice: of the windows around it, one layer where it is thin."""
         grid, spec = view.grid, self.run.spec
         if spec.spatial_dims == 2:
             block = [(0, n) for n in grid.shape]
@@ -108,9 +108,10 @@ class Subject:
         place = self.slice or 0
         place = grid.turned[axis] - 1 - place if grid.flips[axis] else place
         matrix, (low, high) = interpolation(grid.shape[axis], grid.turned[axis], (place, place + 1))
-        first = min(max(0, (low + high - spec.size[axis]) // 2), max(0, grid.shape[axis] - spec.size[axis]))
+        rows = max(spec.size[axis], high - low)  # a slice may be thicker than a window
+        first = min(max(0, (low + high - rows) // 2), max(0, grid.shape[axis] - rows))
         block = [(0, n) for n in grid.shape]
-        block[axis] = (first, min(grid.shape[axis], first + spec.size[axis]))
+        block[axis] = (first, min(grid.shape[axis], first + rows))
         layer = self._merged(asked, view, block).narrow(axis + 1, low - first, high - low)
         return _resampled(along(layer, matrix, axis + 1).select(axis + 1, 0), grid, axis)
 

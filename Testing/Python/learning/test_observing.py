@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -200,6 +200,16 @@ def test_a_slice_of_a_volume_that_lies_any_way(tmp_path, volumes, size, always):
     quick = news[-1].validation
     assert quick.cases == 1
     assert 0 < quick.voxels < 20 * 36 * 30
+
+
+@pytest.mark.parametrize("number", [0, 7, 19])
+def test_a_slice_that_is_thicker_than_a_window(volumes, number):
+    """As of a model of fine voxels that goes on with thick slices."""
+    run = prepare(volumes, replace(volume_options((16, 16, 16)), spacing=(1.6, 1.6, 0.15)))
+    branches = [branch.eval() for branch in run.branches()]
+    doubt = Subject(run, slice_=number).look(branches).uncertainty
+    assert doubt.shape == (36, 30)
+    assert 0 < doubt.max() <= 100
 
 
 def test_the_slice_with_most_annotation_is_shown(volumes):
