@@ -37,7 +37,10 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     size: Annotated[str | None, typer.Option(help="Network input of a new model, e.g. 160x256.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="Voxels of a new 3D model, e.g. 2x1x1 (mm; z, y, x).")] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(help="Voxels of a new 3D model, e.g. 2x1x1 (mm; along the body, front to back, across)."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     calibrate: Annotated[
         str,
@@ -108,6 +111,9 @@ def _parse_spacing(text: str | None) -> tuple[float, ...] | None:
         spacing = ()
     if len(spacing) != 3 or not all(1e-4 < s <= 1e3 for s in spacing):
         raise SemiSegError(
-            "bad-spacing", f"The spacing {text!r} is not usable", "Give it in mm as 2x1x1 (z, y, x)", "settings"
+            "bad-spacing",
+            f"The spacing {text!r} is not usable",
+            "Give it in mm as 2x1x1 (along the body, front to back, across)",
+            "settings",
         )
     return spacing

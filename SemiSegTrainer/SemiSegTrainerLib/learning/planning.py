@@ -91,7 +91,8 @@ def plan_input(
     Args:
         datalist: the data; its first training image tells 2D from 3D and gives the proportions.
         size: the user's own grid or window; None chooses.
-        spacing: the user's own spacing of a 3D model in mm (z, y, x); None chooses.
+        spacing: the user's own spacing of a 3D model in mm (z, y, x of the body, whichever way a volume is stored);
+            None chooses.
         gpu: whether a graphics card trains; then grids may be larger.
 
     Raises:

@@ -41,7 +41,7 @@ class RunOptions:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         start: pack to start from; None for random weights.
         size: the network's grid (3D: window) of a new model; None chooses by the images and what is annotated in them.
-        spacing: voxels of a new 3D model in mm (z, y, x); None chooses.
+        spacing: voxels of a new 3D model in mm (z, y, x of the body, whichever way a volume is stored); None chooses.
         branches: architectures of a new model; None chooses.
         resume: go on with the checkpoint in the output folder.
         name: of the model.
