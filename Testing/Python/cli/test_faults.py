@@ -61,8 +61,7 @@ def edit(path, change):
 
 
 def nan_image(path):
-    array = np.zeros((1, 32, 48), dtype=np.float32)
-    array[0, 3, 3] = np.nan
+    array = np.full((1, 32, 48), np.nan, dtype=np.float32)
     sitk.WriteImage(sitk.GetImageFromArray(array), str(path.parent / "nan.nrrd"))
     edit(path, lambda c: c["unlabeled"][0].update(image="nan.nrrd"))
 
@@ -94,7 +93,7 @@ FAULTS = {
     "no labelled case": (lambda p: edit(p, lambda c: c.update(training=[])), "labelled"),
     "no case": (lambda p: edit(p, lambda c: c.update(training=[], unlabeled=[])), "no training case"),
     "empty label everywhere": (empty_labels, "empty"),
-    "NaN image": (nan_image, "nan.nrrd"),
+    "image without numbers": (nan_image, "nan.nrrd"),
     "volume among pictures": (volume_among_pictures, "List either images or volumes"),
     "trained and tested": (lambda p: edit(p, lambda c: c.update(test=c["training"])), "also trained on"),
     "class list with a gap": (lambda p: edit(p, lambda c: c["labels"].update({"4": "x"})), "numbered"),
