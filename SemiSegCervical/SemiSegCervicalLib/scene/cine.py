@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import slicer
 import vtk
 
 from ..errors import SemiSegError
 from . import marks
 from .nodes import nodes_of
-from .reading import SceneImage, grey, read_volume
 
 
 def browsers_of(sequence: Any) -> list[Any]:
@@ -107,35 +104,3 @@ def frame_item(sequence: Any, number: int) -> Any:
             "reading",
         )
     return sequence.GetNthDataNode(number)
-
-
-def read_frame(sequence: Any, number: int) -> SceneImage:
-    """Read one frame of a cine with its geometry.
-
-    Args:
-        sequence: the image sequence.
-        number: item number from 0.
-
-    Raises:
-        SemiSegError: the sequence has no such frame, or the frame no image.
-    """
-    return read_volume(frame_item(sequence, number), sequence)
-
-
-def iter_frames(node: Any, numbers: Iterable[int] | None = None) -> Iterator[tuple[str, np.ndarray]]:
-    """Read the frames of a cine one after another; the browser's selected item is not touched.
-
-    Args:
-        node: browser, sequence, or the volume that shows the current frame.
-        numbers: item numbers (``range(first, last + 1, step)``); None for all.
-
-    Yields:
-        (index value, float32 ``(1, Y, X)``, or ``(1, Z, Y, X)`` where the frames are volumes).
-
-    Raises:
-        SemiSegError: no cine, no such frame, or a frame without image.
-    """
-    sequence = source_sequence(node)
-    for number in range(sequence.GetNumberOfDataNodes()) if numbers is None else numbers:
-        voxels = grey(frame_item(sequence, number))
-        yield sequence.GetNthIndexValue(number), voxels if voxels.shape[0] == 1 else voxels[None]

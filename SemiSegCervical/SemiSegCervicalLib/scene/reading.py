@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,21 +112,3 @@ def read_volume(volume: Any, sequence: Any = None) -> SceneImage:
         from_rgb=is_color(volume),
         calibrated=calibrated,
     )
-
-
-def read_slices_as_frames(volume: Any, numbers: Iterable[int] | None = None) -> Iterator[tuple[str, np.ndarray]]:
-    """Read a stack whose slices are the frames of a cine.
-
-    Args:
-        volume: a volume of several slices.
-        numbers: slice numbers (first array axis, from 0); None for all.
-
-    Yields:
-        (slice number as text, float32 ``(1, Y, X)``).
-
-    Raises:
-        SemiSegError: see `grey`.
-    """
-    voxels = grey(volume)
-    for number in range(voxels.shape[0]) if numbers is None else numbers:
-        yield str(number), voxels[number : number + 1].copy()

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
+from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene import marks
-from SemiSegCervicalLib.scene.cine import index_values, item_at, iter_frames, read_frame, source_sequence
+from SemiSegCervicalLib.scene.cine import frame_item, index_values, item_at, source_sequence
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult, StackResult
 from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, copy_geometry, ijk_to_ras
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume, percent, uncertainty_colors
-from SemiSegCervicalLib.scene.reading import read_slices_as_frames, read_volume
+from SemiSegCervicalLib.scene.reading import read_volume
 from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
 from SlicerRig import mrml, scenes
 
@@ -248,16 +249,7 @@ def test_calibration_is_known_only_where_somebody_said_it(scene):
     sequence, _ = scenes.add_cine([grey], "cine")
     assert calibration(sequence.GetNthDataNode(0), sequence) == "unknown"
     sequence.SetAttribute("DICOM.instanceUIDs", "1.2.3")
-    assert read_frame(sequence, 0).calibrated == "no"
-
-
-def test_slices_are_read_as_frames(scene):
-    voxels = np.random.default_rng(0).integers(0, 99, (4, 5, 6), dtype=np.uint8)
-    volume = scenes.add_volume(voxels, "stack")
-    frames = dict(read_slices_as_frames(volume))
-    assert list(frames) == ["0", "1", "2", "3"]
-    np.testing.assert_array_equal(frames["2"], voxels[2:3])
-    assert [index for index, _ in read_slices_as_frames(volume, range(1, 4, 2))] == ["1", "3"]
+    assert calibration(sequence.GetNthDataNode(0), sequence) == "no"
 
 
 def cine(count: int = 5, color: bool = False) -> tuple[Any, Any, np.ndarray]:
@@ -269,17 +261,16 @@ def cine(count: int = 5, color: bool = False) -> tuple[Any, Any, np.ndarray]:
     return sequence, browser, frames
 
 
-def test_frames_are_read_by_index_value_and_never_by_browsing(scene):
+def test_a_cine_is_found_behind_whatever_shows_it(scene):
     sequence, browser, frames = cine()
     before = [state(node) for node in (sequence, browser, browser.GetProxyNode(sequence))]
     for node in (sequence, browser, browser.GetProxyNode(sequence)):
-        found = list(iter_frames(node))
-        assert [index for index, _ in found] == ["0.00", "0.04", "0.08", "0.12", "0.16"]
-        np.testing.assert_array_equal(np.concatenate([array for _, array in found]), frames)
         assert source_sequence(node) is sequence
-    assert [index for index, _ in iter_frames(sequence, range(0, 5, 2))] == ["0.00", "0.08", "0.16"]
+    found = [read_volume(frame_item(sequence, number)).array for number in range(5)]
+    np.testing.assert_array_equal(np.concatenate(found), frames)
+    with pytest.raises(SemiSegError, match="has no frame 5"):
+        frame_item(sequence, 5)
     assert [state(node) for node in (sequence, browser, browser.GetProxyNode(sequence))] == before
-    np.testing.assert_array_equal(read_frame(sequence, 1).affine, ijk_to_ras(sequence.GetNthDataNode(1)))
 
 
 def frame_result(value: str, seed: int) -> FrameResult:
