@@ -13,7 +13,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.geometry import ijk_to_ras
 from SemiSegCervicalLib.scene.pieces import whole
-from SemiSegCervicalLib.scene.reading import read_volume
+from SemiSegCervicalLib.scene.reading import grey
 from SemiSegTrainerLib.scene import choices, marks
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.datalist import datalist_steps, write_datalist
@@ -87,7 +87,7 @@ def test_images_and_labels_keep_voxels_and_geometry(scene, labels, tmp_path, kin
     scenes.add_segmentation(volume, np.stack([labels] * depth), CLASSES)
     path = write_datalist(collect_training_set(), tmp_path / "data")
     (entry,) = json.loads(path.read_text())["training"]
-    for name, expected in (("image", read_volume(volume).array.reshape(depth, 10, 12)), ("label", labels)):
+    for name, expected in (("image", grey(volume)), ("label", labels)):
         file = path.parent / entry[name]
         assert file.name.endswith(".nrrd")
         image = sitk.ReadImage(str(file))

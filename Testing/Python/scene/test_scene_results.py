@@ -14,7 +14,7 @@ from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult, StackResult
 from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, copy_geometry, ijk_to_ras
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume, percent, uncertainty_colors
-from SemiSegCervicalLib.scene.reading import read_volume
+from SemiSegCervicalLib.scene.reading import grey, is_color
 from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
 from SlicerRig import mrml, scenes
 
@@ -92,11 +92,11 @@ def test_a_volume_and_its_results_have_the_same_geometry_to_the_last_bit(scene, 
     volume = scenes.add_volume(voxels, "v", affine(kind))
     before = state(volume)
 
-    image = read_volume(volume)
-    assert image.array.dtype == np.float32
-    np.testing.assert_array_equal(image.array, voxels[None])
-    np.testing.assert_allclose(image.affine, affine(kind), atol=1e-12)
-    np.testing.assert_allclose(image.spacing, (2.1, 0.71, 0.3), rtol=1e-12)
+    image = grey(volume)
+    assert image.dtype == np.float32
+    np.testing.assert_array_equal(image, voxels)
+    np.testing.assert_allclose(ijk_to_ras(volume), affine(kind), atol=1e-12)
+    np.testing.assert_allclose(array_spacing(volume), (2.1, 0.71, 0.3), rtol=1e-12)
 
     labels = labels_like(voxels.shape)
     segmentation = new_segmentation(volume, labels, CLASSES)
@@ -224,29 +224,24 @@ def test_percent_rounds_and_refuses_what_is_no_uncertainty():
 
 def test_colour_becomes_luma_and_says_so(scene):
     rgb = np.random.default_rng(0).integers(0, 256, (7, 8, 3), dtype=np.uint8)
-    image = read_volume(scenes.add_volume(rgb, "rgb"))
-    expected = rgb @ np.array([0.299, 0.587, 0.114])
-    assert image.from_rgb
-    assert image.array.shape == (1, 7, 8)
-    np.testing.assert_allclose(image.array[0], expected, atol=1e-4)
-    assert not read_volume(scenes.add_volume(rgb[..., 0], "grey")).from_rgb
+    volume = scenes.add_volume(rgb, "rgb")
+    assert is_color(volume)
+    np.testing.assert_allclose(grey(volume), (rgb @ np.array([0.299, 0.587, 0.114]))[None], atol=1e-4)
+    assert not is_color(scenes.add_volume(rgb[..., 0], "grey"))
 
 
 def test_calibration_is_known_only_where_somebody_said_it(scene):
-    grey = np.zeros((4, 5), np.uint8)
-    assert calibration(scenes.add_volume(grey, "v", np.diag([0.2, 0.2, 1, 1]))) == "yes"
-    plain = scenes.add_volume(grey, "v")
-    assert calibration(plain) == "unknown"
-    assert read_volume(plain).spacing == (1.0, 1.0)
-    picture = scenes.add_volume(grey, "picture")
+    voxels = np.zeros((4, 5), np.uint8)
+    assert calibration(scenes.add_volume(voxels, "v", np.diag([0.2, 0.2, 1, 1]))) == "yes"
+    assert calibration(scenes.add_volume(voxels, "v")) == "unknown"
+    picture = scenes.add_volume(voxels, "picture")
     picture.AddDefaultStorageNode()
     picture.GetStorageNode().SetFileName("/somewhere/Picture.PNG")
     assert calibration(picture) == "no"
-    assert read_volume(picture).spacing is None
     assert calibration(scenes.add_volume(np.zeros((4, 5, 3), np.uint8), "rgb")) == "no"
     picture.SetAttribute(marks.CALIBRATED, "yes")
     assert calibration(picture) == "yes"
-    sequence, _ = scenes.add_cine([grey], "cine")
+    sequence, _ = scenes.add_cine([voxels], "cine")
     assert calibration(sequence.GetNthDataNode(0), sequence) == "unknown"
     sequence.SetAttribute("DICOM.instanceUIDs", "1.2.3")
     assert calibration(sequence.GetNthDataNode(0), sequence) == "no"
@@ -266,7 +261,7 @@ def test_a_cine_is_found_behind_whatever_shows_it(scene):
     before = [state(node) for node in (sequence, browser, browser.GetProxyNode(sequence))]
     for node in (sequence, browser, browser.GetProxyNode(sequence)):
         assert source_sequence(node) is sequence
-    found = [read_volume(frame_item(sequence, number)).array for number in range(5)]
+    found = [grey(frame_item(sequence, number)) for number in range(5)]
     np.testing.assert_array_equal(np.concatenate(found), frames)
     with pytest.raises(SemiSegError, match="has no frame 5"):
         frame_item(sequence, 5)
