@@ -63,6 +63,7 @@ class AnnotatingSection:
         self._pairing = PairingControls(ui, on_change, on_error)
         self._state = PanelState()
         self._shown_cases: tuple[Any, ...] = ()
+        self._shown_frames: list[tuple[str, str, str]] = []
         self._connections = Connections(
             (ui.showButton, "clicked()", self._show),
             (ui.drawButton, "clicked()", self._draw),
@@ -121,16 +122,21 @@ class AnnotatingSection:
     # -- showing --
 
     def _fill(self, row: Row, split: Split) -> None:
-        table = self.ui.framesTable
+        """List the frames; of a thousand most are as they were when one was accepted, and are left alone."""
+        table, before = self.ui.framesTable, self._shown_frames
+        self._shown_frames = [(str(case.frame), why_of(case, split), use_of(case, split)) for case in row.cases]
         table.setRowCount(len(row.cases))
-        for number, case in enumerate(row.cases):
-            for column, text in enumerate((str(number + 1), why_of(case, split), use_of(case, split))):
+        for number, shown in enumerate(self._shown_frames):
+            if number < len(before) and before[number] == shown:
+                continue
+            frame, why, use = shown
+            for column, text in enumerate((str(number + 1), why, use)):
                 item = table.item(number, column)
                 if item is None:
                     item = qt.QTableWidgetItem()
                     table.setItem(number, column, item)
                 item.setText(text)
-                item.setToolTip(f"At {case.frame}: {why_of(case, split)}")
+                item.setToolTip(f"At {frame}: {why}")
 
     def _show_buttons(self) -> None:
         ui, row = self.ui, self._selected()

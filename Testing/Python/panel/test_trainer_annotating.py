@@ -169,6 +169,17 @@ def test_the_start_on_a_picture_is_accepted_where_the_picture_is(module: Any, pa
     assert np.array_equal(case(module, "Picture").labels, drawn[1])
 
 
+def test_frames_that_have_not_changed_are_left_alone(module: Any) -> None:
+    table = module.ui.framesTable
+    select(module, CINE)
+    table.item(8, 1).setText("left alone")
+    cases = module.panel.training_set.cases
+    module.panel.look_again()
+    module.settle()
+    assert module.panel.training_set.cases is not cases
+    assert table.item(8, 1).text() == "left alone"
+
+
 def test_what_is_accepted_and_left_out_is_not_said_to_be_learned_from(module: Any) -> None:
     module.panel.cases.table._on_use(case(module, "Volume 0").id, "Left out")
     module.settle()
