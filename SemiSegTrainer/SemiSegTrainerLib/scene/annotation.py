@@ -50,6 +50,7 @@ class SegmentReading:
         paint: whose voxels count: "all", those on `slices` only, "none", or "unknown" (they become `IGNORE`).
         finished: its outline is finished, on `slices` or (None) in the whole image.
         slices: the marked slices, sorted, or None.
+        by_model: a model drew it; whoever accepted it may have changed it.
     """
 
     id: str
@@ -60,6 +61,7 @@ class SegmentReading:
     paint: Literal["all", "slices", "none", "unknown"]
     finished: bool
     slices: tuple[int, ...] | None
+    by_model: bool = False
 
     @property
     def counts(self) -> bool:
@@ -235,6 +237,7 @@ def _reading(
         paint=paint,
         finished=finished and not background,
         slices=slices,
+        by_model=segment_tag(segment, ORIGIN) == PREDICTION,
     )
 
 

@@ -153,6 +153,7 @@ def _annotate(
         case.reason = "all its segments were left out"
         return
     case.complete = not annotation.scribbles
+    case.by_model = any(segment.by_model and segment.counts for segment in annotation.segments)
     case.slices = annotation.slices
     if case.slices is not None and len(case.slices) == case.shape[0]:
         case.slices = None

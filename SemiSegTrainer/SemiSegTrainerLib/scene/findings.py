@@ -283,6 +283,14 @@ def _split_findings(facts: Facts, parts: Parts, split: Split) -> Iterable[Findin
         return
     for text in split.warnings:
         yield Finding("split", text, "Annotate more patients or images, or change what validates")
+    began = [case for case, _ in parts.validation if case.by_model]
+    if began:
+        yield Finding(
+            "measured-by-model",
+            f"A model drew first what is measured with: {_named(c.name for c in began)}; that model looks better than "
+            "it is, the more so the less was corrected",
+            "Look at these outlines once more, or measure with images that were outlined by hand",
+        )
     lone = [case for case, _ in (*parts.training, *parts.validation) if not case.grouped]
     if len(lone) > 1:
         yield Finding(

@@ -99,6 +99,7 @@ class TrainingCase:
         slices: planes (first array axis) on which `finished` holds; None for the whole image.
         background: the label value of strokes that mean "certainly background", None where there are none.
         ignore: the label value of voxels nobody knows about.
+        by_model: a model drew what counts of it first; how much of that was corrected is not known.
         spacing: mm, ``(y, x)`` or ``(z, y, x)``; None where the image is uncalibrated.
         calibrated: "yes", "no", or "unknown" where the voxel size may be a stand-in (`geometry.calibration`).
         affine: IJK-to-RAS, float64 ``(4, 4)``.
@@ -134,6 +135,7 @@ class TrainingCase:
     slices: tuple[int, ...] | None = None
     background: int | None = None
     ignore: int = IGNORE
+    by_model: bool = False
     sequence: str | None = None
     frame: str | None = None
     volume: str | None = None

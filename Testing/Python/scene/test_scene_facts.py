@@ -100,6 +100,19 @@ def test_slices_that_validate_are_counted_apart(scene, labels):
     assert "one-patient" in codes(found)
 
 
+def test_measuring_with_what_a_model_drew_is_warned_of(scene, labels):
+    good(labels)
+    by_hand = collect_training_set()
+    (measured,) = (case for case in by_hand.cases if case.id in propose_split(by_hand).validation)
+    drawn = slicer.mrmlScene.GetNodeByID(measured.segmentation)
+    slicer.mrmlScene.RemoveNode(drawn)
+    volume = slicer.mrmlScene.GetNodeByID(measured.volume)
+    marks.accept_segmentation(new_segmentation(volume, big(labels)[None], CLASSES))
+    said = finding(facts(SEMI), "measured-by-model")
+    assert f'"{measured.name}"' in said.text
+    assert not said.refuses
+
+
 def test_nothing_annotated_is_refused_and_says_why(scene, labels):
     volume = scenes.add_volume(large(), "v")
     new_segmentation(volume, big(labels), CLASSES)
