@@ -25,7 +25,7 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 # Compiling costs about ten seconds, once for a model on a computer. Two branches take as long for this many voxels in
 # PyTorch on two cores, in 2D and 3D alike: whoever compiles then has never paid more than twice of what was best.
 VOXELS_BEFORE_COMPILING = 4_000_000
-_ADVICE = "With the Python package openvino installed, the processor would compute about three times as fast."
+_ADVICE = "With the Python package openvino installed, the processor would compute two to three times as fast."
 
 
 class AdaptiveBackend:
