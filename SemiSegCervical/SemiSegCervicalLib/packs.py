@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +12,7 @@ from .user_folders import own_folder
 
 ENDING = ".semiseg"
 _HERE = Path(__file__).resolve()
+_HASH_BYTES = 4 * 2**20
 
 
 def user_folder() -> Path:
@@ -45,6 +47,27 @@ def find_packs() -> dict[str, Path]:
         for path in _packs_in(folder):
             found.setdefault(path.name.removesuffix(ENDING), path)
     return dict(sorted(found.items()))
+
+
+def fingerprint_in_pieces(path: Path) -> Generator[None, None, str]:
+    """Compute and return the SHA-256 of a pack's files, some megabytes with each step."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        with file.open("rb") as stream:
+            while piece := stream.read(_HASH_BYTES):
+                digest.update(piece)
+                yield
+    return digest.hexdigest()
+
+
+def fingerprint(path: Path) -> str:
+    """Return the SHA-256 of a pack's files."""
+    pieces = fingerprint_in_pieces(path)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            return str(end.value)
 
 
 def _packs_in(folder: Path | None) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_CT, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.4.1"
@@ -22,6 +23,7 @@ _ELEMENTS = {
     "region_type": (0x00186014, "US"), "units_x": (0x00186024, "US"), "units_y": (0x00186026, "US"),
     "delta_x": (0x0018602C, "FD"), "delta_y": (0x0018602E, "FD"), "study": (0x0020000D, "UI"),
     "series": (0x0020000E, "UI"), "series_number": (0x00200011, "IS"), "instance_number": (0x00200013, "IS"),
+    "frame_of_reference": (0x00200052, "UI"),
     "position": (0x00200032, "DS"), "orientation": (0x00200037, "DS"), "plane_position": (0x00209113, "SQ"),
     "plane_orientation": (0x00209116, "SQ"), "samples": (0x00280002, "US"), "photometric": (0x00280004, "CS"),
     "planar": (0x00280006, "US"), "frame_count": (0x00280008, "IS"), "rows": (0x00280010, "US"),
@@ -137,3 +139,25 @@ def _value(kind: str, value: Any, explicit: bool) -> bytes:
     if kind == "DS":
         parts = [f"{part:.10g}" for part in parts]
     return "\\".join(map(str, parts)).encode()
+
+
+def read_segmentation(path: Path) -> list[tuple[int, np.ndarray | None, np.ndarray, str]]:
+    """Read a DICOM SEG by its elements alone.
+
+    Returns:
+        For each frame its segment's number, the place of its first pixel (LPS in mm; None without), its mask, and the
+        instance that it is drawn on.
+    """
+    found = pydicom.dcmread(path)
+    bits = np.unpackbits(np.frombuffer(found.PixelData, np.uint8), bitorder="little")
+    count, size = int(found.NumberOfFrames), found.Rows * found.Columns
+    masks = bits[: count * size].reshape(count, found.Rows, found.Columns).astype(bool)
+    frames = []
+    for mask, groups in zip(masks, found.PerFrameFunctionalGroupsSequence, strict=True):
+        # What all frames share is said once.
+        holder = groups if "SegmentIdentificationSequence" in groups else found.SharedFunctionalGroupsSequence[0]
+        number = int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        place = groups.PlanePositionSequence[0].ImagePositionPatient if "PlanePositionSequence" in groups else None
+        source = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        frames.append((number, None if place is None else np.array(place, dtype=float), mask, str(source)))
+    return frames

@@ -38,7 +38,7 @@ _SLICER = "slicer vtk vtkmodules numpy"
 _PANEL = f"qt ctk {_SLICER} ScriptedLoadableModule parameterNodeWrapper PyTorchUtils"
 # "C" and "T" are the two libraries; alone they mean the files at a library's top, such as the error type.
 ROOMS = {
-    CERVICAL: _room("numpy"),
+    CERVICAL: _room("numpy highdicom pydicom"),
     f"{CERVICAL}.engine": _room(f"{_FILES} torch monai openvino safetensors einops", "C"),
     f"{CERVICAL}.worker": _room("numpy", "C", server="C.engine"),
     f"{CERVICAL}.scene": _room(_SLICER, "C"),

@@ -14,6 +14,7 @@ from ..atomic import cannot_write, move
 from ..errors import SemiSegError
 from ..formats import PICTURES, ending
 from . import dicom, nifti, nrrd
+from .dicom_layout import Layout
 
 # Kinds that spread over two files, or that only name a use, are written as their one-file kind.
 _ONE_FILE = {
@@ -30,11 +31,13 @@ class Template:
         path: the source, a file or DICOM folder.
         header: that a result in NRRD carries; None for other kinds.
         sequence: whether the source's first axis is time.
+        layout: of a DICOM source how its files make the image; None for other kinds.
     """
 
     path: Path
     header: nrrd.Header | None
     sequence: bool
+    layout: Layout | None = None
 
     @classmethod
     def of(cls, path: Path) -> Template:
@@ -45,7 +48,7 @@ class Template:
             layout = dicom.read_layout(path)
             rows, columns = layout.frames[0].shape
             slices = 1 if layout.cine else len(layout.frames)
-            return cls(path, nrrd.placed(layout.affine, (columns, rows, slices)), layout.cine)
+            return cls(path, nrrd.placed(layout.affine, (columns, rows, slices)), layout.cine, layout)
         if ending(path) in nrrd.ENDINGS:
             header = nrrd.read_header(path)
             return cls(path, header, "frames" in header.roles())

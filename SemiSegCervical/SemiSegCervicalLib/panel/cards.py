@@ -6,10 +6,8 @@ be shown. Standard library only: the process of Slicer has neither pydantic nor 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,6 @@ from ..worker.validation import build
 MANIFEST = "model.json"
 _MANIFEST_LIMIT = 4 * 2**20
 _FORMAT = 1
-_HASH_BYTES = 4 * 2**20
 
 
 def read_card(path: Path) -> ModelCard:
@@ -39,17 +36,6 @@ def read_card(path: Path) -> ModelCard:
         return _failed(path, "missing-file", f"There is no model at {path}", "Choose another model")
     except Exception as error:  # what a decoder raises on a damaged file is not its contract
         return _failed(path, "corrupt-pack", f"{path.name} is not a usable model: {error}", "Copy or train it again")
-
-
-def fingerprint(path: Path) -> Generator[None, None, str]:
-    """Compute and return the SHA-256 of a pack's files, some megabytes with each step."""
-    digest = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        with file.open("rb") as stream:
-            while piece := stream.read(_HASH_BYTES):
-                digest.update(piece)
-                yield
-    return digest.hexdigest()
 
 
 def classes_of(card: ModelCard) -> tuple[SegmentClass, ...]:

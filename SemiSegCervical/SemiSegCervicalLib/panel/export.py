@@ -10,9 +10,12 @@ from typing import Any
 import qt
 import slicer
 
+from ..dicom_seg import can_write
 from ..errors import SemiSegError
 from ..scene.corrections import correction_columns
+from ..scene.dicom import has_dicom_files
 from ..scene.export import (
+    export_dicom_seg,
     export_label_sequence,
     export_labelmap,
     export_segmentation_sequence,
@@ -41,6 +44,7 @@ _VOLUME_FORMATS: dict[str, dict[str, str]] = {
     "uncertainty": {"Volume in percent (.nrrd)": ".nrrd", "Volume in percent (.nii.gz)": ".nii.gz"},
     "table": {"Table (.csv)": ".csv"},
 }
+_DICOM_SEG = {"DICOM SEG (.dcm)": ".dcm"}
 _CINE_FORMATS: dict[str, dict[str, str]] = {
     "segmentation": {
         "Label maps of all frames (.seq.nrrd)": ".seq.nrrd",
@@ -184,6 +188,10 @@ def write(record: Record, part: str, path: Path, overwrite: bool = False) -> lis
     cine = _is_cine(record)
     if part == "uncertainty":
         return [(export_volume_sequence if cine else export_volume)(record.uncertainty, path, overwrite)]
+    if path.name.lower().endswith(".dcm"):
+        run = record.run
+        model, version = str(run.get("model", "")), str(run.get("fingerprint", ""))
+        return [export_dicom_seg(record.segmentation, record.source, path, model, version, overwrite)]
     if not cine:
         return [export_labelmap(record.segmentation, record.source, record.classes, path, overwrite)]
     if path.name.lower().endswith(".seq.mrb"):
@@ -194,7 +202,7 @@ def write(record: Record, part: str, path: Path, overwrite: bool = False) -> lis
 def describe_left_out(record: Record, path: Path) -> str:
     """Say which segments a file of label maps does not hold, and what helps; an empty text where it holds all."""
     whole = ".seq.mrb" if _is_cine(record) else ".seg.nrrd"
-    names = [] if path.name.lower().endswith(whole) else left_out(record.segmentation, record.classes)
+    names = [] if path.name.lower().endswith((whole, ".dcm")) else left_out(record.segmentation, record.classes)
     if not names:
         return ""
     rename = "it" if len(names) == 1 else "them"
@@ -213,7 +221,12 @@ def default_folder(record: Record) -> str:
 
 
 def _formats(record: Record) -> dict[str, dict[str, str]]:
-    return _CINE_FORMATS if _is_cine(record) else _VOLUME_FORMATS
+    """Return the formats of each part; DICOM SEG is among them where the image came from DICOM."""
+    if _is_cine(record):
+        return _CINE_FORMATS
+    if not has_dicom_files(record.source) or not can_write():
+        return _VOLUME_FORMATS
+    return {**_VOLUME_FORMATS, "segmentation": {**_VOLUME_FORMATS["segmentation"], **_DICOM_SEG}}
 
 
 def _is_cine(record: Record) -> bool:

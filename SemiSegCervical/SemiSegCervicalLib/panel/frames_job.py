@@ -16,6 +16,7 @@ import slicer
 
 from ..errors import SemiSegError
 from ..figures import doubts_of_frames
+from ..packs import fingerprint_in_pieces
 from ..scene.frames import CineResult, FrameResult, StackResult
 from ..scene.layers import set_segmentation, show_uncertainty, shown_opacity
 from ..scene.record_figures import add_frames, finish_record
@@ -27,7 +28,7 @@ from ..worker.arrays import take_array
 from ..worker.job import Job, JobCancelled
 from ..worker.protocol import FramesChunk, FramesDone, Model, PredictFrames
 from .arrays_out import affine_rows, sent_spacing, write_images
-from .cards import classes_of, fingerprint
+from .cards import classes_of
 from .sizes import figures_for
 from .slices import WAIT
 
@@ -164,7 +165,7 @@ class FramesJob:
     def _make_nodes(self) -> Iterator[Any]:
         on, request = self._on, self._on.request
         source, classes = request.source, classes_of(request.card)
-        print_of_model = yield from on.checked(fingerprint(Path(request.card.path)))
+        print_of_model = yield from on.checked(fingerprint_in_pieces(Path(request.card.path)))
         name, uncertainty = request.name, request.uncertainty
         result: CineResult | StackResult
         if source.kind == "cine":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from ..figures import doubts
+from ..packs import fingerprint_in_pieces
 from ..scene.layers import show_uncertainty, shown_opacity
 from ..scene.overlay import uncertainty_volume_in_pieces
 from ..scene.record_figures import finish_record, set_segments
@@ -18,7 +19,7 @@ from ..scene.segmentation import segmentation_in_pieces
 from ..worker.arrays import read_array
 from ..worker.protocol import Predict, Prediction
 from .arrays_out import affine_rows, sent_spacing, write_images
-from .cards import classes_of, fingerprint
+from .cards import classes_of
 from .sizes import figures_for
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class VolumeJob:
         )
         on.submit(message, job)
         on.tell(job)
-        print_of_model = yield from on.checked(fingerprint(Path(request.card.path)))
+        print_of_model = yield from on.checked(fingerprint_in_pieces(Path(request.card.path)))
         yield from on.until_end(job)
         on.set(state="receiving", stage="", done=0, total=0, seconds_left=None)
         yield

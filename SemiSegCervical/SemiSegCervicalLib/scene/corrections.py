@@ -7,6 +7,7 @@ from typing import Any
 
 import slicer
 
+from ..dicom_seg import Algorithm
 from . import marks
 from .cine import index_values, item_at
 from .classes import SegmentClass
@@ -17,6 +18,7 @@ from .tables import column_values
 COLUMN = "Corrected since"
 """Of exported tables, where anything was: what the figures beside it do not know."""
 _Status = slicer.vtkSlicerSegmentationsModuleLogic
+_UNTOUCHED = (_Status.NotStarted, _Status.Flagged)
 
 
 def is_corrected(segmentation: Any, classes: Sequence[SegmentClass]) -> bool:
@@ -28,13 +30,17 @@ def is_corrected(segmentation: Any, classes: Sequence[SegmentClass]) -> bool:
         segmentation: ``vtkMRMLSegmentationNode`` with the result of a model.
         classes: the class list of the model.
     """
-    untouched = (_Status.NotStarted, _Status.Flagged)
     segments = dict(marks.segments_of(segmentation))
     return not segments.keys() >= {f"Segment_{entry.value}" for entry in classes} or any(
-        marks.segment_tag(segment, marks.ORIGIN) != marks.PREDICTION
-        or _Status.GetSegmentStatus(segment) not in untouched
-        for segment in segments.values()
+        drawn_by(segment) != "AUTOMATIC" for segment in segments.values()
     )
+
+
+def drawn_by(segment: Any) -> Algorithm:
+    """Return in DICOM's words who drew a segment: a model, a model whose work somebody went on with, or a person."""
+    if marks.segment_tag(segment, marks.ORIGIN) != marks.PREDICTION:
+        return "MANUAL"
+    return "AUTOMATIC" if _Status.GetSegmentStatus(segment) in _UNTOUCHED else "SEMIAUTOMATIC"
 
 
 def corrected_parts(record: Record) -> list[bool]:

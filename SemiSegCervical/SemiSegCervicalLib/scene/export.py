@@ -19,6 +19,7 @@ from ..errors import SemiSegError
 from . import marks
 from .cine import index_values, item_at
 from .classes import SegmentClass, names_without_class, segment_values
+from .dicom import write_dicom_seg
 from .geometry import copy_geometry
 from .overlay import image_data
 from .segmentation import LABELMAP, label_array, no_labelmap
@@ -73,6 +74,36 @@ def export_labelmap(
         return export_segmentation(segmentation, path, overwrite)
     node = _label_node(segmentation, volume, classes)
     return _write(node, slicer.vtkMRMLVolumeArchetypeStorageNode(), path, _VOLUME_SUFFIXES, overwrite)
+
+
+def export_dicom_seg(
+    segmentation: Any, volume: Any, path: str | Path, model: str, version: str, overwrite: bool = False
+) -> Path:
+    """Write a segmentation of a volume that was loaded from DICOM as DICOM SEG, with all its segments.
+
+    Args:
+        segmentation: ``vtkMRMLSegmentationNode``.
+        volume: the volume, whose files Slicer's DICOM database knows.
+        path: file name ending in ``.dcm``.
+        model: name of the model that drew it, or began to.
+        version: the model's fingerprint.
+        overwrite: replace an existing file.
+
+    Returns:
+        The file.
+
+    Raises:
+        SemiSegError: no segment has a voxel, the image's files are gone or cannot have one, another ending, the file
+            exists, or it cannot be written.
+    """
+    path = Path(path)
+    _check(path, (".dcm",), overwrite)
+
+    def write(temporary: Path) -> bool:
+        write_dicom_seg(segmentation, volume, temporary, model, version)
+        return True
+
+    return _place(path, write)
 
 
 def export_volume(volume: Any, path: str | Path, overwrite: bool = False) -> Path:

@@ -14,6 +14,9 @@ ORIGIN = "SemiSeg.Origin"
 """Segment tag: who drew the segment; `PREDICTION` for a model. Absent for everything else."""
 PREDICTION = "prediction"
 
+ALGORITHM_TYPE, ALGORITHM_NAME = "DICOM.SegmentAlgorithmType", "DICOM.SegmentAlgorithmName"
+"""Segment tags that Slicer's DICOM export reads: "AUTOMATIC", and of which model."""
+
 CONTENT = "SemiSeg.Content"
 """Node attribute of volumes, sequences and tables that are results, never images to learn from."""
 UNCERTAINTY = "uncertainty"

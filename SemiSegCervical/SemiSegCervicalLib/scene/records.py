@@ -144,6 +144,7 @@ def new_record(
     ):
         table.SetNodeReferenceID(role, node.GetID() if node is not None else None)
     table.SetAttribute(marks.CLASSES, json.dumps([vars(entry) for entry in classes]))
+    _sign(segmentation, str(model.get("model", "")))
     table.SetAttribute(marks.RUN, json.dumps({**model, COMPLETE: False}))
     record = Record(table)
     made = (record.shown_segmentation, record.shown_uncertainty, table, record.frames_table)
@@ -162,6 +163,14 @@ def is_complete(record: Record) -> bool:
     return bool(
         record.exists and record.run.get(COMPLETE) and record.source is not None and record.segmentation is not None
     )
+
+
+def _sign(segmentation: Any, model: str) -> None:
+    """Say in the segments that a model drew them: Slicer's own DICOM export calls manual whatever does not."""
+    if segmentation.IsA("vtkMRMLSegmentationNode") and model:
+        for _, segment in marks.segments_of(segmentation):
+            segment.SetTag(marks.ALGORITHM_TYPE, "AUTOMATIC")
+            segment.SetTag(marks.ALGORITHM_NAME, model)
 
 
 def _json(node: Any, attribute: str, default: Any) -> Any:

@@ -276,6 +276,34 @@ def label_array(segmentation: Any, values: Mapping[str, int], volume: Any) -> np
     return labels
 
 
+def stacked_segments(segmentation: Any, volume: Any) -> np.ndarray:
+    """Read all segments of a node on the grid of a volume, also where they overlap.
+
+    Args:
+        segmentation: ``vtkMRMLSegmentationNode``.
+        volume: the volume node whose grid is meant.
+
+    Returns:
+        ``(Z, Y, X)``, unsigned, k where the k-th segment is; where segments overlap bool ``(Z, Y, X, K)`` instead.
+
+    Raises:
+        SemiSegError: see `segment_mask`.
+    """
+    found = [segment_mask(segmentation, segment_id, volume) for segment_id, _ in marks.segments_of(segmentation)]
+    labels = np.zeros(grid(volume), dtype=np.min_scalar_type(len(found)))
+    for k, part in enumerate(found):
+        if part is None:
+            continue
+        if labels[part.box][part.mask].any():
+            stacked = np.zeros((*labels.shape, len(found)), dtype=bool)
+            for at, each in enumerate(found):
+                if each is not None:
+                    stacked[(*each.box, at)] = each.mask
+            return stacked
+        labels[part.box][part.mask] = k + 1
+    return labels
+
+
 def _used_in_pieces(labels: np.ndarray, classes: Sequence[SegmentClass]) -> Pieces[tuple[np.ndarray, ...]]:
     """Return for each axis, bool, which of its positions hold anything but 0; the values are checked on the way."""
     planes = np.zeros(labels.shape[0], dtype=bool)

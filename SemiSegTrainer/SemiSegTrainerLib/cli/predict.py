@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json as json_module
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from SemiSegCervicalLib.atomic import write_atomically
+from SemiSegCervicalLib.atomic import cannot_write, move, write_atomically
+from SemiSegCervicalLib.dicom_seg import DicomSegment, write_dicom_seg
+from SemiSegCervicalLib.engine.dicom_layout import Layout
 from SemiSegCervicalLib.engine.files import Template, read_image, write_map
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import load_pack, read_manifest
 from SemiSegCervicalLib.engine.predict import TTA_LIMIT, Prediction, Predictor
+from SemiSegCervicalLib.engine.schema import PackManifest
 from SemiSegCervicalLib.errors import SemiSegError, naming
 from SemiSegCervicalLib.figures import doubts, doubts_of_frames
 from SemiSegCervicalLib.formats import PICTURES, ending
+from SemiSegCervicalLib.packs import fingerprint
 
 from .cases import Case, gather_cases
 from .reporting import Reporter, clock, number
@@ -57,6 +62,7 @@ def predict(
         raise SemiSegError("exists", f"{out} already holds something", "Choose a new folder", "settings")
     cases = gather_cases(inputs, list_name, read_manifest(pack))
     model = load_pack(pack)
+    print_of_model = fingerprint(pack)
     # A case that lacks a modality is read by the branches that do without it: a model of its own.
     predictors: dict[tuple[int, ...], Predictor] = {}
     rows = []
@@ -69,12 +75,18 @@ def predict(
             image = read_image(case.paths, case.spacing, as_frames)
             with naming(case.paths[0]):
                 results = _predict_case(predictor, image, as_frames)
-            rows.append(_write(case, image, results, out, uncertainty, as_frames))
+            source, framed = Template.of(case.paths[0]), as_frames and len(image.spatial_shape) == 3
+            labels = np.stack([r.labels for r in results]) if framed else results[0].labels
+            rows.append(_write(case, image, results, labels, source, out, uncertainty))
             engine = predictor.backend
             rows[-1] |= {"backend": engine.name, "precision": engine.precision, "device": str(engine.device)}
             found = doubts_of_frames({k: r.atypicality for k, r in enumerate(results)})
             told = found if "frames" in rows[-1] else doubts(results[0].atypicality)
             rows[-1]["notes"] = sorted({*told, *(note for r in results for note in r.notes)})
+            if source.layout is not None:
+                name, lacks = _write_dicom_seg(case, labels, source.layout, out, model.manifest, print_of_model)
+                rows[-1]["dicom_seg"] = name
+                rows[-1]["notes"] += lacks
             if case.modalities != tuple(range(len(model.manifest.input.modalities))):
                 rows[-1]["modalities"] = list(predictor.pack.manifest.input.modalities)
             reporter.event("case", **rows[-1])
@@ -105,12 +117,16 @@ def _predict_case(predictor: Predictor, image: Image, as_frames: bool) -> list[P
 
 
 def _write(
-    case: Case, image: Image, results: list[Prediction], out: Path, uncertainty: bool, as_frames: bool
+    case: Case,
+    image: Image,
+    results: list[Prediction],
+    labels: np.ndarray,
+    source: Template,
+    out: Path,
+    uncertainty: bool,
 ) -> dict[str, Any]:
-    framed = as_frames and len(image.spatial_shape) == 3
-    labels = np.stack([r.labels for r in results]) if framed else results[0].labels
+    framed = labels.ndim > results[0].labels.ndim
     doubt = np.stack([r.uncertainty for r in results]) if framed else results[0].uncertainty
-    source = Template.of(case.paths[0])
     row: dict[str, Any] = {
         "case": case.stem,
         "labels": write_map(labels, source, out, f"{case.stem}_labels", labels=True).name,
@@ -136,3 +152,27 @@ def _write(
         coded = np.rint(doubt * 255).astype(np.uint8) if framed or ending(case.paths[0]) in PICTURES else doubt
         row["uncertainty"] = write_map(coded, source, out, f"{case.stem}_uncertainty").name
     return row
+
+
+def _write_dicom_seg(
+    case: Case, labels: np.ndarray, layout: Layout, out: Path, model: PackManifest, version: str
+) -> tuple[str | None, list[str]]:
+    """Write a case from DICOM as DICOM SEG too; return the file's name, or why there is none."""
+    if layout.cine:
+        return None, ["No DICOM SEG: it cannot hold a cine"]
+    target = out / f"{case.stem}_labels.dcm"
+    temporary = out / f".writing-{target.name}"
+    files = list(dict.fromkeys(frame.path for frame in layout.frames))
+    affine = layout.affine if layout.frames[0].position is not None else None
+    segments = [DicomSegment(entry.name, entry.color, entry.terminology) for entry in model.classes]
+    try:
+        write_dicom_seg(temporary, labels, affine, files, segments, model.name, version, f"{case.stem} segmentation")
+        move(temporary, target)
+    except SemiSegError as error:
+        return None, [f"No DICOM SEG: {error.cause}"]
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return target.name, []

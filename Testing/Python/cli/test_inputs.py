@@ -141,14 +141,15 @@ def test_dicom_and_sequences(tmp_path):
     model = str(save_pack(tmp_path / "tiny", parts.pack()))
     stack = np.stack([cases.draw(k)[0] for k in range(3)])
     place = np.diag([0.5, 0.5, 3.0, 1.0])
-    dicom.write_slices(tmp_path / "scan.v1", stack, place)
+    dicom.write_slices(tmp_path / "scan.v1", stack, place, frame_of_reference="1.2.9")
     dicom.write(tmp_path / "cine.dcm", stack, sop_class=dicom.CINE)
     dicom.write(tmp_path / "1.2.3", stack[0], sop_class=dicom.ULTRASOUND)
     inputs = [str(tmp_path / name) for name in ("scan.v1", "cine.dcm", "1.2.3")]
     out = tmp_path / "out"
     assert run(["predict", model, *inputs, "--out", str(out), "--as-frames", "--uncertainty"]) == 0
     names = {"scan.v1_labels.nrrd", "cine_labels.seq.nrrd", "1.2.3_labels.nrrd"}
-    assert {path.name for path in out.glob("*_labels*")} == names
+    coded = {"scan.v1_labels.dcm", "1.2.3_labels.dcm"}
+    assert {path.name for path in out.glob("*_labels*")} == names | coded
     maps = {name: read_labels(out / name) for name in names}
     assert np.array_equal(maps["scan.v1_labels.nrrd"], maps["cine_labels.seq.nrrd"])
     assert np.mean(maps["1.2.3_labels.nrrd"] == maps["cine_labels.seq.nrrd"][0]) > 0.999
@@ -156,6 +157,13 @@ def test_dicom_and_sequences(tmp_path):
     assert read_image([out / "cine_uncertainty.seq.nrrd"], frames=True).array.max() > 1, "0 to 255"
     rows = json.loads((out / "summary.json").read_text())["cases"]
     assert [len(row.get("frames", ())) for row in rows] == [3, 3, 0]
+    assert [row["dicom_seg"] for row in rows] == ["scan.v1_labels.dcm", None, "1.2.3_labels.dcm"]
+    assert [any("No DICOM SEG" in note for note in row["notes"]) for row in rows] == [False, True, False]
+    found = np.zeros(stack.shape, int)
+    for number, position, mask, _ in dicom.read_segmentation(out / "scan.v1_labels.dcm"):
+        found[round(position[2] / 3)][mask] = number
+    assert found.any()
+    assert np.array_equal(found, maps["scan.v1_labels.nrrd"])
     # The written sequence is an input again.
     again = tmp_path / "again"
     assert run(["predict", model, str(out / "cine_uncertainty.seq.nrrd"), "--out", str(again), "--as-frames"]) == 0

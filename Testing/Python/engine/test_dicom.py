@@ -6,9 +6,12 @@ import struct
 import tracemalloc
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
+from SemiSegCervicalLib.dicom_seg import DicomSegment, write_dicom_seg
+from SemiSegCervicalLib.engine.dicom import read_layout
 from SemiSegCervicalLib.engine.files import read_image, write_map
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, ending, stem
@@ -191,7 +194,7 @@ def test_rounded_positions_are_no_fault(tmp_path):
     assert np.allclose(read_image([tmp_path]).affine, FLIP @ place, atol=0.02)
 
 
-def enhanced(path, order, gaps=None, rescale=None):
+def enhanced(path, order, gaps=None, rescale=None, **attributes):
     """A multi-frame file whose frames come in any order and may each have a rescaling of its own."""
     place = affine(2)
     spacing = np.linalg.norm(place[:3, :3], axis=0)
@@ -206,7 +209,8 @@ def enhanced(path, order, gaps=None, rescale=None):
         "plane_orientation": [{"orientation": (place[:3, :2] / spacing[:2]).T.ravel().tolist()}],
         "measures": [{"spacing": [spacing[1], spacing[0]], "thickness": 3}],
     }
-    return dicom.write(path, volume()[order], sop_class=dicom.ENHANCED_CT, shared=[shared], frames=frames), place
+    kind = {"sop_class": dicom.ENHANCED_CT, "shared": [shared], "frames": frames, **attributes}
+    return dicom.write(path, volume()[order], **kind), place
 
 
 @pytest.mark.parametrize("rescale", [None, [1, 2, 3, 0.5, 5, 6, 7]])
@@ -309,3 +313,24 @@ def test_what_unpacks_to_more_than_any_header_is_not_unpacked(tmp_path):
     tracemalloc.stop()
     assert error.code == "unreadable"
     assert most < 2**27
+
+
+def test_a_segmentation_of_shuffled_frames_goes_back_to_each(tmp_path):
+    order = [3, 0, 6, 1, 5, 2, 4]
+    path, place = enhanced(tmp_path / "multi", order, frame_of_reference="1.2.9")
+    layout = read_layout(path)
+    drawn = np.random.default_rng(0).integers(0, 2, volume().shape).astype(np.uint8)
+    segments = [DicomSegment("a", (1, 0, 0))]
+    write_dicom_seg(tmp_path / "seg.dcm", drawn, layout.affine, [path], segments, "M", "v")
+    found, slices = np.zeros_like(drawn), []
+    for number, position, mask, _ in dicom.read_segmentation(tmp_path / "seg.dcm"):
+        at = np.linalg.solve(layout.affine, [*position, 1])
+        np.testing.assert_allclose(at[:3], [0, 0, round(at[2])], atol=1e-3)
+        found[round(at[2])][mask] = number
+        slices.append(round(np.linalg.solve(place, [*position, 1])[2]))
+    np.testing.assert_array_equal(found, drawn)
+    referenced = [
+        int(groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber)
+        for groups in pydicom.dcmread(tmp_path / "seg.dcm").PerFrameFunctionalGroupsSequence
+    ]
+    assert [order[number - 1] for number in referenced] == slices

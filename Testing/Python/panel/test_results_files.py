@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import slicer
 from SemiSegCervicalLib.scene.export import export_tables
 from SemiSegCervicalLib.scene.record_figures import atypicality_of, segments_of, set_segments
-from SlicerRig import application
+from SlicerRig import application, scenes
+from SlicerRig.dicom_database import DICOMDatabase
 from SlicerRig.records import cine_record, labels_of, volume_record
+from TrainingRig import dicom
 
 SHAPE = (6, 30, 40)
 
@@ -121,6 +124,40 @@ def test_segments_that_the_label_maps_of_a_cine_cannot_hold_are_named(panel, ui,
     asked.target = str(tmp_path / "s.seq.mrb")
     save(ui, "segmentation", ".seq.mrb")
     assert ui_message(panel) == f"Saved: {tmp_path / 's.seq.mrb'}."
+
+
+def test_the_segmentation_of_a_volume_from_dicom_is_offered_as_dicom_seg(panel, ui, asked, tmp_path, monkeypatch):
+    affine = np.diag([0.5, 0.5, 2.0, 1.0])
+    folder = dicom.write_slices(tmp_path / "ct", np.zeros(SHAPE, np.uint16), affine, frame_of_reference="1.2.9")
+    files = {str(pydicom.dcmread(path).SOPInstanceUID): path for path in folder.iterdir()}
+    monkeypatch.setattr(slicer, "dicomDatabase", DICOMDatabase(files), raising=False)
+    volume = scenes.add_volume(np.full(SHAPE, 90, np.uint8), "CT", np.diag([-0.5, -0.5, 2.0, 1.0]))
+    application.process_events(0.1)
+    plain = volume_record(SHAPE, "MR")
+    application.process_events(0.1)
+    offered = [ui.segmentationFormatComboBox.itemText(i) for i in range(ui.segmentationFormatComboBox.count)]
+    assert not any("DICOM" in title for title in offered), "its image is not from DICOM"
+    volume.SetAttribute("DICOM.instanceUIDs", " ".join(files))
+    record = volume_record(SHAPE, "CT", source=volume)
+    add_segment(record.segmentation, "cyst")
+    application.process_events(0.1)
+    asked.target = str(tmp_path / "result")
+    save(ui, "segmentation", ".dcm")
+    assert asked.filters[-1] == "DICOM SEG (*.dcm)"
+    assert ui_message(panel) == f"Saved: {tmp_path / 'result.dcm'}."  # it holds segments of other classes too
+    found = pydicom.dcmread(tmp_path / "result.dcm")
+    assert [item.SegmentLabel for item in found.SegmentSequence] == ["anterior lip", "posterior lip", "cyst"]
+    labels = np.zeros(SHAPE, np.uint8)
+    for number, place, mask, _ in dicom.read_segmentation(tmp_path / "result.dcm"):
+        labels[round(place[2] / 2)][mask] = number
+    np.testing.assert_array_equal(labels, labels_of(SHAPE))
+    monkeypatch.setattr(slicer, "dicomDatabase", DICOMDatabase({}))
+    asked.target = str(tmp_path / "again.dcm")
+    save(ui, "segmentation", ".dcm")
+    assert "not in the DICOM database any more" in ui_message(panel)
+    assert "Import them again" in ui_message(panel)
+    assert not (tmp_path / "again.dcm").exists()
+    assert plain.exists
 
 
 def ui_message(panel: Any) -> str:

@@ -128,6 +128,15 @@ def test_a_volumes_result_is_found_again_with_all_that_is_known(scene):
     assert table.GetName() == "case figures"
 
 
+def test_segments_say_in_slicers_own_export_that_a_model_drew_them(scene):
+    volume = scenes.add_volume(np.zeros((2, 8, 9), np.int16), "CT")
+    segmentation = new_segmentation(volume, np.zeros((2, 8, 9), np.uint8), CLASSES)
+    new_record(scene, "CT", volume, segmentation, None, CLASSES, MODEL)
+    for _, segment in marks.segments_of(segmentation):
+        assert marks.segment_tag(segment, "DICOM.SegmentAlgorithmType") == "AUTOMATIC"
+        assert marks.segment_tag(segment, "DICOM.SegmentAlgorithmName") == "cervix"
+
+
 @pytest.mark.parametrize("first", [True, False], ids=["alone", "beside the same again"])
 def test_a_volumes_result_survives_saving(scene, tmp_path, first):
     volume_record()

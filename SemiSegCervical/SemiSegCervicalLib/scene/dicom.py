@@ -1,0 +1,74 @@
+"""The DICOM files that an image was loaded from, and DICOM SEG of its segmentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+from .. import dicom_seg
+from ..errors import SemiSegError
+from .corrections import drawn_by
+from .geometry import ijk_to_ras
+from .marks import segments_of
+from .segmentation import stacked_segments
+
+_INSTANCES = "DICOM.instanceUIDs"
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def has_dicom_files(volume: Any) -> bool:
+    """Return whether a volume says that it was loaded from DICOM; the files may be gone since."""
+    return volume is not None and bool(volume.GetAttribute(_INSTANCES))
+
+
+def dicom_files(volume: Any) -> list[Path]:
+    """Return the files that a volume was loaded from, by Slicer's DICOM database.
+
+    Raises:
+        SemiSegError: the database does not know them, or one is gone.
+    """
+    database = getattr(slicer, "dicomDatabase", None)
+    instances = (volume.GetAttribute(_INSTANCES) or "").split()
+    files = [Path(str(database.fileForInstance(uid) or "")) for uid in instances] if database is not None else []
+    missing = [file for file in files if not file.is_file()]
+    if not files or missing:
+        raise SemiSegError(
+            "no-dicom-files",
+            f'The DICOM files of "{volume.GetName()}" are not in the DICOM database any more',
+            "Import them again in the module DICOM, or save in another format",
+            "export",
+        )
+    return files
+
+
+def write_dicom_seg(segmentation: Any, volume: Any, path: Path, model: str, version: str) -> None:
+    """Write a segmentation of a volume from DICOM as DICOM SEG, all its segments, also those that overlap.
+
+    Args:
+        segmentation: ``vtkMRMLSegmentationNode``.
+        volume: the volume; it gives grid and files.
+        path: the file; what is there is replaced.
+        model: name of the model that drew it, or began to.
+        version: the model's fingerprint.
+
+    Raises:
+        SemiSegError: there is nothing to write, the files are gone, or they do not lie where the volume does.
+        OSError: the file cannot be written.
+    """
+    if volume.GetParentTransformNode() is not None:
+        raise SemiSegError(
+            "moved-image",
+            f'"{volume.GetName()}" lies under a transform, its DICOM files do not',
+            "Save in another format",
+            "export",
+        )
+    segments = [
+        dicom_seg.DicomSegment(segment.GetName(), segment.GetColor(), segment.GetTerminology() or "", drawn_by(segment))
+        for _, segment in segments_of(segmentation)
+    ]
+    files, labels = dicom_files(volume), stacked_segments(segmentation, volume)
+    affine = _RAS_TO_LPS @ ijk_to_ras(volume)
+    dicom_seg.write_dicom_seg(path, labels, affine, files, segments, model, version, segmentation.GetName())
