@@ -32,6 +32,9 @@ _MAY_BE_EMPTY = (
     "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
 _PERPENDICULAR = 1e-2
+# What a segmentation of an image says of it, and cannot do without.
+_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Modality", "Rows", "Columns")
+_UTF8 = "ISO_IR 192"
 _LONGEST = 64
 """Letters of a text of one line (value representation LO)."""
 _SERIES_NUMBER_ADDED = 100
@@ -96,7 +99,7 @@ def write_dicom_seg(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is unusual in the names and dates of other people's files
             found = _segmentation(labels, affine, sources, segments, model, version, name)
-            found.SpecificCharacterSet = "ISO_IR 192"  # UTF-8, whatever the sources are in
+            found.SpecificCharacterSet = _UTF8
             found.save_as(path)
     except OSError:
         raise
@@ -163,11 +166,20 @@ def _squared(affine: np.ndarray) -> np.ndarray:
 
 
 def _header(file: Path) -> Dataset:
-    """Read a file without its pixels, and complete what may be empty but must be there."""
+    """Read a file without its pixels, its texts in UTF-8, and complete what may be empty but must be there.
+
+    Raises:
+        ValueError: it lacks what cannot be empty.
+    """
     import pydicom
     from pydicom.valuerep import DA, TM
 
     found = pydicom.dcmread(file, stop_before_pixels=True)
+    lacking = [keyword for keyword in _NEEDED if keyword not in found]
+    if lacking:
+        raise ValueError(f"{file.name} lacks {', '.join(lacking)}")
+    found.decode()  # highdicom refuses some ways in which Japanese, Chinese and Korean scanners write names
+    found.SpecificCharacterSet = _UTF8
     checks: dict[str, Callable[[Any], Any]] = {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
     for keyword in _MAY_BE_EMPTY:
         try:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pydicom
+import pydicom.data
 import pytest
 import SimpleITK as sitk
+from pydicom.pixels import apply_modality_lut
 from scipy.spatial.transform import Rotation
 from SemiSegCervicalLib.dicom_seg import DicomSegment, write_dicom_seg
 from SemiSegCervicalLib.engine.dicom import read_layout
 from SemiSegCervicalLib.engine.files import read_image, write_map
+from SemiSegCervicalLib.engine.image import grey_from_rgb
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, ending, stem
 from TrainingRig import dicom
@@ -334,3 +338,26 @@ def test_a_segmentation_of_shuffled_frames_goes_back_to_each(tmp_path):
         for groups in pydicom.dcmread(tmp_path / "seg.dcm").PerFrameFunctionalGroupsSequence
     ]
     assert [order[number - 1] for number in referenced] == slices
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CT_small.dcm", "693_J2KI.dcm", "J2K_pixelrep_mismatch.dcm", "MR_small.dcm", "MR_small_RLE.dcm",
+        "MR_small_bigendian.dcm", "MR_small_implicit.dcm", "MR_small_jp2klossless.dcm", "MR_small_padded.dcm",
+        "ExplVR_BigEnd.dcm", "examples_rgb_color.dcm", "examples_jpeg2k.dcm", "examples_ybr_color.dcm",
+        "SC_rgb_dcmtk_+eb+cy+np.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_rle_2frame.dcm",
+        "SC_ybr_full_422_uncompressed.dcm",
+    ],
+)  # fmt: skip
+def test_files_of_real_devices_read_as_another_library_reads_them(name):
+    path = pydicom.data.get_testdata_file(name, download=False)
+    found = pydicom.dcmread(path)
+    pixels = found.pixel_array
+    colour = found.SamplesPerPixel > 1
+    frames = pixels.reshape(-1, *pixels.shape[-3:] if colour else pixels.shape[-2:])
+    expected = np.stack([grey_from_rgb(f) if colour else np.asarray(apply_modality_lut(f, found)) for f in frames])
+    image = read_image([Path(path)], frames=True)
+    assert image.from_rgb == colour
+    # Decoders of lossy JPEG round differently.
+    assert np.abs(image.array[0].reshape(expected.shape) - expected).max() <= (2 if colour else 0.01)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+import pydicom.data
 import pytest
 import slicer
 from SemiSegCervicalLib.dicom_seg import DicomSegment, coded_parts, write_dicom_seg
@@ -117,6 +118,25 @@ def test_it_says_whose_what_and_who_drew_it(scene, tmp_path, monkeypatch, labels
     assert kind.SegmentedPropertyTypeModifierCodeSequence[0].CodeMeaning == "Left"
     assert first.AnatomicRegionSequence[0].CodeMeaning == "Pelvis"
     assert second.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Tissue"
+
+
+@pytest.mark.parametrize("file", ["chrH31.dcm", "chrI2.dcm", "chrArab.dcm", "chrX2.dcm"])
+def test_names_in_every_writing_are_kept(tmp_path, file):
+    source = Path(str(pydicom.data.get_charset_files(file)[0]))
+    drawn = np.zeros((32, 32), np.uint8)
+    drawn[4:9, 4:9] = 1
+    write_dicom_seg(tmp_path / "out.dcm", drawn, None, [source], [DicomSegment("a", (1, 0, 0))], "M", "v")
+    kept, name = pydicom.dcmread(tmp_path / "out.dcm").PatientName, pydicom.dcmread(source).PatientName
+    assert [str(part) for part in kept.components] == [str(part) for part in name.components]
+    assert not str(name).isascii()
+
+
+def test_a_file_that_lacks_what_names_it_is_refused(tmp_path):
+    picture = dicom.write(tmp_path / "us", np.zeros((8, 10), np.uint8), sop_class=dicom.ULTRASOUND, study=None)
+    with pytest.raises(SemiSegError, match="us lacks StudyInstanceUID"):
+        write_dicom_seg(
+            tmp_path / "o.dcm", np.ones((8, 10), np.uint8), None, [picture], [DicomSegment("a", (1, 0, 0))], "M", "v"
+        )
 
 
 def test_segments_that_overlap_are_all_there(scene, tmp_path, monkeypatch, labels):
