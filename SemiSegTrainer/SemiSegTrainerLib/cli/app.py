@@ -14,7 +14,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from typer import Abort
 from typer.main import get_command
 
-from . import evaluate, info, predict, train
+from . import evaluate, export, info, predict, train
 from .reporting import report_error
 
 INTERRUPTED = 130
@@ -29,6 +29,7 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(info.info)
+app.command("export")(export.export)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
