@@ -9,6 +9,7 @@ import typer
 from SemiSegCervicalLib.errors import SemiSegError
 
 from SemiSegTrainerLib.learning.preparation import RunOptions
+from SemiSegTrainerLib.learning.processes import team
 from SemiSegTrainerLib.learning.run import HISTORY, SUMMARY, train_model
 from SemiSegTrainerLib.learning.training import Settings
 
@@ -66,6 +67,9 @@ def train(
         calibrate=calibrate,
         name=out.resolve().name,
     )
+    if not team().leads:
+        train_model(datalist, out, options)
+        return
     with Reporter(json) as reporter:
         summary = train_model(datalist, out, options, reporter.progress)
         reporter.event("done", summary=summary)

@@ -23,6 +23,7 @@ from .folds import FOLD_SHARE
 from .observing import Observer, Wish
 from .packing import build_pack, write_card
 from .preparation import Prepared, RunOptions, prepare
+from .processes import team
 from .training import CHECKPOINT, Progress, Training, TrainingResult, versions
 
 MODEL, HISTORY, SUMMARY, CHECKPOINTS = "model.semiseg", "history.csv", "summary.json", "checkpoints"
@@ -43,6 +44,8 @@ def train_model(
 ) -> dict[str, Any]:
     """Train and write ``model.semiseg``, ``history.csv``, ``summary.json`` and ``checkpoints/`` into `out`.
 
+    Of several processes (`processes.Team`) all call it, and the leading one measures, writes and has the whole summary.
+
     Args:
         datalist_path: the data.
         out: a new or empty folder, or that of an interrupted run with `options.resume`.
@@ -61,7 +64,10 @@ def train_model(
         SemiSegError: anything the user can put right.
     """
     say: StageProgress = on_progress or (lambda *_: None)
-    check_output(out, options.resume)
+    leads = team().leads
+    if leads:
+        check_output(out, options.resume)
+    team().meet()  # the others would find what this one soon writes there
     say("reading", 0, 1, 0.0, {})
     run = prepare(datalist_path, options)
     training = run.training(out / CHECKPOINTS)
@@ -78,15 +84,17 @@ def train_model(
     result = training.run(forward, should_stop, should_finish)
     if observer:
         observer.end()
-    write_atomically(out / HISTORY, result.history.as_csv().encode())
+    if leads:
+        write_atomically(out / HISTORY, result.history.as_csv().encode())
     summary = _summary(run, result, training)
     if summary["finished"]:
         fitted = _calibrated(run, result, out / CHECKPOINTS, say, should_stop, should_finish)
         summary["finished"] = fitted is not None
-        if fitted is not None:
+        if fitted is not None and leads:
             calibration, summary["calibration"] = fitted
             _save(run, result, calibration, out / MODEL, options, summary, say)
-    write_atomically(out / SUMMARY, json.dumps(summary, indent=1).encode())
+    if leads:
+        write_atomically(out / SUMMARY, json.dumps(summary, indent=1).encode())
     return summary
 
 

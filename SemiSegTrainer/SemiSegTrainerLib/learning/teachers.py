@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from SemiSegCervicalLib.engine.branch import BranchOutput
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -18,12 +19,18 @@ Answers = list[dict[str, Tensor]]
 
 @torch.no_grad()
 def ask(
-    models: Sequence[nn.Module], step: Step, views: Sequence[str], method: Method, seed: int
+    models: Sequence[nn.Module],
+    networks: Sequence[Callable[..., BranchOutput]],
+    step: Step,
+    views: Sequence[str],
+    method: Method,
+    seed: int,
 ) -> tuple[Answers, Answers]:
     """Let every weight average answer the views, once for the targets and as often again as the method wants.
 
     Args:
         models: the weight averages, in evaluation mode.
+        networks: what is called in their place, which may be they themselves.
         step: with the views.
         views: the names of those that they answer.
         method: says how noisy the images are and how many Monte Carlo passes there are.
@@ -44,7 +51,7 @@ def ask(
         return batch + noise.clamp_(-limit, limit).to(batch)
 
     def opinion(branch: int, images: Tensor) -> dict[str, Tensor]:
-        said = answer(models[branch], step, branch, views, images, project=False)
+        said = answer(networks[branch], step, branch, views, images, project=False)
         return {view: output.logits.float().softmax(dim=1) for view, output in said.items()}
 
     images = shown()

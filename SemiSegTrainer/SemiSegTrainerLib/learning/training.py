@@ -27,6 +27,7 @@ from .data import TrainingData
 from .history import History
 from .method import Method
 from .modalities import Reads, answer
+from .processes import team
 from .schedules import polynomial_decay
 from .seeds import mix_seed
 from .step import Remembering, Step
@@ -154,9 +155,14 @@ class Training:
         """
         self.method, self.classes, self.settings, self.reads = method, classes, settings, reads
         self.checkpoint = folder / CHECKPOINT if folder else None
+        self.team = team()
         self.device = resolve_device(device)
+        cards: int | list[int] = 1
+        if self.device.type == "cuda" and self.team.size > 1:
+            cards = [self.team.local_rank]
+            self.device = torch.device("cuda", self.team.local_rank)
         self.precision = choose_precision(settings.precision, self.device)
-        self.fabric = Fabric(accelerator=self.device.type, devices=1, precision=self.precision)  # type: ignore[arg-type]
+        self.fabric = Fabric(accelerator=self.device.type, devices=cards, precision=self.precision)  # type: ignore[arg-type]
         self.data = data.to(self.device)
         self.plan = settings.plan or ViewPlan.usual(len(data.size))
         # Copied before Fabric wraps the branches: an average must own plain modules.
@@ -168,6 +174,7 @@ class Training:
             best.model.to(self.device)
         self.branches = list(branches)
         self.modules = [self.fabric.setup_module(b) for b in branches]
+        self.networks = [self.team.sharing(module) for module in self.modules]
         parameters = [p for b in self.branches for p in b.parameters()]
         # Fused: the plain step over hundreds of small tensors costs as much as a tenth of the networks.
         optimiser = torch.optim.AdamW(
@@ -196,7 +203,9 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         # Dropout draws from the global generator: seeding it per iteration makes a resumed run the same run.
-        torch.manual_seed(mix_seed(self.settings.seed, iteration, "global"))
+        # Several processes drop in different rows, and so not the same.
+        own = [] if self.team.size == 1 else [self.team.rank]
+        torch.manual_seed(mix_seed(self.settings.seed, iteration, "global", *own))
         state = self.look(iteration, progress)
         values: dict[str, float] = {"learning_rate": rate}
         total: Tensor | None = None
@@ -233,6 +242,7 @@ class Training:
         """Do one step of the optimiser; return the norm of its gradient."""
         self.optimiser.zero_grad()
         self.fabric.backward(loss)
+        self.team.add_gradients(p for b in self.branches for p in b.parameters())
         # Each branch for itself: clipped together, one branch's outlier would slow the others down.
         limit = self.settings.gradient_clip
         # Of a branch that no case of this step concerns there is no gradient, and its norm a zero on the processor.
@@ -253,19 +263,20 @@ class Training:
         )  # fmt: skip
         seen = [v for v in self.method.student_views if v in views]
         disturbed = self.method.perturbation
-        for k, module in enumerate(self.modules):
+        for k, network in enumerate(self.networks):
 
             def perturb(counts: Sequence[int], branch: int = k) -> Perturbation | None:
                 return disturbed.at(seen, counts, branch, iteration, self.settings.seed) if disturbed else None
 
-            state.students.append(answer(module, state, k, seen, perturb=perturb))
+            state.students.append(answer(network, state, k, seen, perturb=perturb))
         taught = [v for v in self.method.teacher_views if v in views]
         needed = (t.term.reads for t in self.method.terms if t.active(progress))
         if taught and {"teachers", "passes"} & frozenset[str]().union(*needed):
             models = [teacher.model for teacher in (self.best or self.averages)]
+            networks = [self.team.sharing(model) for model in models]
             seed = mix_seed(self.settings.seed, iteration, "teachers")
             with self.fabric.autocast():
-                state.teachers, state.passes = ask(models, state, taught, self.method, seed)
+                state.teachers, state.passes = ask(models, networks, state, taught, self.method, seed)
         return state
 
     # -- the run --
@@ -290,17 +301,20 @@ class Training:
             NonFiniteLossError: a term or the gradient is not finite.
             SemiSegError: a checkpoint cannot be written.
         """
-        if self.checkpoint and self.checkpoint.exists():
-            self.restore(load_checkpoint(self.checkpoint))
+        if self.checkpoint:
+            there = self.team.leads and self.checkpoint.exists()
+            found = self.team.agree(load_checkpoint(self.checkpoint) if there else None)
+            if found is not None:
+                self.restore(found)
         for module in self.modules:
             module.train()
         if self.iterations is None:
-            self.iterations = self._measure()
+            self.iterations = self.team.agree(self._measure())
         # The first iteration is saved at once: however soon a run is killed, it can be resumed.
         started, before, saved = time.perf_counter(), self.seconds, -np.inf
         first = self.iteration
-        while not (self.over or (should_stop and should_stop())):
-            if should_finish and self.iteration and should_finish():
+        while not (self.over or (should_stop and self.team.agree(should_stop()))):
+            if should_finish and self.iteration and self.team.agree(should_finish()):
                 self.ended = True
                 break
             values = self.step(self.iteration)
@@ -392,9 +406,10 @@ class Training:
         }
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint; of several processes the leading one does."""
         assert self.checkpoint
-        save_checkpoint(self.checkpoint, self.state())
+        if self.team.leads:
+            save_checkpoint(self.checkpoint, self.state())
 
     def _try_to_save(self, last: bool) -> None:
         """Write the checkpoint; where that fails in the middle of a run, the former one stays and the run goes on.
