@@ -9,12 +9,15 @@ import numpy as np
 import slicer
 import vtk
 
+from ..formats import PICTURES
 from . import marks
 
 Calibration = Literal["yes", "no", "unknown"]
 
-# These formats hold no voxel size in mm; Slicer reads them as 1 mm.
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+_PRINTED = (".jpg", ".jpeg", ".tif", ".tiff")
+"""Pictures that say how large they would be printed, which Slicer takes for the size of what they show."""
+_SCREENS = (25.4 / 72, 25.4 / 96)
+"""Pixels in mm at the two resolutions that programs write into a picture when they know of none."""
 
 
 def ijk_to_ras(volume: Any) -> np.ndarray:
@@ -84,10 +87,11 @@ def copy_transform(source: Any, target: Any) -> None:
 def calibration(volume: Any, sequence: Any = None) -> Calibration:
     """Say whether a volume's spacing is a size in mm that may be measured with.
 
-    Uncalibrated ultrasound comes in silently with 1 mm voxels. So: the user's own word counts first
-    (`marks.CALIBRATED`); an in-plane spacing other than exactly 1 mm was written by somebody who knew it; at
-    exactly 1 mm a picture file, a colour image and a DICOM cine are uncalibrated, and of anything else nobody
-    can tell.
+    Uncalibrated ultrasound comes in silently with 1 mm voxels, or as a picture with the size at which it would be
+    printed. So: the user's own word counts first (`marks.CALIBRATED`); a size for printing is none, also where the
+    scene was saved since and no longer tells that it was a picture; any other in-plane spacing than exactly 1 mm was
+    written by somebody who knew it; at exactly 1 mm a picture file, a colour image and a DICOM cine are uncalibrated,
+    and of anything else nobody can tell.
 
     Args:
         volume: ``vtkMRMLVolumeNode``; for cine the item or the shown proxy.
@@ -100,10 +104,14 @@ def calibration(volume: Any, sequence: Any = None) -> Calibration:
         said = node.GetAttribute(marks.CALIBRATED) if node is not None else None
         if said in ("yes", "no"):
             return "yes" if said == "yes" else "no"
-    if volume.GetSpacing()[:2] != (1.0, 1.0):
-        return "yes"
     files = [storage.GetFileName() or "" for node in (volume, sequence) if node and (storage := node.GetStorageNode())]
-    if any(name.lower().endswith(_PICTURES) for name in files):
+    in_plane = volume.GetSpacing()[:2]
+    printed = any(name.lower().endswith(_PRINTED) for name in files)
+    if printed or any(np.allclose(in_plane, pixel, rtol=1e-6) for pixel in _SCREENS):
+        return "no"
+    if in_plane != (1.0, 1.0):
+        return "yes"
+    if any(name.lower().endswith(PICTURES) for name in files):
         return "no"
     if volume.IsA("vtkMRMLVectorVolumeNode"):
         return "no"

@@ -241,10 +241,31 @@ def test_calibration_is_known_only_where_somebody_said_it(scene):
     assert calibration(scenes.add_volume(np.zeros((4, 5, 3), np.uint8), "rgb")) == "no"
     picture.SetAttribute(marks.CALIBRATED, "yes")
     assert calibration(picture) == "yes"
+    picture.RemoveAttribute(marks.CALIBRATED)
+    picture.SetSpacing(0.2, 0.2, 1)  # in the module Volumes: the file itself cannot say it
+    assert calibration(picture) == "yes"
     sequence, _ = scenes.add_cine([voxels], "cine")
     assert calibration(sequence.GetNthDataNode(0), sequence) == "unknown"
     sequence.SetAttribute("DICOM.instanceUIDs", "1.2.3")
     assert calibration(sequence.GetNthDataNode(0), sequence) == "no"
+
+
+@pytest.mark.parametrize("file", ["/somewhere/image.JPG", "/somewhere/image.tiff"])
+@pytest.mark.parametrize("dots", [72, 96, 300])
+def test_size_at_which_a_picture_would_be_printed_is_not_measured_with(scene, file, dots):
+    picture = scenes.add_volume(np.zeros((4, 5), np.uint8), "p", np.diag([25.4 / dots, 25.4 / dots, 1, 1]))
+    picture.AddDefaultStorageNode()
+    picture.GetStorageNode().SetFileName(file)
+    assert calibration(picture) == "no"
+    picture.SetAttribute(marks.CALIBRATED, "yes")
+    assert calibration(picture) == "yes"
+
+
+def test_size_of_a_screens_pixels_is_not_measured_with_after_the_scene_was_saved(scene):
+    for dots, known in ((72, "no"), (96, "no"), (73, "yes")):
+        # As it comes back from a .nrrd file.
+        picture = scenes.add_volume(np.zeros((4, 5), np.uint8), "p", np.diag([-25.4 / dots, -25.4 / dots, 1, 1]))
+        assert calibration(picture) == known
 
 
 def cine(count: int = 5, color: bool = False) -> tuple[Any, Any, np.ndarray]:
