@@ -225,6 +225,12 @@ def click(button: Any) -> None:
     process_events()
 
 
+def choose(selector: Any, node: Any) -> None:
+    """Choose a node in a selector as a person does, by its row in the list that opens."""
+    selector._qt.choose(node)
+    process_events(0.05)
+
+
 def screenshot(widget: Any, path: Path | str) -> Path:
     """Save what a widget looks like as PNG.
 

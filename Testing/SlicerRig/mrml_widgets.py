@@ -169,7 +169,9 @@ class NodeComboBox(QtWidgets.QWidget):
         self._observer = Observer(self)
         self._nodes: list[Any] = []
         self._watched: list[Any] = []
-        self._box.currentIndexChanged.connect(self._tell)
+        # Slicer listens to the text, which Qt 6 tells only where it is another one: of two nodes of one name none.
+        self._box.currentTextChanged.connect(self._tell)
+        self._box.activated.connect(self._activated)
 
     # The scene
     def mrmlScene(self) -> Any:
@@ -233,8 +235,6 @@ class NodeComboBox(QtWidgets.QWidget):
             row = number + self._none_rows
             if self._box.itemText(row) != (node.GetName() or ""):
                 self._box.setItemText(row, node.GetName() or "")
-                if node is self.currentNode():
-                    self._tell()  # for the text has changed
 
     # The rows
     def refresh(self) -> None:
@@ -288,6 +288,16 @@ class NodeComboBox(QtWidgets.QWidget):
         self.currentNodeChanged.emit(node)
         self.current_node_changed_bool.emit(node is not None)
         self.currentNodeIDChanged.emit(node.GetID() if node is not None else "")
+
+    def _activated(self, row: int) -> None:
+        node = self.currentNode()
+        if node is not None or (self.property("noneEnabled") and row == 0):
+            self.nodeActivated.emit(node)
+
+    def choose(self, node: Any) -> None:
+        """Choose a node as a person does, by opening the list and clicking on its row."""
+        self.setCurrentNode(node)
+        self._box.activated.emit(self._box.currentIndex())
 
     # What scripts use
     def currentNode(self) -> Any:

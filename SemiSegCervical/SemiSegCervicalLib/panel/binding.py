@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from .connections import Connections
 from .watching import Watching
+
+CHOSEN_BY_USER = "nodeActivated(vtkMRMLNode*)"
+"""A selector's other signal, ``currentNodeChanged``, is silent with Qt 6 where the names of both nodes are the same."""
 
 
 def wrap(kind: Any, node: Any) -> Any:
@@ -54,6 +59,7 @@ class Binding:
         """
         self._kind, self._node, self._ui = kind, node, ui
         self._gui: Any = None
+        self._selectors = Connections()
         self._watching = Watching(on_change)
         self.parameters: Any = None
 
@@ -65,6 +71,9 @@ class Binding:
         self.let_go()
         self.parameters = wrap(self._kind, node)
         self._gui = self.parameters.connectGui(self._ui)
+        self._selectors = Connections(
+            *((widget, CHOSEN_BY_USER, partial(self._choose, name)) for name, widget in self._node_choices())
+        )
         self._watching.watch([node])
         return True
 
@@ -73,9 +82,19 @@ class Binding:
         parameters, self.parameters = self.parameters, None
         if parameters is not None:
             self._watching.watch(())
+            self._selectors.close()
             parameters.disconnectGui(self._gui)
 
     def close(self) -> None:
         """Let go for good."""
         self.let_go()
         self._watching.close()
+
+    def _node_choices(self) -> list[tuple[str, Any]]:
+        """Return the selectors of nodes, each with the name of its choice."""
+        selectors = [widget for widget in vars(self._ui).values() if widget.inherits("qMRMLNodeComboBox")]
+        return [(name, widget) for widget in selectors if (name := widget.property("SlicerParameterName"))]
+
+    def _choose(self, name: str, node: Any) -> None:
+        if self.parameters is not None and getattr(self.parameters, name) is not node:
+            setattr(self.parameters, name, node)

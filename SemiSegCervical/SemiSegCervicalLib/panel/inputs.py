@@ -12,6 +12,7 @@ import slicer
 from ..errors import SemiSegError
 from ..scene import marks
 from ..scene.source import Source, current_frame
+from .binding import CHOSEN_BY_USER
 from .connections import Connections
 from .locks import Locks
 from .parameters import SHOWN_FRAME, SOME_FRAMES, Parameters
@@ -26,6 +27,7 @@ NO_BROWSER = "No sequence browser shows this cine"
 _AUTOMATIC, _YES, _NO = range(3)
 _WORDS = {_AUTOMATIC: None, _YES: "yes", _NO: "no"}
 _ROLE = "SemiSeg.modality."
+_CHOSEN = ("currentNodeChanged(vtkMRMLNode*)", CHOSEN_BY_USER)
 
 
 class InputSection:
@@ -204,7 +206,8 @@ class InputSection:
             label.textFormat = qt.Qt.PlainText
             self.ui.modalitiesHost.layout().addRow(label, selector)
             selector.setCurrentNode(self._node().GetNodeReference(_role(name)) if self._node() else None)
-            selector.connect("currentNodeChanged(vtkMRMLNode*)", self._modality_chosen)
+            for signal in _CHOSEN:
+                selector.connect(signal, self._modality_chosen)
             self._selectors.append(selector)
 
     def _say_none(self, text: str) -> None:
@@ -232,7 +235,8 @@ class InputSection:
 
     def _drop_selectors(self) -> None:
         for selector in self._selectors:
-            selector.disconnect("currentNodeChanged(vtkMRMLNode*)", self._modality_chosen)
+            for signal in _CHOSEN:
+                selector.disconnect(signal, self._modality_chosen)
             selector.setMRMLScene(None)
             self.ui.modalitiesHost.layout().removeRow(selector)
         self._selectors = []

@@ -44,6 +44,30 @@ def test_grey_and_coloured_images_can_be_chosen_and_label_maps_cannot(module: An
     assert selector.currentNode() is None
 
 
+def test_of_two_images_of_one_name_that_is_segmented_which_was_chosen(module: Any, picture: Any) -> None:
+    first, second = picture(name="1: US [1]"), picture(name="1: US [1]")
+    module.choose(first)
+    application.choose(module.ui.sourceSelector, second)
+    assert module.panel.state().source.node is second
+    module.ui.uncertaintyCheckBox.checked = False  # all choices are shown anew
+    application.process_events(0.05)
+    assert module.ui.sourceSelector.currentNode() is second
+    assert module.run().record.source is second
+
+
+def test_of_two_segmentations_of_one_name_that_is_replaced_which_was_chosen(module: Any, picture: Any) -> None:
+    image = picture()
+    first, second = (module.run(image).record.segmentation for _ in range(2))
+    second.SetName(first.GetName())
+    module.ui.replaceSelector.setCurrentNode(first)
+    application.choose(module.ui.replaceSelector, second)
+    assert module.run().record.segmentation is second
+    assert first.GetSegmentation().GetNumberOfSegments()
+    application.choose(module.ui.replaceSelector, first)
+    application.choose(module.ui.replaceSelector, None)
+    assert module.run().record.segmentation not in (first, second)
+
+
 def test_frames_are_counted_from_one(module: Any, cine: Any) -> None:
     module.choose(cine(6)[2])
     module.ui.framesComboBox.currentText = "Some frames"
@@ -106,6 +130,12 @@ def test_choosing_a_model_of_several_modalities_chooses_no_image(
     slicer.mrmlScene.RemoveNode(images[0])
     application.process_events(0.05)
     assert module.panel.inputs.nodes() == {0: images[1], 1: None}
+    images[2].SetName("second")
+    for image in images[1:]:
+        application.choose(other, image)
+        module.panel.refresh()
+        assert module.panel.inputs._node().GetNodeReference("SemiSeg.modality.T1") is image
+    application.choose(other, None)
     module.panel.models.choose("blobs")
     module.panel.refresh()
     assert module.panel.inputs.nodes() == {0: images[1]}

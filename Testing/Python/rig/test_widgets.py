@@ -93,6 +93,20 @@ def test_a_neighbour_takes_the_place_of_a_removed_node(selector: Any) -> None:
     assert seen[3:] == [None]
 
 
+def test_choosing_another_node_of_the_same_name_is_told_by_one_signal_only(selector: Any) -> None:
+    one, two = volume("same"), volume("same")
+    selector.setMRMLScene(slicer.mrmlScene)
+    told: list[tuple[str, Any]] = []
+    for name in ("currentNodeChanged", "nodeActivated"):
+        selector.connect(f"{name}(vtkMRMLNode*)", lambda node, name=name: told.append((name, node)))
+    application.choose(selector, two)
+    assert told == [("nodeActivated", two)]
+    assert selector.currentNode() is two
+    two.SetName("other")
+    application.choose(selector, one)
+    assert told[-2:] == [("currentNodeChanged", one), ("nodeActivated", one)]
+
+
 def test_another_word_for_none_chooses_the_first_node_where_none_was_chosen(selector: Any) -> None:
     selector.noneEnabled = True
     selector.setMRMLScene(slicer.mrmlScene)
