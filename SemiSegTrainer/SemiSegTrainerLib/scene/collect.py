@@ -18,7 +18,7 @@ from .classes import ClassMatching, SegmentKey, make_conflict, match_classes
 from .other_scenes import keep_only, read_scene
 from .outside import OutsideCase, folder_cases, look_in_pieces, unnamed
 from .past import outside_past, past_of
-from .sources import Source, sources_in_pieces
+from .sources import DICOM_PATIENT, Source, sources_in_pieces
 from .training_set import TrainingCase, TrainingSet
 
 
@@ -121,7 +121,9 @@ def _other_scenes(scene: Any, notes: list[str]) -> Pieces[dict[str, list[Source]
 def _put_elsewhere(case: TrainingCase, path: str) -> None:
     """Give a case of another scene an id of its own; the ids of that scene's nodes mean others in the open one."""
     place = f"scene:{path}:"
-    case.id, case.group = place + case.id, place + case.group
+    case.id = place + case.id
+    if not case.group.startswith(DICOM_PATIENT):
+        case.group = place + case.group
     case.name = f"{case.name} ({Path(path).stem})"
     case.stack = place + case.stack if case.stack is not None else None
     case.images = tuple(i if i is None else replace(i, key=place + i.key) for i in case.images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,8 @@ from .annotation import Annotation, annotation_in_pieces
 from .choices import ChosenUse
 from .marks import accepted_frames, start_slice
 
+DICOM_PATIENT = "dicom-patient-"
+"""What the group of images begins with whose patient DICOM names: one group in whatever scene they lie."""
 _SET_GEOMETRY = (
     "set its source geometry to its image (Segment Editor, button beside Source volume), and the status of its segments"
 )
@@ -298,7 +301,11 @@ def _annotate(source: Source, segmentations: Sequence[Any]) -> Pieces[None]:
 
 
 def _patient(scene: Any, nodes: Sequence[Any]) -> str | None:
-    """Return an anonymous name for the patient that the subject hierarchy puts one of the nodes under."""
+    """Return an anonymous name for the patient that the subject hierarchy puts one of the nodes under.
+
+    A scene that is added to another brings its patients along, also those that are there already: what DICOM calls them
+    tells that they are the same.
+    """
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     if hierarchy is None:
         return None
@@ -307,5 +314,8 @@ def _patient(scene: Any, nodes: Sequence[Any]) -> str | None:
         item = hierarchy.GetItemByDataNode(node) if node is not None else 0
         patient = hierarchy.GetItemAncestorAtLevel(item, level) if item else 0
         if patient:
+            known = hierarchy.GetItemUID(patient, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMUIDName())
+            if known:
+                return DICOM_PATIENT + hashlib.sha256(known.encode()).hexdigest()[:12]
             return f"patient-{patient}"
     return None

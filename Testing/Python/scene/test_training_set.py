@@ -15,7 +15,7 @@ from SemiSegCervicalLib.scene.export import export_segmentation
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
-from SemiSegTrainerLib.scene import marks
+from SemiSegTrainerLib.scene import choices, marks
 from SemiSegTrainerLib.scene.annotation import CERTAIN_BACKGROUND, IGNORE
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.training_set import TrainingCase
@@ -525,6 +525,30 @@ def test_patients_of_the_subject_hierarchy_are_groups(scene, labels):
     assert groups["v0"] == groups["v1"] == groups["cine [0.00]"] == groups["cine [0.04]"] != groups["v2"]
     assert "somebody" not in groups["v0"]
     assert groups["v2"] == alone.GetID()
+
+
+@pytest.mark.parametrize("how", ["added to the open scene", "beside the open scene"])
+def test_a_patient_whom_dicom_names_is_one_group_in_two_scenes(scene, tmp_path, how):
+    def load(name: str, patient: str, study: str) -> None:
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+        item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), scenes.add_volume(picture(0), name))
+        hierarchy.SetItemUID(item, "DICOM", f"{study}.1")
+        logic = slicer.vtkSlicerSubjectHierarchyModuleLogic
+        logic.InsertDicomSeriesInHierarchy(hierarchy, patient, study, f"{study}.1")
+
+    path = str(tmp_path / "first.mrb")
+    load("before", "P1", "1.2")
+    load("stranger", "P2", "1.3")
+    assert scene.WriteToMRB(path)
+    mrml.clear()
+    load("after", "P1", "1.4")
+    if how == "added to the open scene":
+        assert scene.ReadFromMRB(path, False)
+    else:
+        choices.add_scene(path)
+    groups = {c.name.partition(" ")[0]: c.group for c in collect_training_set().cases}
+    assert groups["before"] == groups["after"] != groups["stranger"]
+    assert "P1" not in groups["after"]
 
 
 def test_reading_the_scene_changes_nothing_in_it(scene, labels):
