@@ -17,7 +17,8 @@ from .choices import partners_of, reference_of
 from .places import Place
 
 HIDDEN = "SemiSeg.Hidden"
-"""Attribute of a segmentation that was hidden because another image was looked at; it comes back with its own."""
+"""Attribute of the display of a segmentation that was hidden because another image was looked at; it comes back with
+its own. Not of the segmentation: that of a cine gets the attributes of each frame that is shown."""
 
 
 def show_outlines_of(place: Place) -> None:
@@ -33,11 +34,11 @@ def show_outlines_of(place: Place) -> None:
         if image is None or display is None:
             continue
         if image in own:
-            if segmentation.GetAttribute(HIDDEN):
-                segmentation.RemoveAttribute(HIDDEN)
+            if display.GetAttribute(HIDDEN):
+                display.RemoveAttribute(HIDDEN)
                 display.SetVisibility(True)
         elif display.GetVisibility() and _overlap(image, place.shown):
-            segmentation.SetAttribute(HIDDEN, "1")
+            display.SetAttribute(HIDDEN, "1")
             display.SetVisibility(False)
 
 

@@ -71,3 +71,25 @@ def test_a_cine_shows_its_own(drawn: Any, labels: np.ndarray) -> None:
     show_outlines_of(Place(sequence, 1))
     assert shown.GetDisplayNode().GetVisibility()
     assert visible(drawn) == "far"
+
+
+@pytest.mark.parametrize("saves", [False, True])
+def test_a_cine_shows_its_own_after_another_frame_was_gone_to_meanwhile(
+    drawn: Any, labels: np.ndarray, saves: bool
+) -> None:
+    sequence, browser = scenes.add_cine([np.zeros(labels.shape, np.uint8)] * 3, "cine", HERE)
+    own = scenes.add_drawn_sequence(sequence, browser, "cine drawn")
+    for number in range(2):
+        scenes.draw_frame(own, sequence, sequence.GetNthIndexValue(number), labels, CLASSES)
+    browser.SetSaveChanges(own, saves)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    shown = browser.GetProxyNode(own)
+    show_outlines_of(Place(drawn["a"][0], 0))
+    browser.SetSelectedItemNumber(1)
+    assert not shown.GetDisplayNode().GetVisibility()
+    show_outlines_of(Place(sequence, 1))
+    assert shown.GetDisplayNode().GetVisibility()
+    shown.GetDisplayNode().SetVisibility(False)  # by the user
+    browser.SetSelectedItemNumber(0)
+    show_outlines_of(Place(sequence, 0))
+    assert not shown.GetDisplayNode().GetVisibility()
