@@ -11,7 +11,9 @@ This file does that joining, so that code written for Slicer finds ``slicer.mrml
 from __future__ import annotations
 
 import atexit
+import importlib
 import shutil
+import sys
 import tempfile
 import types
 from typing import Any
@@ -20,6 +22,18 @@ import slicer
 import vtk
 
 _started: dict[str, Any] = {}
+
+
+def _take_apart() -> None:
+    """Move the classes that the package puts into ``slicer`` and the application does not to modules of their own."""
+    for name in ("vtkITK", "vtkTeem"):
+        made = importlib.import_module(f"slicer_core.{name}")
+        for public in [entry for entry in vars(made) if not entry.startswith("_")]:
+            vars(slicer).pop(public, None)
+        sys.modules[name] = made
+
+
+_take_apart()
 
 
 def start() -> Any:

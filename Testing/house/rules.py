@@ -33,7 +33,7 @@ def _room(outside: str = "", rooms: str = "", server: str = "") -> Room:
 
 
 _FILES = "numpy scipy SimpleITK PIL pydantic pydicom"
-_SLICER = "slicer vtk vtkmodules numpy"
+_SLICER = "slicer vtk vtkITK vtkmodules numpy"
 # PyTorchUtils is Slicer's PyTorch extension, which installs PyTorch.
 _PANEL = f"qt ctk {_SLICER} ScriptedLoadableModule parameterNodeWrapper PyTorchUtils"
 # "C" and "T" are the two libraries; alone they mean the files at a library's top, such as the error type.

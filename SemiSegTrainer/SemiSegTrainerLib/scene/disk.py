@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import slicer
 import vtk
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, ending
@@ -123,7 +122,9 @@ def _voxels(path: Path, stamp: Hashable) -> np.ndarray:
 
 
 def _volume_reader(path: Path) -> Any:
-    reader = slicer.vtkITKArchetypeImageSeriesScalarReader()
+    import vtkITK  # a module of its own, of which ``slicer`` has none of the classes
+
+    reader = vtkITK.vtkITKArchetypeImageSeriesScalarReader()
     reader.SetArchetype(str(path))
     reader.SetSingleFile(1)
     reader.SetOutputScalarTypeToNative()

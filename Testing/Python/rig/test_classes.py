@@ -147,3 +147,12 @@ def test_18_enums_are_ints(qt: Any) -> None:
     widget = qt.QWidget()
     widget.setSizePolicy(qt.QSizePolicy.Fixed, 7)
     assert (widget.sizePolicy.horizontalPolicy(), widget.sizePolicy.verticalPolicy()) == (0, 7)
+
+
+def test_classes_of_vtkitk_are_not_in_slicer() -> None:
+    import slicer
+    import vtkITK
+
+    assert vtkITK.vtkITKArchetypeImageSeriesScalarReader().GetSingleFile() == 1
+    with pytest.raises(AttributeError):
+        _ = slicer.vtkITKArchetypeImageSeriesScalarReader
