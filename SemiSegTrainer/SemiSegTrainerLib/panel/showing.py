@@ -30,9 +30,9 @@ def show_case(case: TrainingCase, number: int | None = None) -> bool:
 
 
 def show_place(place: Place) -> bool:
-    """Show a frame or slice in the slice views, without the outlines of other images.
+    """Show a frame or slice in the slice views, without the outlines of other images, and without what lay over them.
 
-    Whoever looks at its image already keeps the zoom.
+    Whoever looks at its image already keeps the zoom, and what lies over it.
 
     Returns:
         Whether it could be shown.
@@ -42,5 +42,5 @@ def show_place(place: Place) -> bool:
         return False
     show_outlines_of(place)
     if background_volume() is not shown:
-        slicer.util.setSliceViewerLayers(background=shown, fit=True)
+        slicer.util.setSliceViewerLayers(background=shown, foreground=None, label=None, fit=True)
     return show_frame(place.node, place.number)

@@ -109,6 +109,24 @@ def test_a_slice_is_accepted(module: Any, partly: Any) -> None:
     assert case(module, "Volume 1").use == "labelled"
 
 
+def test_an_image_is_shown_without_what_lay_over_another_one(module: Any, partly: Any) -> None:
+    import slicer
+
+    first, over, labels, other = (partly.volumes[number].GetID() for number in (0, 1, 2, 5))
+    slicer.util.setSliceViewerLayers(background=first, foreground=over, label=labels)
+    view = slicer.app.layoutManager().sliceWidget("Red").sliceLogic().GetSliceCompositeNode()
+
+    def layers() -> list[Any]:
+        return [view.GetBackgroundVolumeID(), view.GetForegroundVolumeID(), view.GetLabelVolumeID()]
+
+    select(module, 0)
+    press(module, "showButton")
+    assert layers() == [first, over, labels]
+    select(module, 5)
+    press(module, "showButton")
+    assert layers() == [other, None, None]
+
+
 def test_a_models_result_counts_once_it_is_accepted(module: Any, partly: Any) -> None:
     from SemiSegCervicalLib.scene.segmentation import new_segmentation
     from TrainingRig import cases
