@@ -160,7 +160,8 @@ class LayoutManager(QtCore.QObject):
     def _plot_nodes(self) -> list[Any]:
         collection = slicer.mrmlScene.GetNodesByClass("vtkMRMLPlotViewNode")
         collection.UnRegister(None)
-        return [collection.GetItemAsObject(i) for i in range(collection.GetNumberOfItems())]
+        nodes = [collection.GetItemAsObject(i) for i in range(collection.GetNumberOfItems())]
+        return [node for node in nodes if node.GetParentLayoutNode() is None]  # the others are somebody's own
 
     def plotWidget(self, which: int) -> Any:
         """Return the widget of the scene's n-th plot view, made when it is first asked for."""

@@ -12,7 +12,7 @@ HEIGHT = 170
 
 
 class Plot:
-    """The plot; nothing is made before `make`, for a plot view in the scene counts as one of Slicer's own.
+    """The plot; nothing is made before `make`.
 
     Attributes:
         nodes: by their short names, among them ``chart``; empty while there are none.
@@ -80,6 +80,9 @@ class Plot:
         node.SetHideFromEditors(True)
         if name == "view":
             node.SetLayoutName(f"{self._name}Curve")  # else it would be taken for Slicer's own
+            # Else the layout would make a second widget for it, as one of its views: perhaps as its first, which is
+            # the one that other modules draw in.
+            node.SetAndObserveParentLayoutNodeID(self.nodes["chart"].GetID())
             node.SetDoPropagatePlotChartSelection(False)  # else it would show whatever chart is shown elsewhere
         self.nodes[name] = slicer.mrmlScene.AddNode(node)
         node.UnRegister(None)

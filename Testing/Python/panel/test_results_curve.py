@@ -185,6 +185,14 @@ def test_the_axis_is_that_of_the_whole_cine_while_frames_come(panel, ui):
     assert plot(panel).points(series) == [(1.0, 2.0), (3.0, 10.0), (4.0, 37.0)]
 
 
+def test_the_curve_is_no_view_of_the_layout(panel, ui):
+    before = slicer.app.layoutManager().plotViewCount
+    cine_record({0: 0.1})
+    application.settle()
+    assert panel.curve._plot.there
+    assert slicer.app.layoutManager().plotViewCount == before
+
+
 def test_the_curves_nodes_are_neither_listed_nor_saved_and_go_with_the_panel(panel, ui, tmp_path):
     cine_record({0: 0.1})
     application.settle()

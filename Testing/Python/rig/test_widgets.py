@@ -174,7 +174,7 @@ def test_layout_changes_are_told() -> None:
     manager.disconnect("layoutChanged(int)", seen.append)
 
 
-def test_every_plot_view_node_counts_as_a_view_of_the_layout() -> None:
+def test_every_plot_view_node_without_an_owner_counts_as_a_view_of_the_layout() -> None:
     manager = slicer.app.layoutManager()
     before = manager.plotViewCount
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotViewNode")
@@ -182,6 +182,8 @@ def test_every_plot_view_node_counts_as_a_view_of_the_layout() -> None:
     widgets = [manager.plotWidget(number) for number in range(manager.plotViewCount)]
     assert node in [widget.mrmlPlotViewNode() for widget in widgets]
     assert manager.plotWidget(before + 1) is None
+    node.SetAndObserveParentLayoutNodeID(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotChartNode").GetID())
+    assert manager.plotViewCount == before
 
 
 def test_collapsible_button() -> None:
