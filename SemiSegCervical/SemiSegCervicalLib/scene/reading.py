@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import slicer
+from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import SemiSegError
 
@@ -37,6 +37,17 @@ def is_color(volume: Any) -> bool:
     return image is not None and image.GetNumberOfScalarComponents() in (3, 4)
 
 
+def voxels_of(volume: Any) -> np.ndarray:
+    """Return a view of a volume's voxels, ``(Z, Y, X)``, with a last axis where each holds several numbers.
+
+    Of any class: extensions have some of their own, such as streamed ultrasound, which Slicer's own function refuses.
+    """
+    scalars = volume.GetImageData().GetPointData().GetScalars()
+    count = scalars.GetNumberOfComponents()
+    voxels: np.ndarray = vtk_to_numpy(scalars).reshape(*grid(volume), *((count,) if count > 1 else ()))
+    return voxels
+
+
 def grey(volume: Any, planes: slice = slice(None)) -> np.ndarray:
     """Return a volume's intensities as a float32 copy ``(Z, Y, X)``; colour becomes luma, alpha is ignored.
 
@@ -48,7 +59,7 @@ def grey(volume: Any, planes: slice = slice(None)) -> np.ndarray:
         SemiSegError: the volume is empty, or its voxels are neither grey nor colour.
     """
     grid(volume)
-    voxels = slicer.util.arrayFromVolume(volume)
+    voxels = voxels_of(volume)
     if voxels.ndim == 3:
         return np.array(voxels[planes], dtype=np.float32)
     if voxels.ndim == 4 and voxels.shape[-1] in (3, 4):

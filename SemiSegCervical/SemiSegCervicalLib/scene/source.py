@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import slicer
 
 from ..errors import SemiSegError
 from . import marks
 from .cine import browser_of, browser_of_proxy, frame_item, source_sequence
 from .geometry import Calibration, array_spacing, calibration, ijk_to_ras, in_world
-from .reading import grid, is_color
+from .reading import grid, is_color, voxels_of
 from .records import Record
 
 _STAGE = "reading"
@@ -97,8 +96,8 @@ class Source:
             SemiSegError: no such frame.
         """
         if self.kind == "cine":
-            return slicer.util.arrayFromVolume(frame_item(self.node, number))[0]
-        voxels = slicer.util.arrayFromVolume(self.node)
+            return voxels_of(frame_item(self.node, number))[0]
+        voxels = voxels_of(self.node)
         if self.kind == "stack":
             return voxels[number]
         return voxels[0] if len(self.size) == 2 else voxels

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 import vtk
 from SemiSegCervicalLib.scene.geometry import ijk_to_ras
-from SemiSegCervicalLib.scene.reading import grey, grid, is_color, luma
+from SemiSegCervicalLib.scene.reading import grey, grid, is_color, luma, voxels_of
 from vtk.util.numpy_support import vtk_to_numpy
 
 _SAME_VOXEL = 0.01
@@ -24,8 +24,7 @@ def planes_of(volume: Any, first: int, last: int) -> np.ndarray:
     grid(volume)
     if volume.GetImageData().GetNumberOfScalarComponents() != 1:
         return grey(volume, slice(first, last))
-    voxels: np.ndarray = slicer.util.arrayFromVolume(volume)[first:last]
-    return voxels
+    return voxels_of(volume)[first:last]
 
 
 def same_grid(volume: Any, other: Any) -> bool:

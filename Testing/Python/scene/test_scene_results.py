@@ -16,6 +16,7 @@ from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, copy_g
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume, percent, uncertainty_colors
 from SemiSegCervicalLib.scene.reading import grey, is_color
 from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
+from SemiSegCervicalLib.scene.source import source_of
 from SlicerRig import mrml, scenes
 
 CODE = "Segmentation category and type~SCT^123037004^Anatomical Structure~SCT^71252005^Cervix uteri~^^~Anatomic~^^~^^"
@@ -228,6 +229,15 @@ def test_colour_becomes_luma_and_says_so(scene):
     assert is_color(volume)
     np.testing.assert_allclose(grey(volume), (rgb @ np.array([0.299, 0.587, 0.114]))[None], atol=1e-4)
     assert not is_color(scenes.add_volume(rgb[..., 0], "grey"))
+
+
+def test_volumes_of_any_class_are_read(scene):
+    rgb = np.random.default_rng(0).integers(0, 256, (7, 8, 3), dtype=np.uint8)
+    for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLDiffusionWeightedVolumeNode"):
+        volume = scene.AddNewNodeByClass(kind)
+        volume.SetAndObserveImageData(scenes.add_volume(rgb, "rgb").GetImageData())
+        np.testing.assert_array_equal(source_of(volume).voxels(), rgb)
+        np.testing.assert_allclose(grey(volume), (rgb @ np.array([0.299, 0.587, 0.114]))[None], atol=1e-4)
 
 
 def test_calibration_is_known_only_where_somebody_said_it(scene):

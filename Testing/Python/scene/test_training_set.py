@@ -512,6 +512,13 @@ def test_a_stack_of_frames_becomes_a_case_per_slice(full):
     assert frames["3"].completeness(frames["3"].labels) == {"segments": []}
 
 
+def test_a_volume_of_an_unusual_class_does_not_keep_the_others_from_being_read(scene, labels):
+    unusual = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "unusual")
+    unusual.SetAndObserveImageData(scenes.add_volume(np.zeros((10, 12, 3), np.uint8), "colour").GetImageData())
+    for case in collect_training_set().cases:
+        assert case.image.shape == (1, 10, 12)
+
+
 def test_patients_of_the_subject_hierarchy_are_groups(scene, labels):
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "somebody")
