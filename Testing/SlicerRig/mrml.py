@@ -84,7 +84,21 @@ def start() -> Any:
         **{name.lower(): types.SimpleNamespace(logic=lambda logic=logic: logic) for name, logic in logics.items()}
     )
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    # Before other observers, as the application's module that lists segments in the hierarchy.
+    scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, _segments_go, 1.0)
     return scene
+
+
+@vtk.calldata_type(vtk.VTK_OBJECT)
+def _segments_go(scene: Any, _event: str, node: Any) -> None:
+    """Take a segmentation's segments away when it is removed, as the subject hierarchy does with its items below it.
+
+    What shares them, such as the item of a sequence that a browser shows and saves, loses them too.
+    """
+    if node.IsA("vtkMRMLSegmentationNode") and not scene.IsClosing():
+        segments = node.GetSegmentation()
+        for segment in [segments.GetNthSegmentID(i) for i in range(segments.GetNumberOfSegments())]:
+            segments.RemoveSegment(segment)
 
 
 def slice_logic(name: str) -> Any:

@@ -114,3 +114,14 @@ def test_write_to_a_dead_process_returns_the_length(qt: Any) -> None:
     process.start("true", [])
     process.waitForFinished(5000)
     assert process.write(b"12345") == 5
+
+
+def test_removing_a_segmentation_empties_what_shares_its_segments() -> None:
+    import slicer
+
+    shown = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    item = slicer.vtkMRMLSegmentationNode()
+    item.GetSegmentation().AddEmptySegment("", "lip")
+    shown.CopyContent(item, False)  # as a browser does that saves changes
+    slicer.mrmlScene.RemoveNode(shown)
+    assert item.GetSegmentation().GetNumberOfSegments() == 0
