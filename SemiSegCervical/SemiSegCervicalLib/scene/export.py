@@ -154,8 +154,8 @@ def export_label_sequence(
         The file.
 
     Raises:
-        SemiSegError: no item yet, an ambiguous segment, another ending, the file exists, or it cannot be
-            written.
+        SemiSegError: no item yet, an ambiguous segment, frames that lie in different places, another ending, the file
+            exists, or it cannot be written.
     """
     _require_items(segmentations)
     labels = slicer.vtkMRMLSequenceNode()
@@ -190,10 +190,19 @@ def export_volume_sequence(sequence: Any, path: str | Path, overwrite: bool = Fa
     """Write a sequence of volumes of one geometry, for instance the uncertainty of a cine, as ``.seq.nrrd``.
 
     Raises:
-        SemiSegError: no item yet, another ending, the file exists, or it cannot be written.
+        SemiSegError: no item yet, volumes that lie in different places, another ending, the file exists, or it cannot
+            be written.
     """
     _require_items(sequence)
-    return _write(sequence, slicer.vtkMRMLVolumeSequenceStorageNode(), path, (".seq.nrrd",), overwrite)
+    storage = slicer.vtkMRMLVolumeSequenceStorageNode()
+    if not storage.CanWriteFromReferenceNode(sequence):  # cine MRI, each frame of which may have its own plane
+        raise SemiSegError(
+            "different-places",
+            f'The frames of "{sequence.GetName()}" lie in different places, and a .seq.nrrd file can hold one only',
+            "Save the segmentations as .seq.mrb, or everything with the scene",
+            "export",
+        )
+    return _write(sequence, storage, path, (".seq.nrrd",), overwrite)
 
 
 def _label_node(segmentation: Any, volume: Any, classes: Sequence[SegmentClass]) -> Any:

@@ -162,6 +162,24 @@ def test_a_cine_reads_back_as_sequences(scene, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["l.seq.nrrd", "s.seq.mrb", "u.seq.nrrd"]
 
 
+def test_frames_in_different_places_are_refused_where_the_file_could_not_hold_them(scene, tmp_path):
+    sequence, _ = scenes.add_cine([np.zeros((6, 8), np.uint8)] * 2, "cine")
+    sequence.GetNthDataNode(1).SetOrigin(0, 0, 5)  # as in cine MRI
+    result = CineResult(sequence, CLASSES)
+    while result.prepare(10):
+        pass
+    labels, doubt = np.ones((6, 8), np.uint8), np.full((6, 8), 0.5)
+    result.add_frames([FrameResult(sequence.GetNthIndexValue(k), labels, doubt) for k in range(2)])
+    for write in (
+        lambda path: export.export_label_sequence(result.segmentations, sequence, CLASSES, path),
+        lambda path: export.export_volume_sequence(result.uncertainty, path),
+    ):
+        with pytest.raises(SemiSegError, match="different places") as fault:
+            write(tmp_path / "cine.seq.nrrd")
+        assert ".seq.mrb" in fault.value.remedy
+    assert export.export_segmentation_sequence(result.segmentations, tmp_path / "cine.seq.mrb").is_file()
+
+
 def test_nothing_is_written_over_unless_it_was_allowed(volume, labels, tmp_path):
     segmentation = new_segmentation(volume, labels, CLASSES)
     for name in ("out.nrrd", "out.seg.nrrd", "out.nii.gz"):
