@@ -44,6 +44,14 @@ def index_values(sequence: Any) -> list[str]:
     return [sequence.GetNthIndexValue(i) for i in range(sequence.GetNumberOfDataNodes())]
 
 
+def copy_index(source: Any, target: Any) -> None:
+    """Give a sequence the index of another one: its name and unit, and which of its values are told apart."""
+    target.SetIndexName(source.GetIndexName())
+    target.SetIndexUnit(source.GetIndexUnit())
+    target.SetIndexType(source.GetIndexType())
+    target.SetNumericIndexValueTolerance(source.GetNumericIndexValueTolerance())
+
+
 def item_at(sequence: Any, index_value: str) -> Any:
     """Return the item at exactly this index value, None where there is none."""
     number = sequence.GetItemNumberFromIndexValue(index_value, True)

@@ -17,7 +17,7 @@ import slicer
 from ..atomic import move
 from ..errors import SemiSegError
 from . import marks
-from .cine import index_values, item_at
+from .cine import copy_index, index_values, item_at
 from .classes import SegmentClass, names_without_class, segment_values
 from .dicom import write_dicom_seg
 from .geometry import copy_geometry
@@ -160,9 +160,7 @@ def export_label_sequence(
     _require_items(segmentations)
     labels = slicer.vtkMRMLSequenceNode()
     labels.SetName(segmentations.GetName())
-    labels.SetIndexName(source.GetIndexName())
-    labels.SetIndexUnit(source.GetIndexUnit())
-    labels.SetIndexType(source.GetIndexType())
+    copy_index(source, labels)
     for value in index_values(source):
         segmentation = item_at(segmentations, value)
         node = _label_node(segmentation, item_at(source, value), classes)

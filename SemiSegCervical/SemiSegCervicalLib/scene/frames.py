@@ -11,7 +11,7 @@ import slicer
 import vtk
 
 from . import marks
-from .cine import browser_of, index_values
+from .cine import browser_of, copy_index, index_values
 from .classes import SegmentClass
 from .geometry import copy_geometry, copy_transform
 from .overlay import image_data, new_uncertainty_display, percent
@@ -171,9 +171,7 @@ class CineResult:
     def _new_sequence(self, suffix: str, content: str) -> Any:
         scene = self.source.GetScene()
         node = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(f"{self._name} {suffix}"))
-        node.SetIndexName(self.source.GetIndexName())
-        node.SetIndexUnit(self.source.GetIndexUnit())
-        node.SetIndexType(self.source.GetIndexType())
+        copy_index(self.source, node)
         node.SetAttribute(marks.CONTENT, content)
         node.SetNodeReferenceID(marks.SOURCE_ROLE, self.source.GetID())
         return node

@@ -11,6 +11,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene import marks
 from SemiSegCervicalLib.scene.cine import frame_item, index_values, item_at, source_sequence
 from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.export import export_label_sequence
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult, StackResult
 from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, copy_geometry, ijk_to_ras
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume, percent, uncertainty_colors
@@ -276,6 +277,28 @@ def test_size_of_a_screens_pixels_is_not_measured_with_after_the_scene_was_saved
         # As it comes back from a .nrrd file.
         picture = scenes.add_volume(np.zeros((4, 5), np.uint8), "p", np.diag([-25.4 / dots, -25.4 / dots, 1, 1]))
         assert calibration(picture) == known
+
+
+def test_frames_that_are_close_in_time_keep_their_own_results(scene, tmp_path):
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "fast")
+    sequence.SetNumericIndexValueTolerance(1e-6)
+    item = slicer.vtkMRMLScalarVolumeNode()
+    item.SetAndObserveImageData(scenes.add_volume(np.zeros((4, 5), np.uint8), "v").GetImageData())
+    values = [f"{number * 0.0005:.4f}" for number in range(6)]
+    for value in values:
+        sequence.SetDataNodeAtValue(item, value)
+    classes = [SegmentClass(1, "lip", (1, 0, 0))]
+    result = CineResult(sequence, classes)
+    while result.prepare(10):
+        pass
+    doubts = {value: np.full((4, 5), number / 10) for number, value in enumerate(values)}
+    result.add_frames([FrameResult(value, np.ones((4, 5), np.uint8), doubt) for value, doubt in doubts.items()])
+    assert result.computed() == values
+    for value, doubt in doubts.items():
+        stored = item_at(result.uncertainty, value)
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(stored)[0], percent(doubt))
+    file = export_label_sequence(result.segmentations, sequence, classes, tmp_path / "fast.seq.nrrd")
+    assert f"index values:={' '.join(values)}" in file.read_bytes()[:4000].decode("latin1")
 
 
 def cine(count: int = 5, color: bool = False) -> tuple[Any, Any, np.ndarray]:
