@@ -104,14 +104,16 @@ def calibration(volume: Any, sequence: Any = None) -> Calibration:
         said = node.GetAttribute(marks.CALIBRATED) if node is not None else None
         if said in ("yes", "no"):
             return "yes" if said == "yes" else "no"
-    files = [storage.GetFileName() or "" for node in (volume, sequence) if node and (storage := node.GetStorageNode())]
+    storages = [node.GetStorageNode() for node in (volume, sequence) if node is not None]
+    # Cloned in the module Data, a volume has its file's name with this word behind it.
+    files = [(s.GetFileName() or "").lower().replace(" copy", "") for s in storages if s is not None]
     in_plane = volume.GetSpacing()[:2]
-    printed = any(name.lower().endswith(_PRINTED) for name in files)
+    printed = any(name.endswith(_PRINTED) for name in files)
     if printed or any(np.allclose(in_plane, pixel, rtol=1e-6) for pixel in _SCREENS):
         return "no"
     if in_plane != (1.0, 1.0):
         return "yes"
-    if any(name.lower().endswith(PICTURES) for name in files):
+    if any(name.endswith(PICTURES) for name in files):
         return "no"
     if volume.IsA("vtkMRMLVectorVolumeNode"):
         return "no"

@@ -261,7 +261,7 @@ def test_calibration_is_known_only_where_somebody_said_it(scene):
     assert calibration(sequence.GetNthDataNode(0), sequence) == "no"
 
 
-@pytest.mark.parametrize("file", ["/somewhere/image.JPG", "/somewhere/image.tiff"])
+@pytest.mark.parametrize("file", ["/somewhere/image.JPG", "/somewhere/image.tiff", "/somewhere/image.jpg Copy"])
 @pytest.mark.parametrize("dots", [72, 96, 300])
 def test_size_at_which_a_picture_would_be_printed_is_not_measured_with(scene, file, dots):
     picture = scenes.add_volume(np.zeros((4, 5), np.uint8), "p", np.diag([25.4 / dots, 25.4 / dots, 1, 1]))
