@@ -66,7 +66,7 @@ def can_write() -> bool:
 def write_dicom_seg(
     path: Path,
     labels: np.ndarray,
-    affine: np.ndarray | None,
+    affine: np.ndarray,
     sources: Sequence[Path],
     segments: Sequence[DicomSegment],
     model: str,
@@ -79,7 +79,7 @@ def write_dicom_seg(
         path: the file; what is there is replaced.
         labels: uint8 ``(Z, Y, X)`` or ``(Y, X)``, k where the k-th segment is; or, for segments that overlap, bool
             ``(Z, Y, X, K)``.
-        affine: 4x4, voxel indices (i, j, k) to LPS in mm; not looked at for a picture without a place in space.
+        affine: 4x4, voxel indices (i, j, k) to LPS in mm; unused where the files say nothing of a place in space.
         sources: the files of the image's series.
         segments: the K segments, in order.
         model: name of the model that drew them, or began to.
@@ -112,7 +112,7 @@ def write_dicom_seg(
 
 def _segmentation(
     labels: np.ndarray,
-    affine: np.ndarray | None,
+    affine: np.ndarray,
     sources: Sequence[Path],
     segments: Sequence[DicomSegment],
     model: str,
@@ -125,7 +125,7 @@ def _segmentation(
     first = images[0]
     labels = labels[None] if labels.ndim == 2 else labels
     pixels: Any = labels
-    if "FrameOfReferenceUID" in first and affine is not None:
+    if "FrameOfReferenceUID" in first:
         # From (i, j, k), the order of the matrix's columns, to (k, j, i), that of the array's axes.
         turned = _squared(affine)[:, [2, 1, 0, 3]]
         channels: Any = {"SegmentNumber": list(range(1, len(segments) + 1))} if labels.ndim == 4 else None
@@ -178,6 +178,8 @@ def _header(file: Path) -> Dataset:
     lacking = [keyword for keyword in _NEEDED if keyword not in found]
     if lacking:
         raise ValueError(f"{file.name} lacks {', '.join(lacking)}")
+    if "ImagePositionPatient" not in found and "PerFrameFunctionalGroupsSequence" not in found:
+        found.pop("FrameOfReferenceUID", None)  # a frame in which it lies nowhere
     found.decode()  # highdicom refuses some ways in which Japanese, Chinese and Korean scanners write names
     found.SpecificCharacterSet = _UTF8
     checks: dict[str, Callable[[Any], Any]] = {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}

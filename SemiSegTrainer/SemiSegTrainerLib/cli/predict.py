@@ -163,10 +163,11 @@ def _write_dicom_seg(
     target = out / f"{case.stem}_labels.dcm"
     temporary = out / f".writing-{target.name}"
     files = list(dict.fromkeys(frame.path for frame in layout.frames))
-    affine = layout.affine if layout.frames[0].position is not None else None
     segments = [DicomSegment(entry.name, entry.color, entry.terminology) for entry in model.classes]
     try:
-        write_dicom_seg(temporary, labels, affine, files, segments, model.name, version, f"{case.stem} segmentation")
+        write_dicom_seg(
+            temporary, labels, layout.affine, files, segments, model.name, version, f"{case.stem} segmentation"
+        )
         move(temporary, target)
     except SemiSegError as error:
         return None, [f"No DICOM SEG: {error.cause}"]
