@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,10 @@ _SEGMENTATION = "Segmentation_ReferenceImageExtentOffset"
 # No byte of a gzip stream unpacks into more.
 _DENSEST = 1032
 _HEAD = 2**16
+_META_IMAGES = (".mha", ".mhd")
+_META_AXES = re.compile(rb"^\s*NDims\s*[=:]\s*(.*?)\s*$", re.MULTILINE)
+_MOST_AXES = 10
+"""That the MetaImage format knows."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +83,9 @@ def read_affine(path: Path) -> np.ndarray | None:
     if ending(path) in PICTURES or dicom.is_dicom(path):
         return None
     try:
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
+        reader = _header_reader(path)
         return _affine(reader, reader.GetDimension())
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise SemiSegError(
             "unreadable", f"{path} cannot be read as an image: {reason(error)}", "Export it again", "reading"
         ) from error
@@ -125,9 +128,7 @@ def _read_volume(path: Path) -> Stored:
         cine = "frames" in roles
         if cine and len(extent) == 3 and extent[2] > 1:
             raise _time_series(path, header.sizes[roles.index("frames")])
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
+    reader = _header_reader(path)
     promised = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
     if promised > _DENSEST * path.stat().st_size and _holds_its_voxels(path):
         # ITK would fill as much memory before it finds the file too short.
@@ -153,6 +154,25 @@ def _read_volume(path: Path) -> Stored:
     frames = array.reshape(-1, *array.shape[-2 - rgb :])
     array = np.stack([grey_from_rgb(f) if rgb else f.astype(np.float32) for f in frames])
     return Stored(array, spacing, affine, rgb, cine and len(array) > 1)
+
+
+def _header_reader(path: Path) -> sitk.ImageFileReader:
+    """Return a reader that knows the header of a volume file.
+
+    Raises:
+        RuntimeError, ValueError: it is damaged.
+    """
+    if ending(path) in _META_IMAGES:
+        with path.open("rb") as stream:
+            found = _META_AXES.findall(stream.read(_HEAD))
+        for count in found:
+            # With such a header ITK writes beyond its own memory, which ends the process.
+            if not (count.isdigit() and 1 <= int(count) <= _MOST_AXES):
+                raise ValueError(f"its header says that it has {count[:30].decode('utf-8', 'replace')} axes")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader
 
 
 def _holds_its_voxels(path: Path) -> bool:

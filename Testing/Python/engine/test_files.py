@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 from SemiSegCervicalLib.engine import nifti, nrrd
-from SemiSegCervicalLib.engine.files import is_sequence, read_image, read_labels, write_map
+from SemiSegCervicalLib.engine.files import is_sequence, read_affine, read_image, read_labels, write_map
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import stem
 
@@ -414,6 +414,20 @@ def test_a_header_that_promises_too_much_is_refused_unread(tmp_path, monkeypatch
     monkeypatch.setattr(sitk.ImageFileReader, "Execute", lambda reader: pytest.fail("it was read"))
     with pytest.raises(SemiSegError, match="too short") as caught:
         read_image([path])
+    assert caught.value.code == "unreadable"
+
+
+@pytest.mark.parametrize("count", ["-1", "0", "99", "4294967296", "1e308", "3 4", ""])
+@pytest.mark.parametrize("read", [lambda path: read_image([path]), read_affine])
+def test_a_header_of_absurd_axes_is_refused_unread(tmp_path, monkeypatch, read, count):
+    """ITK would take the whole process with it, and the work that other cases have cost."""
+    path = tmp_path / "x.mha"
+    sitk.WriteImage(sitk.Image(9, 8, 7, sitk.sitkUInt8), str(path))
+    assert np.array_equal(read_affine(path), np.diag([-1, -1, 1, 1]))
+    path.write_bytes(path.read_bytes().replace(b"NDims = 3", f"NDims = {count}".encode()))
+    monkeypatch.setattr(sitk.ImageFileReader, "ReadImageInformation", lambda reader: pytest.fail("it was read"))
+    with pytest.raises(SemiSegError, match="axes") as caught:
+        read(path)
     assert caught.value.code == "unreadable"
 
 
