@@ -19,6 +19,8 @@ from .image import grey_from_rgb
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _COLOURS = (sitk.sitkVectorUInt8, sitk.sitkVectorUInt16)
+# Modes of Pillow whose numbers are grey or RGB as they are.
+_PLAIN = {"L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F", "RGB", "RGBA", "RGBX"}
 _SEGMENTATION = "Segmentation_ReferenceImageExtentOffset"
 # No byte of a gzip stream unpacks into more.
 _DENSEST = 1032
@@ -95,10 +97,12 @@ def _read_picture(path: Path, labels: bool) -> Stored:
     with PillowImage.open(path) as picture:
         if getattr(picture, "n_frames", 1) > 1:
             raise ValueError("it holds several pictures; split it or use NRRD")
-        if labels and picture.mode in ("P", "1"):
+        if labels and picture.mode in ("P", "PA", "1"):
             array = np.asarray(picture)  # the palette index is the label value, a bit is 0 or 1
         else:
-            array = np.asarray(picture.convert("RGB") if picture.mode in ("P", "CMYK", "YCbCr", "1") else picture)
+            if picture.mode == "LAB":
+                raise ValueError("its colours are stored as LAB; save it in grey or as RGB")
+            array = np.asarray(picture if picture.mode in _PLAIN else picture.convert("RGB"))
     rgb = array.ndim == 3
     if rgb:
         same = labels and all(np.array_equal(array[..., 0], array[..., i]) for i in (1, 2) if i < array.shape[2])

@@ -177,15 +177,31 @@ def test_grey_value_is_no_matter_of_the_picture_kind(tmp_path):
     assert np.allclose(a, b, atol=1e-3)
 
 
+@pytest.mark.parametrize("mode", ["P", "PA", "CMYK", "YCbCr"])
+def test_other_colours_are_those_that_a_viewer_shows(tmp_path, mode):
+    shown = np.kron(np.array([[0, 255, 0], [255, 0, 255]], dtype=np.uint8), np.ones((5, 5), np.uint8))
+    Pillow.fromarray(shown).convert("RGB").convert("P").convert(mode).save(tmp_path / "a.tif")
+    assert Pillow.open(tmp_path / "a.tif").mode == mode
+    assert np.allclose(read_image([tmp_path / "a.tif"]).array[0], shown, atol=2)
+
+
+def test_colours_that_are_no_mixture_of_lights_are_refused(tmp_path):
+    Pillow.new("LAB", (4, 5), (200, 128, 128)).save(tmp_path / "a.tif")
+    with pytest.raises(SemiSegError, match="LAB; save it in grey or as RGB"):
+        read_image([tmp_path / "a.tif"])
+
+
 def test_labels_in_palettes_and_bits(tmp_path):
     labels = cases.draw(0)[1]
     palette = Pillow.fromarray(labels).convert("P")
     palette.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 255])
     palette.putdata(labels.ravel().tolist())
     palette.save(tmp_path / "palette.png")
+    palette.convert("PA").save(tmp_path / "palette-with-alpha.tif")
     Pillow.fromarray(labels > 0).save(tmp_path / "bits.png")
     Pillow.fromarray(np.stack([labels] * 3, axis=-1)).save(tmp_path / "grey-as-rgb.png")
     assert np.array_equal(read_labels(tmp_path / "palette.png"), labels)
+    assert np.array_equal(read_labels(tmp_path / "palette-with-alpha.tif"), labels)
     assert np.array_equal(read_labels(tmp_path / "bits.png"), labels > 0)
     assert np.array_equal(read_labels(tmp_path / "grey-as-rgb.png"), labels)
 
