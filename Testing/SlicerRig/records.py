@@ -76,14 +76,17 @@ def cine_record(
     unit: str | None = "mm2",
     unlike: Collection[int] | None = None,
     second_browser: bool = False,
+    source: Any = None,
 ) -> tuple[Record, CineResult]:
     """Add a cine with its result, of which these frames are computed, each as uncertain as is said.
 
     The model tells frames unlike its training images from others only where `unlike` says which they are. With a
-    second browser the result is in that one.
+    second browser the result is in that one; with a source it is one more of that cine.
     """
-    frames = [np.full(size, 60 + 2 * i % 150, np.uint8) for i in range(count)]
-    source, browser = scenes.add_cine(frames, "cine", np.diag([-0.5, -0.5, 1.0, 1.0]))
+    browser = None
+    if source is None:
+        frames = [np.full(size, 60 + 2 * i % 150, np.uint8) for i in range(count)]
+        source, browser = scenes.add_cine(frames, "cine", np.diag([-0.5, -0.5, 1.0, 1.0]))
     if second_browser:
         browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "beside")
         browser.SetAndObserveMasterSequenceNodeID(source.GetID())

@@ -51,15 +51,20 @@ class OverlayControls:
                 self._show(self._record)
         self._views_changed()
 
-    def arrived(self, record: Record) -> None:
+    def arrived(self, record: Record) -> bool:
         """Show where a result is unsure that a job has made, in the views that show its image: that was asked for.
 
         Once: when the user has hidden it meanwhile, further frames do not bring it back.
+
+        Returns:
+            Whether it was the first time.
         """
-        if record != self._arrived and record.exists:
-            self._arrived = record
-            self._show(record, everywhere=False)
-            self._views_changed()
+        if record == self._arrived or not record.exists:
+            return False
+        self._arrived = record
+        self._show(record, everywhere=False)
+        self._views_changed()
+        return True
 
     def frames_added(self) -> None:
         """More frames are there: the overlay follows by itself."""

@@ -107,7 +107,7 @@ class ResultsSection:
         self.ui.resultComboBox.toolTip = (
             "Wait until the job has ended, or cancel it."
             if self._busy
-            else "Which of the results in the scene is shown here."
+            else "Which of the results in the scene is shown here; in the views, other results of its image are hidden."
         )
 
     def _chosen(self, index: int) -> None:

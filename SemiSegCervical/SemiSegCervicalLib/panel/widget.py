@@ -12,6 +12,7 @@ import vtk
 
 from ..errors import SemiSegError
 from ..packages import NEEDED, Package
+from ..scene.alone import is_behind, reveal, show_alone
 from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
 from . import segmenting, speed
@@ -203,6 +204,8 @@ class Panel:
         self._refreshing = True
         try:
             state = self.state()
+            if self._entered and state.record is not None:
+                reveal(state.record)
             self.messages.look_at(state.source.node if state.source is not None else None, state.record)
             for section in self.sections:
                 section.refresh(state)
@@ -268,20 +271,27 @@ class Panel:
         )  # fmt: skip
 
     def _shown_record(self, source: Source | None) -> Record | None:
-        """Return the result that runs, the one that was chosen, or the newest of the chosen image."""
+        """Return the result that runs, the one that was chosen, or the newest of the chosen image: rather one that is
+        not hidden for another."""
         if source is not None and source.node is not self._source_shown:
             self._source_shown, self._record = source.node, None
         if self._job is not None and self._job.record is not None and self._job.record.exists:
             self._record = self._job.record
         if self._record is not None and self._record.exists:
             return self._record
-        found = [r for r in find_records(slicer.mrmlScene) if source is None or r.source is source.node]
-        return found[-1] if found else None
+        found = [r for r in find_records(slicer.mrmlScene)[::-1] if source is None or r.source is source.node]
+        return next((r for r in found if r.source is found[0].source and not is_behind(r)), found[0] if found else None)
 
     def _choose(self, record: Record) -> None:
         """The user wants to see another result."""
         self._record = record
+        show_alone(record)
         self.changed()
+
+    def _arrived(self, record: Record) -> None:
+        """Show a result that a job has made in the place of earlier ones; those that were corrected stay, too."""
+        if self.overlay.arrived(record):
+            show_alone(record, corrected=False)
 
     # -- told by the job --
 
@@ -290,12 +300,12 @@ class Panel:
             if hasattr(section, "frames_added"):
                 section.frames_added()
         if self._job is not None and self._job.record is not None:
-            self.overlay.arrived(self._job.record)
+            self._arrived(self._job.record)
 
     def _job_ended(self, job: Segmenting) -> None:
         self._job, self._record = None, job.record
         if job.record is not None and not job.abandoned:
-            self.overlay.arrived(job.record)
+            self._arrived(job.record)
         request = job.request
         if job.state == segmenting.DONE and self._parameters is not None:
             self._parameters.replace = None  # what was asked for once; the next result stands beside this one

@@ -44,6 +44,12 @@ LAYERS = "SemiSeg.Layers"
 """Attribute of a result's table of figures while the uncertainty of its image is shown (JSON): how its segments
 looked, and the views into which its own was put."""
 
+BEHIND = "SemiSeg.Behind"
+"""Attribute of a result's table of figures: its segments were hidden because another result of the image is shown."""
+HIDDEN = "SemiSeg.Hidden"
+"""Attribute of the display of a segmentation that was hidden because another image was looked at; it comes back with
+its own. Not of the segmentation: that of a cine gets the attributes of each frame that is shown."""
+
 CLASSES = "SemiSeg.Classes"
 RUN = "SemiSeg.Run"
 """Attributes of a result's table of figures (JSON): the class list; what made it, on what, and how it went."""

@@ -22,7 +22,7 @@ def remove_record(record: Record) -> None:
     # First: how everything looked before is kept in what goes.
     let_go(record)
     gone: list[Any] = [record.shown_uncertainty, record.uncertainty]
-    if not any(_holds_foreign_segments(node) for node in (record.shown_segmentation, *_items(record.segmentation))):
+    if not holds_own_segments(record):
         gone += [record.shown_segmentation, record.segmentation]
     gone += [record.frames_table, record.table]
     browser = record.browser
@@ -32,6 +32,11 @@ def remove_record(record: Record) -> None:
             browser.RemoveSynchronizedSequenceNode(node.GetID())
     for node in gone:
         remove_node(node)
+
+
+def holds_own_segments(record: Record) -> bool:
+    """Return whether the segmentation of a result holds a segment of the user's own, on whatever frame."""
+    return any(_holds_own_segments(node) for node in (record.shown_segmentation, *_items(record.segmentation)))
 
 
 def forget_results_of(segmentation: Any) -> None:
@@ -49,7 +54,7 @@ def _items(segmentation: Any) -> list[Any]:
     return [segmentation.GetNthDataNode(number) for number in range(count)]
 
 
-def _holds_foreign_segments(segmentation: Any) -> bool:
+def _holds_own_segments(segmentation: Any) -> bool:
     return segmentation is not None and any(
         marks.segment_tag(segment, marks.ORIGIN) is None for _, segment in marks.segments_of(segmentation)
     )

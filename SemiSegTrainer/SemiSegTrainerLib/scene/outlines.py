@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from SemiSegCervicalLib.scene import marks
 from SemiSegCervicalLib.scene.layers import hide_uncertainty, views_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
 from SemiSegCervicalLib.scene.records import find_records
@@ -15,10 +16,6 @@ from SemiSegCervicalLib.scene.segmentation import image_of
 
 from .choices import partners_of, reference_of
 from .places import Place
-
-HIDDEN = "SemiSeg.Hidden"
-"""Attribute of the display of a segmentation that was hidden because another image was looked at; it comes back with
-its own. Not of the segmentation: that of a cine gets the attributes of each frame that is shown."""
 
 
 def show_outlines_of(place: Place) -> None:
@@ -34,11 +31,11 @@ def show_outlines_of(place: Place) -> None:
         if image is None or display is None:
             continue
         if image in own:
-            if display.GetAttribute(HIDDEN):
-                display.RemoveAttribute(HIDDEN)
+            if display.GetAttribute(marks.HIDDEN):
+                display.RemoveAttribute(marks.HIDDEN)
                 display.SetVisibility(True)
         elif display.GetVisibility() and _overlap(image, place.shown):
-            display.SetAttribute(HIDDEN, "1")
+            display.SetAttribute(marks.HIDDEN, "1")
             display.SetVisibility(False)
 
 

@@ -371,6 +371,36 @@ def test_an_oblique_stack_whose_slices_no_view_shows_says_what_helps(opened: Cal
     assert 'Press "Rotate to volume plane" in the bar of a view, or choose All frames' in module.ui.applyButton.toolTip
 
 
+def test_a_new_result_is_seen_in_the_place_of_the_former(opened: Callable[..., Any], blobs: Any, picture: Any) -> None:
+    """Not in the place of one that was corrected: that goes when another is chosen, and comes back when it is."""
+    module, volume = opened("good"), picture()
+    records = []
+    for corrected in (False, True, False):
+        records.append(module.run(volume).record)
+        segment = records[-1].segmentation.GetSegmentation().GetNthSegment(0)
+        status = slicer_status().InProgress if corrected else slicer_status().NotStarted
+        slicer_status().SetSegmentStatus(segment, status)
+    displays = [record.segmentation.GetDisplayNode() for record in records]
+    assert [bool(display.GetVisibility()) for display in displays] == [False, True, True]
+    for index, seen in ((0, [False, False, True]), (1, [False, True, False])):
+        module.panel.results.ui.resultComboBox.activated.emit(index)
+        application.process_events(0.1)
+        assert [bool(display.GetVisibility()) for display in displays] == seen
+    # A picture that is looked at in another module may hide them all, and the panel shows what it speaks of.
+    displays[1].SetVisibility(False)
+    records[1].segmentation.GetDisplayNode().SetAttribute("SemiSeg.Hidden", "1")
+    module.choose(None)
+    module.choose(volume)
+    assert module.panel.state().record == records[1]
+    assert displays[1].GetVisibility()
+
+
+def slicer_status() -> Any:
+    import slicer
+
+    return slicer.vtkSlicerSegmentationsModuleLogic
+
+
 def test_results_are_not_offered_as_images(opened: Callable[..., Any], blobs: Any, picture: Any) -> None:
     module = opened("good")
     module.run(picture())

@@ -593,6 +593,75 @@ def test_one_of_several_results_is_chosen(panel, ui):
     remove_record(second)
 
 
+def is_seen(record: Record) -> bool:
+    return bool(record.shown_segmentation.GetDisplayNode().GetVisibility())
+
+
+def see(record: Record, on: bool) -> None:
+    record.shown_segmentation.GetDisplayNode().SetVisibility(on)
+
+
+@pytest.mark.parametrize("kind", ["volume", "cine"])
+def test_the_result_that_is_chosen_is_seen_alone(panel, ui, kind):
+    """The outlines of two models over each other tell neither."""
+    make = volume_record if kind == "volume" else lambda **what: cine_record(ALL, **what)[0]
+    of_another_image, first = make(), make()
+    second = make(source=first.source)
+    application.settle()
+    assert is_seen(first), "what only came into the scene hides nothing"
+    drawn_by_hand = scenes.add_segmentation(first.shown_source, np.zeros((1, 30, 40), np.uint8), CLASSES)
+    for chosen, others in ((first, second), (second, first)):
+        ui.resultComboBox.activated.emit(find_records(slicer.mrmlScene)[::-1].index(chosen))
+        application.settle()
+        assert is_seen(chosen)
+        assert not is_seen(others)
+        if kind == "cine":
+            browse(first, 3)
+            assert (is_seen(chosen), is_seen(others)) == (True, False)
+    assert is_seen(of_another_image)
+    assert drawn_by_hand.GetDisplayNode().GetVisibility()
+    remove_record(second)
+    application.settle()
+    assert is_seen(first), "nothing else could bring it back"
+
+
+def test_what_the_user_has_drawn_or_hidden_is_left_so(panel, ui):
+    first = volume_record(name="first")
+    second = volume_record(name="second", source=first.source)
+    third = volume_record(name="third", source=first.source)
+    second.segmentation.GetSegmentation().AddEmptySegment("mine")
+    see(third, False)
+    application.settle()
+    see(first, False)
+    ui.resultComboBox.activated.emit(2)
+    application.settle()
+    assert is_seen(first), "it was chosen to be looked at"
+    assert is_seen(second), "it holds what the user has drawn"
+    remove_record(first)
+    application.settle()
+    assert ui.resultComboBox.currentText == "third"
+    assert not is_seen(third), "the user has hidden it"
+
+
+def test_a_saved_scene_shows_the_result_that_was_chosen(panel, ui, tmp_path):
+    first = volume_record(name="first")
+    second = volume_record(name="second", source=first.source)
+    application.settle()
+    ui.resultComboBox.activated.emit(1)
+    application.settle()
+    assert not is_seen(second)
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.mrmlScene.WriteToMRB(path)
+    slicer.mrmlScene.Clear(0)
+    assert slicer.mrmlScene.ReadFromMRB(path)
+    application.settle()
+    mrml.process_events()
+    application.settle()
+    assert ui.resultComboBox.currentText == "first"
+    found = {record.name: is_seen(record) for record in find_records(slicer.mrmlScene)}
+    assert found == {"first": True, "second": False}
+
+
 def test_the_overlay_follows_the_result_that_is_chosen(panel, ui):
     first = volume_record(name="first")
     show_in_views(first.source)
