@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.cards import failure_of
+from SemiSegCervicalLib.panel.inputs import TIMES
 from SemiSegCervicalLib.panel.parameters import DEVICE_NAMES
 from SemiSegCervicalLib.scene.classes import name_key
 from SemiSegCervicalLib.worker.protocol import ModelCard
@@ -21,6 +22,9 @@ from ..versions import check_name
 
 PRESETS = {"Quick": 2.0, "Standard": 10.0, "Thorough": 60.0}
 """Name and minutes."""
+DIVISORS = {2: 32, 3: 8}
+"""What each side of the networks' grid is a multiple of, by the dimensions of the images: so often they halve it."""
+LONGEST_SIDE = 2048
 AUTOMATIC, SCRATCH = "automatic", "scratch"
 """Instead of the name of a method or of a model to start from."""
 
@@ -116,6 +120,8 @@ def recipe_for(
     length = None if iterations else minutes
     chosen = method_of(method, training_set, length)
     card = start_of(start, training_set, cards, chosen)
+    if size is not None and len(size) in DIVISORS and card is None:
+        check_size(size)
     return Recipe(
         method=chosen.name,
         name=name,
@@ -214,6 +220,31 @@ def knows(card: ModelCard, training_set: TrainingSet) -> bool:
     """Return whether a model has exactly the classes of a training set, in whatever order."""
     wanted = {name_key(entry.name) for entry in training_set.classes}
     return bool(wanted) and {name_key(entry.name) for entry in card.classes} == wanted
+
+
+def check_size(size: Sequence[int]) -> None:
+    """Make sure that new networks can halve a grid as often as they do.
+
+    Args:
+        size: in array order.
+
+    Raises:
+        SemiSegError: they cannot, and what is near that they can.
+    """
+    divisor = DIVISORS[len(size)]
+    near = [min(max(divisor, round(n / divisor) * divisor), LONGEST_SIDE) for n in size]
+    if max(near) == divisor:  # at the deepest level more than one voxel has to be left
+        near[-1] = 2 * divisor
+    if list(size) != near:
+        raise SemiSegError(
+            "bad-size", f"The networks cannot halve the size {_written(size)} often enough, or it is too large",
+            f"Write {_written(near)} under Advanced, multiples of {divisor}, or leave it empty", "settings",
+        )  # fmt: skip
+
+
+def _written(size: Sequence[int]) -> str:
+    """Write a size as people do, x first."""
+    return TIMES.join(str(n) for n in reversed(size))
 
 
 def numbers(text: str, count: int, what: str) -> tuple[float, ...]:

@@ -229,7 +229,7 @@ def test_modalities_of_a_model_are_those_of_the_scene_in_any_order(module: Any, 
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [("", None), ("128 x 96", (96, 128)), ("64,32", (32, 64)), ("100\u00d780", (80, 100))]
+    ("size", "expected"), [("", None), ("128 x 96", (96, 128)), ("64,32", (32, 64)), ("160\u00d796", (96, 160))]
 )
 def test_sizes_are_read_as_people_write_them(module: Any, size: str, expected: Any) -> None:
     module.ui.sizeLineEdit.text = size
@@ -243,6 +243,32 @@ def test_other_sizes_are_refused_in_words(module: Any, size: str) -> None:
     fault = module.panel.state().fault
     assert fault.code == "bad-number"
     assert size in fault.cause
+
+
+@pytest.mark.parametrize(
+    ("size", "near"), [("120 x 90", "128 \u00d7 96"), ("32 x 32", "64 \u00d7 32"), ("9000 x 8", "2048 \u00d7 32")]
+)
+def test_a_size_that_the_networks_cannot_take_is_refused_before_the_start(module: Any, size: str, near: str) -> None:
+    module.ui.sizeLineEdit.text = size
+    application.process_events(0.05)
+    assert module.panel.state().fault.code == "bad-size"
+    assert near in module.ui.verdictLabel.text, "the section Check says it"
+    module.ui.sizeLineEdit.text = near
+    application.process_events(0.05)
+    assert module.panel.state().fault is None or module.panel.state().fault.code != "bad-size"
+
+
+@pytest.mark.torch
+def test_the_sizes_that_are_said_are_those_of_the_networks() -> None:
+    from SemiSegCervicalLib.engine.branch import Branch
+    from SemiSegTrainerLib.learning.planning import DUAL_2D, dual_3d
+    from SemiSegTrainerLib.panel.recipe import DIVISORS, check_size
+
+    for dimensions, size in ((2, (32, 64)), (3, (8, 8, 16)), (3, (64, 64, 64))):
+        parts = DUAL_2D if dimensions == 2 else dual_3d(size)
+        assert all(Branch(*part, 1, 2, dimensions).takes(size) for part in parts)
+        assert DIVISORS[dimensions] == min(Branch(*part, 1, 2, dimensions).divisor for part in parts) or size[0] == 64
+        check_size(size)
 
 
 def test_a_name_that_no_file_can_have_is_refused(module: Any) -> None:
