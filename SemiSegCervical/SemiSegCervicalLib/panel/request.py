@@ -132,6 +132,17 @@ def _check_dimensions(card: ModelCard, source: Source) -> None:
             "wrong-dimensions", "This model segments volumes, and the chosen image is a cine",
             "Choose a volume, or a model for single images", "reading",
         )  # fmt: skip
+    if card.spatial_dims == 3 and (len(source.size) < 3 or min(source.size) == 1):
+        raise SemiSegError(
+            "wrong-dimensions", "This model segments volumes, and the chosen image is a single slice",
+            "Choose the whole volume, or a model for single images", "reading",
+        )  # fmt: skip
+    if card.spatial_dims == 2 and min(source.size[-2:]) == 1:
+        raise SemiSegError(
+            "wrong-dimensions",
+            f'The slices of "{source.node.GetName()}" are lines one pixel wide, its picture lies across them',
+            "Bring it into the orientation of its picture in the module Orient Scalar Volume", "reading",
+        )  # fmt: skip
     if card.spatial_dims == 2 and len(source.size) == 3:
         raise SemiSegError(
             "wrong-dimensions", "This model segments single images, and the chosen one is a volume",

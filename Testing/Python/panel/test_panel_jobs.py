@@ -332,6 +332,29 @@ def test_what_cannot_be_done_is_said_before_anything_is_started(script: Any, pic
         script.process(picture(), device="tpu")
 
 
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_what_has_other_dimensions_than_the_model_is_refused(
+    script: Any, models: Path, axis: int, dimensions: int
+) -> None:
+    """A picture is no volume; and one that is stored as a stack of lines is not read as its lines."""
+    from SemiSegCervicalLib.engine.pack import save_pack
+    from SemiSegCervicalLib.engine.schema import InputSpec
+    from SemiSegCervicalLib.errors import SemiSegError
+    from TrainingRig import parts
+
+    spec = InputSpec(modalities=("CT",), spatial_dims=3, sampling="windows", size=(16, 16, 16))
+    save_pack(models / "solid.semiseg", parts.pack(spec=spec))
+    volume = scenes.add_volume(np.expand_dims(cases.draw(3)[0], axis), "One slice")
+    if axis == 0 and dimensions == 2:
+        assert script.process(volume, "blobs", "cpu").exists
+        return
+    for as_frames in (False, True):
+        with pytest.raises(SemiSegError, match="single slice" if dimensions == 3 else "Orient Scalar Volume") as caught:
+            script.process(volume, "blobs" if dimensions == 2 else "solid", "cpu", slicesAsFrames=as_frames)
+        assert caught.value.code == "wrong-dimensions"
+
+
 def test_a_damaged_frame_is_named(script: Any, cine: Any) -> None:
     import slicer
     from SemiSegCervicalLib.errors import SemiSegError
