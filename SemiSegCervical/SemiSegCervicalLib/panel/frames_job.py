@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
@@ -27,7 +27,7 @@ from ..scene.source import check_frames
 from ..worker.arrays import take_array
 from ..worker.job import Job, JobCancelled
 from ..worker.protocol import FramesChunk, FramesDone, Model, PredictFrames
-from .arrays_out import affine_rows, sent_spacing, write_images
+from .arrays_out import affine_rows, check_unchanged, sent_spacing, write_images
 from .cards import classes_of
 from .sizes import figures_for
 from .slices import WAIT
@@ -84,7 +84,7 @@ class FramesJob:
                 yield from self._take(*self._chunks.popleft())
             elif parts and len(self._running) < _AHEAD:
                 yield from self._send(model, parts.popleft())
-            elif not self._collect():
+            elif not (yield from self._collect()):
                 self._tell()
                 yield WAIT
         on.set(state="receiving", stage="", done=0, total=0, seconds_left=None)
@@ -127,11 +127,7 @@ class FramesJob:
         for number in numbers:
             self._value(number)
         job = on.prepare()
-        files = []
-        for index, source in request.images.items():
-            path = job.folder / f"image-{index}.npy"
-            yield from on.checked(write_images(path, source, numbers))
-            files.append(str(path))
+        files = yield from on.checked(write_images(job.folder, request.images, numbers))
         source = request.source
         spacing = sent_spacing(source, numbers[0])
         message = PredictFrames(model, tuple(files), None, request.modalities, source.rgb, spacing, affine_rows(source))
@@ -142,21 +138,24 @@ class FramesJob:
         self._chunks.append((numbers, chunk))
         self._on.wake()
 
-    def _collect(self) -> bool:
+    def _collect(self) -> Generator[Any, None, bool]:
         """Take the answers of ended messages; return whether there was one.
 
         Raises:
-            SemiSegError: one failed.
+            SemiSegError: one failed, or its frames have changed.
             JobCancelled: one was ended by other means than the user's.
         """
         ended = [job for job in self._running if job.ended]
         for job in ended:
-            del self._running[job]
+            numbers = self._running.pop(job)
             if job.error is not None:
                 raise job.error
             if job.state != "done":
                 raise JobCancelled
             self._answers.append(job.result)
+            for number in numbers:
+                self._value(number)
+            yield from self._on.checked(check_unchanged(job.folder, self._on.request.images, numbers))
             self._on.finish(job)
         return bool(ended)
 

@@ -18,7 +18,7 @@ from ..scene.removing import forget_results_of, remove_node
 from ..scene.segmentation import segmentation_in_pieces
 from ..worker.arrays import read_array
 from ..worker.protocol import Predict, Prediction
-from .arrays_out import affine_rows, sent_spacing, write_images
+from .arrays_out import affine_rows, check_unchanged, sent_spacing, write_images
 from .cards import classes_of
 from .sizes import figures_for
 
@@ -45,11 +45,7 @@ class VolumeJob:
         model = yield from on.model()
         on.set(stage="reading")
         job = on.prepare()
-        files = []
-        for index, source in request.images.items():
-            path = job.folder / f"image-{index}.npy"
-            yield from on.checked(write_images(path, source))
-            files.append(str(path))
+        files = yield from on.checked(write_images(job.folder, request.images))
         source = request.source
         message = Predict(
             model, tuple(files), request.modalities, source.rgb, sent_spacing(source), affine_rows(source)
@@ -62,6 +58,7 @@ class VolumeJob:
         yield
         on.check()
         source.check_geometry(geometry)
+        yield from on.checked(check_unchanged(job.folder, request.images))
         yield from self._receive(job.result, print_of_model)
 
     def tidy(self) -> None:

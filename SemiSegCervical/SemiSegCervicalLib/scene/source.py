@@ -73,10 +73,13 @@ class Source:
             SemiSegError: it does not.
         """
         if self.geometry != before:
-            raise SemiSegError(
-                "image-changed", f'"{self.node.GetName()}" was given another size or place while it was segmented',
-                "Press Apply again", _STAGE,
-            )  # fmt: skip
+            raise self.changed("given another size or place")
+
+    def changed(self, how: str) -> SemiSegError:
+        """Return the error that the image is not any more what was read; `how` says what was done to it."""
+        return SemiSegError(
+            "image-changed", f'"{self.node.GetName()}" was {how} while it was segmented', "Press Apply again", _STAGE
+        )
 
     def spacing_of(self, number: int) -> tuple[float, ...]:
         """Return the spacing of one frame, mm in the order of `size`: those of a cine need not be alike."""

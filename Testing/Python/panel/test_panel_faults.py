@@ -98,7 +98,7 @@ def test_frames_that_are_removed_meanwhile_do_not_get_the_results_of_others(
     assert set(index_values(job.record.segmentation)) <= set(values[:3])
 
 
-@pytest.mark.parametrize("change", ["cropped", "spacing"])
+@pytest.mark.parametrize("change", ["cropped", "spacing", "voxels"])
 @pytest.mark.parametrize("slices", [1, 6], ids=["picture", "stack"])
 def test_an_image_that_is_changed_meanwhile_gets_no_result_of_what_it_was(
     opened: Callable[..., Any], blobs: Any, slices: int, change: str
@@ -112,11 +112,15 @@ def test_an_image_that_is_changed_meanwhile_gets_no_result_of_what_it_was(
     module.choose(volume)
     module.ui.slicesAsFramesCheckBox.checked = True
     job = module.apply()
-    told = job.set
+    told, done = job.set, []
 
     def alter(**changes: Any) -> None:
         told(**changes)
-        if volume.GetSpacing()[0] == 1 and (job.kept == 2 or job.state == "receiving"):
+        if not done and (job.kept == 2 or job.state == "receiving"):
+            done.append(True)
+            if change == "voxels":
+                slicer.util.updateVolumeFromArray(volume, 255 - values)
+                return
             volume.SetSpacing(0.5, 0.5, 1)
             if change == "cropped":
                 slicer.util.updateVolumeFromArray(volume, values[:, 4:, 6:])
@@ -125,9 +129,8 @@ def test_an_image_that_is_changed_meanwhile_gets_no_result_of_what_it_was(
     module.until(lambda: job.ended)
     application.process_events(0.1)
     assert job.state == "failed"
-    assert module.ui.messageLabel.text.startswith(
-        '"Picture" was given another size or place while it was segmented. Press Apply again.'
-    )
+    how = "changed" if change == "voxels" else "given another size or place"
+    assert module.ui.messageLabel.text.startswith(f'"Picture" was {how} while it was segmented. Press Apply again.')
     assert (job.record is None) == (slices == 1)
 
 
