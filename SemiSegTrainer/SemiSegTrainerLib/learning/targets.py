@@ -26,7 +26,7 @@ class Completeness:
         complete: False for scribbles: an unpainted voxel has not been looked at.
         background: label value that means "certainly background".
         ignore: label value that means "not looked at".
-        slices: 3D only: planes (first array axis) that are annotated; None for all.
+        slices: 3D only: planes (first array axis) that are annotated; None for all. On the others only paint counts.
         segments: class values whose outline is finished; None for all. An unpainted voxel may belong to any other.
     """
 
