@@ -31,8 +31,8 @@ ROLE = "SemiSeg.Role"
 """Segment tag: `BACKGROUND` for strokes that say "certainly none of the classes"."""
 BACKGROUND = "background"
 START = "SemiSeg.Start"
-"""Attribute of a segmentation that holds a model's outlines as a start on one slice: the slice's number. Of a
-segmentation sequence that was made for starts: "1"."""
+"""Attribute of a segmentation that holds a model's outlines as a start on one slice, and in a volume tag of its
+segments: the slice's number. Attribute of a segmentation sequence that was made for starts: "1"."""
 ACCEPTED_FRAMES = "SemiSeg.AcceptedFrames"
 """Attribute of a segmentation sequence: JSON list of the index values that a person accepted."""
 ACCEPTED_FRAME = "SemiSeg.AcceptedFrame"
@@ -123,10 +123,34 @@ def has_scribbles(segmentation: Any) -> bool:
 def start_slice(segmentation: Any) -> int | None:
     """Return the slice on which a segmentation holds a start that nobody has accepted; None where it is no start.
 
-    Whatever status its segments have: nobody was asked to draw on its other slices.
+    Whatever status its segments have: nobody was asked to draw on its other slices. One that was saved as a file of its
+    own is known by its segments; where others are among them, somebody has made something else of it.
     """
-    number = segmentation.GetAttribute(START) or ""
-    return int(number) if number.isdecimal() else None
+    number = segmentation.GetAttribute(START)
+    if number is None:
+        told = {segment_tag(segment, START) for _, segment in segments_of(segmentation)}
+        number = told.pop() if len(told) == 1 else None
+    return int(number) if number is not None and number.isdecimal() else None
+
+
+def begin_start(segmentation: Any, number: int, slices: int) -> None:
+    """Say that a segmentation holds a start on one slice.
+
+    Args:
+        segmentation: ``vtkMRMLSegmentationNode``.
+        number: of the slice.
+        slices: of the image; in a picture that has but one, what is completed is finished everywhere.
+    """
+    segmentation.SetAttribute(START, str(number))
+    for _, segment in segments_of(segmentation) if slices > 1 else []:
+        segment.SetTag(START, str(number))
+
+
+def end_start(segmentation: Any) -> None:
+    """Say that a segmentation is no start, or not any more."""
+    segmentation.RemoveAttribute(START)
+    for _, segment in segments_of(segmentation):
+        segment.RemoveTag(START)
 
 
 def set_background(segmentation: Any, segment_id: str, background: bool) -> None:

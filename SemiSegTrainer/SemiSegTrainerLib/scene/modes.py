@@ -66,7 +66,7 @@ def set_mode(segmentation: Any, mode: Mode, slices: Iterable[int] = ()) -> None:
     if mode not in MODES:
         raise ValueError(f"no mode: {mode}")
     if mode != "none":  # it says something about the whole image now
-        segmentation.RemoveAttribute(marks.START)
+        marks.end_start(segmentation)
     if mode == "whole":
         marks.set_scribbles(segmentation, False)
         marks.accept_segmentation(segmentation)

@@ -21,7 +21,7 @@ from SemiSegCervicalLib.scene.pieces import Pieces
 from .annotation import CERTAIN_BACKGROUND, IGNORE, Annotation, SegmentReading
 from .classes import SegmentKey
 from .disk import Header, file_stamp, read_header, read_voxels, stored_segments
-from .marks import ACCEPTED, SCRIBBLES, SLICES
+from .marks import ACCEPTED, SCRIBBLES, SLICES, START
 from .memory import Memory
 from .training_set import Side
 
@@ -273,7 +273,7 @@ def _why_unfinished(segments: Sequence[Mapping[str, str]]) -> str:
     status = [tag.get("Segmentation.Status") for tag in tags]
     if len({segment.get("Layer", "0") for segment in segments}) > 1:
         return "the segments of its label map cover each other: load it into the scene"
-    if any(tag.get(SLICES) or tag.get(SCRIBBLES) == "1" for tag in tags) or "flagged" in status:
+    if any(tag.get(SLICES) or tag.get(START) or tag.get(SCRIBBLES) == "1" for tag in tags) or "flagged" in status:
         return "its label map is marked as not finished everywhere: load it into the scene, where its marks count"
     accepted = [tag.get(ACCEPTED) == "1" or said == "completed" for tag, said in zip(tags, status, strict=True)]
     if any(tag.get(ORIGIN) == PREDICTION and not taken for tag, taken in zip(tags, accepted, strict=True)):

@@ -41,7 +41,10 @@ from .marks import (
     accept_segmentation,
     accept_slice,
     accepted_frames,
+    begin_start,
+    end_start,
     set_annotated_slices,
+    start_slice,
 )
 from .places import Place
 from .sources import annotating_sequences
@@ -148,7 +151,7 @@ def accept(place: Place) -> None:
         start = None
     elif start is not None:
         start.SetName(slicer.mrmlScene.GenerateUniqueName(f"{place.node.GetName()} segmentation"))
-        start.RemoveAttribute(START)
+        end_start(start)
         # A segment that the Segment Editor calls completed is so on this slice: nobody has drawn on the others.
         set_annotated_slices(start, [place.number])
     annotation = start or counting
@@ -167,7 +170,7 @@ def annotation_of(volume: Any) -> Any:
     found = _counting(volume)
     if found is not None:
         return found
-    drawn = [n for n in segmentations_of(volume) if n.GetAttribute(START) is None and segments_of(n)]
+    drawn = [n for n in segmentations_of(volume) if start_slice(n) is None and segments_of(n)]
     if len(drawn) > 1:
         raise _several(volume, drawn)
     return drawn[0] if drawn else None
@@ -260,14 +263,13 @@ def segmentations_of(volume: Any) -> list[Any]:
 
 def _start_at(place: Place) -> Any:
     """Return the segmentation that holds the start on a slice, None without one."""
-    wanted = str(place.number)
     found = (node for node in segmentations_of(place.node) if image_of(node) is place.node)
-    return next((node for node in found if node.GetAttribute(START) == wanted), None)
+    return next((node for node in found if start_slice(node) == place.number), None)
 
 
 def _counting(volume: Any) -> Any:
     """Return the segmentation that was chosen for a volume, else the one that counts; None without any."""
-    drawn = [node for node in segmentations_of(volume) if node.GetAttribute(START) is None]
+    drawn = [node for node in segmentations_of(volume) if start_slice(node) is None]
     if chosen_segmentation(volume) in drawn:
         return chosen_segmentation(volume)
     found = [node for node in drawn if read_annotation(node, volume).counts]
@@ -279,7 +281,7 @@ def _counting(volume: Any) -> Any:
 def _blank(volume: Any, classes: Sequence[SegmentClass]) -> Any:
     """Return a segmentation of a volume in which nothing is drawn: one without a segment, else a new one."""
     scene = volume.GetScene()
-    node = next((n for n in segmentations_of(volume) if n.GetAttribute(START) is None and not segments_of(n)), None)
+    node = next((n for n in segmentations_of(volume) if start_slice(n) is None and not segments_of(n)), None)
     if node is None:
         name = scene.GenerateUniqueName(f"{volume.GetName()} segmentation")
         node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
@@ -302,11 +304,11 @@ def _put_on_slice(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
     node = scene.AddNewNodeByClass(
         "vtkMRMLSegmentationNode", scene.GenerateUniqueName(f"{volume.GetName()}{where} (suggested)")
     )
-    node.SetAttribute(START, str(number))
     node.CreateDefaultDisplayNodes()
     copy_transform(volume, node)
     node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), volume.GetID())
     fill_segmentation(node, volume, _slice_image(volume, labels, number), classes)
+    begin_start(node, number, grid(volume)[0])
     return True
 
 

@@ -211,7 +211,9 @@ def test_slicers_own_segmentation_files_bring_their_names(scene, labels, tmp_pat
     np.testing.assert_array_equal(case.labels, painted)
 
 
-@pytest.mark.parametrize("kind", ["slices", "painted", "scribbles", "flagged", "model", "accepted", "begun", "layers"])
+@pytest.mark.parametrize(
+    "kind", ["slices", "painted", "scribbles", "flagged", "start", "model", "accepted", "begun", "layers"]
+)
 def test_what_a_segmentation_file_says_of_itself_is_heard(scene, labels, tmp_path, kind):
     """Nothing is taken for background that nobody has looked at, nor for a label what only a model drew."""
     painted = np.stack([labels] * 5)
@@ -226,6 +228,8 @@ def test_what_a_segmentation_file_says_of_itself_is_heard(scene, labels, tmp_pat
         marks.set_annotated_slices(segmentation, [2] if kind == "slices" else None)
     elif kind == "scribbles":
         marks.set_scribbles(segmentation, True)
+    elif kind == "start":
+        marks.begin_start(segmentation, 2, len(painted))
     elif kind == "accepted":
         marks.accept_segmentation(segmentation)
     elif kind in ("flagged", "begun"):
@@ -244,7 +248,7 @@ def test_what_a_segmentation_file_says_of_itself_is_heard(scene, labels, tmp_pat
     said = {
         "layers": "cover each other",
         "model": "nobody has accepted",
-        **dict.fromkeys(("slices", "painted", "scribbles", "flagged"), "not finished everywhere"),
+        **dict.fromkeys(("slices", "painted", "scribbles", "flagged", "start"), "not finished everywhere"),
     }
     if kind in said:
         assert case.use == "left out"

@@ -9,12 +9,13 @@ import pytest
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.export import export_segmentation
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
 from SemiSegCervicalLib.scene.marks import ORIGIN, segment_tag, segments_of
 from SemiSegCervicalLib.scene.segmentation import image_of, label_array, new_segmentation, oriented_image
 from SemiSegTrainerLib.scene.choices import choose_segmentation, pair
 from SemiSegTrainerLib.scene.collect import collect_training_set
-from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice, annotated_slices
+from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice, annotated_slices, start_slice
 from SemiSegTrainerLib.scene.modes import ModeNow, mode_of, set_mode
 from SemiSegTrainerLib.scene.places import Place, find_place
 from SemiSegTrainerLib.scene.starts import (
@@ -598,6 +599,34 @@ def test_labels_that_do_not_fit_are_refused(volume: Any, wrong: np.ndarray) -> N
     with pytest.raises(ValueError, match="label"):
         put_start(Place(volume, 0), wrong, CLASSES)
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
+@pytest.mark.parametrize("drawn_beside", [False, True])
+def test_a_start_that_is_saved_alone_is_finished_on_its_slice_only(volume: Any, labels, tmp_path, drawn_beside) -> None:
+    """A file of one segmentation keeps the segments' tags, and not the attributes of their node."""
+    place = Place(volume, 3)
+    put_start(place, labels, CLASSES)
+    start = annotation_at(place)
+    complete(start)
+    if drawn_beside:
+        start.GetSegmentation().AddEmptySegment("mine")
+    path = tmp_path / "start.seg.nrrd"
+    export_segmentation(start, path)
+    slicer.mrmlScene.RemoveNode(start)
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(path))
+    again = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    assert storage.ReadData(again)
+    again.SetNodeReferenceID(again.GetReferenceImageGeometryReferenceRole(), volume.GetID())
+    assert again.GetAttribute("SemiSeg.Start") is None
+    if drawn_beside:
+        assert start_slice(again) is None, "something else was made of it"
+        return
+    assert annotation_at(place) is again
+    assert (case_at(place).use, case_at(place).slices) == ("partly", (3,))
+    accept(place)
+    assert (case_at(place).use, case_at(place).slices) == ("partly", (3,))
+    assert start_slice(again) is None
 
 
 def test_starts_survive_saving_the_scene(cine: Any, volume: Any, labels: np.ndarray, tmp_path) -> None:
