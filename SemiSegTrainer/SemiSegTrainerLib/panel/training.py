@@ -241,6 +241,11 @@ class Training(Work):
             try:
                 yield from self.until_end(job)
             except SemiSegError as error:
+                if not self.run.prepared:  # whatever the worker missed first
+                    raise SemiSegError(
+                        "missing-data", f"The folder of the training, {self.run.folder}, was removed while it ran",
+                        "Start the training anew, and leave its folder alone until it is done", "reading",
+                    ) from error  # fmt: skip
                 if error.code == "other-run":  # its words are for those who chose the options themselves
                     raise SemiSegError(
                         "other-run", "Another version of SemiSeg began this training, and trains differently",

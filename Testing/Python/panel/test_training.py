@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -405,6 +406,23 @@ def test_a_fault_keeps_what_was_saved_and_no_more(jobs: Any, partly_annotated: A
     unsaved = begin(jobs(fault))
     assert ended(unsaved).state == "failed"
     assert unfinished() == [], "it would fail again, and nothing is lost"
+
+
+def test_a_folder_that_is_removed_while_it_trains(jobs: Any, partly_annotated: Any) -> None:
+    """The worker would name the one picture that it missed first."""
+    partly_annotated()
+    training = begin(jobs("device-error"))
+
+    def remove() -> None:
+        if training.state == "starting":
+            shutil.rmtree(training.run.folder, ignore_errors=True)
+
+    training._on_change = remove
+    assert ended(training).state == "failed"
+    assert training.error.code == "missing-data"
+    assert str(training.run.folder) in training.error.cause
+    assert "Start the training anew" in training.error.remedy
+    assert everything() == set()
 
 
 def test_a_checkpoint_that_cannot_be_read_costs_the_training_but_not_the_data(jobs: Any, partly_annotated: Any) -> None:
