@@ -91,6 +91,11 @@ def sharpen_logarithms(logs: Tensor, exponent: float) -> Tensor:
     return powers.mul_(total.reciprocal_())
 
 
+def percent(uncertainty: np.ndarray) -> np.ndarray:
+    """Return uncertainty in [0, 1] as whole percent, uint8, for those who look at it."""
+    return np.rint(100 * uncertainty).astype(np.uint8)
+
+
 def _check(probabilities: Tensor) -> None:
     lowest = probabilities.min()
     off = (probabilities.float().sum(dim=1) - 1.0).abs().max()

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..engine.predict import Predictor
 from ..engine.result import Prediction as EnginePrediction
+from ..engine.uncertainty import percent
 from ..figures import FrameFigures
 from .arrays import ArrayWriter, write_array
 from .protocol import (
@@ -124,7 +125,7 @@ def _closing(
 def _send_chunk(job: ServerJob, done: int, results: Sequence[tuple[int, EnginePrediction]]) -> None:
     labels, doubt = (job.folder / f"{name}-{done}.npy" for name in ("labels", "uncertainty"))
     write_array(labels, np.stack([result.labels for _, result in results]))
-    write_array(doubt, np.stack([_percent(result.uncertainty) for _, result in results]))
+    write_array(doubt, np.stack([percent(result.uncertainty) for _, result in results]))
     figures = tuple(_frame_figures(index, result) for index, result in results)
     job.chunk(FramesChunk(tuple(index for index, _ in results), str(labels), str(doubt), figures))
 
@@ -143,9 +144,5 @@ def _write_map(job: ServerJob, path: Path, array: np.ndarray) -> Path:
         for first in range(0, len(array), _SLICES_AT_ONCE):
             job.check()
             part = array[first : first + _SLICES_AT_ONCE]
-            writer.write(part if part.dtype == np.uint8 else _percent(part))
+            writer.write(part if part.dtype == np.uint8 else percent(part))
     return path
-
-
-def _percent(uncertainty: np.ndarray) -> np.ndarray:
-    return np.rint(100 * uncertainty).astype(np.uint8)

@@ -13,12 +13,13 @@ from SemiSegCervicalLib.engine.pack import Pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.result import Prediction
 from SemiSegCervicalLib.engine.schema import SegmentClass
+from SemiSegCervicalLib.engine.uncertainty import percent
 
 from .data import read_sets
 from .datalist import Datalist, Entry
 from .evaluation import CaseFigures, Meaning, compare_labels, nan_mean, reading
 from .learned import Unseen
-from .previews import Picture, most_outlined, percent, reference_of, stretched
+from .previews import Picture, most_outlined, reference_of, stretched
 from .targets import decided, known
 
 

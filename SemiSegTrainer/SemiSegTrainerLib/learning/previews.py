@@ -11,7 +11,7 @@ from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.grid import Grid, NetworkView, Range, along, interpolation, plan_grid
 from SemiSegCervicalLib.engine.preprocess import as_volume, from_network, to_network
-from SemiSegCervicalLib.engine.uncertainty import entropy
+from SemiSegCervicalLib.engine.uncertainty import entropy, percent
 from SemiSegCervicalLib.engine.windows import plan_axes, slide
 from torch import Tensor
 
@@ -189,8 +189,3 @@ def stretched(grey: np.ndarray) -> np.ndarray:
     low, high = np.percentile(grey, (_DARKEST, _BRIGHTEST))
     scaled = (grey.astype(np.float32) - low) / max(high - low, 1e-30)
     return np.rint(255 * scaled.clip(0, 1)).astype(np.uint8)
-
-
-def percent(uncertainty: np.ndarray) -> np.ndarray:
-    """Return uncertainty in [0, 1] as percent, uint8."""
-    return np.rint(100 * uncertainty).astype(np.uint8)
