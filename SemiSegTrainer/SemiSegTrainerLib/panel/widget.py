@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -276,9 +277,7 @@ class Panel:
 
     def _use_chosen(self, row: Row, use: str) -> None:
         """The user wants to use an image for something else."""
-        for case_id in row.ids:
-            choices.set_use(case_id, CHOSEN_USES[use])
-        self._collecting.want()
+        self._set_uses(row.ids, CHOSEN_USES[use])
 
     def _marked(self, note: str) -> None:
         """The user accepted something, or took it back."""
@@ -301,8 +300,12 @@ class Panel:
 
     def _propose(self) -> None:
         """Forget what the user said of the uses."""
-        for case_id in self.cases.ids:
-            choices.set_use(case_id, None)
+        self._set_uses(self.cases.ids, None)
+
+    def _set_uses(self, case_ids: Iterable[str], use: choices.ChosenUse | None) -> None:
+        for case_id in case_ids:
+            with suppress(SemiSegError):  # the image was removed a moment ago: the scene is being read anew
+                choices.set_use(case_id, use)
         self._collecting.want()
 
     def _installed(self) -> None:

@@ -90,6 +90,25 @@ def test_a_use_is_chosen_and_proposed_again(opened_trainer: Callable[..., Any], 
     assert rows(module) == before
 
 
+def test_uses_of_an_image_that_is_just_gone_keep_those_of_no_other(
+    opened_trainer: Callable[..., Any], partly: Any
+) -> None:
+    """The table still shows it for a moment; what is asked for holds for the others."""
+    import slicer
+
+    module = opened_trainer()
+    module.settle()
+    for row in (0, 1):
+        choose(module, row, "Left out")
+    slicer.mrmlScene.RemoveNode(partly.volumes[0])
+    application.click(module.ui.proposeButton)
+    combo = module.ui.casesTable.cellWidget(0, USE)
+    combo.activated(combo.currentIndex)
+    assert application.slot_errors() == []
+    module.settle()
+    assert {name: use for name, _, _, use in rows(module)}["Volume 1"] != "Left out"
+
+
 def test_the_wheel_changes_no_use(opened_trainer: Callable[..., Any], partly: Any) -> None:
     from PySide6 import QtCore, QtGui, QtWidgets
 
