@@ -100,9 +100,10 @@ def test_the_bundle_of_a_fitted_model_gives_the_same_labels(tmp_path):
     assert "CC BY" in (folder / "docs" / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_bundle_of_a_model_for_volumes_gives_the_same_labels(tmp_path):
-    # As many voxels as a window, so that no two ways of laying windows differ; and another orientation than theirs.
-    spec = InputSpec(spatial_dims=3, modalities=("MR",), sampling="windows", size=(16, 32, 48), spacing=(1.25, 1.5, 1))
+# As many voxels as a window, so that no two ways of laying windows differ; and another orientation than theirs.
+@pytest.mark.parametrize("kind", [{"sampling": "windows", "spacing": (1.25, 1.5, 1)}, {"sampling": "fit"}])
+def test_the_bundle_of_a_model_for_volumes_gives_the_same_labels(tmp_path, kind):
+    spec = InputSpec(spatial_dims=3, modalities=("MR",), size=(16, 32, 48), **kind)
     model = parts.pack(spec=spec)
     save_pack(tmp_path / "volumes", model)
     assert run(["export", str(tmp_path / "volumes.semiseg"), "--format", "monai-bundle", "--out", str(tmp_path)]) == 0

@@ -60,10 +60,11 @@ def _inference(manifest: PackManifest) -> dict[str, Any]:
         {"_target_": "EnsureChannelFirstd", "keys": "image"},
         {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
     ]
-    if picture:
-        # A reader of pictures lays columns first; and what is coloured becomes grey.
-        reading.append({"_target_": "Transposed", "keys": "image", "indices": [0, 2, 1]})
-    if picture and len(spec.modalities) == 1:
+    if picture or spec.sampling == "fit":
+        # MONAI's readers lay the fastest axis first.
+        axes = [0, *range(spec.spatial_dims, 0, -1)]
+        reading.append({"_target_": "Transposed", "keys": "image", "indices": axes})
+    if picture and len(spec.modalities) == 1:  # what is coloured becomes grey
         weights = f"torch.tensor({list(_LUMA)}, device=x.device)"
         grey = f"torch.tensordot({weights}, x[:3], dims=1)[None] if x.shape[0] > 2 else x[:1]"
         reading.append({"_target_": "Lambdad", "keys": "image", "func": f"$lambda x: {grey}"})
