@@ -20,21 +20,21 @@ Answers = list[dict[str, Tensor]]
 @torch.no_grad()
 def ask(
     models: Sequence[nn.Module],
-    networks: Sequence[Callable[..., BranchOutput]],
     step: Step,
     views: Sequence[str],
     method: Method,
     seed: int,
+    networks: Sequence[Callable[..., BranchOutput]] | None = None,
 ) -> tuple[Answers, Answers]:
     """Let every weight average answer the views, once for the targets and as often again as the method wants.
 
     Args:
         models: the weight averages, in evaluation mode.
-        networks: what is called in their place, which may be they themselves.
         step: with the views.
         views: the names of those that they answer.
         method: says how noisy the images are and how many Monte Carlo passes there are.
         seed: of the noise.
+        networks: what is called in the place of the models; they themselves by default.
 
     Returns:
         Per model, float32 probabilities ``(N, C, *spatial)`` by view: of the first pass, and the mean of the others
@@ -51,7 +51,7 @@ def ask(
         return batch + noise.clamp_(-limit, limit).to(batch)
 
     def opinion(branch: int, images: Tensor) -> dict[str, Tensor]:
-        said = answer(networks[branch], step, branch, views, images, project=False)
+        said = answer((networks or models)[branch], step, branch, views, images, project=False)
         return {view: output.logits.float().softmax(dim=1) for view, output in said.items()}
 
     images = shown()

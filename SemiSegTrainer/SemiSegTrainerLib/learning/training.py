@@ -276,7 +276,7 @@ class Training:
             networks = [self.team.sharing(model) for model in models]
             seed = mix_seed(self.settings.seed, iteration, "teachers")
             with self.fabric.autocast():
-                state.teachers, state.passes = ask(models, networks, state, taught, self.method, seed)
+                state.teachers, state.passes = ask(models, state, taught, self.method, seed, networks)
         return state
 
     # -- the run --
