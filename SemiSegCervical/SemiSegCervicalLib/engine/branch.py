@@ -32,6 +32,15 @@ class BranchOutput:
     embedding: Tensor | None = None
     voxels: Tensor | None = None
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> BranchOutput:
+        """Return the same with every tensor changed."""
+        return BranchOutput(
+            change(self.logits),
+            {tap: change(part) for tap, part in self.features.items()},
+            None if self.embedding is None else change(self.embedding),
+            None if self.voxels is None else change(self.voxels),
+        )
+
     def split(self, counts: Sequence[int]) -> list[BranchOutput]:
         """Cut the rows into parts of `counts` rows each."""
         nothing = [None] * len(counts)

@@ -72,9 +72,4 @@ def _spread(output: BranchOutput, rows: Tensor, count: int) -> BranchOutput:
     def spread(part: Tensor) -> Tensor:
         return part.new_full((count, *part.shape[1:]), torch.nan).index_copy(0, rows, part)
 
-    return BranchOutput(
-        spread(output.logits),
-        {tap: spread(part) for tap, part in output.features.items()},
-        None if output.embedding is None else spread(output.embedding),
-        None if output.voxels is None else spread(output.voxels),
-    )
+    return output.map(spread)

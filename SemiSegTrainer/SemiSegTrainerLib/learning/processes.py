@@ -72,16 +72,7 @@ class Team:
                 options["perturb"] = _in_its_place(perturb, first, count, len(batch))
             # Who has no row looks at one for the shapes of what comes out, and keeps nothing of it.
             output = network(batch[first : first + count] if count else batch[:1], **options)
-
-            def whole(part: Tensor) -> Tensor:
-                return self._gathered(part[:count], counts)
-
-            return BranchOutput(
-                whole(output.logits),
-                {tap: whole(part) for tap, part in output.features.items()},
-                None if output.embedding is None else whole(output.embedding),
-                None if output.voxels is None else whole(output.voxels),
-            )
+            return output.map(lambda part: self._gathered(part[:count], counts))
 
         return look
 
