@@ -1,9 +1,11 @@
-"""Do two files lie in the same place, and their voxels run the same way? Their 4x4 IJK-to-RAS matrices say so."""
+"""Where voxels lie, as 4x4 matrices: in which axes, and whether two IJK-to-RAS say the same place and directions."""
 
 from __future__ import annotations
 
 import numpy as np
 
+LPS_AND_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From DICOM's axes to Slicer's, and from these to those."""
 SAME_VOXEL = 0.01
 """What rounding in a header may do, in voxels."""
 

@@ -6,6 +6,7 @@ pictures without a place in space it can describe a single one: a cine has no DI
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,8 +64,7 @@ def can_write() -> bool:
     return is_there("highdicom") and is_there("pydicom")
 
 
-def write_dicom_seg(
-    path: Path,
+def encode_dicom_seg(
     labels: np.ndarray,
     affine: np.ndarray,
     sources: Sequence[Path],
@@ -72,11 +72,10 @@ def write_dicom_seg(
     model: str,
     version: str,
     name: str = "Segmentation",
-) -> None:
-    """Write a segmentation as one DICOM SEG file.
+) -> bytes:
+    """Return a segmentation as the content of one DICOM SEG file.
 
     Args:
-        path: the file; what is there is replaced.
         labels: uint8 ``(Z, Y, X)`` or ``(Y, X)``, k where the k-th segment is; or, for segments that overlap, bool
             ``(Z, Y, X, K)``.
         affine: 4x4, voxel indices (i, j, k) to LPS in mm; unused where the files say nothing of a place in space.
@@ -88,65 +87,61 @@ def write_dicom_seg(
 
     Raises:
         SemiSegError: no segment has a voxel, or these sources cannot have a segmentation.
-        OSError: the file cannot be written.
     """
     if not labels.any():
         raise SemiSegError(
             "nothing-to-write", "No segment has a voxel, and DICOM SEG holds none without",
             "Save it in another format", "writing",
         )  # fmt: skip
+    content = io.BytesIO()
     try:
+        import highdicom
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is unusual in the names and dates of other people's files
-            found = _segmentation(labels, affine, sources, segments, model, version, name)
+            images = [_header(file) for file in sources]
+            found = highdicom.seg.Segmentation(
+                source_images=images,
+                pixel_array=_placed(labels, affine, images[0], len(segments)),
+                segmentation_type="BINARY",
+                segment_descriptions=[_described(k, each, model, version) for k, each in enumerate(segments, start=1)],
+                series_instance_uid=highdicom.UID(),
+                series_number=int(images[0].get("SeriesNumber") or 0) + _SERIES_NUMBER_ADDED,
+                series_description=_line(name),
+                sop_instance_uid=highdicom.UID(),
+                instance_number=1,
+                manufacturer="SemiSeg",
+                manufacturer_model_name=_line(model),
+                software_versions=_line(version),
+                device_serial_number=_line(version),
+            )
             found.SpecificCharacterSet = _UTF8
-            found.save_as(path)
-    except OSError:
-        raise
+            found.save_as(content)
     except Exception as error:  # what is missing in a file of which only reading the pixels was asked for before
         raise SemiSegError(
             "no-dicom-seg", f"The image's DICOM files cannot have a DICOM SEG: {first_line(error).rstrip('.')}",
             "Save it in another format", "writing",
         ) from error  # fmt: skip
+    return content.getvalue()
 
 
-def _segmentation(
-    labels: np.ndarray,
-    affine: np.ndarray,
-    sources: Sequence[Path],
-    segments: Sequence[DicomSegment],
-    model: str,
-    version: str,
-    name: str,
-) -> Any:
+def _placed(labels: np.ndarray, affine: np.ndarray, image: Dataset, count: int) -> Any:
+    """Return labels in their place; as they are where the image's file, whose rows and columns they have, has none.
+
+    Raises:
+        ValueError: they have others, or axes that are not perpendicular.
+    """
     import highdicom
 
-    images = [_header(file) for file in sources]
-    first = images[0]
     labels = labels[None] if labels.ndim == 2 else labels
-    pixels: Any = labels
-    if "FrameOfReferenceUID" in first:
+    if "FrameOfReferenceUID" in image:
         # From (i, j, k), the order of the matrix's columns, to (k, j, i), that of the array's axes.
         turned = _squared(affine)[:, [2, 1, 0, 3]]
-        channels: Any = {"SegmentNumber": list(range(1, len(segments) + 1))} if labels.ndim == 4 else None
-        pixels = highdicom.Volume(labels, turned, "PATIENT", first.FrameOfReferenceUID, channels)
-    elif labels.shape[1:3] != (first.Rows, first.Columns):
-        raise ValueError(f"{first.Rows} rows and {first.Columns} columns in them, unlike in the segmentation")
-    return highdicom.seg.Segmentation(
-        source_images=images,
-        pixel_array=pixels,
-        segmentation_type="BINARY",
-        segment_descriptions=[_described(k, each, model, version) for k, each in enumerate(segments, start=1)],
-        series_instance_uid=highdicom.UID(),
-        series_number=int(first.get("SeriesNumber") or 0) + _SERIES_NUMBER_ADDED,
-        series_description=_line(name),
-        sop_instance_uid=highdicom.UID(),
-        instance_number=1,
-        manufacturer="SemiSeg",
-        manufacturer_model_name=_line(model),
-        software_versions=_line(version),
-        device_serial_number=_line(version),
-    )
+        channels: Any = {"SegmentNumber": list(range(1, count + 1))} if labels.ndim == 4 else None
+        return highdicom.Volume(labels, turned, "PATIENT", image.FrameOfReferenceUID, channels)
+    if labels.shape[1:3] != (image.Rows, image.Columns):
+        raise ValueError(f"{image.Rows} rows and {image.Columns} columns in them, unlike in the segmentation")
+    return labels
 
 
 def _squared(affine: np.ndarray) -> np.ndarray:

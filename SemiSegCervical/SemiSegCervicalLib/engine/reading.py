@@ -11,13 +11,13 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image as PillowImage
 
+from ..affines import LPS_AND_RAS
 from ..atomic import reason
 from ..errors import SemiSegError
 from ..formats import PICTURES, ending
 from . import dicom, nrrd
 from .image import grey_from_rgb
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _COLOURS = (sitk.sitkVectorUInt8, sitk.sitkVectorUInt16)
 # Modes of Pillow whose numbers are grey or RGB as they are.
 _PLAIN = {"L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F", "RGB", "RGBA", "RGBX"}
@@ -113,7 +113,7 @@ def _read_picture(path: Path, labels: bool) -> Stored:
 def _read_dicom(path: Path) -> Stored:
     layout = dicom.read_layout(path)
     array, from_rgb = dicom.read_pixels(layout)
-    return Stored(array, layout.spacing, _LPS_TO_RAS @ layout.affine, from_rgb, layout.cine)
+    return Stored(array, layout.spacing, LPS_AND_RAS @ layout.affine, from_rgb, layout.cine)
 
 
 def _read_volume(path: Path) -> Stored:
@@ -202,4 +202,4 @@ def _affine(image: sitk.Image | sitk.ImageFileReader, dims: int) -> np.ndarray:
     direction = np.array(image.GetDirection()).reshape(dims, dims)[:n, :n]
     lps[:n, :n] = direction * np.array(image.GetSpacing()[:n])
     lps[:n, 3] = image.GetOrigin()[:n]
-    return _LPS_TO_RAS @ lps
+    return LPS_AND_RAS @ lps

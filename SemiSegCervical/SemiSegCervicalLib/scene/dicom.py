@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import slicer
 
 from .. import dicom_seg
+from ..affines import LPS_AND_RAS
 from ..errors import SemiSegError
 from .corrections import drawn_by
 from .geometry import ijk_to_ras
@@ -16,7 +16,6 @@ from .marks import segments_of
 from .segmentation import stacked_segments
 
 _INSTANCES = "DICOM.instanceUIDs"
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def has_dicom_files(volume: Any) -> bool:
@@ -44,19 +43,17 @@ def dicom_files(volume: Any) -> list[Path]:
     return files
 
 
-def write_dicom_seg(segmentation: Any, volume: Any, path: Path, model: str, version: str) -> None:
-    """Write a segmentation of a volume from DICOM as DICOM SEG, all its segments, also those that overlap.
+def encode_dicom_seg(segmentation: Any, volume: Any, model: str, version: str) -> bytes:
+    """Return a segmentation of a volume from DICOM as DICOM SEG, all its segments, also those that overlap.
 
     Args:
         segmentation: ``vtkMRMLSegmentationNode``.
         volume: the volume; it gives grid and files.
-        path: the file; what is there is replaced.
         model: name of the model that drew it, or began to.
         version: the model's fingerprint.
 
     Raises:
         SemiSegError: there is nothing to write, the files are gone, or they do not lie where the volume does.
-        OSError: the file cannot be written.
     """
     if volume.GetParentTransformNode() is not None:
         raise SemiSegError(
@@ -70,5 +67,5 @@ def write_dicom_seg(segmentation: Any, volume: Any, path: Path, model: str, vers
         for _, segment in segments_of(segmentation)
     ]
     files, labels = dicom_files(volume), stacked_segments(segmentation, volume)
-    affine = _RAS_TO_LPS @ ijk_to_ras(volume)
-    dicom_seg.write_dicom_seg(path, labels, affine, files, segments, model, version, segmentation.GetName())
+    affine = LPS_AND_RAS @ ijk_to_ras(volume)
+    return dicom_seg.encode_dicom_seg(labels, affine, files, segments, model, version, segmentation.GetName())

@@ -19,7 +19,7 @@ from ..errors import SemiSegError
 from . import marks
 from .cine import copy_index, index_values, item_at
 from .classes import SegmentClass, names_without_class, segment_values
-from .dicom import write_dicom_seg
+from .dicom import encode_dicom_seg
 from .geometry import copy_geometry
 from .overlay import image_data
 from .segmentation import LABELMAP, label_array, no_labelmap
@@ -98,12 +98,8 @@ def export_dicom_seg(
     """
     path = Path(path)
     _check(path, (".dcm",), overwrite)
-
-    def write(temporary: Path) -> bool:
-        write_dicom_seg(segmentation, volume, temporary, model, version)
-        return True
-
-    return _place(path, write)
+    content = encode_dicom_seg(segmentation, volume, model, version)
+    return _place(path, lambda temporary: temporary.write_bytes(content) > 0)
 
 
 def export_volume(volume: Any, path: str | Path, overwrite: bool = False) -> Path:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json as json_module
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from SemiSegCervicalLib.atomic import cannot_write, move, write_atomically
-from SemiSegCervicalLib.dicom_seg import DicomSegment, write_dicom_seg
+from SemiSegCervicalLib.atomic import write_atomically
+from SemiSegCervicalLib.dicom_seg import DicomSegment, encode_dicom_seg
 from SemiSegCervicalLib.engine.dicom_layout import Layout
 from SemiSegCervicalLib.engine.files import Template, read_image, write_map
 from SemiSegCervicalLib.engine.image import Image
@@ -160,20 +159,13 @@ def _write_dicom_seg(
     """Write a case from DICOM as DICOM SEG too; return the file's name, or why there is none."""
     if layout.cine:
         return None, ["No DICOM SEG: it cannot hold a cine"]
-    target = out / f"{case.stem}_labels.dcm"
-    temporary = out / f".writing-{target.name}"
     files = list(dict.fromkeys(frame.path for frame in layout.frames))
     segments = [DicomSegment(entry.name, entry.color, entry.terminology) for entry in model.classes]
+    title = f"{case.stem} segmentation"
     try:
-        write_dicom_seg(
-            temporary, labels, layout.affine, files, segments, model.name, version, f"{case.stem} segmentation"
-        )
-        move(temporary, target)
+        content = encode_dicom_seg(labels, layout.affine, files, segments, model.name, version, title)
     except SemiSegError as error:
         return None, [f"No DICOM SEG: {error.cause}"]
-    except OSError as error:
-        raise cannot_write(target, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    target = out / f"{case.stem}_labels.dcm"
+    write_atomically(target, content)
     return target.name, []

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from SemiSegCervicalLib.scene.pieces import Pieces
+from SemiSegCervicalLib.affines import LPS_AND_RAS
+from SemiSegCervicalLib.pieces import Pieces
 
 _TYPES = {
     "uint8": "unsigned char",
@@ -49,7 +50,7 @@ def write_nrrd_in_pieces(
     Raises:
         OSError: the file cannot be written.
     """
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(affine, dtype=np.float64)
+    lps = LPS_AND_RAS @ np.asarray(affine, dtype=np.float64)
     vectors = [",".join(repr(float(value)) for value in lps[:3, column]) for column in range(4)]
     header = "\n".join(
         [

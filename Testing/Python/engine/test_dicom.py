@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom.pixels import apply_modality_lut
 from scipy.spatial.transform import Rotation
-from SemiSegCervicalLib.dicom_seg import DicomSegment, write_dicom_seg
+from SemiSegCervicalLib.dicom_seg import DicomSegment, encode_dicom_seg
 from SemiSegCervicalLib.engine.dicom import read_layout
 from SemiSegCervicalLib.engine.files import read_image, write_map
 from SemiSegCervicalLib.engine.image import grey_from_rgb
@@ -325,7 +325,7 @@ def test_a_segmentation_of_shuffled_frames_goes_back_to_each(tmp_path):
     layout = read_layout(path)
     drawn = np.random.default_rng(0).integers(0, 2, volume().shape).astype(np.uint8)
     segments = [DicomSegment("a", (1, 0, 0))]
-    write_dicom_seg(tmp_path / "seg.dcm", drawn, layout.affine, [path], segments, "M", "v")
+    (tmp_path / "seg.dcm").write_bytes(encode_dicom_seg(drawn, layout.affine, [path], segments, "M", "v"))
     found, slices = np.zeros_like(drawn), []
     for number, position, mask, _ in dicom.read_segmentation(tmp_path / "seg.dcm"):
         at = np.linalg.solve(layout.affine, [*position, 1])

@@ -9,7 +9,7 @@ import pydicom
 import pydicom.data
 import pytest
 import slicer
-from SemiSegCervicalLib.dicom_seg import DicomSegment, coded_parts, write_dicom_seg
+from SemiSegCervicalLib.dicom_seg import DicomSegment, coded_parts, encode_dicom_seg
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.dicom import dicom_files, has_dicom_files
@@ -125,7 +125,9 @@ def test_names_in_every_writing_are_kept(tmp_path, file):
     source = Path(str(pydicom.data.get_charset_files(file)[0]))
     drawn = np.zeros((32, 32), np.uint8)
     drawn[4:9, 4:9] = 1
-    write_dicom_seg(tmp_path / "out.dcm", drawn, np.eye(4), [source], [DicomSegment("a", (1, 0, 0))], "M", "v")
+    (tmp_path / "out.dcm").write_bytes(
+        encode_dicom_seg(drawn, np.eye(4), [source], [DicomSegment("a", (1, 0, 0))], "M", "v")
+    )
     kept, name = pydicom.dcmread(tmp_path / "out.dcm").PatientName, pydicom.dcmread(source).PatientName
     assert [str(part) for part in kept.components] == [str(part) for part in name.components]
     assert not str(name).isascii()
@@ -134,15 +136,7 @@ def test_names_in_every_writing_are_kept(tmp_path, file):
 def test_a_file_that_lacks_what_names_it_is_refused(tmp_path):
     picture = dicom.write(tmp_path / "us", np.zeros((8, 10), np.uint8), sop_class=dicom.ULTRASOUND, study=None)
     with pytest.raises(SemiSegError, match="us lacks StudyInstanceUID"):
-        write_dicom_seg(
-            tmp_path / "o.dcm",
-            np.ones((8, 10), np.uint8),
-            np.eye(4),
-            [picture],
-            [DicomSegment("a", (1, 0, 0))],
-            "M",
-            "v",
-        )
+        encode_dicom_seg(np.ones((8, 10), np.uint8), np.eye(4), [picture], [DicomSegment("a", (1, 0, 0))], "M", "v")
 
 
 def test_segments_that_overlap_are_all_there(scene, tmp_path, monkeypatch, labels):
@@ -163,17 +157,17 @@ def test_a_picture_without_a_place_in_space(tmp_path, frame):
     kind = {"sop_class": dicom.ULTRASOUND, "frame_of_reference": frame}
     picture = dicom.write(tmp_path / "us", np.zeros((8, 10), np.uint8), **kind)
     segments = [DicomSegment("a", (1, 0, 0)), DicomSegment("b", (0, 1, 0))]
-    write_dicom_seg(tmp_path / "out.dcm", drawn, np.eye(4), [picture], segments, "M", "v")
+    (tmp_path / "out.dcm").write_bytes(encode_dicom_seg(drawn, np.eye(4), [picture], segments, "M", "v"))
     frames = dicom.read_segmentation(tmp_path / "out.dcm")
     assert [number for number, *_ in frames] == [1, 2]
     for number, place, mask, _ in frames:
         assert place is None
         np.testing.assert_array_equal(mask, drawn == number)
     with pytest.raises(SemiSegError, match="8 rows and 10 columns"):
-        write_dicom_seg(tmp_path / "cut.dcm", drawn[:5], np.eye(4), [picture], segments, "M", "v")
+        encode_dicom_seg(drawn[:5], np.eye(4), [picture], segments, "M", "v")
     cine = dicom.write(tmp_path / "cine", np.zeros((3, 8, 10), np.uint8), sop_class=dicom.CINE)
     with pytest.raises(SemiSegError) as caught:
-        write_dicom_seg(tmp_path / "cine.dcm", np.stack([drawn] * 3), np.eye(4), [cine], segments, "M", "v")
+        encode_dicom_seg(np.stack([drawn] * 3), np.eye(4), [cine], segments, "M", "v")
     assert caught.value.code == "no-dicom-seg"
 
 
