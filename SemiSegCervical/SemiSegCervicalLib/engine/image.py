@@ -8,6 +8,9 @@ import numpy as np
 
 from ..errors import SemiSegError
 
+LUMA = (0.299, 0.587, 0.114)
+"""Of red, green and blue: ITU-R BT.601."""
+
 
 @dataclass(frozen=True)
 class Image:
@@ -82,4 +85,4 @@ def grey_from_rgb(array: np.ndarray) -> np.ndarray:
     Returns:
         float32 array without the last axis, in the units of the input.
     """
-    return array[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return array[..., :3].astype(np.float32) @ np.array(LUMA, dtype=np.float32)

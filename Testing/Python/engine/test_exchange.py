@@ -16,12 +16,13 @@ from scipy.ndimage import gaussian_filter
 from SemiSegCervicalLib.engine.backends.runtime import core
 from SemiSegCervicalLib.engine.exchange import onnx_file
 from SemiSegCervicalLib.engine.exchange.onnx_file import MANIFEST_KEY, write_onnx
-from SemiSegCervicalLib.engine.exchange.standalone import Answer, entropy, scripted
+from SemiSegCervicalLib.engine.exchange.standalone import Answer, scripted
 from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import load_pack, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import InputSpec, PackManifest
+from SemiSegCervicalLib.engine.uncertainty import entropy
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packs import resource_folder
 from SemiSegTrainerLib.cli.app import run
@@ -61,7 +62,7 @@ def test_a_single_network_has_no_disagreement():
     with torch.inference_mode():
         probabilities, uncertainty = Answer(alone)(torch.randn(1, 1, *alone.manifest.input.size))
     torch.testing.assert_close(probabilities.sum(1), torch.ones_like(probabilities[:, 0]))
-    torch.testing.assert_close(uncertainty, entropy(probabilities))
+    torch.testing.assert_close(uncertainty, entropy(probabilities)[:, None])
 
 
 @pytest.mark.parametrize("shape", [(336, 544), (100, 90), (160, 256), (31, 400), (20, 50, 30)])
@@ -75,7 +76,7 @@ def test_a_fitted_model_takes_images_of_any_size(shape):
         fields = fitted(torch.from_numpy(image.array)[None])
     result = Predictor(model, "cpu", backend="torch").predict(image)
     np.testing.assert_array_equal(fields[0, :-1].argmax(0).numpy(), result.labels)
-    np.testing.assert_allclose(entropy(fields[:, :-1])[0, 0].numpy(), result.uncertainty, atol=1e-5)
+    np.testing.assert_allclose(entropy(fields[:, :-1])[0].numpy(), result.uncertainty, atol=1e-5)
 
 
 def test_the_bundle_of_a_fitted_model_gives_the_same_labels(tmp_path):

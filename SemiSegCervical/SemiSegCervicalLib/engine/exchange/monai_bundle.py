@@ -16,6 +16,7 @@ import monai
 import numpy as np
 import torch
 
+from ..image import LUMA
 from ..pack import Pack
 from ..schema import InputSpec, PackManifest
 from .standalone import scripted
@@ -24,7 +25,6 @@ _EXTRAS = "fire,ignite,nibabel,pillow"
 _NEEDED = {"fire": "0.5", "nibabel": "5.2", "pytorch-ignite": "0.5"}
 # Array axes of the network's grid run towards superior, posterior, left.
 _AXES = "SPL"
-_LUMA = (0.299, 0.587, 0.114)
 
 
 def bundle_files(pack: Pack) -> dict[str, bytes]:
@@ -65,7 +65,7 @@ def _inference(manifest: PackManifest) -> dict[str, Any]:
         axes = [0, *range(spec.spatial_dims, 0, -1)]
         reading.append({"_target_": "Transposed", "keys": "image", "indices": axes})
     if picture and len(spec.modalities) == 1:  # what is coloured becomes grey
-        weights = f"torch.tensor({list(_LUMA)}, device=x.device)"
+        weights = f"torch.tensor({list(LUMA)}, device=x.device)"
         grey = f"torch.tensordot({weights}, x[:3], dims=1)[None] if x.shape[0] > 2 else x[:1]"
         reading.append({"_target_": "Lambdad", "keys": "image", "func": f"$lambda x: {grey}"})
     inferer: dict[str, Any] = {"_target_": "SimpleInferer"}

@@ -1,11 +1,10 @@
 """A pack's networks and their vote as plain modules, which a program elsewhere can run without SemiSeg.
 
-Nothing here works in place or in slabs, as the engine does: what is traced must not depend on the size of an image.
+Nothing here works in slabs, as the engine does: what is traced must not depend on the size of an image.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..pack import Pack
+from ..uncertainty import entropy
 
 
 class Voting(nn.Module):
@@ -39,8 +39,8 @@ class Voting(nn.Module):
         for network, reads, temperature in zip(self.networks, self.reads, self.temperatures, strict=True):
             part = functional.softmax(network(image[:, reads]) / temperature, dim=1)
             parts.append(part)
-            entropies.append(entropy(part))
-        return torch.cat([torch.stack(parts).mean(dim=0), torch.stack(entropies).mean(dim=0)], dim=1)
+            entropies.append(entropy(part, checked=False))
+        return torch.cat([torch.stack(parts).mean(dim=0), torch.stack(entropies).mean(dim=0)[:, None]], dim=1)
 
 
 class Answer(nn.Module):
@@ -58,7 +58,7 @@ class Answer(nn.Module):
         """
         fields = self.voting(image)
         probabilities, single = fields[:, :-1], fields[:, -1:]
-        uncertainty = entropy(probabilities)
+        uncertainty = entropy(probabilities, checked=False)[:, None]
         if len(self.voting.networks) == 1:
             return probabilities, uncertainty
         return probabilities, uncertainty, (uncertainty - single).clamp(0.0, 1.0)
@@ -100,12 +100,6 @@ class Fitted(nn.Module):
         if source != content:
             fields = functional.interpolate(fields, size=source, mode=self.mode, align_corners=False)
         return fields
-
-
-def entropy(probabilities: Tensor) -> Tensor:
-    """Return `uncertainty.entropy` of ``(N, C, *spatial)`` as ``(N, 1, *spatial)``."""
-    logs = probabilities.clamp_min(1e-37).log()
-    return -(probabilities * logs).sum(dim=1, keepdim=True) / math.log(probabilities.shape[1])
 
 
 def scripted(pack: Pack) -> torch.jit.ScriptModule:
