@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from .pieces import Pieces, whole
 from .user_folders import own_folder
 
 ENDING = ".semiseg"
@@ -49,7 +50,7 @@ def find_packs() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def fingerprint_in_pieces(path: Path) -> Generator[None, None, str]:
+def fingerprint_in_pieces(path: Path) -> Pieces[str]:
     """Compute and return the SHA-256 of a pack's files, some megabytes with each step."""
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
@@ -62,12 +63,7 @@ def fingerprint_in_pieces(path: Path) -> Generator[None, None, str]:
 
 def fingerprint(path: Path) -> str:
     """Return the SHA-256 of a pack's files."""
-    pieces = fingerprint_in_pieces(path)
-    while True:
-        try:
-            next(pieces)
-        except StopIteration as end:
-            return str(end.value)
+    return whole(fingerprint_in_pieces(path))
 
 
 def _packs_in(folder: Path | None) -> Iterator[Path]:

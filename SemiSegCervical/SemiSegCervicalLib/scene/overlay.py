@@ -8,10 +8,11 @@ import numpy as np
 import slicer
 import vtk
 
+from ..pieces import Pieces, whole
 from . import marks
 from .geometry import copy_geometry, copy_transform
 from .nodes import nodes_of
-from .pieces import Pieces, allocated, slabs, whole
+from .pieces import allocated, slabs
 from .reading import grid
 
 COLORS_NAME = "SemiSeg uncertainty"

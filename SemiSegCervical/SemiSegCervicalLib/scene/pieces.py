@@ -1,32 +1,20 @@
 """Arrays into images a little at a time, so that a large result does not hold up the application.
 
-A function that ends in ``_in_pieces`` is a generator: what stands between two ``yield`` takes a few milliseconds, and
-what it returns is the result (``node = yield from ...``). Nothing is in the scene before its end: one that is closed
-on the way leaves nothing behind.
+Nothing is in the scene before the end of such a function: one that is closed on the way leaves nothing behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-T = TypeVar("T")
-Pieces = Generator[None, None, T]
+from ..pieces import Pieces
+
 PIECE_BYTES = 4 << 20
-
-
-def whole(pieces: Pieces[T]) -> T:
-    """Do all of it at once, and return its result."""
-    while True:
-        try:
-            next(pieces)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def slabs(array: np.ndarray) -> Iterator[slice]:

@@ -12,10 +12,11 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import SemiSegError
+from ..pieces import Pieces, whole
 from . import marks
 from .classes import SegmentClass
 from .geometry import copy_geometry, copy_transform, ijk_to_ras
-from .pieces import Pieces, allocated, copy_in_pieces, slabs, whole
+from .pieces import allocated, copy_in_pieces, slabs
 from .reading import grid
 
 LABELMAP = "Binary labelmap"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.locks import Locks
-from SemiSegCervicalLib.scene.pieces import Pieces
+from SemiSegCervicalLib.pieces import Pieces
 
 from .. import catalogue
 from ..scene.split import Split

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import qt
 from SemiSegCervicalLib.panel.slices import Slices
-from SemiSegCervicalLib.scene.pieces import Pieces
+from SemiSegCervicalLib.pieces import Pieces
 
 from .pictures import pixmap
 from .rows import LEFT_OUT, MIXED, TRAINING, UNLABELLED, VALIDATION, Row

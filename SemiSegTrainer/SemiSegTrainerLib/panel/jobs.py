@@ -8,7 +8,7 @@ from typing import Any
 
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.workers import Running, Workers
-from SemiSegCervicalLib.scene.pieces import Pieces
+from SemiSegCervicalLib.pieces import Pieces
 
 from ..scene.datalist import datalist_steps
 from ..scene.past import remember

@@ -22,8 +22,8 @@ from typing import Any, Literal
 
 import numpy as np
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.pieces import Pieces, whole
 from SemiSegCervicalLib.scene.marks import ORIGIN, PREDICTION, segment_tag, segments_of
-from SemiSegCervicalLib.scene.pieces import Pieces, whole
 from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import segment_mask
 

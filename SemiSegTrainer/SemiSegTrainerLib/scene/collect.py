@@ -9,8 +9,8 @@ from typing import Any
 
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.pieces import Pieces, whole
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegCervicalLib.scene.pieces import Pieces, whole
 
 from . import choices
 from .cases import outside_case, scene_case, slice_cases

@@ -15,7 +15,7 @@ import numpy as np
 from SemiSegCervicalLib.atomic import move
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, ending
-from SemiSegCervicalLib.scene.pieces import Pieces, whole
+from SemiSegCervicalLib.pieces import Pieces, whole
 
 from .annotation import CERTAIN_BACKGROUND, IGNORE
 from .files import stored_type, write_nrrd_in_pieces, write_png_in_pieces

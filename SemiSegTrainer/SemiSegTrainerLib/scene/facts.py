@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from SemiSegCervicalLib.scene.pieces import Pieces, whole
+from SemiSegCervicalLib.pieces import Pieces, whole
 
 from ..catalogue import MethodText
 from .findings import Finding as Finding

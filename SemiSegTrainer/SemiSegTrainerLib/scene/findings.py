@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from SemiSegCervicalLib.scene.pieces import Pieces
+from SemiSegCervicalLib.pieces import Pieces
 
 from ..catalogue import MethodText
 from .cases import UNKNOWN_MODALITY

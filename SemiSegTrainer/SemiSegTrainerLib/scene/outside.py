@@ -15,8 +15,8 @@ import numpy as np
 from SemiSegCervicalLib.affines import lies_elsewhere, runs_otherwise
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, stem
+from SemiSegCervicalLib.pieces import Pieces
 from SemiSegCervicalLib.scene.marks import ORIGIN, PREDICTION
-from SemiSegCervicalLib.scene.pieces import Pieces
 
 from .annotation import CERTAIN_BACKGROUND, IGNORE, Annotation, SegmentReading
 from .classes import SegmentKey

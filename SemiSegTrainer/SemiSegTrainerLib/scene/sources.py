@@ -9,6 +9,7 @@ from typing import Any
 
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.pieces import Pieces
 from SemiSegCervicalLib.scene import marks as result_marks
 from SemiSegCervicalLib.scene.cine import (
     browser_of,
@@ -20,7 +21,6 @@ from SemiSegCervicalLib.scene.cine import (
     sequences_of,
 )
 from SemiSegCervicalLib.scene.nodes import nodes_of
-from SemiSegCervicalLib.scene.pieces import Pieces
 from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import image_of
 

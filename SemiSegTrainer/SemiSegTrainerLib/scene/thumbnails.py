@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from SemiSegCervicalLib.scene.pieces import Pieces, whole
+from SemiSegCervicalLib.pieces import Pieces, whole
 
 from .memory import Memory
 from .training_set import TrainingCase

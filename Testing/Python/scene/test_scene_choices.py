@@ -11,8 +11,8 @@ import SimpleITK as sitk
 import slicer
 import vtk
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegCervicalLib.scene.pieces import whole
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
 from SemiSegTrainerLib.catalogue import METHODS
 from SemiSegTrainerLib.scene import choices, modes

@@ -10,9 +10,9 @@ import pytest
 import SimpleITK as sitk
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.geometry import ijk_to_ras
-from SemiSegCervicalLib.scene.pieces import whole
 from SemiSegCervicalLib.scene.reading import grey
 from SemiSegTrainerLib.scene import choices, marks
 from SemiSegTrainerLib.scene.collect import collect_training_set

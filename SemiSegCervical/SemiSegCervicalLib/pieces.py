@@ -1,0 +1,23 @@
+"""Work that is done a little at a time, so that it does not hold up the application.
+
+A function that ends in ``_in_pieces`` is a generator: what stands between two ``yield`` takes a few milliseconds, and
+what it returns is the result (``node = yield from ...``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TypeVar
+
+T = TypeVar("T")
+Pieces = Generator[None, None, T]
+
+
+def whole(pieces: Pieces[T]) -> T:
+    """Do all of it at once, and return its result."""
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            result: T = end.value
+            return result
