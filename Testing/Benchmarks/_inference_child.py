@@ -7,7 +7,6 @@ python _inference_child.py frames PACK CACHE BACKEND COUNT
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -15,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _memory import peak, resident
 from SemiSegCervicalLib.engine.backends.selection import open_backend
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
-
-GIB = 2**30
 
 
 class _Enough(Exception):  # noqa: N818
@@ -40,23 +38,6 @@ class Cine(Sequence):
         if isinstance(which, slice):
             return [self[k] for k in range(*which.indices(self.count))]
         return Image(np.roll(self.base, which % 64, axis=-1))
-
-
-def resident() -> float:
-    """Return the memory of this process in GiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / GIB
-
-
-def peak() -> float:
-    """Return the most memory that this process ever had, in GiB."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # The system's other count goes on from the process that started this one.
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024 / GIB
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
 
 
 def volume(pack_path: str, cache: str, backend: str, side: str, windows: str) -> dict[str, Any]:

@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 from _command import said
+from _panel_driver import SegmentingDriver
 from _results import RESULTS, load_average, machine_in_words, versions_of, write
 from SlicerRig import application
 
 FRAME = (600, 800)
-PATIENCE = 1800
 LIMIT_SECONDS = 2.0
 MODULES = ("SemiSegCervical", "SemiSegTrainer")
 EMPTY_MODULE = """
@@ -110,15 +110,15 @@ def measure(place: Path, options: argparse.Namespace) -> dict[str, Any]:
     cine, browser = scenes.add_cine(pictures, "cine")
     shown = browser.GetProxyNode(cine)
     del voxels, pictures
-    result["cine"] = run.segment(shown, "cervix")
-    result["volume"] = run.segment(volume, "volume")
+    result["cine"] = run.measure(shown, "cervix")
+    result["volume"] = run.measure(volume, "volume")
     rows = []
     while len(rows) < options.cancels:
         node, model = run.moment.choice(((shown, "cervix"), (volume, "volume")))
         if (row := run.cancelled(node, model)) is not None:
             rows.append(row)
             print(f"{len(rows)} of {options.cancels}: {row}", flush=True)
-    application.close_module("SemiSegCervical")
+    run.close()
     left = [path.name for path in temporary.iterdir()]
     seconds = [row["seconds"] for row in rows]
     bad = [row for row in rows if row["seconds"] > LIMIT_SECONDS or row["files_left"] or row["nodes_left"]]
@@ -176,26 +176,16 @@ def open_once(module: str, prepared: bool) -> None:
     print(json.dumps(found))
 
 
-class Run:
+class Run(SegmentingDriver):
     """The opened panel, with what is measured in it."""
 
     def __init__(self, temporary: Path, log: Path, moment: random.Random) -> None:
-        from SemiSegCervicalLib.panel.jobs import Jobs
-
-        self.widget = application.open_module("SemiSegCervical")
-        self.panel = self.widget.panel
-        self.temporary, self.moment = temporary, moment
-        jobs = Jobs(temporary=temporary, log=log)
-        jobs.on_change = self.widget.logic.jobs.on_change
-        self.widget.logic.jobs.close()
-        self.widget.logic.jobs = jobs
+        super().__init__(temporary, log)
+        self.moment = moment
 
     def choose(self, node: Any, model: str) -> None:
         """Choose image and model, and wait until Apply can be pressed and the model is loaded."""
-        self.panel.ui.sourceSelector.setCurrentNode(node)
-        self.panel.models.choose(model)
-        application.process_events(1.0)
-        self.until(lambda: self.panel.ui.applyButton.enabled)
+        super().choose(node, model)
         from SemiSegCervicalLib.worker.protocol import Load, Model
 
         client = self.widget.logic.jobs.client
@@ -203,23 +193,13 @@ class Run:
         self.until(lambda: loading.ended)
         client.release(loading)
 
-    def until(self, condition: Callable[[], Any]) -> None:
-        """Let the event loop turn.
-
-        Raises:
-            SystemExit: it did not come true.
-        """
-        if not application.wait_until(condition, PATIENCE):
-            sys.exit(f"given up: {self.panel.ui.messageLabel.text} {self.panel.ui.applyButton.toolTip}")
-
-    def segment(self, node: Any, model: str) -> dict[str, Any]:
-        """Segment an image from Apply to its end."""
+    def measure(self, node: Any, model: str) -> dict[str, Any]:
+        """Segment an image from Apply to its end, and say how long that took."""
         self.choose(node, model)
         load = load_average()
         application.reset()
         started = time.perf_counter()
-        application.click(self.panel.ui.applyButton)
-        job = self.panel.state().job
+        job = self.apply()
         first = None
         while not job.ended:
             application.process_events(0.01)
@@ -252,8 +232,7 @@ class Run:
         """Cancel at a random moment; None where it was done before."""
         self.choose(node, model)
         before = self.nodes()
-        application.click(self.panel.ui.applyButton)
-        job = self.panel.state().job
+        job = self.apply()
         wait = self.moment.uniform(0.0, 5.0)
         application.process_events(wait)
         if job.ended:
@@ -261,8 +240,8 @@ class Run:
             return None
         state, kept = job.state, job.kept
         started = time.perf_counter()
-        application.click(self.panel.ui.applyButton)
-        self.until(lambda: job.ended and self.panel.ui.applyButton.text == "Apply")
+        application.click(self.ui.applyButton)
+        self.until(lambda: job.ended and self.ui.applyButton.text == "Apply")
         seconds = time.perf_counter() - started
         application.process_events(0.2)
         if job.record is not None and job.kept:  # frames that were finished stay

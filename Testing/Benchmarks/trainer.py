@@ -26,14 +26,13 @@ from typing import Any
 
 import _trainer_interruptions
 from _command import add_data, data_folder, said
+from _panel_driver import TrainingDriver
 from _results import RESULTS, load_average, machine_in_words, read, versions_of, write
 from _trainer_scenes import Made, atrium_scene, carotid_scene, twin
 from SlicerRig import application
 
 SCENES: dict[str, Callable[..., Made]] = {"carotid": carotid_scene, "atrium": atrium_scene}
 STANDARD = 10.0
-# More than calibration and writing take beside the minutes of a training.
-_PATIENCE = 3600.0
 # How far two trainings of the same data may be apart.
 AGREEMENT = 0.005
 
@@ -107,11 +106,13 @@ def trained(part: str, place: Path, options: argparse.Namespace) -> dict[str, An
     application.start()
     slicer.mrmlScene.Clear(0)
     made = SCENES[part](options.data, place, options.tests)
-    widget = application.open_module("SemiSegTrainer")
+    temporary = place / "temporary"
+    temporary.mkdir()
+    driver = TrainingDriver(temporary, place / "worker.log")
     started = time.monotonic()
-    run, model = press_start(widget, part, options)
+    run, model = press_start(driver, part, options)
     took = time.monotonic() - started
-    application.close_module("SemiSegTrainer")
+    driver.close()
     summary = run.summary
     (place / "files").mkdir()
     files = twin(run.datalist, made, place / "files")
@@ -143,32 +144,23 @@ def trained(part: str, place: Path, options: argparse.Namespace) -> dict[str, An
     }
 
 
-def press_start(widget: Any, part: str, options: argparse.Namespace) -> tuple[Any, Path]:
+def press_start(driver: TrainingDriver, part: str, options: argparse.Namespace) -> tuple[Any, Path]:
     """Choose, press Start, and wait for the model.
 
     Returns:
         The run on disk, and the installed model.
     """
-    panel = widget.panel
-    ui = panel.ui
     # No other training lends its weights: what is measured was learned here.
-    parameters = panel.parameters
+    parameters = driver.panel.parameters
     parameters.name, parameters.start, parameters.seed = f"{part} of the scene", "scratch", options.seed
     parameters.device = "Processor"
     if options.iterations:
         parameters.iterations = options.iterations
     elif options.minutes == STANDARD:
-        application.click(ui.standardButton)
+        application.click(driver.ui.standardButton)
     else:
         parameters.minutes = options.minutes
-    start = panel.run.ui.startButton
-    if not application.wait_until(lambda: start.enabled, _PATIENCE):
-        sys.exit(f"The training cannot be started: {start.toolTip}")
-    application.click(start)
-    training = panel.run.training
-    application.wait_until(lambda: training.ended, _PATIENCE)
-    if training.version is None:
-        sys.exit(f"The training made no model: {ui.messageLabel.text}")
+    training = driver.train()
     return training.run, training.version.path
 
 

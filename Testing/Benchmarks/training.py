@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from _command import add_data
+from _memory import peak
 from _results import RESULTS, machine, read, write
 from _training_figure import draw
 from PIL import Image
@@ -300,13 +301,7 @@ def memory(name: str, dims: str, device: str, threads: int) -> float:
         run.step()
     if run.run.device.type == "cuda":
         return round(torch.cuda.max_memory_allocated() / 2**30, 3)
-    status = Path("/proc/self/status")
-    if status.exists():  # what getrusage says is, in a child, at least its parent's
-        peak = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return round(int(peak) / 2**20, 3)
-    import resource
-
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30, 3)
+    return round(peak(), 3)
 
 
 if __name__ == "__main__":
