@@ -25,6 +25,8 @@ from SemiSegCervicalLib.packs import fingerprint
 from .cases import Case, gather_cases
 from .reporting import Reporter, clock, number
 
+SUMMARY = "summary.json"
+
 _INPUTS = "Images, volumes, DICOM folders; several modalities of one case as flair=FILE,t1post=FILE; or one datalist."
 
 
@@ -92,6 +94,7 @@ def predict(
         reporter.progress("predicting", len(cases), len(cases), 0.0, {})
         summary = {
             "model": model.manifest.name,
+            "classes": {str(entry.value): entry.name for entry in model.manifest.classes},
             "device": str(engine.device),
             "precision": engine.precision,
             "backend": engine.name,
@@ -100,7 +103,7 @@ def predict(
             "calibrated": bool(model.manifest.calibration.fitted_on),
             "cases": rows,
         }
-        write_atomically(out / "summary.json", json_module.dumps(summary, indent=1).encode())
+        write_atomically(out / SUMMARY, json_module.dumps(summary, indent=1).encode())
         spent = sum(row["seconds"] for row in rows)
         reporter.say(f"{len(rows)} cases in {clock(spent)} on {summary['device']}. Results: {out}")
 
