@@ -116,6 +116,7 @@ def encode_dicom_seg(
                 device_serial_number=one_line(version),
             )
             found.SpecificCharacterSet = _UTF8
+            found.ContentCreatorName = None  # must be there, and may be empty
             found.save_as(content)
     except Exception as error:  # what is missing in a file of which only reading the pixels was asked for before
         raise SemiSegError(
