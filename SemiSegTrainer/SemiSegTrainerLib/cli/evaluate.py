@@ -18,13 +18,14 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, stem
 
 from SemiSegTrainerLib.learning.datalist import Entry, file_stem, read_datalist
-from SemiSegTrainerLib.learning.evaluation import CaseFigures, compare_labels, summarise
+from SemiSegTrainerLib.learning.evaluation import CaseFigures, compare_labels, summarise, translation
 from SemiSegTrainerLib.learning.targets import Completeness
 
 from .predict import SUMMARY
 from .reporting import Reporter
 
 _SUFFIXES = ("_labels", "_label", "_seg")
+_COLOR = (1.0, 0.8, 0.2)
 
 
 def evaluate(
@@ -40,12 +41,14 @@ def evaluate(
     if not predictions.is_dir():
         raise SemiSegError("missing-file", f"There is no folder {predictions}", "Check the path", "reading")
     found = label_maps(predictions)
-    entries, classes, unpredicted = _references(references, list_name, found, _class_names(predictions / SUMMARY))
+    own = _classes_of(predictions / SUMMARY)
+    entries, classes, unpredicted = _references(references, list_name, found, own)
+    values = _other_values(own, classes)
     figures: list[CaseFigures] = []
     with Reporter(json) as reporter:
         for done, entry in enumerate(entries):
             reporter.progress("comparing", done, len(entries), 0.0, {})
-            figures.append(_compare(found[entry.stem], entry, classes))
+            figures.append(_compare(found[entry.stem], entry, classes, values))
         reporter.progress("comparing", len(entries), len(entries), 0.0, {})
         summary = summarise(figures)
         summary["predictions_without_reference"] = sorted(set(found) - {e.stem for e in entries})
@@ -56,6 +59,8 @@ def evaluate(
         for name, s in summary["segments"].items():
             distances = f"HD95 {_say(s['hd95'], unit)}, ASSD {_say(s['assd'], unit)}"
             reporter.say(f"{name}: Dice {_say(s['dice'])}, {distances}, failures {s['failures']}")
+        if values is not None:
+            reporter.say(f"Compared by name: the classes of {predictions / SUMMARY} have other numbers in {references}")
         if without := summary["distances_left_out"]:
             reporter.say(f"Of {without} cases no spacing is known: the distances are means of the others")
         if unpredicted:
@@ -93,17 +98,27 @@ def label_maps(folder: Path) -> dict[str, Path]:
     return {name: paths[0] for name, paths in chosen.items()}
 
 
-def _class_names(summary: Path) -> list[str]:
-    """Return what the values of predictions are called, in their order, as predict writes it; empty where unknown."""
+def _classes_of(summary: Path) -> tuple[SegmentClass, ...]:
+    """Return the classes of predictions, as predict writes them into its summary; empty where unknown."""
     try:
         told = json_module.loads(summary.read_text(encoding="utf-8"))["classes"]
-        return [str(told[str(value)]) for value in range(1, len(told) + 1)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
+        return tuple(SegmentClass(value=v, name=told[str(v)], color=_COLOR) for v in range(1, len(told) + 1))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
+def _other_values(own: Sequence[SegmentClass], classes: Sequence[SegmentClass]) -> np.ndarray | None:
+    """Return the references' value for each of the predictions'; None where no class has another one, or none is known.
+
+    A datalist may number the model's classes in another order; then values would compare one segment with another.
+    """
+    values = {entry.name.casefold(): entry.value for entry in own}
+    same = all(values.get(entry.name.casefold(), entry.value) == entry.value for entry in classes)
+    return None if same else translation(own, classes)
 
 
 def _references(
-    source: Path, list_name: str, found: dict[str, Path], names: Sequence[str]
+    source: Path, list_name: str, found: dict[str, Path], own: Sequence[SegmentClass]
 ) -> tuple[list[Entry], Sequence[SegmentClass], list[str]]:
     """Return the references that have a prediction, the classes, and the names of the references that have none.
 
@@ -111,7 +126,7 @@ def _references(
         source: a datalist, or a folder of references.
         list_name: which list of a datalist.
         found: the predictions by case.
-        names: what their values are called; empty where unknown.
+        own: their classes; empty where unknown.
 
     Raises:
         SemiSegError: nothing can be compared, or not said what with what.
@@ -135,13 +150,14 @@ def _references(
         entries, classes, absent = known, datalist.classes, []
     elif source.is_dir():
         references = label_maps(source)
+        names = tuple(entry.name for entry in own)
         entries = [_listed(n, p, found[n], names) for n, p in sorted(references.items()) if n in found]
         absent = sorted(set(references) - set(found))
         # A segment that only a prediction has is a failure, too.
         maps = {p for e in entries for p in (e.label, found[e.stem]) if p is not None and not is_dicom_seg(p)}
         largest = max((len(names), *(int(read_labels(p).max()) for p in maps)))
-        called = [*names, *(f"segment {value}" for value in range(len(names) + 1, min(largest, 30) + 1))]
-        classes = tuple(SegmentClass(value=v, name=n, color=(1.0, 0.8, 0.2)) for v, n in enumerate(called, start=1))
+        further = range(len(names) + 1, min(largest, 30) + 1)
+        classes = (*own, *(SegmentClass(value=v, name=f"segment {v}", color=_COLOR) for v in further))
     else:
         raise SemiSegError("missing-file", f"There is no folder or datalist {source}", "Check the path", "reading")
     if not entries:
@@ -152,7 +168,7 @@ def _references(
     return entries, classes, absent
 
 
-def _listed(name: str, reference: Path, predicted: Path, names: Sequence[str]) -> Entry:
+def _listed(name: str, reference: Path, predicted: Path, names: tuple[str, ...]) -> Entry:
     """Return a reference of a folder as an entry, of which either file gives the grid.
 
     Raises:
@@ -170,19 +186,23 @@ def _listed(name: str, reference: Path, predicted: Path, names: Sequence[str]) -
             "Give a datalist, which lists their images too", "reading",
         )  # fmt: skip
     image = predicted if reference in coded else reference
-    return Entry(name, (image,), reference, "file", Completeness(), None, names=tuple(names))
+    return Entry(name, (image,), reference, "file", Completeness(), None, names=names)
 
 
-def _compare(predicted: Path, entry: Entry, classes: Sequence[SegmentClass]) -> CaseFigures:
+def _compare(predicted: Path, entry: Entry, classes: Sequence[SegmentClass], values: np.ndarray | None) -> CaseFigures:
     image = read_image(entry.images, entry.spacing, frames=True)
     if is_dicom_seg(predicted):
         labels = read_labels(predicted, image.spatial_shape, image.affine, entry.names)
         return compare_labels(labels, entry, classes, image.spacing, affine=image.affine)
     affine = read_affine(predicted)
     _refuse_another_place(predicted, affine, entry)
+    labels = read_labels(predicted)
+    if values is not None:
+        known = (labels >= 0) & (labels < len(values))
+        labels[known] = values[labels[known]]
     # Between the frames of a cine there is no distance in mm.
     distances = not is_sequence(predicted)
-    return compare_labels(read_labels(predicted), entry, classes, image.spacing, distances, affine)
+    return compare_labels(labels, entry, classes, image.spacing, distances, affine)
 
 
 def _refuse_another_place(predicted: Path, affine: np.ndarray | None, entry: Entry) -> None:

@@ -174,8 +174,7 @@ def test_references_in_dicom_seg_are_told_by_name(tmp_path):
     segments(tmp_path / "references" / "a.dcm", 0, names=["LIP"])
     say_names(tmp_path / "predictions", "tumour", "lip")
     assert figures_of(tmp_path) == {"tumour": (None, None), "lip": (pytest.approx(0.6), pytest.approx(6))}
-    # A datalist says the names, and goes before the summary.
-    say_names(tmp_path / "predictions", "lip", "tumour")
+    # A datalist says the names.
     write(tmp_path / "a.nrrd", image_of(box().astype(np.float32)))
     content = {
         "labels": {"1": "tumour", "2": "lip"},
@@ -212,7 +211,32 @@ def test_predictions_in_dicom_seg(tmp_path, capfd):
     assert figures_of(tmp_path, "list.json") == {"lip": (pytest.approx(0.6), pytest.approx(6))}
 
 
-@pytest.mark.parametrize("summary", [None, "[]", "{}", '{"classes": {"2": "lip"}}', "no JSON"])
+@pytest.mark.parametrize(
+    ("names", "by_name", "lip"),
+    [
+        (("lip", "tumour"), False, 1.0),
+        (("x", "y"), False, 1.0),
+        ((), False, 1.0),
+        (("Tumour", "Lip"), True, 0.0),
+        (("x", "lip"), True, 0.0),
+    ],
+)
+def test_classes_that_a_datalist_numbers_otherwise_are_compared_by_name(tmp_path, capfd, names, by_name, lip):
+    write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box()))
+    write(tmp_path / "a.nrrd", image_of(box().astype(np.float32)))
+    write(tmp_path / "a_label.nrrd", image_of(box()))
+    if names:
+        say_names(tmp_path / "predictions", *names)
+    content = {"labels": {"1": "lip", "2": "tumour"}, "test": [{"image": "a.nrrd", "label": "a_label.nrrd"}]}
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    found = {name: dice for name, (dice, _) in figures_of(tmp_path, "list.json").items()}
+    assert found == {"lip": lip, "tumour": 0.0 if "Tumour" in names else None}
+    assert ("by name" in capfd.readouterr().err) == by_name
+
+
+@pytest.mark.parametrize(
+    "summary", [None, "[]", "{}", '{"classes": {"2": "lip"}}', '{"classes": {"1": ""}}', '{"classes": 1}', "no JSON"]
+)
 def test_segments_have_no_numbers_where_no_names_are_known(tmp_path, capfd, summary):
     write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box()))
     segments(tmp_path / "references" / "a.dcm", 0)

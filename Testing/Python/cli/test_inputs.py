@@ -196,7 +196,10 @@ def test_what_predict_writes_as_dicom_seg_is_a_reference(tmp_path):
         assert (found["cases_count"], found["dice"], found["failures"]) == (2, 1.0, 0)
         assert set(found["segments"]) == {"bright", "dark"}
         figures.unlink()
-    # Another order of the classes is another meaning of the values, which a DICOM SEG does not have.
+    # Another order of the classes is another meaning of values, whether a prediction has values or names.
+    assert run(["evaluate", str(out), str(tmp_path / "list.json"), "--out", str(figures)]) == 0
+    assert json.loads(figures.read_text())["dice"] == 1.0
+    figures.unlink()
     (out / "scan_labels.nrrd").unlink()
     (references / "scan.dcm").replace(out / "scan_labels.dcm")
     content["test"][0]["label"] = "out/scan_labels.dcm"
