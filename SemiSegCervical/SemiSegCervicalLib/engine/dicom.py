@@ -15,9 +15,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import SemiSegError
+from ..formats import has_dicom_magic
 from . import dicom_tags as tags
 from .dicom_layout import ONE_SERIES, Frame, Layout, lay_out
-from .dicom_tags import Tags, dicom_files, has_dicom_magic, read_tags
+from .dicom_tags import Tags, dicom_files, read_tags
 from .image import grey_from_rgb
 
 # Segmentations, surfaces, registrations, presentation states, doses: pictures of numbers that are no image.

@@ -19,8 +19,9 @@ from ..affines import LPS_AND_RAS, says_nothing
 from ..atomic import reason
 from ..dicom_seg import one_line
 from ..errors import SemiSegError
+from ..formats import has_dicom_magic
 from . import dicom_tags as tags
-from .dicom_tags import has_dicom_magic, read_tags
+from .dicom_tags import read_tags
 
 if TYPE_CHECKING:
     from pydicom import Dataset
