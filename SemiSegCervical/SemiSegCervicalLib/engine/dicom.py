@@ -45,8 +45,8 @@ def read_layout(path: Path) -> Layout:
         what = "no DICOM images" if path.is_dir() else "no image but other DICOM data"
         raise SemiSegError(
             "no-image", f"{path} holds {what}",
-            "Give image files or the folder of a DICOM series; load a DICOM segmentation into 3D Slicer and save it as "
-            "NRRD", "reading",
+            "Give image files or the folder of a DICOM series; a DICOM SEG is a label map, and named by its file",
+            "reading",
         )  # fmt: skip
     series: dict[str, list[Frame]] = {}
     first: dict[str, Tags] = {}
