@@ -22,7 +22,7 @@ def runs_otherwise(a: np.ndarray, b: np.ndarray) -> bool:
     A file that says nothing of its place (no rotation, origin 0: written from a bare array, or a picture) is believed
     to lie where the other one does, for such files differ in nothing but the program that wrote them.
     """
-    return not any(_says_nothing(m) for m in (a, b)) and not same_axes(_directions(a), _directions(b))
+    return not any(says_nothing(m) for m in (a, b)) and not same_axes(_directions(a), _directions(b))
 
 
 def lies_elsewhere(a: np.ndarray, b: np.ndarray) -> bool:
@@ -36,11 +36,12 @@ def lies_elsewhere(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.abs(apart).max() > 1.0)
 
 
+def says_nothing(affine: np.ndarray) -> bool:
+    """Say whether an affine is that of a file without a place of its own: no rotation, origin 0."""
+    return np.allclose(np.abs(_directions(affine)), np.eye(4), atol=1e-4) and not affine[:3, 3].any()
+
+
 def _directions(affine: np.ndarray) -> np.ndarray:
     unit = np.eye(4)
     unit[:3, :3] = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return unit
-
-
-def _says_nothing(affine: np.ndarray) -> bool:
-    return np.allclose(np.abs(_directions(affine)), np.eye(4), atol=1e-4) and not affine[:3, 3].any()

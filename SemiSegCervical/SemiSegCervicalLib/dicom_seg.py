@@ -107,15 +107,16 @@ def encode_dicom_seg(
                 segment_descriptions=[_described(k, each, model, version) for k, each in enumerate(segments, start=1)],
                 series_instance_uid=highdicom.UID(),
                 series_number=int(images[0].get("SeriesNumber") or 0) + _SERIES_NUMBER_ADDED,
-                series_description=_line(name),
+                series_description=one_line(name),
                 sop_instance_uid=highdicom.UID(),
                 instance_number=1,
                 manufacturer="SemiSeg",
-                manufacturer_model_name=_line(model),
-                software_versions=_line(version),
-                device_serial_number=_line(version),
+                manufacturer_model_name=one_line(model),
+                software_versions=one_line(version),
+                device_serial_number=one_line(version),
             )
             found.SpecificCharacterSet = _UTF8
+            found.ContentCreatorName = None  # must be there, and may be empty
             found.save_as(content)
     except Exception as error:  # what is missing in a file of which only reading the pixels was asked for before
         raise SemiSegError(
@@ -198,13 +199,13 @@ def _described(number: int, segment: DicomSegment, model: str, version: str) -> 
     _, category, kind, modifier, _, region, region_modifier = coded_parts(segment.terminology)
     found = SegmentDescription(
         segment_number=number,
-        segment_label=_line(segment.name),
+        segment_label=one_line(segment.name),
         segmented_property_category=CodedConcept(*(category or _TISSUE)),
         segmented_property_type=CodedConcept(*(kind or _TISSUE)),
         algorithm_type=segment.algorithm,
         algorithm_identification=None
         if segment.algorithm == "MANUAL"
-        else AlgorithmIdentificationSequence(_line(model), CodedConcept(*_AI), _line(version), source="SemiSeg"),
+        else AlgorithmIdentificationSequence(one_line(model), CodedConcept(*_AI), one_line(version), source="SemiSeg"),
         anatomic_regions=[CodedConcept(*region)] if region else None,
         display_color=CIELabColor.from_rgb(*(round(255 * part) for part in segment.color)),
     )
@@ -223,7 +224,7 @@ def coded_parts(terminology: str) -> tuple[Code | None, ...]:
     return tuple((f[1], f[0], f[2]) if len(f) == 3 and all(f) else None for f in fields)
 
 
-def _line(text: str) -> str:
-    """Return what a text of one line may hold."""
+def one_line(text: str) -> str:
+    """Return what a text of one line may hold: of a segment's name what is in a file."""
     kept = "".join(" " if letter == "\\" or not letter.isprintable() else letter for letter in text)
     return kept[:_LONGEST].strip() or "unknown"

@@ -1,4 +1,4 @@
-"""Kinds of files by the ending of their names."""
+"""Kinds of files by the ending of their names, and DICOM, whose names say nothing, by how it begins."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def stem(path: Path) -> str:
     if path.is_dir():
         return path.resolve().name
     return path.name[: len(path.name) - len(ending(path))]
+
+
+def has_dicom_magic(path: Path) -> bool:
+    """Say whether a file begins as DICOM files do: a preamble of 128 bytes, then ``DICM``."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False

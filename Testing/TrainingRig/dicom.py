@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,54 @@ def _value(kind: str, value: Any, explicit: bool) -> bytes:
     if kind == "DS":
         parts = [f"{part:.10g}" for part in parts]
     return "\\".join(map(str, parts)).encode()
+
+
+def write_segmentation(
+    path: Path,
+    frames: Sequence[tuple[int, np.ndarray | None, np.ndarray]],
+    names: Mapping[int, str],
+    affine: np.ndarray,
+) -> Path:
+    """Write a DICOM SEG of type BINARY with what geometry and segments need, and nothing else.
+
+    Args:
+        path: file to write.
+        frames: of each its segment's number, the place of its first pixel (LPS in mm; None without), and its mask.
+        names: of the segments.
+        affine: 4x4, voxel indices to LPS in mm, whose first two columns are the axes of the frames.
+    """
+    found = pydicom.Dataset()
+    found.file_meta = pydicom.dataset.FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = EXPLICIT
+    found.SOPClassUID, found.SOPInstanceUID, found.SegmentationType = SEGMENTATION, "1.2.5", "BINARY"
+    found.SpecificCharacterSet = "ISO_IR 100"
+    found.Rows, found.Columns = frames[0][2].shape
+    found.NumberOfFrames, found.SamplesPerPixel, found.PhotometricInterpretation = len(frames), 1, "MONOCHROME2"
+    found.BitsAllocated, found.BitsStored, found.HighBit, found.PixelRepresentation = 1, 1, 0, 0
+    found.SegmentSequence = [_item(SegmentNumber=number, SegmentLabel=name) for number, name in names.items()]
+    spacing = np.linalg.norm(affine[:3, :2], axis=0)
+    turned = [f"{part:.10g}" for part in (affine[:3, :2] / spacing).T.ravel()]
+    found.SharedFunctionalGroupsSequence = [
+        _item(PixelMeasuresSequence=[_item(PixelSpacing=[f"{part:.10g}" for part in spacing[::-1]])])
+    ]
+    found.PerFrameFunctionalGroupsSequence = []
+    for number, place, _ in frames:
+        groups = _item(SegmentIdentificationSequence=[_item(ReferencedSegmentNumber=number)])
+        if place is not None:
+            groups.PlaneOrientationSequence = [_item(ImageOrientationPatient=turned)]
+            groups.PlanePositionSequence = [_item(ImagePositionPatient=[f"{part:.10g}" for part in place])]
+        found.PerFrameFunctionalGroupsSequence.append(groups)
+    packed = np.packbits(np.stack([mask for *_, mask in frames]).ravel(), bitorder="little").tobytes()
+    found.PixelData = packed + bytes(len(packed) % 2)
+    found.save_as(path, enforce_file_format=True)
+    return path
+
+
+def _item(**attributes: Any) -> pydicom.Dataset:
+    made = pydicom.Dataset()
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
 
 
 def read_segmentation(path: Path) -> list[tuple[int, np.ndarray | None, np.ndarray, str]]:

@@ -15,9 +15,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import SemiSegError
+from ..formats import has_dicom_magic
 from . import dicom_tags as tags
 from .dicom_layout import ONE_SERIES, Frame, Layout, lay_out
-from .dicom_tags import Tags, dicom_files, has_dicom_magic, read_tags
+from .dicom_tags import Tags, dicom_files, read_tags
 from .image import grey_from_rgb
 
 # Segmentations, surfaces, registrations, presentation states, doses: pictures of numbers that are no image.
@@ -44,8 +45,8 @@ def read_layout(path: Path) -> Layout:
         what = "no DICOM images" if path.is_dir() else "no image but other DICOM data"
         raise SemiSegError(
             "no-image", f"{path} holds {what}",
-            "Give image files or the folder of a DICOM series; load a DICOM segmentation into 3D Slicer and save it as "
-            "NRRD", "reading",
+            "Give image files or the folder of a DICOM series; a DICOM SEG is a label map, and named by its file",
+            "reading",
         )  # fmt: skip
     series: dict[str, list[Frame]] = {}
     first: dict[str, Tags] = {}

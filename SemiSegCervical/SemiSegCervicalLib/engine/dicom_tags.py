@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..formats import has_dicom_magic
+
 SOP_CLASS = 0x00080016
 MODALITY = 0x00080060
 IMAGE_TYPE = 0x00080008
@@ -104,15 +106,6 @@ class Tags:
     def _binary(self, kind: str, tag: int):  # type: ignore[no-untyped-def]
         value = self.values.get(tag, b"")
         return struct.unpack_from(self.order + kind, value)[0] if len(value) >= struct.calcsize(kind) else None
-
-
-def has_dicom_magic(path: Path) -> bool:
-    """Say whether a file begins as DICOM files do: a preamble of 128 bytes, then ``DICM``."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def read_tags(path: Path) -> Tags:

@@ -1,7 +1,7 @@
 """Image and label files of every kind, in and out.
 
 Pictures (PNG, JPEG, BMP, TIFF) go through Pillow; NRRD with Slicer's sequences, NIfTI, MetaImage and DICOM through
-SimpleITK.
+SimpleITK; DICOM SEG through pydicom.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import numpy as np
 from ..affines import SAME_VOXEL, lies_elsewhere, runs_otherwise, same_axes
 from ..errors import SemiSegError
 from .dicom import is_dicom
+from .dicom_segments import is_dicom_seg, read_dicom_seg
 from .image import Image, filled
 from .maps import Template, is_sequence, write_map
 from .reading import Stored, read_affine, read_stored
 
 __all__ = [
-    "Spacing", "Template", "is_dicom", "is_sequence", "read_affine", "read_image", "read_labels", "write_map",
+    "Spacing", "Template", "is_dicom", "is_dicom_seg", "is_sequence", "read_affine", "read_image", "read_labels",
+    "write_map",
 ]  # fmt: skip
 
 Spacing = tuple[float, ...] | None | Literal["file"]
@@ -71,7 +73,12 @@ def read_image(paths: Sequence[Path], spacing: Spacing = "file", frames: bool = 
         raise SemiSegError(error.code, f"{paths[0]}: {error.cause}", error.remedy, error.stage) from error
 
 
-def read_labels(path: Path, shape: Sequence[int] | None = None, affine: np.ndarray | None = None) -> np.ndarray:
+def read_labels(
+    path: Path,
+    shape: Sequence[int] | None = None,
+    affine: np.ndarray | None = None,
+    names: Sequence[str] = (),
+) -> np.ndarray:
     """Read a label map; a cine's has the frames first.
 
     Args:
@@ -80,13 +87,22 @@ def read_labels(path: Path, shape: Sequence[int] | None = None, affine: np.ndarr
         affine: the image's 4x4 IJK-to-RAS matrix: a label map that was cropped, as Slicer does with segmentations on
             request, then goes back to its place, with 0 around it; one whose voxels run in other directions is refused,
             and one of the image's size that lies in another place.
+        names: what the label values 1, 2, ... are called: a DICOM SEG has names instead.
 
     Returns:
         int64 array of that shape.
 
     Raises:
-        SemiSegError: missing, unreadable, not whole numbers, or of another size, direction or place than the image.
+        SemiSegError: missing, unreadable, not whole numbers, or of another size, direction or place than the image; a
+            DICOM SEG, of which `read_dicom_seg` says more, without a grid and names.
     """
+    if is_dicom_seg(path):
+        if shape is None or not names:
+            raise SemiSegError(
+                "segments-alone", f"{path} is a DICOM SEG, which has names and places instead of values on a grid",
+                "List it in a datalist with its image, whose labels have names", "reading",
+            )  # fmt: skip
+        return read_dicom_seg(path, shape, affine, names)
     stored = read_stored(Path(path), labels=True)
     array = stored.array
     if shape is not None and affine is not None:

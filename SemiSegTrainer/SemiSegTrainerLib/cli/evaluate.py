@@ -12,23 +12,25 @@ import numpy as np
 import typer
 from SemiSegCervicalLib.affines import same_axes
 from SemiSegCervicalLib.atomic import write_atomically
-from SemiSegCervicalLib.engine.files import is_sequence, read_affine, read_image, read_labels
+from SemiSegCervicalLib.engine.files import is_dicom_seg, is_sequence, read_affine, read_image, read_labels
 from SemiSegCervicalLib.engine.schema import SegmentClass
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, stem
 
 from SemiSegTrainerLib.learning.datalist import Entry, file_stem, read_datalist
-from SemiSegTrainerLib.learning.evaluation import CaseFigures, compare_labels, summarise
+from SemiSegTrainerLib.learning.evaluation import CaseFigures, compare_labels, summarise, translation
 from SemiSegTrainerLib.learning.targets import Completeness
 
+from .predict import SUMMARY
 from .reporting import Reporter
 
 _SUFFIXES = ("_labels", "_label", "_seg")
+_COLOR = (1.0, 0.8, 0.2)
 
 
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Folder of label maps, as predict writes it.")],
-    references: Annotated[Path, typer.Argument(help="Folder of reference label maps, or a datalist.")],
+    references: Annotated[Path, typer.Argument(help="Folder of reference label maps or DICOM SEG, or a datalist.")],
     out: Annotated[Path, typer.Option(help="JSON file to write.")],
     list_name: Annotated[str, typer.Option("--list", help="Which list of a datalist.")] = "test",
     json: Annotated[bool, typer.Option("--json", help="Print events instead of a table.")] = False,
@@ -39,18 +41,14 @@ def evaluate(
     if not predictions.is_dir():
         raise SemiSegError("missing-file", f"There is no folder {predictions}", "Check the path", "reading")
     found = label_maps(predictions)
-    entries, classes, unpredicted = _references(references, list_name, found)
+    own = _classes_of(predictions / SUMMARY)
+    entries, classes, unpredicted = _references(references, list_name, found, own)
+    values = _other_values(own, classes)
     figures: list[CaseFigures] = []
     with Reporter(json) as reporter:
         for done, entry in enumerate(entries):
             reporter.progress("comparing", done, len(entries), 0.0, {})
-            predicted = found[entry.stem]
-            labels = read_labels(predicted)
-            affine = read_affine(predicted)
-            _refuse_another_place(predicted, affine, entry)
-            spacing = read_image(entry.images, entry.spacing, frames=True).spacing
-            # Between the frames of a cine there is no distance in mm.
-            figures.append(compare_labels(labels, entry, classes, spacing, not is_sequence(predicted), affine))
+            figures.append(_compare(found[entry.stem], entry, classes, values))
         reporter.progress("comparing", len(entries), len(entries), 0.0, {})
         summary = summarise(figures)
         summary["predictions_without_reference"] = sorted(set(found) - {e.stem for e in entries})
@@ -61,6 +59,8 @@ def evaluate(
         for name, s in summary["segments"].items():
             distances = f"HD95 {_say(s['hd95'], unit)}, ASSD {_say(s['assd'], unit)}"
             reporter.say(f"{name}: Dice {_say(s['dice'])}, {distances}, failures {s['failures']}")
+        if values is not None:
+            reporter.say(f"Compared by name: the classes of {predictions / SUMMARY} have other numbers in {references}")
         if without := summary["distances_left_out"]:
             reporter.say(f"Of {without} cases no spacing is known: the distances are means of the others")
         if unpredicted:
@@ -72,22 +72,24 @@ def label_maps(folder: Path) -> dict[str, Path]:
     """Find the label maps of a folder by case name: the stem without ``_labels``, ``_label`` or ``_seg``.
 
     Files without such a suffix are taken only in a folder that has none with it: beside label maps they are images.
-    Slicer's segmentations (``.seg.nrrd``) need no suffix.
+    Segmentations of Slicer (``.seg.nrrd``) and DICOM SEG need no suffix. A DICOM SEG beside another label map of its
+    case is the same once more.
 
     Raises:
         SemiSegError: two files have the same case name.
     """
     marked: dict[str, list[Path]] = {}
     plain: dict[str, list[Path]] = {}
+    coded: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if ending(path) not in (*PICTURES, *VOLUMES):
+        known = ending(path) in (*PICTURES, *VOLUMES)
+        if not known and not is_dicom_seg(path):
             continue
         name = stem(path)
         suffix = next((s for s in _SUFFIXES if name.endswith(s)), "")
-        (marked if suffix or ending(path) == ".seg.nrrd" else plain).setdefault(
-            file_stem(name.removesuffix(suffix)), []
-        ).append(path)
-    chosen = marked or plain
+        kind = coded if not known else marked if suffix or ending(path) == ".seg.nrrd" else plain
+        kind.setdefault(file_stem(name.removesuffix(suffix)), []).append(path)
+    chosen = {**coded, **marked} if marked or coded else plain
     twice = next((paths for paths in chosen.values() if len(paths) > 1), None)
     if twice:
         raise SemiSegError(
@@ -96,10 +98,39 @@ def label_maps(folder: Path) -> dict[str, Path]:
     return {name: paths[0] for name, paths in chosen.items()}
 
 
+def _classes_of(summary: Path) -> tuple[SegmentClass, ...]:
+    """Return the classes of predictions, as predict writes them into its summary; empty where unknown."""
+    try:
+        told = json_module.loads(summary.read_text(encoding="utf-8"))["classes"]
+        return tuple(SegmentClass(value=v, name=told[str(v)], color=_COLOR) for v in range(1, len(told) + 1))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
+def _other_values(own: Sequence[SegmentClass], classes: Sequence[SegmentClass]) -> np.ndarray | None:
+    """Return the references' value for each of the predictions'; None where no class has another one, or none is known.
+
+    A datalist may number the model's classes in another order; then values would compare one segment with another.
+    """
+    values = {entry.name.casefold(): entry.value for entry in own}
+    same = all(values.get(entry.name.casefold(), entry.value) == entry.value for entry in classes)
+    return None if same else translation(own, classes)
+
+
 def _references(
-    source: Path, list_name: str, found: dict[str, Path]
+    source: Path, list_name: str, found: dict[str, Path], own: Sequence[SegmentClass]
 ) -> tuple[list[Entry], Sequence[SegmentClass], list[str]]:
-    """Return the references that have a prediction, the classes, and the names of the references that have none."""
+    """Return the references that have a prediction, the classes, and the names of the references that have none.
+
+    Args:
+        source: a datalist, or a folder of references.
+        list_name: which list of a datalist.
+        found: the predictions by case.
+        own: their classes; empty where unknown.
+
+    Raises:
+        SemiSegError: nothing can be compared, or not said what with what.
+    """
     if source.suffix == ".json":
         datalist = read_datalist(source)
         known = [e for e in datalist.named(list_name) if e.label is not None]
@@ -118,15 +149,15 @@ def _references(
             )  # fmt: skip
         entries, classes, absent = known, datalist.classes, []
     elif source.is_dir():
-        known = [Entry(n, (p,), p, "file", Completeness(), None) for n, p in sorted(label_maps(source).items())]
-        entries = [e for e in known if e.stem in found]
-        absent = [e.id for e in known if e.stem not in found]
+        references = label_maps(source)
+        names = tuple(entry.name for entry in own)
+        entries = [_listed(n, p, found[n], names) for n, p in sorted(references.items()) if n in found]
+        absent = sorted(set(references) - set(found))
         # A segment that only a prediction has is a failure, too.
-        maps = [p for e in entries for p in (*e.images, found[e.stem])]
-        largest = max((int(read_labels(p).max()) for p in maps), default=0)
-        classes = tuple(
-            SegmentClass(value=v, name=f"segment {v}", color=(1.0, 0.8, 0.2)) for v in range(1, min(largest, 30) + 1)
-        )
+        maps = {p for e in entries for p in (e.label, found[e.stem]) if p is not None and not is_dicom_seg(p)}
+        largest = max((len(names), *(int(read_labels(p).max()) for p in maps)))
+        further = range(len(names) + 1, min(largest, 30) + 1)
+        classes = (*own, *(SegmentClass(value=v, name=f"segment {v}", color=_COLOR) for v in further))
     else:
         raise SemiSegError("missing-file", f"There is no folder or datalist {source}", "Check the path", "reading")
     if not entries:
@@ -135,6 +166,43 @@ def _references(
             "Name predictions like their references (a trailing _labels, _label or _seg does not count)", "reading",
         )  # fmt: skip
     return entries, classes, absent
+
+
+def _listed(name: str, reference: Path, predicted: Path, names: tuple[str, ...]) -> Entry:
+    """Return a reference of a folder as an entry, of which either file gives the grid.
+
+    Raises:
+        SemiSegError: a DICOM SEG does not say enough of itself.
+    """
+    coded = [path for path in (reference, predicted) if is_dicom_seg(path)]
+    if coded and not names:
+        raise SemiSegError(
+            "segments-alone", f"{coded[0]} names its segments, and of the predictions no names are known",
+            f"Keep predict's {SUMMARY} beside the predictions, or give a datalist, whose labels have names", "reading",
+        )  # fmt: skip
+    if len(coded) > 1:
+        raise SemiSegError(
+            "segments-alone", f"{reference} and {predicted} are both DICOM SEG, which leave empty slices out",
+            "Give a datalist, which lists their images too", "reading",
+        )  # fmt: skip
+    image = predicted if reference in coded else reference
+    return Entry(name, (image,), reference, "file", Completeness(), None, names=names)
+
+
+def _compare(predicted: Path, entry: Entry, classes: Sequence[SegmentClass], values: np.ndarray | None) -> CaseFigures:
+    image = read_image(entry.images, entry.spacing, frames=True)
+    if is_dicom_seg(predicted):
+        labels = read_labels(predicted, image.spatial_shape, image.affine, entry.names)
+        return compare_labels(labels, entry, classes, image.spacing, affine=image.affine)
+    affine = read_affine(predicted)
+    _refuse_another_place(predicted, affine, entry)
+    labels = read_labels(predicted)
+    if values is not None:
+        known = (labels >= 0) & (labels < len(values))
+        labels[known] = values[labels[known]]
+    # Between the frames of a cine there is no distance in mm.
+    distances = not is_sequence(predicted)
+    return compare_labels(labels, entry, classes, image.spacing, distances, affine)
 
 
 def _refuse_another_place(predicted: Path, affine: np.ndarray | None, entry: Entry) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from SemiSegCervicalLib.atomic import write_atomically
+from SemiSegCervicalLib.atomic import write_folder_atomically
 from SemiSegCervicalLib.engine.exchange.monai_bundle import bundle_files, bundle_name
 from SemiSegCervicalLib.engine.exchange.onnx_file import write_onnx
 from SemiSegCervicalLib.engine.pack import load_pack
@@ -35,6 +35,5 @@ def export(
     if format_ is Format.ONNX:
         write_onnx(target, model)
     else:
-        for path, data in bundle_files(model).items():
-            write_atomically(target / path, data)
+        write_folder_atomically(target, bundle_files(model))
     typer.echo(f"Written: {target}")

@@ -19,7 +19,10 @@ LONGEST = 100_000.0  # minutes; ten weeks
 
 
 def train(
-    datalist: Annotated[Path, typer.Argument(help="JSON with the lists training, unlabeled, validation, test.")],
+    datalist: Annotated[
+        Path,
+        typer.Argument(help="JSON with the lists training, unlabeled, validation, test; labels may be DICOM SEG."),
+    ],
     out: Annotated[Path, typer.Option(help="New folder for model, history and summary.")],
     method: Annotated[str, typer.Option(help="Name of the training method.")] = "cross_supervision",
     without: Annotated[

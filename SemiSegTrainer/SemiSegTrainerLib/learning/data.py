@@ -244,7 +244,7 @@ def read_sets(entry: Entry, classes: int, shape: Sequence[int], affine: np.ndarr
     if entry.label is None:
         sets = np.full(shape, every_class(classes), dtype=np.int32)
     else:
-        labels = read_labels(entry.label, shape, affine)
+        labels = read_labels(entry.label, shape, affine, entry.names)
         with naming(entry.label):
             sets = possible_classes(labels, classes, entry.completeness)
     listed = (*entry.held_out, *(entry.only or ()))

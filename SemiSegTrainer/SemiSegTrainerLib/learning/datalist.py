@@ -48,6 +48,7 @@ class Entry:
         held_out: 3D only: planes (first array axis) that are not learned from, annotated or not: those of the same
             volume that validate, and their neighbours.
         only: 3D only: planes that alone count; None for all. So validates a volume that is trained on elsewhere.
+        names: of the datalist's segments, in the order of their values, for label maps that name theirs.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Entry:
     frame: float | None = None
     held_out: tuple[int, ...] = ()
     only: tuple[int, ...] | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def modalities(self) -> tuple[int, ...]:
@@ -266,6 +268,7 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...],
         held_out=_planes(raw, "held_out") or (),
         sequence=None if sequence is None else str(sequence),
         frame=_place(raw.get("frame")),
+        names=tuple(c.name for c in classes),
     )
 
 

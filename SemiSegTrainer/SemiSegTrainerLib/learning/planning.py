@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 from scipy import ndimage
-from SemiSegCervicalLib.engine.files import read_image, read_labels
+from SemiSegCervicalLib.engine.files import is_dicom_seg, read_image, read_labels
 from SemiSegCervicalLib.engine.grid import closest_axes
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 
-from .datalist import Datalist
+from .datalist import Datalist, Entry
 
 PIXELS_LEAST, PIXELS_CPU, PIXELS_GPU = 15_400, 41_000, 95_000
 # Voxels of a 3D window. 80 x 112 x 112, the literature's on the left atrium, is what a graphics card can hold.
@@ -116,11 +116,11 @@ def plan_input(
             "Leave the spacing out", "settings",
         )  # fmt: skip
     # A stroke is not the size of what it lies in.
-    outlined = [e.label for e in datalist["training"] if e.label is not None and e.completeness.complete]
+    outlined = [e for e in datalist["training"] if e.label is not None and e.completeness.complete]
     classes = range(1, len(datalist.classes) + 1)
     across = None
     if size is None or (dims == 3 and spacing is None):
-        across = structure_size((read_labels(path) for path in outlined[:_CASES_LOOKED_AT]), classes)
+        across = structure_size((_read_outlines(entry) for entry in outlined[:_CASES_LOOKED_AT]), classes)
     try:
         if dims == 2:
             return InputSpec(modalities=datalist.modalities, size=size or _plan_grid(first.spatial_shape, across, gpu))
@@ -141,6 +141,15 @@ def plan_input(
             "bad-size", f"The input size {wish} is not usable: {error.errors()[0]['msg']}",
             "Choose another size", "settings",
         ) from error  # fmt: skip
+
+
+def _read_outlines(entry: Entry) -> np.ndarray:
+    """Read a label map as it is stored: a DICOM SEG, which has no grid of its own, on its image's."""
+    assert entry.label is not None
+    if not is_dicom_seg(entry.label):
+        return read_labels(entry.label)
+    image = read_image(entry.images, entry.spacing)
+    return read_labels(entry.label, image.spatial_shape, image.affine, entry.names)
 
 
 def _plan_grid(shape: Sequence[int], across: float | None, gpu: bool) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from SemiSegCervicalLib.affines import lies_elsewhere, runs_otherwise
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, stem
+from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, has_dicom_magic, stem
 from SemiSegCervicalLib.pieces import Pieces
 from SemiSegCervicalLib.scene.marks import ORIGIN, PREDICTION
 
@@ -157,6 +157,8 @@ def look_in_pieces(case: OutsideCase) -> Pieces[None]:
             case.why_not = "its images are of different sizes"
         if any(not 0 <= number < case.header.shape[0] for number in case.slices or ()):
             case.why_not = f"its data list names slices that it has not; it has {case.header.shape[0]}, counted from 0"
+        if case.label is not None and has_dicom_magic(case.label):
+            case.why_not = "its label map is in DICOM, where numbers are no classes: load it into the scene"
         if case.label is None or case.why_not:
             return
         case.values = _values(case.label)

@@ -141,10 +141,11 @@ def test_predict_and_evaluate_a_list(tmp_path, model, datalist, capsys):
         reference = np.asarray(Image.open(datalist.parent / f"{case['case']}_label.png"))
         overlap = 2 * ((labels == 1) & (reference == 1)).sum() / ((labels == 1).sum() + (reference == 1).sum())
         assert case["segments"]["bright"]["dice"] == pytest.approx(overlap)
-    # The same by folders; there the segments have no names.
+    # The same by folders; there the summary names the segments.
     assert run(["evaluate", str(out), str(datalist.parent), "--out", str(tmp_path / "folders.json")]) == 0
     by_folder = json.loads((tmp_path / "folders.json").read_text())
     assert by_folder["dice"] == pytest.approx(result["dice"])
+    assert set(by_folder["segments"]) == {"bright", "dark"}
     assert "training0" in by_folder["references_without_prediction"]
 
 

@@ -1,4 +1,4 @@
-"""`semiseg evaluate` on volumes: distances in mm, references as Slicer writes them, and grids that must agree."""
+"""`semiseg evaluate` on volumes: distances in mm, references as Slicer and DICOM have them, grids that must agree."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from SemiSegTrainerLib.cli.app import run
+from TrainingRig import dicom
 
 SHAPE, SPACING = (12, 30, 28), (0.5, 0.75, 3.0)
 UNKNOWN = {"spacing": None}
@@ -137,3 +138,126 @@ def test_one_prediction_is_not_compared_with_two_cases(tmp_path, capsys):
     del content["test"][1]
     (tmp_path / "list.json").write_text(json.dumps(content))
     assert evaluate(tmp_path, "list.json")["dice"] == 1
+
+
+def segments(path, *shifts, names=("tumour", "lip")):
+    """Write boxes as a DICOM SEG, in which the last segment has the number 1."""
+    path.parent.mkdir(exist_ok=True)
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(TURN, (3, 3)) * SPACING
+    affine[:3, 3] = 5.0, 6.0, 7.0
+    frames = [
+        (len(shifts) - k, (affine @ [0, 0, z, 1])[:3], box(shift)[z] > 0)
+        for k, shift in enumerate(shifts)
+        for z in range(SHAPE[0])
+        if box(shift)[z].any()
+    ]
+    return dicom.write_segmentation(path, frames, {len(shifts) - k: names[k] for k in range(len(shifts))}, affine)
+
+
+def say_names(folder, *names):
+    (folder / "summary.json").write_text(json.dumps({"classes": {str(k): name for k, name in enumerate(names, 1)}}))
+
+
+def figures_of(folder, reference="references"):
+    """Return the figures of all segments."""
+    out = folder / "figures.json"
+    out.unlink(missing_ok=True)
+    assert run(["evaluate", str(folder / "predictions"), str(folder / reference), "--out", str(out)]) == 0
+    summary = json.loads(out.read_text())
+    assert summary["cases_count"] == 1
+    return {name: (found["dice"], found["hd95"]) for name, found in summary["segments"].items()}
+
+
+def test_references_in_dicom_seg_are_told_by_name(tmp_path):
+    write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box(2) * 2))
+    segments(tmp_path / "references" / "a.dcm", 0, names=["LIP"])
+    say_names(tmp_path / "predictions", "tumour", "lip")
+    assert figures_of(tmp_path) == {"tumour": (None, None), "lip": (pytest.approx(0.6), pytest.approx(6))}
+    # A datalist says the names.
+    write(tmp_path / "a.nrrd", image_of(box().astype(np.float32)))
+    content = {
+        "labels": {"1": "tumour", "2": "lip"},
+        "test": [{"image": "a.nrrd", "label": "references/a.dcm", "spacing": None}],
+    }
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    assert figures_of(tmp_path, "list.json")["lip"] == (pytest.approx(0.6), pytest.approx(2))
+
+
+def test_a_dicom_seg_beside_a_label_map_is_the_same_once_more(tmp_path):
+    write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box()))
+    segments(tmp_path / "predictions" / "a_labels.dcm", 2)
+    write(tmp_path / "references" / "a_labels.nrrd", image_of(box()))
+    segments(tmp_path / "references" / "a_labels.dcm", 4)
+    assert figures_of(tmp_path) == {"segment 1": (1.0, 0.0)}
+    # Images in DICOM are no references.
+    dicom.write(tmp_path / "references" / "b_labels.dcm", box()[0].astype(np.int16))
+    assert figures_of(tmp_path) == {"segment 1": (1.0, 0.0)}
+
+
+def test_predictions_in_dicom_seg(tmp_path, capfd):
+    segments(tmp_path / "predictions" / "a_seg.dcm", 2, names=["lip"])
+    write(tmp_path / "references" / "a.nrrd", image_of(box()))
+    say_names(tmp_path / "predictions", "lip")
+    assert figures_of(tmp_path) == {"lip": (pytest.approx(0.6), pytest.approx(6))}
+    # Two of them have no grid: an image has.
+    (tmp_path / "references" / "a.nrrd").unlink()
+    segments(tmp_path / "references" / "a.dcm", 0, names=["lip"])
+    assert evaluate(tmp_path) == 2
+    assert "lists their images" in capfd.readouterr().err
+    write(tmp_path / "a.nrrd", image_of(box().astype(np.float32)))
+    content = {"labels": {"1": "lip"}, "test": [{"image": "a.nrrd", "label": "references/a.dcm"}]}
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    assert figures_of(tmp_path, "list.json") == {"lip": (pytest.approx(0.6), pytest.approx(6))}
+
+
+@pytest.mark.parametrize(
+    ("names", "by_name", "lip"),
+    [
+        (("lip", "tumour"), False, 1.0),
+        (("x", "y"), False, 1.0),
+        ((), False, 1.0),
+        (("Tumour", "Lip"), True, 0.0),
+        (("x", "lip"), True, 0.0),
+    ],
+)
+def test_classes_that_a_datalist_numbers_otherwise_are_compared_by_name(tmp_path, capfd, names, by_name, lip):
+    write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box()))
+    write(tmp_path / "a.nrrd", image_of(box().astype(np.float32)))
+    write(tmp_path / "a_label.nrrd", image_of(box()))
+    if names:
+        say_names(tmp_path / "predictions", *names)
+    content = {"labels": {"1": "lip", "2": "tumour"}, "test": [{"image": "a.nrrd", "label": "a_label.nrrd"}]}
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    found = {name: dice for name, (dice, _) in figures_of(tmp_path, "list.json").items()}
+    assert found == {"lip": lip, "tumour": 0.0 if "Tumour" in names else None}
+    assert ("by name" in capfd.readouterr().err) == by_name
+
+
+@pytest.mark.parametrize(
+    "summary", [None, "[]", "{}", '{"classes": {"2": "lip"}}', '{"classes": {"1": ""}}', '{"classes": 1}', "no JSON"]
+)
+def test_segments_have_no_numbers_where_no_names_are_known(tmp_path, capfd, summary):
+    write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box()))
+    segments(tmp_path / "references" / "a.dcm", 0)
+    if summary:
+        (tmp_path / "predictions" / "summary.json").write_text(summary)
+    assert evaluate(tmp_path) == 2
+    said = capfd.readouterr().err
+    assert "a.dcm names its segments" in said
+    assert "datalist" in said
+
+
+def test_a_reference_in_dicom_seg_that_does_not_fit(tmp_path, capfd):
+    write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box(), origin=(5.1, 6.0, 7.0)))
+    say_names(tmp_path / "predictions", "lip", "tumour")
+    segments(tmp_path / "references" / "a.dcm", 0, 2)
+    assert evaluate(tmp_path) == 2
+    assert "'tumour' and 'lip'" in capfd.readouterr().err
+    segments(tmp_path / "references" / "a.dcm", 0, names=["tumor"])
+    assert evaluate(tmp_path) == 2
+    assert "'tumor'" in capfd.readouterr().err
+    segments(tmp_path / "references" / "a.dcm", 0, names=["tumour"])
+    write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box(), origin=(5.0, 6.0, 8.5)))
+    assert evaluate(tmp_path) == 2
+    assert "another grid" in capfd.readouterr().err

@@ -170,6 +170,45 @@ def test_dicom_and_sequences(tmp_path):
     assert read_labels(again / "cine_uncertainty_labels.seq.nrrd").shape == stack.shape
 
 
+def test_what_predict_writes_as_dicom_seg_is_a_reference(tmp_path):
+    save_pack(tmp_path / "tiny", parts.pack())
+    stack = np.stack([cases.draw(k)[0] for k in range(4)])
+    stack[1] = 110  # a slice without a segment, or with another one
+    place = np.array([[0, 0, 3, 5], [0.5, 0, 0, 6], [0, 0.5, 0, 7], [0, 0, 0, 1]])
+    dicom.write_slices(tmp_path / "scan", stack, place, frame_of_reference="1.2.9")
+    dicom.write(tmp_path / "still.dcm", stack[0], sop_class=dicom.ULTRASOUND)
+    inputs = [str(tmp_path / name) for name in ("scan", "still.dcm")]
+    out, references = tmp_path / "out", tmp_path / "references"
+    assert run(["predict", str(tmp_path / "tiny.semiseg"), *inputs, "--out", str(out), "--as-frames"]) == 0
+    assert json.loads((out / "summary.json").read_text())["classes"] == {"1": "bright", "2": "dark"}
+    references.mkdir()
+    for name in ("scan", "still"):
+        (out / f"{name}_labels.dcm").rename(references / f"{name}.dcm")
+    content = {
+        "labels": {"1": "dark", "2": "bright"},
+        "test": [{"image": "scan", "label": "references/scan.dcm"}],
+    }
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    figures = tmp_path / "figures.json"
+    for reference in (references, out):
+        assert run(["evaluate", str(out), str(reference), "--out", str(figures)]) == 0
+        found = json.loads(figures.read_text())
+        assert (found["cases_count"], found["dice"], found["failures"]) == (2, 1.0, 0)
+        assert set(found["segments"]) == {"bright", "dark"}
+        figures.unlink()
+    # Another order of the classes is another meaning of values, whether a prediction has values or names.
+    assert run(["evaluate", str(out), str(tmp_path / "list.json"), "--out", str(figures)]) == 0
+    assert json.loads(figures.read_text())["dice"] == 1.0
+    figures.unlink()
+    (out / "scan_labels.nrrd").unlink()
+    (references / "scan.dcm").replace(out / "scan_labels.dcm")
+    content["test"][0]["label"] = "out/scan_labels.dcm"
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    assert run(["evaluate", str(out), str(tmp_path / "list.json"), "--out", str(figures)]) == 0
+    found = json.loads(figures.read_text())
+    assert (found["cases_count"], found["dice"]) == (1, 1.0)
+
+
 def test_inputs_that_make_no_image(tmp_path, capfd):
     model = str(save_pack(tmp_path / "tiny", parts.pack()))
     (tmp_path / "empty").mkdir()

@@ -171,7 +171,7 @@ def mosaic(folder):
         (sizes, "mixed-series", ["7 of 8 x 9, 1 of 16 x 9"]),
         (repeated, "repeated-slices", ["7 of its 14 slices", "time series"]),
         (placeless, "mixed-series", ["1 slices"]),
-        (of_segments, "no-image", ["DICOM segmentation"]),
+        (of_segments, "no-image", ["DICOM SEG", "by its file"]),
         (cines, "several-cines", ["2 files of one series, 2 of them cine", "one by one"]),
         (cine_and_still, "several-cines", ["2 files of one series, 1 of them cine"]),
         (stills, "mixed-series", ["1 of 8 x 9, 1 of 16 x 9", "one by one"]),

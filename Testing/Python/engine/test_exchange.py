@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from PIL import Image as Pillow
 from scipy.ndimage import gaussian_filter
 from SemiSegCervicalLib.engine.backends.runtime import core
 from SemiSegCervicalLib.engine.exchange import onnx_file
+from SemiSegCervicalLib.engine.exchange.monai_bundle import bundle_files
 from SemiSegCervicalLib.engine.exchange.onnx_file import MANIFEST_KEY, write_onnx
 from SemiSegCervicalLib.engine.exchange.standalone import Answer, scripted
 from SemiSegCervicalLib.engine.files import read_image
@@ -25,7 +28,7 @@ from SemiSegCervicalLib.engine.schema import InputSpec, PackManifest
 from SemiSegCervicalLib.engine.uncertainty import entropy
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packs import resource_folder
-from SemiSegTrainerLib.cli.app import run
+from SemiSegTrainerLib.cli.app import INTERRUPTED, run
 from TrainingRig import parts
 
 SHIPPED = resource_folder("models") / "cervix.semiseg"
@@ -135,6 +138,34 @@ def test_what_is_there_is_not_written_over(tmp_path, capfd):
         assert run(["export", str(SHIPPED), "--format", kind, "--out", str(tmp_path / name)]) == 2
         assert "already exists" in capfd.readouterr().err
         assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / name).rglob("*")) == before
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_an_interrupted_export_leaves_nothing_in_the_way(tmp_path, monkeypatch, capfd, error):
+    save_pack(tmp_path / "tiny", parts.pack())
+    before = sorted(tmp_path.rglob("*"))
+    command = ["export", str(tmp_path / "tiny.semiseg"), "--format", "monai-bundle", "--out", str(tmp_path)]
+    written, write = [], Path.write_bytes
+
+    def fail(path, data):
+        if len(written) == 2:
+            raise error
+        written.append(path)
+        return write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fail)
+        assert run(command) == (2 if isinstance(error, OSError) else INTERRUPTED)
+    assert len(written) == 2
+    assert len(capfd.readouterr().err.strip().splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    # What ends without a chance to tidy up is written over.
+    (written[0].parent).mkdir(parents=True)
+    (written[0].parent / "scrap").write_bytes(b"half")
+    assert run(command) == 0
+    new = {path.relative_to(tmp_path).as_posix() for path in set(tmp_path.rglob("*")) - set(before) if path.is_file()}
+    name = next(iter(new)).partition("/")[0]
+    assert new == {f"{name}/{path}" for path in bundle_files(load_pack(tmp_path / "tiny.semiseg"))}
 
 
 def test_missing_packages_are_named_with_the_remedy(tmp_path, monkeypatch):

@@ -9,12 +9,15 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from PIL import Image
+from SemiSegCervicalLib.engine.files import write_map
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegTrainerLib.learning.data import read_case
+from SemiSegTrainerLib.learning.data import load_training_data, read_case
 from SemiSegTrainerLib.learning.datalist import file_stem, read_datalist
 from SemiSegTrainerLib.learning.evaluation import compare_labels
-from TrainingRig import cases, parts
+from SemiSegTrainerLib.learning.planning import plan_input
+from TrainingRig import cases, dicom, parts
 
 
 def change(path, **fields):
@@ -197,6 +200,34 @@ def test_annotated_slices_of_a_volume(tmp_path):
     assert set(possible[8].unique().tolist()) == {1, 2}
     assert set(possible[7].unique().tolist()) == {7}
     assert possible[3, 0, 0] == 4, "what is painted elsewhere counts"
+
+
+def test_a_dicom_seg_teaches_what_a_label_map_teaches(tmp_path):
+    labels = np.zeros((8, 40, 48), dtype=np.uint8)
+    labels[2:6, 10:30, 10:30] = 1
+    labels[3:5, 15:20, 15:20] = 2
+    affine = np.array([[0, 0, 3, 5], [0.5, 0, 0, 6], [0, 0.5, 0, 7], [0, 0, 0, 1]])
+    pixels = (100 * labels + np.arange(48)).astype(np.int16)
+    dicom.write_slices(tmp_path / "scan", pixels, affine, frame_of_reference="1.2.9")
+    frames = [(3 - v, (affine @ [0, 0, k, 1])[:3], labels[k] == v) for k in range(8)[::-1] for v in (1, 2)]
+    dicom.write_segmentation(tmp_path / "seg.dcm", frames, {2: "Bright", 1: "DARK"}, affine)
+    write_map(labels, tmp_path / "scan", tmp_path, "map", labels=True)
+    found = []
+    for label in ("map.nrrd", "seg.dcm"):
+        entry = {"image": "scan", "label": label, "segments": ["dark"], "slices": [2, 3]}
+        content = {"labels": cases.LABELS, "training": [entry, {"image": "scan", "label": label}]}
+        datalist = read_datalist(cases.write_datalist(tmp_path, content))
+        spec = plan_input(datalist, None, None, gpu=False)
+        found.append((spec, load_training_data(datalist, spec)))
+    (spec, expected), (other_spec, data) = found
+    assert other_spec == spec
+    assert data.learned == expected.learned
+    for ours, theirs in zip(data.possible, expected.possible, strict=True):
+        assert torch.equal(ours, theirs)
+    content["labels"] = {"1": "bright", "2": "grey"}
+    content["training"] = content["training"][1:]
+    cases.write_datalist(tmp_path, content)
+    assert "'DARK'" in refused(lambda: plan_input(read_datalist(datalist.path), None, None, False), "unknown-segment")
 
 
 @pytest.fixture

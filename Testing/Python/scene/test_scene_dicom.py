@@ -106,6 +106,7 @@ def test_it_says_whose_what_and_who_drew_it(scene, tmp_path, monkeypatch, labels
     assert str(found.PatientName) == "Müller^Jörg"
     assert found.StudyDate == "20240131"
     assert not found.PatientBirthDate  # was none
+    assert "ContentCreatorName" in found
     assert (found.Modality, found.SeriesDescription, found.SeriesNumber) == ("SEG", "MR segmentation", 101)
     first, second, third = found.SegmentSequence
     assert [item.SegmentLabel for item in (first, second, third)] == ["anterior", "posterior äöü", "cyst"]

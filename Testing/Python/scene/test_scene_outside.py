@@ -28,6 +28,7 @@ from SemiSegTrainerLib.scene.split import check_split, propose_split
 from SemiSegTrainerLib.scene.thumbnails import thumbnail
 from SemiSegTrainerLib.scene.training_set import TrainingCase, TrainingSet
 from SlicerRig import mrml, scenes
+from TrainingRig import dicom
 
 CLASSES = [SegmentClass(1, "anterior", (1, 0, 0)), SegmentClass(2, "posterior", (0, 0, 1))]
 
@@ -339,6 +340,17 @@ def test_files_at_fault_are_left_out_with_the_reason(scene, labels, tmp_path):
     choices.remove_folder(str(tmp_path / "nowhere"))
     assert collect_training_set().cases == []
     assert choices.folders() == []
+
+
+def test_a_dicom_seg_is_not_taken_for_its_numbers(scene, labels, tmp_path):
+    """The command line finds its segments by name; to VTK it is a picture of zeros and ones."""
+    outside = listed(tmp_path / "outside", {"training": [{"image": "a.png", "label": "a.dcm"}]})
+    write(outside / "a.png", picture())
+    dicom.write_segmentation(outside / "a.dcm", [(1, None, labels == 2)], {1: "posterior"}, np.eye(4))
+    choices.add_folder(str(outside))
+    case = by_name(collect_training_set())["a"]
+    assert case.use == "left out"
+    assert case.reason == "its label map is in DICOM, where numbers are no classes: load it into the scene"
 
 
 def test_values_that_a_data_list_declares_are_no_fault_whatever_they_are(scene, labels, tmp_path):
