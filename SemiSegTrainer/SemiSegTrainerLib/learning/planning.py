@@ -116,11 +116,11 @@ def plan_input(
             "Leave the spacing out", "settings",
         )  # fmt: skip
     # A stroke is not the size of what it lies in.
-    outlined = [e.label for e in datalist["training"] if e.label is not None and e.completeness.complete]
-    classes = range(1, len(datalist.classes) + 1)
+    outlined = [e for e in datalist["training"] if e.label is not None and e.completeness.complete]
     across = None
-    if size is None or (dims == 3 and spacing is None):
-        across = structure_size((read_labels(path) for path in outlined[:_CASES_LOOKED_AT]), classes)
+    if outlined and (size is None or (dims == 3 and spacing is None)):
+        values = outlined[0].completeness.values or [c.value for c in datalist.classes]
+        across = structure_size((read_labels(e.label) for e in outlined[:_CASES_LOOKED_AT] if e.label), values)
     try:
         if dims == 2:
             return InputSpec(modalities=datalist.modalities, size=size or _plan_grid(first.spatial_shape, across, gpu))
@@ -173,7 +173,7 @@ def window_size(shape: Sequence[int], voxels: int) -> tuple[int, ...]:
     return tuple(max(16, side) for side in sides)
 
 
-def structure_size(label_maps: Iterable[np.ndarray], classes: Iterable[int]) -> float | None:
+def structure_size(label_maps: Iterable[np.ndarray], classes: Sequence[int]) -> float | None:
     """Return how many voxels the smallest kind of structure is across: the side of a square or cube of equal size.
 
     Args:
