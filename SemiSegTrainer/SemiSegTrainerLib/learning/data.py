@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from SemiSegCervicalLib.engine.files import read_image, read_labels
+from SemiSegCervicalLib.engine.files import is_dicom_seg, read_image, read_labels
 from SemiSegCervicalLib.engine.grid import NetworkView, labels_to_grid, plan_grid
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.preprocess import as_volume, check_fits, labels_to_network, to_network
@@ -245,8 +245,11 @@ def read_sets(entry: Entry, classes: int, shape: Sequence[int], affine: np.ndarr
         sets = np.full(shape, every_class(classes), dtype=np.int32)
     else:
         labels = read_labels(entry.label, shape, affine, entry.names)
+        told = entry.completeness
+        if is_dicom_seg(entry.label):  # read by names, into the classes' own numbers
+            told = replace(told, values=None)
         with naming(entry.label):
-            sets = possible_classes(labels, classes, entry.completeness)
+            sets = possible_classes(labels, classes, told)
     listed = (*entry.held_out, *(entry.only or ()))
     if listed and (len(shape) != 3 or not 0 <= min(listed) <= max(listed) < shape[0]):
         raise SemiSegError(

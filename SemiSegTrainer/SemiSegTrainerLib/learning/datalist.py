@@ -26,7 +26,7 @@ from ..modality_places import places_of
 from .targets import Completeness
 
 LISTS = ("training", "unlabeled", "validation", "test")
-MODALITIES_MOST = 8  # of a model
+MODALITIES_MOST, SEGMENTS_MOST = 8, 30  # of a model
 # A path and the number of what lies there; see `_file`.
 File = tuple[str, int]
 
@@ -162,14 +162,16 @@ def read_datalist(path: Path) -> Datalist:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(raw, dict):
             raise ValueError("it is not a JSON object")
-        classes = _classes(raw)
+        values, classes = _classes(raw)
         modality = raw.get("modality") or {"0": "image"}
         modalities = tuple(str(modality[k]) for k in sorted(modality, key=int))
         if len(modalities) > MODALITIES_MOST or not all(name.strip() for name in modalities):
             raise ValueError(f"modality must name one to {MODALITIES_MOST} modalities")
         _refuse_twins("modalities", modalities)
         count = len(modalities)
-        lists = {name: tuple(_entry(e, path.parent, classes, count) for e in raw.get(name, ())) for name in LISTS}
+        lists = {
+            name: tuple(_entry(e, path.parent, classes, values, count) for e in raw.get(name, ())) for name in LISTS
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise SemiSegError(
@@ -187,25 +189,27 @@ def read_datalist(path: Path) -> Datalist:
     return datalist
 
 
-def _classes(raw: dict[str, Any]) -> tuple[SegmentClass, ...]:
+def _classes(raw: dict[str, Any]) -> tuple[tuple[int, ...], tuple[SegmentClass, ...]]:
+    """Return the label values that stand for segments, ascending, and the classes, which are numbered in that order."""
     labels = {int(k): str(v) for k, v in raw["labels"].items() if int(k) != 0}
-    if sorted(labels) != list(range(1, len(labels) + 1)) or not labels:
-        raise ValueError("labels must be numbered 1, 2, 3, ... (0 is background)")
+    if not labels or min(labels) < 0:
+        raise ValueError("labels must name the label values of one segment or more (0 is background)")
+    if len(labels) > SEGMENTS_MOST:
+        raise ValueError(f"labels name {len(labels)} segments: there may be no more than {SEGMENTS_MOST}")
     details = raw.get("segments", {})
     classes = []
-    for value, name in sorted(labels.items()):
-        detail = details.get(str(value), {})
+    for value, (label, name) in enumerate(sorted(labels.items()), 1):
+        detail = details.get(str(label), {})
         # Hues a golden angle apart stay distinct however many there are.
         color = tuple(detail.get("color") or colorsys.hsv_to_rgb((0.11 + 0.618034 * value) % 1, 0.75, 0.95))
         told = {"name": detail.get("name", name), "color": color, "terminology": detail.get("terminology", "")}
         try:
             classes.append(SegmentClass(value=value, **told))
         except ValidationError as error:
-            field = error.errors()[0]["loc"][0]
-            what = f"its {field} cannot be {told[str(field)]!r}" if field in told else "there may be no more than 30"
-            raise ValueError(f"segment {value} is not usable: {what}") from error
+            field = str(error.errors()[0]["loc"][0])
+            raise ValueError(f"segment {label} is not usable: its {field} cannot be {told[field]!r}") from error
     _refuse_twins("segments", [c.name for c in classes])
-    return tuple(classes)
+    return tuple(sorted(labels)), tuple(classes)
 
 
 def _refuse_twins(what: str, names: Sequence[str]) -> None:
@@ -216,7 +220,9 @@ def _refuse_twins(what: str, names: Sequence[str]) -> None:
         raise ValueError(f"two {what} are called {twice!r}")
 
 
-def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...], modalities: int) -> Entry:
+def _entry(
+    raw: dict[str, Any], folder: Path, classes: Sequence[SegmentClass], values: tuple[int, ...], modalities: int
+) -> Entry:
     listed = raw["image"] if isinstance(raw["image"], list) else [raw["image"]]
     present = tuple(k for k, file in enumerate(listed) if file is not None)
     images = [listed[k] for k in present]
@@ -225,18 +231,17 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...],
         raise ValueError(f"{name} has {len(listed)} images for {modalities} modalities")
     if not images:
         raise ValueError(f"{name} has no image in any modality")
-    values = {c.name: c.value for c in classes}
+    numbers = {c.name: c.value for c in classes} | {label: c.value for label, c in zip(values, classes, strict=True)}
 
-    def finished(segments: Iterable[int | str]) -> tuple[int, ...]:
-        chosen = tuple(s if isinstance(s, int) else values[s] for s in segments)
-        if any(not 1 <= v <= len(classes) for v in chosen):
-            raise ValueError(f"segments {list(chosen)} are not all in the class list")
-        return chosen
+    def finished(segments: Sequence[int | str]) -> tuple[int, ...]:
+        if any(isinstance(s, int) and s not in numbers for s in segments):
+            raise ValueError(f"segments {list(segments)} are not all in the class list")
+        return tuple(numbers[s] for s in segments)
 
     def special(key: str) -> int | None:
         value = raw.get(key)
-        if value is not None and (not isinstance(value, int) or value <= len(classes)):
-            raise ValueError(f"{key} must be a label value above those of the classes, not {value!r}")
+        if value is not None and (not isinstance(value, int) or value in (0, *values)):
+            raise ValueError(f"{key} must be a label value that is none of the classes' and not 0, not {value!r}")
         return value
 
     if not isinstance(raw.get("complete", True), bool):
@@ -247,6 +252,7 @@ def _entry(raw: dict[str, Any], folder: Path, classes: tuple[SegmentClass, ...],
         ignore=special("ignore"),
         slices=_planes(raw, "slices"),
         segments=finished(raw["segments"]) if raw.get("segments") is not None else None,
+        values=None if values == tuple(c.value for c in classes) else values,
     )
     if completeness.background is not None and completeness.background == completeness.ignore:
         raise ValueError(f"{name} has one value, {completeness.ignore}, for background and for what does not count")

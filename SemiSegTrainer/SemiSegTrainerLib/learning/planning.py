@@ -117,10 +117,10 @@ def plan_input(
         )  # fmt: skip
     # A stroke is not the size of what it lies in.
     outlined = [e for e in datalist["training"] if e.label is not None and e.completeness.complete]
-    classes = range(1, len(datalist.classes) + 1)
     across = None
     if size is None or (dims == 3 and spacing is None):
-        across = structure_size((_read_outlines(entry) for entry in outlined[:_CASES_LOOKED_AT]), classes)
+        numbers = [c.value for c in datalist.classes]
+        across = structure_size((_read_outlines(entry) for entry in outlined[:_CASES_LOOKED_AT]), numbers)
     try:
         if dims == 2:
             return InputSpec(modalities=datalist.modalities, size=size or _plan_grid(first.spatial_shape, across, gpu))
@@ -144,12 +144,18 @@ def plan_input(
 
 
 def _read_outlines(entry: Entry) -> np.ndarray:
-    """Read a label map as it is stored: a DICOM SEG, which has no grid of its own, on its image's."""
+    """Read a label map as it is stored, a DICOM SEG, which has no grid of its own, on its image's: class numbers."""
     assert entry.label is not None
-    if not is_dicom_seg(entry.label):
-        return read_labels(entry.label)
-    image = read_image(entry.images, entry.spacing)
-    return read_labels(entry.label, image.spatial_shape, image.affine, entry.names)
+    if is_dicom_seg(entry.label):
+        image = read_image(entry.images, entry.spacing)
+        return read_labels(entry.label, image.spatial_shape, image.affine, entry.names)
+    labels = read_labels(entry.label)
+    if entry.completeness.values is None:
+        return labels
+    numbers = np.zeros_like(labels)
+    for number, value in enumerate(entry.completeness.values, 1):
+        numbers[labels == value] = number
+    return numbers
 
 
 def _plan_grid(shape: Sequence[int], across: float | None, gpu: bool) -> tuple[int, ...]:
@@ -182,7 +188,7 @@ def window_size(shape: Sequence[int], voxels: int) -> tuple[int, ...]:
     return tuple(max(16, side) for side in sides)
 
 
-def structure_size(label_maps: Iterable[np.ndarray], classes: Iterable[int]) -> float | None:
+def structure_size(label_maps: Iterable[np.ndarray], classes: Sequence[int]) -> float | None:
     """Return how many voxels the smallest kind of structure is across: the side of a square or cube of equal size.
 
     Args:

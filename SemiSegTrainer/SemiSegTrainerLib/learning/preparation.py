@@ -210,7 +210,7 @@ def _spread(entries: Sequence[Entry], most: int) -> tuple[Entry, ...]:
 
 def _kind(entry: Entry) -> tuple[Any, ...]:
     """Return what a case may lack, as its entry tells: annotation, some of it, images."""
-    finished = replace(entry.completeness, background=None) == Completeness()
+    finished = replace(entry.completeness, background=None, values=None) == Completeness()
     return entry.label is None, finished, entry.modalities
 
 

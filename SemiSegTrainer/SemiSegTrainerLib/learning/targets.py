@@ -27,7 +27,8 @@ class Completeness:
         background: label value that means "certainly background".
         ignore: label value that means "not looked at".
         slices: 3D only: planes (first array axis) that are annotated; None for all. On the others only paint counts.
-        segments: class values whose outline is finished; None for all. An unpainted voxel may belong to any other.
+        segments: classes whose outline is finished; None for all. An unpainted voxel may belong to any other.
+        values: the label value of each class, the first one's first; None where they are the classes' own, 1, 2, 3.
     """
 
     complete: bool = True
@@ -35,6 +36,7 @@ class Completeness:
     ignore: int | None = None
     slices: tuple[int, ...] | None = None
     segments: tuple[int, ...] | None = None
+    values: tuple[int, ...] | None = None
 
 
 def every_class(classes: int) -> int:
@@ -48,7 +50,7 @@ def possible_classes(labels: np.ndarray, classes: int, completeness: Completenes
     Args:
         labels: integers ``(*spatial)``.
         classes: number of classes, background included.
-        completeness: what its zeros mean.
+        completeness: what its zeros mean, and its values.
 
     Returns:
         int32 bit masks ``(*spatial)``.
@@ -64,7 +66,8 @@ def possible_classes(labels: np.ndarray, classes: int, completeness: Completenes
     elif told.segments is not None:
         # An outline that is finished excludes its class here; an unfinished one may still reach this voxel.
         unpainted = unknown & ~sum(1 << c for c in told.segments)
-    meaning = {0: unpainted, **{c: 1 << c for c in range(1, classes)}}
+    known = [0, *(told.values or range(1, classes))]
+    meaning = {0: unpainted, **{value: 1 << c for c, value in enumerate(known) if c}}
     if told.background is not None:
         meaning[told.background] = 1
     if told.ignore is not None:
@@ -75,8 +78,8 @@ def possible_classes(labels: np.ndarray, classes: int, completeness: Completenes
         raise SemiSegError(
             "unknown-label",
             f"The label map holds the value {', '.join(map(str, strange[:5]))}, "
-            f"which is not in the class list (0 to {classes - 1})",
-            "Correct the label map, add the class, or declare the value as ignore or background",
+            f"which is not in the class list ({', '.join(map(str, known)) if told.values else f'0 to {classes - 1}'})",
+            "Correct the label map, name the value in the class list, or declare it as ignore or background",
             "reading",
         )
     sets = np.array([meaning[int(v)] for v in found], dtype=np.int32)[where].reshape(labels.shape)

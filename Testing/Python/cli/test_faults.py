@@ -97,7 +97,7 @@ FAULTS = {
     "image without numbers": (nan_image, "nan.nrrd"),
     "volume among pictures": (volume_among_pictures, "List either images or volumes"),
     "trained and tested": (lambda p: edit(p, lambda c: c.update(test=c["training"])), "also trained on"),
-    "class list with a gap": (lambda p: edit(p, lambda c: c["labels"].update({"4": "x"})), "numbered"),
+    "class list without segments": (lambda p: edit(p, lambda c: c.update(labels={"0": "x"})), "one segment or more"),
 }
 
 

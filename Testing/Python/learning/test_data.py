@@ -60,14 +60,42 @@ def test_colours_and_names_of_segments(path):
     assert (first.name, first.color, first.terminology) == ("Lip", (1.0, 0.0, 0.5), "SCT^1^Lip")
 
 
+def test_label_values_may_be_any(tmp_path):
+    path = cases.write_dataset(tmp_path / "files", labelled=2, unlabelled=1, test=1)
+    same = parts.load(path)
+    content = json.loads(path.read_text())
+    for entry in (*content["training"], *content["test"]):
+        file = path.parent / entry["label"]
+        Image.fromarray(np.array([0, 4, 255], dtype=np.uint8)[np.asarray(Image.open(file))]).save(file)
+    content["labels"] = {"0": "background", "4": "bright", "255": "dark"}
+    content["segments"] = {"255": {"name": "Dark", "color": [0, 0, 1]}}
+    path.write_text(json.dumps(content))
+    found = read_datalist(path)
+    assert [(c.value, c.name) for c in found.classes] == [(1, "bright"), (2, "Dark")]
+    assert parts.load(path).fingerprint == same.fingerprint
+    (entry,) = found["test"]
+    predicted = np.array([0, 1, 2])[cases.draw(300)[1]]
+    figures = compare_labels(predicted, entry, found.classes, None)
+    assert [figures.segments[name].dice for name in ("bright", "Dark")] == [1.0, 1.0]
+    content["training"][0] |= {"segments": [255], "ignore": 3}
+    content["training"][1] |= {"segments": ["bright"]}
+    path.write_text(json.dumps(content))
+    assert [e.completeness.segments for e in read_datalist(path)["training"]] == [(2,), (1,)]
+    content["labels"] = {"0": "background", "4": "bright", "200": "dark"}
+    del content["training"][0]["segments"]
+    path.write_text(json.dumps(content))
+    error = refused(lambda: parts.load(path), "unknown-label")
+    assert "the value 255, which is not in the class list (0, 4, 200)" in error
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("", "Expecting value"),
         ("[]", "not a JSON object"),
         ("{}", "labels"),
-        ('{"labels": {"0": "background"}}', "numbered"),
-        ('{"labels": {"0": "background", "2": "a"}}', "numbered"),
+        ('{"labels": {"0": "background"}}', "one segment or more"),
+        ('{"labels": {"0": "background", "-1": "a"}}', "one segment or more"),
         ('{"labels": {"a": "b"}}', "invalid literal"),
         ('{"labels": {"1": "a", "2": "a"}}', "two segments are called 'a'"),
         ('{"labels": {"1": "a", "2": "b"}, "segments": {"2": {"name": "a"}}}', "two segments are called 'a'"),
@@ -78,7 +106,10 @@ def test_colours_and_names_of_segments(path):
         ('{"labels": {"1": "a"}, "training": [{"image": "a", "complete": "false"}]}', "complete"),
         ('{"labels": {"1": "a"}, "training": [{"image": "a", "ignore": "255"}]}', "ignore"),
         ('{"labels": {"1": "a"}, "training": [{"image": "a", "background": 1}]}', "background"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "background": 0}]}', "background"),
+        ('{"labels": {"1": "a", "4": "b"}, "training": [{"image": "a", "ignore": 4}]}', "ignore"),
         ('{"labels": {"1": "a"}, "training": [{"image": "a", "segments": [2]}]}', "segments"),
+        ('{"labels": {"2": "a", "4": "b"}, "training": [{"image": "a", "segments": [1]}]}', "segments [1]"),
         ('{"labels": {"1": "a"}, "training": [{"image": "a", "segments": ["b"]}]}', "'b'"),
         ('{"labels": {"1": "a"}, "training": [{"image": "a", "slices": "12"}]}', "slices must be a list of whole"),
         ('{"labels": {"1": "a"}, "training": [{"image": "a", "slices": [1.5]}]}', "slices must be a list of whole"),
@@ -202,7 +233,8 @@ def test_annotated_slices_of_a_volume(tmp_path):
     assert possible[3, 0, 0] == 4, "what is painted elsewhere counts"
 
 
-def test_a_dicom_seg_teaches_what_a_label_map_teaches(tmp_path):
+@pytest.mark.parametrize("values", [(1, 2), (4, 255)])
+def test_a_dicom_seg_teaches_what_a_label_map_teaches(tmp_path, values):
     labels = np.zeros((8, 40, 48), dtype=np.uint8)
     labels[2:6, 10:30, 10:30] = 1
     labels[3:5, 15:20, 15:20] = 2
@@ -211,11 +243,13 @@ def test_a_dicom_seg_teaches_what_a_label_map_teaches(tmp_path):
     dicom.write_slices(tmp_path / "scan", pixels, affine, frame_of_reference="1.2.9")
     frames = [(3 - v, (affine @ [0, 0, k, 1])[:3], labels[k] == v) for k in range(8)[::-1] for v in (1, 2)]
     dicom.write_segmentation(tmp_path / "seg.dcm", frames, {2: "Bright", 1: "DARK"}, affine)
-    write_map(labels, tmp_path / "scan", tmp_path, "map", labels=True)
+    coded = np.array([0, *values], dtype=np.uint8)[labels]
+    write_map(coded, tmp_path / "scan", tmp_path, "map", labels=True)
     found = []
     for label in ("map.nrrd", "seg.dcm"):
         entry = {"image": "scan", "label": label, "segments": ["dark"], "slices": [2, 3]}
-        content = {"labels": cases.LABELS, "training": [entry, {"image": "scan", "label": label}]}
+        named = {"0": "background", **dict(zip(map(str, values), ("bright", "dark"), strict=True))}
+        content = {"labels": named, "training": [entry, {"image": "scan", "label": label}]}
         datalist = read_datalist(cases.write_datalist(tmp_path, content))
         spec = plan_input(datalist, None, None, gpu=False)
         found.append((spec, load_training_data(datalist, spec)))
