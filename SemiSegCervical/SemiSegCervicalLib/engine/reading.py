@@ -105,8 +105,15 @@ def _read_picture(path: Path, labels: bool) -> Stored:
             array = np.asarray(picture if picture.mode in _PLAIN else picture.convert("RGB"))
     rgb = array.ndim == 3
     if rgb:
-        same = labels and all(np.array_equal(array[..., 0], array[..., i]) for i in (1, 2) if i < array.shape[2])
-        array = array[..., 0] if same or array.shape[2] < 3 else grey_from_rgb(array)
+        grey = array.shape[2] < 3
+        if labels and not grey:
+            grey = all(np.array_equal(array[..., 0], array[..., channel]) for channel in (1, 2))
+            if not grey:
+                raise SemiSegError(
+                    "not-labels", f"The label map {path} is a picture in colours",
+                    "Save it in grey or with a palette, with a value for each segment", "reading",
+                )  # fmt: skip
+        array = array[..., 0] if grey else grey_from_rgb(array)
     return Stored(array.astype(np.float32)[None], None, np.eye(4), rgb)
 
 

@@ -204,6 +204,9 @@ def test_labels_in_palettes_and_bits(tmp_path):
     assert np.array_equal(read_labels(tmp_path / "palette-with-alpha.tif"), labels)
     assert np.array_equal(read_labels(tmp_path / "bits.png"), labels > 0)
     assert np.array_equal(read_labels(tmp_path / "grey-as-rgb.png"), labels)
+    palette.convert("RGB").save(tmp_path / "colours.png")
+    with pytest.raises(SemiSegError, match=r"a picture in colours\. Save it in grey or with a palette"):
+        read_labels(tmp_path / "colours.png")
 
 
 def test_names():
