@@ -14,13 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .backends.base import BackendError
 from .backends.ladder import is_out_of_memory
-from .backends.selection import AdaptiveBackend, open_backend
+from .backends.selection import AdaptiveBackend, Lane, open_backend
 from .grid import Grid, NetworkView, Range, along, interpolation, plan_grid, reach
 from .image import Image
 from .pack import Pack
 from .preprocess import as_volume, check_fits, from_network, to_network, without_padding
 from .result import Prediction, Result, vote
+from .side_by_side import side_by_side
 from .typicality import Typicality, appearance, slices_of, slices_to_look_at
 from .windows import Axis, plan_axes, slide
 
@@ -122,20 +124,38 @@ class Predictor:
                 yield self.predict(frame, probabilities)
             return
         self.backend.prepare(len(frames), lambda: self._spread(frames))
-        for first in range(0, len(frames), at_once):
-            yield from self._fit(frames[first : first + at_once], probabilities)
+        done = 0
+        if lanes := self.backend.lanes(len(frames)):
+            try:
+                for result in side_by_side(partial(self._alone, frames, probabilities), range(len(frames)), lanes):
+                    yield replace(result, seconds=result.seconds / len(lanes))
+                    done += 1
+            except Exception as error:
+                # The backend itself, which computes what is left, knows what to do, and says so.
+                if not (isinstance(error, BackendError) or is_out_of_memory(error)):
+                    raise
+        for first in range(done, len(frames), at_once):
+            yield from self._fit(frames[first : first + at_once], self._fields_within_memory, probabilities)
+
+    def _alone(self, frames: Sequence[Image], probabilities: bool, lane: Lane, index: int) -> Prediction:
+        """Segment one frame by a lane, in any thread."""
+        with torch.inference_mode():
+            (result,) = self._fit([frames[index]], partial(self._vote, lane), probabilities)
+        return result
 
     def _spread(self, frames: Sequence[Image]) -> Tensor:
         """Return network input of some frames from the whole length of a cine."""
         chosen = list(frames[:: -(-len(frames) // _SAMPLE_FRAMES)])
         return torch.stack([to_network(frame, self.pack.manifest.input)[0] for frame in chosen])
 
-    def _fit(self, images: Sequence[Image], probabilities: bool) -> list[Prediction]:
+    def _fit(
+        self, images: Sequence[Image], vote_on: Callable[[Tensor], Tensor], probabilities: bool
+    ) -> list[Prediction]:
         started = time.perf_counter()
         images = list(images)  # a sequence may make each image anew whenever it is looked at
         placed = [to_network(image, self.pack.manifest.input) for image in images]
         batch = torch.stack([tensor for tensor, _ in placed])
-        fields = self._within_memory(lambda: self._fields(batch))
+        fields = vote_on(batch)
         results = []
         for row, (image, (_, where)) in enumerate(zip(images, placed, strict=True)):
             result = self._result(image, probabilities)
@@ -144,11 +164,17 @@ class Predictor:
         seconds = (time.perf_counter() - started) / len(images)
         return [replace(result, seconds=seconds) for result in results]
 
+    def _fields_within_memory(self, batch: Tensor) -> Tensor:
+        return self._within_memory(lambda: self._fields(batch))
+
     def _fields(self, batch: Tensor) -> Tensor:
+        return self._vote(self.backend, batch)
+
+    def _vote(self, run: Lane, batch: Tensor) -> Tensor:
         temperatures = self.pack.manifest.calibration.temperatures
-        logits = list(self.backend(batch))
+        logits = list(run(batch))
         for gain, offset in _GLANCES[: self.tta]:
-            logits += self.backend(batch * gain + offset)
+            logits += run(batch * gain + offset)
         return vote(logits, temperatures * (1 + self.tta))
 
     def _within_memory(self, job: Callable[[], T]) -> T:

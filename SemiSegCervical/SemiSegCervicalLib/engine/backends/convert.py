@@ -25,7 +25,7 @@ from ..pack import Pack, load_pack, save_pack
 from .agreement import Agreement, compare, window_weights
 from .base import BackendError
 from .cache import BLOB
-from .runtime import Network, core, has_bfloat16, module, settings
+from .runtime import core, has_bfloat16, load, module, settings
 from .torch_backend import TorchBackend
 
 PACK, SAMPLES, REPORT = "model.semiseg", "samples.npy", "report.json"
@@ -145,7 +145,8 @@ def main(folder: Path, threads: int) -> None:
     temperatures, weights = pack.manifest.calibration.temperatures, window_weights(pack.manifest.input)
     report = {}
     for precision in ("float32", "bfloat16") if has_bfloat16() else ("float32",):
-        found = Network(blob, precision, threads)(samples)
+        (network,) = load(blob, precision, threads)
+        found = network(samples)
         report[precision] = compare(reference, found, temperatures, weights).as_dict()
     (folder / BLOB).write_bytes(blob)
     (folder / REPORT).write_text(json.dumps(report), encoding="utf-8")

@@ -17,7 +17,7 @@ from .agreement import Agreement, compare, pool, window_weights
 from .base import BackendError
 from .cache import BLOB, Cache, Entry
 from .convert import convert
-from .runtime import Network, has_bfloat16, installed_version, processor
+from .runtime import Network, has_bfloat16, installed_version, load, processor
 
 FORMAT = 1
 # Every case may be the first on which rounding shows, so several are looked at before reduced precision is trusted for
@@ -61,6 +61,7 @@ class OpenVINOBackend:
             raise BackendError(f"OpenVINO does not start ({first_line(error)})") from error
         self._entry: Entry | None = self._usable(self._cache.find(self._key))
         self._networks: dict[tuple[str, int], Network] = {}
+        self._lanes: tuple[tuple[str, int, int], list[Network]] | None = None
 
     @property
     def ready(self) -> bool:
@@ -124,6 +125,21 @@ class OpenVINOBackend:
         self._networks = {key: kept for key, kept in self._networks.items() if kept is network}
         return network(batch)
 
+    def lanes(self, count: int) -> list[Network]:
+        """Return networks for several images at once, in the precision that was settled, a thread for each.
+
+        Args:
+            count: how many there should be; no more than PyTorch has threads.
+
+        Raises:
+            BackendError: the compiled model cannot be loaded so often.
+        """
+        wanted = (self.precision, torch.get_num_threads(), count)
+        if self._lanes is None or self._lanes[0] != wanted:
+            self._lanes = None  # so that there are never twice as many
+            self._lanes = wanted, self._load(self.precision, count, count)
+        return self._lanes[1]
+
     @staticmethod
     def _usable(entry: Entry | None) -> Entry | None:
         """Drop an entry whose facts are not what this version writes; it is then made anew."""
@@ -164,14 +180,17 @@ class OpenVINOBackend:
             return self._cache.keep(self._key, (folder / BLOB).read_bytes(), facts)
 
     def _network(self, precision: str) -> Network:
-        assert self._entry is not None
         wanted = (precision, torch.get_num_threads())
         if wanted not in self._networks:
-            try:
-                self._networks[wanted] = Network(self._entry.blob, *wanted)
-            except RuntimeError as error:
-                raise BackendError(f"the compiled model cannot be loaded ({str(error)[:200]})") from error
+            (self._networks[wanted],) = self._load(*wanted)
         return self._networks[wanted]
+
+    def _load(self, precision: str, threads: int, lanes: int = 1) -> list[Network]:
+        assert self._entry is not None
+        try:
+            return load(self._entry.blob, precision, threads, lanes)
+        except RuntimeError as error:
+            raise BackendError(f"the compiled model cannot be loaded ({str(error)[:200]})") from error
 
     def _describe(self) -> str:
         """Name the compiled form by everything that it depends on."""

@@ -51,25 +51,38 @@ def has_bfloat16() -> bool:
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def settings(precision: str, threads: int) -> dict[str, Any]:
-    """Return the settings of a model: one image at a time, all threads on it.
+def settings(precision: str, threads: int, lanes: int = 1) -> dict[str, Any]:
+    """Return the settings of a model: one image at a time, all threads on it, or several with as many threads each.
 
-    A frame should be there as soon as it can, and a second image at once would hold a second image's features. Batches
-    of two and four took as long per image as single ones, within what a measurement scatters.
+    A single frame should be there as soon as it can. Batches of two and four took as long per image as single ones,
+    within what a measurement scatters.
     """
-    return {
-        "INFERENCE_PRECISION_HINT": _HINTS[precision],
-        "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
-    }
+    how = {"PERFORMANCE_HINT": "LATENCY"} if lanes == 1 else {"NUM_STREAMS": lanes}
+    return {"INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads, **how}
+
+
+def load(blob: bytes, precision: str, threads: int, lanes: int = 1) -> list[Network]:
+    """Load what `convert` exported; the precision is chosen here, for a blob serves every one.
+
+    Args:
+        blob: the compiled model.
+        precision: ``float32`` or ``bfloat16``.
+        threads: of all lanes together.
+        lanes: how many images may be computed at once.
+
+    Returns:
+        A network for each lane; different threads may call them at the same time.
+    """
+    model = core().import_model(blob, "CPU", settings(precision, threads, lanes))
+    return [Network(model) for _ in range(lanes)]
 
 
 class Network:
     """All branches compiled as one model of a fixed input size, one image at a time."""
 
-    def __init__(self, blob: bytes, precision: str, threads: int) -> None:
-        """Load what `convert` exported; the precision is chosen here, for a blob serves every one."""
-        self._request = core().import_model(blob, "CPU", settings(precision, threads)).create_infer_request()
+    def __init__(self, model: Any) -> None:
+        """Reserve what a call needs of a compiled model."""
+        self._request = model.create_infer_request()
         self._outputs = [tuple(output.shape)[1:] for output in self._request.model_outputs]
 
     def __call__(self, batch: Tensor) -> list[Tensor]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ...errors import SemiSegError
+from ...errors import SemiSegError, first_line
 from ..device import cannot_run, resolve_device
 from ..pack import Pack
 from ..selftest import examine_devices
@@ -20,11 +21,18 @@ from .openvino_backend import OpenVINOBackend
 from .runtime import installed_version
 from .torch_backend import TorchBackend
 
+Lane = Callable[[Tensor], list[Tensor]]
 BACKENDS = ("auto", "torch", "openvino")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 # Compiling costs about ten seconds, once for a model on a computer. Two branches take as long for this many voxels in
 # PyTorch on two cores, in 2D and 3D alike: whoever compiles then has never paid more than twice of what was best.
 VOXELS_BEFORE_COMPILING = 4_000_000
+# Loading the lanes takes as long as they save on so many frames of 336 x 544, on two cores.
+_IMAGES_FOR_LANES = 32
+# Python itself is done by one thread at a time.
+_LANES_MOST = 8
+# Of all lanes' features, which take 160 bytes for a voxel with the networks that are proposed.
+_LANES_BYTES, _BYTES_PER_VOXEL = 2**30, 1000
 _ADVICE = "With the Python package openvino installed, the processor would compute two to three times as fast."
 
 
@@ -128,6 +136,24 @@ class AdaptiveBackend:
         self._computed += len(batch) * math.prod(self._spec.size)
         return logits
 
+    def lanes(self, images: int) -> list[Lane]:
+        """Return what runs the networks on several images at once; nothing where that does not pay.
+
+        So it is where OpenVINO computes, there is more than one thread, and more images than loading takes time for.
+        A lane raises `BackendError` where calling this backend itself finds a remedy.
+
+        Args:
+            images: how many are to come, after `prepare`.
+        """
+        room = _LANES_BYTES // (_BYTES_PER_VOXEL * math.prod(self._spec.size))
+        count = min(torch.get_num_threads(), _LANES_MOST, room)
+        if count < 2 or images < _IMAGES_FOR_LANES or self._compiled is None or self._active is not self._compiled:
+            return []
+        try:
+            return [partial(_in_lane, network) for network in self._compiled.lanes(count)]
+        except BackendError:
+            return []
+
     def leave_device(self) -> None:
         """Go on with the CPU after the device's memory ran out.
 
@@ -220,6 +246,16 @@ class AdaptiveBackend:
             return cut and all(branch.takes(size) for branch in branches)
 
         return Ladder(self._spec.size, takes, math.lcm(*(branch.divisor for branch in branches)))
+
+
+def _in_lane(network: Callable[[Tensor], list[Tensor]], batch: Tensor) -> list[Tensor]:
+    try:
+        logits = network(batch)
+    except RuntimeError as error:
+        raise BackendError(f"the compiled model failed ({first_line(error)})") from error
+    if not _are_numbers(logits):
+        raise BackendError("what the networks compute are no numbers")
+    return logits
 
 
 def _are_numbers(logits: Sequence[Tensor]) -> bool:
