@@ -30,10 +30,14 @@ def expanded_set(data: Path, name: str) -> tuple[Path, dict[str, Any]]:
     return source, json.loads((source / "manifest.json").read_text(encoding="utf-8"))
 
 
-def said() -> str:
-    """Return the command that was given, as anybody may repeat it: without the folders of this computer."""
+def said(reads_data: bool = False) -> str:
+    """Return the command that was given, as anybody may repeat it: without the folders of this computer.
+
+    Args:
+        reads_data: whether it reads the expanded data sets where it is told of them.
+    """
     name, words = Path(sys.argv[0]).stem, iter(sys.argv[1:])
-    data, kept = "SEMISEG_DATA" in os.environ, []
+    data, kept = reads_data and "SEMISEG_DATA" in os.environ, []
     for word in words:
         option, equals, _ = word.partition("=")
         if option not in ("--data", "--out"):

@@ -38,6 +38,7 @@ from _shipped import SAMPLES, cervix_set
 from SlicerRig import application, scenes
 
 MIB_PER_GIB = 1024
+HISTORY = "history.csv"
 # Rounds until everything was loaded once, caches are filled, and the allocator has found its size.
 WARMING = 0.25
 # What a slope may be, by what scatters: MiB in a round, MiB in a thousand steps.
@@ -217,25 +218,25 @@ def pace(seconds: Sequence[float]) -> float:
 
 
 def steps(place: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Train A for long, and look at the process now and then."""
+    """Train A for long, and look at the process at every event that it sends."""
     datalist, content = cervix_set(place)
-    out = place / "run"
-    command = [sys.executable, "-m", "SemiSegTrainerLib.cli.app", "train", str(datalist), "--out", str(out)]
+    out, log = place / "run", place / "log"
+    command = [sys.executable, "-m", "SemiSegTrainerLib.cli.app", "train", str(datalist), "--out", str(out), "--json"]
     command += ["--method", "cross_supervision", "--iterations", str(options.steps), "--size", "96x160", "--seed", "0"]
     command += ["--device", "cpu", "--calibrate", "none"]
     rows: list[dict[str, Any]] = []
-    with (place / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as child:
-        while child.poll() is None:
-            time.sleep(1.0)
-            if history := list(told(out / "history.csv")):
-                mib = round(MIB_PER_GIB * resident(child.pid), 1)
-                rows.append({"step": history[-1][0], "mib": mib})
+    with log.open("w") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as child:
+        assert child.stdout is not None
+        for event in map(json.loads, child.stdout):
+            if event["event"] == "progress" and event["stage"] == "training":
+                rows.append({"step": event["done"], "mib": round(MIB_PER_GIB * resident(child.pid), 1)})
     if child.returncode:
-        sys.exit((place / "log").read_text()[-2000:])
-    every = list(told(out / "history.csv"))
-    paces = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(every)]
-    settled = [row for row in rows if row["step"] >= WARMING * options.steps and row["mib"] > 0]
-    grown = float(np.polyfit([r["step"] for r in settled], [r["mib"] for r in settled], 1)[0]) * 1000
+        sys.exit(log.read_text()[-2000:])
+    with (out / HISTORY).open(newline="", encoding="utf-8") as stream:
+        told = [(int(row["iteration"]), float(row["seconds"])) for row in csv.DictReader(stream)]
+    paces = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(told)]
+    settled = [row for row in rows if row["step"] >= WARMING * options.steps]
+    grown = 1000 * float(np.polyfit([row["step"] for row in settled], [row["mib"] for row in settled], 1)[0])
     tenth = max(1, len(paces) // 10)
     return {
         "data": f"shipped cervix images: {len(content['training'])} labelled, {len(content['unlabeled'])} not",
@@ -243,17 +244,8 @@ def steps(place: Path, options: argparse.Namespace) -> dict[str, Any]:
         "mib_per_1000_steps": round(grown, 2),
         "seconds_per_step_first_and_last_tenth": [pace(paces[:tenth]), pace(paces[-tenth:])],
         "grows": grown > LIMITS["steps"],
-        "rows": rows,
+        "rows": rows[:: max(1, len(rows) // 200)],
     }  # fmt: skip
-
-
-def told(history: Path) -> list[tuple[int, float]]:
-    """Return steps and seconds of training of a history that is being written; empty before it begins."""
-    if not history.exists():
-        return []
-    with history.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return [(int(row["iteration"]), float(row["seconds"])) for row in rows if row.get("seconds")]
 
 
 PARTS = {"segmenting": segmenting, "training": training, "steps": steps}

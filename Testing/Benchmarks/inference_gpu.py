@@ -80,7 +80,7 @@ def main() -> None:
     if report.name == "cpu" and not arguments.quick:
         parser.error("what is measured here is a graphics card; to try the script out without one add --quick")
     arguments.work.mkdir(parents=True, exist_ok=True)
-    results = {"device": report.label, **measure(arguments), **where(), "command": said()}
+    results = {"device": report.label, **measure(arguments), **where(), "command": said(reads_data=True)}
     folder = arguments.work if arguments.quick else RESULTS
     write(folder / "inference_gpu.json", results)
     draw(results, folder / "inference_gpu.png")

@@ -83,7 +83,7 @@ def store(path: Path, part: str, found: dict[str, Any], seed: int) -> None:
     result = read(path)
     result[part] = {
         **found,
-        "command": said(),
+        "command": said(reads_data=True),
         "seed": seed,
         "machine": machine_in_words(),
         "load_at_the_end": load_average(),

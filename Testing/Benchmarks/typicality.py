@@ -75,7 +75,7 @@ def main() -> None:
         )
     results = {
         "benchmark": "typicality",
-        "command": said(),
+        "command": said(reads_data=True),
         "about": "atypicality of test images; beyond 1 they are pointed out",
         "degradations": PLAN,
         "sets": rows,
