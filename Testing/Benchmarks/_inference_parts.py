@@ -146,14 +146,7 @@ def plain(pack: Pack, device: str = "cpu", batch: int = 1) -> Callable[[Image], 
         batch: windows at once.
     """
     spec = pack.manifest.input
-    networks = [deepcopy(branch.network).eval().to(device) for branch in pack.branches]
-
-    def network_output(x: torch.Tensor) -> torch.Tensor:
-        maps = []
-        for network, temperature in zip(networks, pack.manifest.calibration.temperatures, strict=True):
-            logits = sliding_window_inference(x, spec.size, batch, network, overlap=spec.overlaps, mode="gaussian")
-            maps.append((logits / temperature).softmax(dim=1))
-        return torch.stack(maps).mean(dim=0)
+    network_output = _in_turn(pack, device, batch)
 
     @torch.inference_mode()
     def predict(image: Image) -> tuple[np.ndarray, np.ndarray]:
@@ -164,10 +157,46 @@ def plain(pack: Pack, device: str = "cpu", batch: int = 1) -> Callable[[Image], 
             grid = plan_grid(image, spec)
             view = NetworkView(image, grid, spec.clip)
             mean = network_output(view.whole()[None].to(device))
-        # A plain argmax takes ten times as long as this; it is not what the engine should be measured by.
-        return mean[0].max(dim=0).indices.cpu().numpy(), entropy(mean, checked=False)[0].cpu().numpy()
+        return _read(mean)
 
     return predict
+
+
+def plain_frames(pack: Pack, at_once: int) -> Callable[[Sequence[Image]], list[tuple[np.ndarray, np.ndarray]]]:
+    """Return `plain` for the frames of a cine, on the processor, so many in a batch."""
+    spec = pack.manifest.input
+    network_output = _in_turn(pack, "cpu", at_once)
+
+    @torch.inference_mode()
+    def predict(images: Sequence[Image]) -> list[tuple[np.ndarray, np.ndarray]]:
+        found = []
+        for first in range(0, len(images), at_once):
+            placed = [to_network(image, spec) for image in images[first : first + at_once]]
+            maps = network_output(torch.stack([tensor for tensor, _ in placed]))
+            found += [_read(from_network(maps[k : k + 1], where)) for k, (_, where) in enumerate(placed)]
+        return found
+
+    return predict
+
+
+def _in_turn(pack: Pack, device: str, batch: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return both networks in turn and their vote: mean probabilities of a network input."""
+    spec = pack.manifest.input
+    networks = [deepcopy(branch.network).eval().to(device) for branch in pack.branches]
+
+    def network_output(x: torch.Tensor) -> torch.Tensor:
+        maps = []
+        for network, temperature in zip(networks, pack.manifest.calibration.temperatures, strict=True):
+            logits = sliding_window_inference(x, spec.size, batch, network, overlap=spec.overlaps, mode="gaussian")
+            maps.append((logits / temperature).softmax(dim=1))
+        return torch.stack(maps).mean(dim=0)
+
+    return network_output
+
+
+def _read(mean: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    # A plain argmax takes ten times as long as this; it is not what the engine should be measured by.
+    return mean[0].max(dim=0).indices.cpu().numpy(), entropy(mean, checked=False)[0].cpu().numpy()
 
 
 def one_by_one(predict: Callable[[Image], Any]) -> Callable[[Sequence[Image]], list[Any]]:

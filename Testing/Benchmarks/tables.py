@@ -310,13 +310,13 @@ def suggested() -> str:
 def speed() -> str:
     """Prediction against the plain way."""
     found = results("inference")
-    parts = ("2d", "2d_full_size", "3d", "3d_small_windows")
+    parts = ("2d", "2d_cine", "2d_full_size", "3d", "3d_small_windows")
     rows = [
         [f"speed-up, {title}", *(rounded(found[f"speedup_cpu_{part}{end}"], 1) for part in parts)]
         for title, end in ((f"default precision ({found['precision']})", ""), ("float32", "_f32"))
     ]
     columns = [
-        "2D, 160 x 256", "2D, 352 x 544", "3D, windows of 80 x 112 x 112", "3D, windows of 48 x 64 x 64"
+        "2D, 160 x 256", "a cine", "2D, 352 x 544", "3D, windows of 80 x 112 x 112", "3D, windows of 48 x 64 x 64"
     ]  # fmt: skip
     return markdown(["", *columns], rows)
 
