@@ -43,6 +43,20 @@ def test_nothing_is_shown_before_an_image_is_selected(module: Any) -> None:
     assert not module.ui.framesTable.isVisible()
 
 
+def test_a_long_name_makes_the_panel_no_wider(module: Any, partly: Any) -> None:
+    name = "Smith & Jones, " + 12 * "as hospitals call it "
+    partly.volumes[5].SetName(name)
+    module.panel.look_again()
+    module.settle()
+    select(module, 5)
+    box = module.ui.detailsBox
+    assert box.title.startswith("Smith && Jones")
+    assert name in box.toolTip
+    assert module.widget.parent.minimumSizeHint.width() < 400
+    select(module, 0)
+    assert (box.title, box.toolTip) == ("Volume 0", "")
+
+
 def test_a_frame_is_accepted_and_taken_back(module: Any, partly: Any, pictures: Any) -> None:
     from SlicerRig import scenes
     from TrainingRig import cases

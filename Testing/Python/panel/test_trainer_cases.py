@@ -49,6 +49,15 @@ def test_every_volume_and_every_cine_is_a_row(opened_trainer: Callable[..., Any]
     assert "not annotated" in module.ui.casesSummaryLabel.text
 
 
+def test_a_long_reason_does_not_cut_the_name(opened_trainer: Callable[..., Any], partly: Any) -> None:
+    partly.volumes[3].SetName(6 * "a long name ")
+    module = opened_trainer()
+    module.settle()
+    table = module.ui.casesTable
+    assert any(len(why) > 20 for _, why, *_ in rows(module))
+    assert [n for n in range(table.rowCount) if table.sizeHintForRow(n) > table.rowHeight(n)] == []
+
+
 def test_text_is_readable_on_a_dark_background_too(opened_trainer: Callable[..., Any], partly: Any) -> None:
     """Slicer takes a dark style over from the system; WCAG calls a contrast of 3 the least that can be read."""
     import qt
