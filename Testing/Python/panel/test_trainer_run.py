@@ -212,10 +212,13 @@ def test_each_state_while_it_trains(section: Any) -> None:
     until(module, training, "training")
     module.look("training")
     before = ui.curveLabel.text
+    plot = module.panel.run.curves._plot
+    assert plot.nodes["line 0"].GetMarkerStyle() != plot.nodes["line 0"].MarkerStyleNone, "one point is seen, too"
     for kind, said in (("Parts of the loss", "supervised 0.05"), ("Learned from images", "share of the loss (%) 25")):
         ui.curveComboBox.currentIndex = next(i for i in range(3) if ui.curveComboBox.itemText(i).startswith(kind))
         application.process_events()
         assert said in ui.curveLabel.text
+        assert plot.nodes["line 0"].GetMarkerStyle() == plot.nodes["line 0"].MarkerStyleNone
     ui.curveComboBox.currentIndex = 0
     assert ui.curveLabel.text == before
     application.click(ui.pauseButton)
