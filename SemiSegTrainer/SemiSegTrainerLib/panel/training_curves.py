@@ -18,7 +18,7 @@ from ..worker.protocol import News
 from .run_folder import RunClass
 from .training import Training
 
-DICE, LOSS, SHARE = "Dice on what is held out", "Parts of the loss", "Learned from images without annotation"
+DICE, LOSS, SHARE = "Dice on what is kept aside", "Parts of the loss", "Learned from images without annotation"
 STEP = "Step"
 _MILLISECONDS = 500
 _POINTS = 400
@@ -135,7 +135,7 @@ def legend(kind: str, lines: Sequence[Line]) -> str:
     """Say what the curves are and where they are now, as HTML."""
     if not any(np.isfinite(line.values).any() for line in lines):
         return {
-            DICE: "Not measured yet. It is measured about once a minute, where something is held out.",
+            DICE: "Not measured yet. It is measured about once a minute, where something is kept aside.",
         }.get(kind, "Nothing is known yet.")
     return "&nbsp; ".join(_entry(kind, line) for line in lines)
 

@@ -42,7 +42,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         "cardBrowser": hidden,
         "versionLabel": shows("Version 2 of my blobs</b>, in use"),
         "figuresTable": Cell(visible=True),
-        "figuresLabel": shows("held out of the training"),
+        "figuresLabel": shows("kept aside from the training"),
         "worstHost": hidden,
         "comparingHost": hidden,
         "suggestModelComboBox": Cell(True, True, "my blobs"),
@@ -65,10 +65,10 @@ TABLE: dict[str, dict[str, Cell]] = {
         "worstButton": on,
         "askButton": Cell(False, True, tip="No model knows"),
     },
-    "nothing held out": {
+    "nothing kept aside": {
         "useVersionButton": Cell(True, True),
-        "compareButton": Cell(False, True, tip="Nothing is held out"),
-        "worstButton": Cell(False, True, tip="Nothing is held out"),
+        "compareButton": Cell(False, True, tip="Nothing is kept aside"),
+        "worstButton": Cell(False, True, tip="Nothing is kept aside"),
     },
 }
 
@@ -117,7 +117,7 @@ def test_every_control_in_every_state(
     module.panel.enter()
     slicer.mrmlScene.Clear(0)
     film(4, 1)
-    look("nothing held out")
+    look("nothing kept aside")
     assert not application.slot_errors()
 
 

@@ -72,7 +72,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         "runStageLabel": shows("Training: step 20 of 40, about 75 s left"),
         "runDeviceLabel": shows("Processor, 1 thread, 1.2 GiB of memory, trained for 20 s"),
         "liveHost": on,
-        "curveComboBox": Cell(True, True, "Dice on what is held out"),
+        "curveComboBox": Cell(True, True, "Dice on what is kept aside"),
         "curveLabel": shows("bright 0.90"),
         "previewInfoLabel": shows("after step 20"),
         "plateauFrame": hidden,
@@ -95,7 +95,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         **WAITING,
         "pauseButton": Cell(False, True, tip="takes moments"),
         "keepButton": off,
-        "runStageLabel": shows("held out"),
+        "runStageLabel": shows("kept aside"),
     },
     "run, pausing": {
         **WAITING,
