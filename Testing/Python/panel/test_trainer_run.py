@@ -107,7 +107,7 @@ TABLE: dict[str, dict[str, Cell]] = {
     "run, paused": {
         **INTERRUPTED,
         "startButton": on,
-        "unfinishedLabel": shows("A training was interrupted"),
+        "unfinishedLabel": shows("A training is not finished"),
         "resumeButton": Cell(True, True, "Resume", "the open scene does not matter"),
         "keepUnfinishedButton": Cell(True, True, "Make the model now", "trains no further"),
         "messageLabel": shows("The training is paused"),
