@@ -96,7 +96,7 @@ class ResultsSection:
         """List the results of the scene, the newest first; one alone needs no list."""
         combo = self.ui.resultComboBox
         found = find_records(slicer.mrmlScene)[::-1]
-        names = [record.name for record in found]
+        names = [title_of(record) for record in found]
         if names != [combo.itemText(i) for i in range(combo.count)]:
             combo.clear()
             combo.addItems(names)
@@ -221,10 +221,16 @@ class ResultsSection:
         self._correct(record.shown_segmentation, record.shown_source)
 
 
+def title_of(record: Record) -> str:
+    """Return what a result is called in a list: of one image there may be those of several models."""
+    model = record.run.get("model")
+    return f"{record.name} ({model})" if model else record.name
+
+
 def describe(record: Record, frames: int, total: int, busy: bool = False) -> str:
     """Say in a line what made a result, and whether all of it is there."""
     run = record.run
-    parts = [f"Model {run['model']}" if run.get("model") else "Result"]
+    parts = [f'Model "{run["model"]}"' if run.get("model") else "Result"]
     if run.get("device"):
         parts.append(f"on the {_DEVICES.get(str(run['device']).partition(':')[0], run['device'])}")
     if run.get("seconds") is not None:
@@ -244,7 +250,7 @@ def describe_frame(number: int, total: int, frames: Sequence[Frame], busy: bool 
     found = next((frame for frame in frames if frame.number == number), None)
     if found is None:
         return f"Frame {number + 1} of {total}: not computed{' yet' if busy else ''}."
-    text = f"Frame {number + 1} of {total}: mean uncertainty {found.mean_uncertainty:.0f} %."
+    text = f"Frame {number + 1} of {total}: mean uncertainty {found.mean_uncertainty:.0f} % over the picture."
     return f"{text} It{_UNLIKE}" if looks_unlike(found.atypicality) else text
 
 
