@@ -80,7 +80,8 @@ class ModelSection:
         ui, card = self.ui, state.card
         ui.modelComboBox.enabled = bool(self._cards) and not state.busy
         ui.addModelButton.enabled = state.complete and not state.busy
-        ui.modelComboBox.toolTip = "" if self._cards else f"No model is installed: {_HOW}."
+        chosen = ui.modelComboBox.currentText  # it may be too long to be read whole
+        ui.modelComboBox.toolTip = escape(chosen) if self._cards else f"No model is installed: {_HOW}."
         ui.addModelButton.toolTip = "Copies a model into your own folder, so that it stays when the file goes."
         if not state.complete:
             ui.addModelButton.toolTip = "Packages that check a model are missing: see the top of this panel."
