@@ -188,7 +188,7 @@ class ResultsSection:
     def _enable_actions(self, record: Record) -> None:
         ui, segmentation = self.ui, record.shown_segmentation
         gone = "The segmentation was deleted." if record.segmentation is None else f"{NO_BROWSER}."
-        flat = record.frames_table is not None or is_flat(record.source)
+        flat = is_flat(record)
         ui.show3DButton.visible = not flat
         ui.show3DButton.enabled = segmentation is not None
         ui.show3DButton.toolTip = (

@@ -44,7 +44,7 @@ class RunSection:
         self._busy = False
         self._locks = Locks(ui.replaceSelector, ui.uncertaintyCheckBox, ui.deviceComboBox)
         ui.applyButton.connect("clicked()", self._clicked)
-        ui.deviceBanner.styleSheet = BANNER_STYLE
+        ui.deviceBanner.styleSheet = ui.replaceWarningLabel.styleSheet = BANNER_STYLE
 
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""

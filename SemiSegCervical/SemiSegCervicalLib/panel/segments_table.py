@@ -44,7 +44,7 @@ def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures], un
         unlike: the image looks unlike those of the training: a question mark stands beside what the model expects.
     """
     unit = size_unit(record)
-    flat = record.frames_table is not None or is_flat(record.source)
+    flat = is_flat(record)
     headers = ["Segment", "Pixels" if flat else "Voxels", "Uncertainty", "Predicted Dice"]
     if unit:
         headers.insert(1, _SIZES[unit])
@@ -90,10 +90,15 @@ def _cells(figure: SegmentFigures | None, sized: bool, unlike: bool) -> list[str
     ]
 
 
-def is_flat(source: Any) -> bool:
-    """Return whether an image has one slice only."""
-    image = source.GetImageData() if source is not None and source.IsA("vtkMRMLVolumeNode") else None
-    return image is not None and image.GetDimensions()[2] == 1
+def is_flat(record: Record) -> bool:
+    """Return whether a result is of a picture or of frames, also where its image was deleted."""
+    if record.frames_table is not None:
+        return True
+    for volume in (record.source, record.uncertainty):
+        image = volume.GetImageData() if volume is not None and volume.IsA("vtkMRMLVolumeNode") else None
+        if image is not None:
+            return bool(image.GetDimensions()[2] == 1)
+    return size_unit(record) == "mm2"
 
 
 def _hex(color: Sequence[float]) -> str:

@@ -86,6 +86,18 @@ def source_deleted() -> Record:
     return record
 
 
+def picture_deleted() -> Record:
+    record = picture()
+    slicer.mrmlScene.RemoveNode(record.source)
+    return record
+
+
+def picture_and_uncertainty_deleted() -> Record:
+    record = picture_deleted()
+    slicer.mrmlScene.RemoveNode(record.uncertainty)
+    return record
+
+
 def whole_cine() -> Record:
     return cine_record(ALL)[0]
 
@@ -119,6 +131,9 @@ STATES: dict[Callable[[], Record | None], list[Any]] = {
     segmentation_deleted: [VOLUME, DELETED, DELETED, True, DELETED, True, True, None, None, None, None],
     uncertainty_deleted: [VOLUME, True, True, NO_DOUBT, True, NO_DOUBT, True, None, None, None, None],
     source_deleted: [VOLUME, True, True, True, "The image was deleted", True, True, None, None, None, None],
+    picture_deleted: [AREA, None, True, True, "The image was deleted", True, True, None, None, None, None],
+    picture_and_uncertainty_deleted: [AREA, None, True, NO_DOUBT, "The image was deleted", NO_DOUBT, True, None, None,
+                                      None, None],
     whole_cine: [AREA, None, True, True, True, True, True, FIRST, True,
                  "There is no further one.", True],
     half_a_cine: [AREA, None, True, True, True, True, True, "Frame 1 of 20: not computed.", True,
