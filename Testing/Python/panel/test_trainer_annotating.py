@@ -75,11 +75,11 @@ def test_a_frame_is_accepted_and_taken_back(module: Any, partly: Any, pictures: 
     assert not ui.withdrawButton.enabled
     application.screenshot(module.widget.parent, pictures / "trainer-frames.png")
     press(module, "acceptHereButton")
-    assert case(module, f"Cine [{value}]").read_labels is not None
+    assert case(module, "Cine, frame 7").read_labels is not None
     assert "frame 7 is accepted" in ui.messageLabel.text
     assert "6 of 12 frames" in ui.casesTable.cellWidget(CINE, 1).format
     press(module, "withdrawButton")
-    assert case(module, f"Cine [{value}]").read_labels is None
+    assert case(module, "Cine, frame 7").read_labels is None
     assert "5 of 12 frames" in ui.casesTable.cellWidget(CINE, 1).format
 
 
@@ -340,7 +340,7 @@ def test_slices_as_frames(module: Any, partly: Any) -> None:
     assert "8 of 8 frames" in ui.casesTable.cellWidget(0, 1).format
     ui.framesTable.setCurrentCell(2, 0)
     combo_choose(module, "frameUseComboBox", "Left out")
-    assert case(module, "Volume 0 [2]").use == "left out"
+    assert case(module, "Volume 0, slice 3").use == "left out"
     ui.slicesAreFramesCheckBox.click()
     module.settle()
     assert len(module.panel.training_set.cases) == 6 + 12

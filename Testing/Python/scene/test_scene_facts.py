@@ -303,7 +303,7 @@ def test_a_frame_without_image_is_noted_and_the_others_are_used(scene, labels):
     sequence.GetNthDataNode(1).SetAndObserveImageData(None)
     found = collect_training_set()
     assert [case.frame for case in found.cases] == ["0.00", "0.08"]
-    assert any("cine [0.04]" in note for note in found.notes)
+    assert any("cine, frame 2" in note for note in found.notes)
 
 
 def test_gathering_comes_in_short_pieces(scene, labels):
