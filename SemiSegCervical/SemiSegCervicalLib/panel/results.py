@@ -13,13 +13,13 @@ from ..scene.corrections import is_corrected
 from ..scene.frames import keep_changes
 from ..scene.navigation import go_to_frame, uncertain_frames, worst_frame
 from ..scene.nodes import nodes_of
-from ..scene.record_figures import Frame, atypicality_of, frame_segments, frames_of, segments_of
+from ..scene.record_figures import Frame, atypicality_of, frame_segments, frames_of, is_flat, segments_of
 from ..scene.records import Record, find_records, is_complete
 from ..scene.source import source_of_record
 from .connections import Connections
 from .frames import shown_frame, total_frames
 from .inputs import NO_BROWSER, why_no_frame
-from .segments_table import fill_table, is_flat, prepare_table
+from .segments_table import fill_table, prepare_table
 from .state import PanelState
 from .watching import Watching
 

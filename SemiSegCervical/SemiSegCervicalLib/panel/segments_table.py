@@ -8,7 +8,7 @@ from typing import Any
 import qt
 
 from ..figures import SegmentFigures
-from ..scene.record_figures import size_unit
+from ..scene.record_figures import is_flat, size_unit
 from ..scene.records import Record
 
 UNKNOWN = "\N{EN DASH}"
@@ -88,17 +88,6 @@ def _cells(figure: SegmentFigures | None, sized: bool, unlike: bool) -> list[str
         UNKNOWN if figure.mean_uncertainty is None else f"{100 * figure.mean_uncertainty:.0f} %",
         UNKNOWN if figure.predicted_dice is None else f"{figure.predicted_dice:.2f}{' ?' if unlike else ''}",
     ]
-
-
-def is_flat(record: Record) -> bool:
-    """Return whether a result is of a picture or of frames, also where its image was deleted."""
-    if record.frames_table is not None:
-        return True
-    for volume in (record.source, record.uncertainty):
-        image = volume.GetImageData() if volume is not None and volume.IsA("vtkMRMLVolumeNode") else None
-        if image is not None:
-            return bool(image.GetDimensions()[2] == 1)
-    return size_unit(record) == "mm2"
 
 
 def _hex(color: Sequence[float]) -> str:
