@@ -95,7 +95,7 @@ def test_the_method_suits_the_images(module: Any) -> None:
 
     ui, panel = module.ui, module.panel
     assert panel.recipe().method == "cross_supervision"
-    assert "many unlabelled" in ui.methodInfoLabel.text
+    assert "many others" in ui.methodInfoLabel.text
     assert not any("modality" in text for text in texts(ui.methodComboBox)), "there is only one"
     choose(ui.methodComboBox, "UniMatch")
     assert panel.recipe().method == "unimatch"
