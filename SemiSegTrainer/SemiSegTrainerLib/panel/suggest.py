@@ -156,8 +156,10 @@ class SuggestSection:
         done = bool(self._rows) and all(row.accepted for row in self._rows)
         why = self._why_not()
         # What has only to be waited for is said elsewhere; a tool tip is seen only by who looks for it.
-        lacking = why if state.complete and not state.busy and state.training_set is not None else ""
-        ui.suggestLabel.text = _ALL_DONE if done else f"{WHAT_FOR} {lacking}".rstrip()
+        waits = done or not state.complete or bool(state.busy) or state.training_set is None
+        ui.suggestWhyLabel.text = "" if waits else why
+        ui.suggestWhyLabel.visible = bool(ui.suggestWhyLabel.text)
+        ui.suggestLabel.text = _ALL_DONE if done else WHAT_FOR
         ui.askButton.enabled = not why
         ui.askButton.toolTip = why or "Reads the images of the scene and lists what to annotate next."
         for widget in (ui.suggestModelComboBox, ui.suggestCountSpinBox):

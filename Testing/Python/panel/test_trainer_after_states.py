@@ -29,7 +29,11 @@ TABLE: dict[str, dict[str, Cell]] = {
         "askButton": Cell(False, True, tip="nothing in it"),
         **NOTHING_ASKED,
     },
-    "images, no model": {"modelsButton": hidden, "askButton": Cell(False, True, tip="No model knows")},
+    "images, no model": {
+        "modelsButton": hidden,
+        "askButton": Cell(False, True, tip="No model knows"),
+        "suggestWhyLabel": shows("train one first"),
+    },
     "in use": {
         "modelsButton": Cell(visible=True),
         "trainedModelComboBox": Cell(True, True, "my blobs"),

@@ -254,7 +254,7 @@ def test_without_a_model_or_anything_to_suggest_it_says_why(
     ready(module)
     module.until(lambda: "No model knows" in ui.askButton.toolTip)
     assert not ui.askButton.enabled
-    assert "train one first" in ui.suggestLabel.text, "not for the mouse alone"
+    assert "train one first" in ui.suggestWhyLabel.text, "not for the mouse alone"
     slicer.mrmlScene.Clear(0)
     film(2, 2)
     module.until(lambda: "Everything in the scene is annotated" in ui.askButton.toolTip)
