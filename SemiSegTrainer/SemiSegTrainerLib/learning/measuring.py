@@ -165,4 +165,4 @@ def _spread(values: Sequence[Sequence[float]]) -> str:
 
 def _times(values: Sequence[float]) -> str:
     """Write the values of the axes, slowest first, as people do and as they are entered."""
-    return " \N{MULTIPLICATION SIGN} ".join(f"{v:g}" for v in reversed(values))
+    return " \N{MULTIPLICATION SIGN} ".join(f"{v:.4g}" for v in reversed(values))

@@ -176,8 +176,10 @@ class SuggestSection:
             return state.busy
         if found is None:
             return str(state.fault) if state.fault is not None else "The scene is being read."
+        if not found.cases:
+            return "The scene holds no image."
         if not found.used("unlabelled", "partly"):
-            return "Everything in the scene is annotated, or there is nothing in it."
+            return "Everything in the scene is annotated or left out."
         if not self.ui.suggestModelComboBox.count:
             return "No model knows the segments of this scene yet: train one first."
         return ""

@@ -26,7 +26,7 @@ TABLE: dict[str, dict[str, Cell]] = {
     "empty scene, no model": {
         "modelsButton": hidden,
         "suggestLabel": shows("only then does it count"),
-        "askButton": Cell(False, True, tip="nothing in it"),
+        "askButton": Cell(False, True, tip="holds no image"),
         **NOTHING_ASKED,
     },
     "images, no model": {

@@ -249,7 +249,7 @@ def test_without_a_model_or_anything_to_suggest_it_says_why(
     module = opened_trainer()
     ready(module)
     ui = module.panel.suggest.ui
-    assert "nothing in it" in ui.askButton.toolTip
+    assert "holds no image" in ui.askButton.toolTip
     film()
     ready(module)
     module.until(lambda: "No model knows" in ui.askButton.toolTip)
