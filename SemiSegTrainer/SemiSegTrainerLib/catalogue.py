@@ -50,16 +50,16 @@ class MethodText:
 METHODS = (
     MethodText(
         "cross_supervision", "Dual-network cross-supervision with contrast (A)",
-        "Few labelled 2D images or frames and many unlabelled ones.",
+        "Few annotated 2D images or frames, and many others.",
         minutes=10,
     ),
     MethodText(
-        "dual_uncertainty", "Dual networks with uncertainty (B)", "Few labelled volumes and many unlabelled ones.",
+        "dual_uncertainty", "Dual networks with uncertainty (B)", "Few annotated volumes, and many others.",
         minutes=10,
     ),
     MethodText(
         "multiscale_contrast", "Cross-supervision with contrast of voxels and patches (C)",
-        "Few labelled images or volumes and many unlabelled ones, of structures that look alike.",
+        "Few annotated images or volumes and many others, of structures that look alike.",
     ),
     MethodText(
         "semi_cml", "Contrastive mutual learning of modalities (D)",
@@ -68,7 +68,7 @@ METHODS = (
     ),
     MethodText(
         "supervised", "Supervised",
-        "Everything is annotated, or as the baseline that a semi-supervised run has to beat.",
+        "Learns from what is annotated alone: where everything is, or to compare others with.",
         needs_unlabelled=False,
     ),
     MethodText(
@@ -80,7 +80,7 @@ METHODS = (
         "unimatch", "UniMatch", "The strongest baseline of one network, at the price of five views in every step."
     ),
     MethodText(
-        "bcp", "Bidirectional copy-paste (BCP)", "Few labelled images, and segments that are in one piece each."
+        "bcp", "Bidirectional copy-paste (BCP)", "Few annotated images, and segments that are in one piece each."
     ),
     MethodText("cps", "Cross pseudo supervision (CPS)", "The plainest baseline of two networks."),
     MethodText("mean_teacher", "Mean Teacher", "The plainest baseline that learns from unlabelled images."),

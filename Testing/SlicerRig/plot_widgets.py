@@ -112,8 +112,8 @@ class PlotView(QtWidgets.QWidget):
         painter.drawRect(area)
         for axis, title in (("X", chart.GetXAxisTitle()), ("Y", chart.GetYAxisTitle())):
             low, high = self._range(axis)
-            for share in (0.0, 0.5, 1.0):
-                text = f"{low + share * (high - low):g}"
+            for value in (low, (low + high) // 2 if axis == "X" and high - low > 1 else (low + high) / 2, high):
+                share, text = (value - low) / ((high - low) or 1), f"{value:g}"
                 if axis == "X":
                     painter.drawText(QtCore.QPointF(area.left() + share * area.width() - 8, area.bottom() + 14), text)
                 else:

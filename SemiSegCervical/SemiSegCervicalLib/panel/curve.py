@@ -38,8 +38,8 @@ class CurveSection:
         self._plot = Plot(
             ui.curveHost,
             "SemiSegCervical",
-            "Mean uncertainty of each frame. Click a point to go to its frame. Large orange points are frames that "
-            "look unlike what the model has learned from.",
+            "Mean uncertainty of each frame, over the whole picture. Click a point to go to its frame. Large "
+            "orange points are frames that look unlike what the model has learned from.",
         )
         self._connected: Any = None
         self._rows: list[Frame] = []

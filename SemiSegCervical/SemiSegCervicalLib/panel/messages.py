@@ -7,6 +7,7 @@ from typing import Any
 import qt
 
 from ..errors import SemiSegError
+from .later import Later
 
 _STYLE = (
     "QFrame#messageFrame {{ background: {}; border: 1px solid {}; border-radius: 3px; }} "
@@ -24,13 +25,16 @@ class Messages:
         """Connect the widgets; nothing is shown."""
         self._ui = ui
         self._about: Any = None
+        self._coming = Later(self._come_into_view)
         ui.messageLabel.textFormat = qt.Qt.PlainText
         ui.closeMessageButton.connect("clicked()", self.hide)
         self.hide()
 
     def error(self, error: SemiSegError, more: str = "", about: Any = None) -> None:
-        """Show what went wrong and what helps, and a sentence more; `look_at` explains `about`."""
+        """Show what went wrong and what helps, and a sentence more, wherever the panel is scrolled to; `look_at`
+        explains `about`."""
         self._say(f"{error.cause}. {error.remedy}. {more}".rstrip(), _ERROR_STYLE, about)
+        self._coming.start()
 
     def warning(self, text: str, about: Any = None) -> None:
         """Show what speaks against a result."""
@@ -54,6 +58,7 @@ class Messages:
 
     def close(self) -> None:
         """Disconnect the widgets."""
+        self._coming.close()
         self._ui.closeMessageButton.disconnect("clicked()", self.hide)
 
     def _say(self, text: str, style: str, about: Any) -> None:
@@ -61,3 +66,12 @@ class Messages:
         self._ui.messageLabel.text = text
         self._ui.messageFrame.styleSheet = style
         self._ui.messageFrame.visible = True
+
+    def _come_into_view(self) -> None:
+        """Scroll to the message: what was pressed may lie far from it, and would seem to do nothing."""
+        frame = self._ui.messageFrame
+        area = frame.parent()
+        while area is not None and not area.inherits("QScrollArea"):
+            area = area.parent()
+        if area is not None and frame.isVisible():
+            area.ensureWidgetVisible(frame)

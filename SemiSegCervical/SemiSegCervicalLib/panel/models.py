@@ -16,6 +16,10 @@ from .parameters import DEVICE_NAMES, Parameters
 from .speed import expected_seconds, in_words
 from .state import PanelState
 
+_UNNAMED = ("image",)
+"""What a training calls the modality of images of which nobody has said it."""
+_SAID = (("dice", "Dice"), ("validation list", "what was kept aside from its training"))
+"""What a training writes of the quality of its model, and how the panel says it."""
 _HOW = "add one from a file, or train one with SemiSegTrainer"
 FILTER = f"SemiSeg models (*{ENDING})"
 
@@ -80,7 +84,8 @@ class ModelSection:
         ui, card = self.ui, state.card
         ui.modelComboBox.enabled = bool(self._cards) and not state.busy
         ui.addModelButton.enabled = state.complete and not state.busy
-        ui.modelComboBox.toolTip = "" if self._cards else f"No model is installed: {_HOW}."
+        chosen = ui.modelComboBox.currentText  # it may be too long to be read whole
+        ui.modelComboBox.toolTip = escape(chosen) if self._cards else f"No model is installed: {_HOW}."
         ui.addModelButton.toolTip = "Copies a model into your own folder, so that it stays when the file goes."
         if not state.complete:
             ui.addModelButton.toolTip = "Packages that check a model are missing: see the top of this panel."
@@ -121,7 +126,8 @@ class ModelSection:
         lines = [escape(card.description.strip())] if card.description.strip() else []
         lines.append(f"<b>Segments:</b> {'&nbsp; '.join(_swatch(c.color) + escape(c.name) for c in card.classes)}")
         kind = "single images and cine" if card.spatial_dims == 2 else "volumes"
-        lines.append(f"<b>For:</b> {kind} ({escape(', '.join(card.modalities))})")
+        modalities = "" if card.modalities == _UNNAMED else f" ({escape(', '.join(card.modalities))})"
+        lines.append(f"<b>For:</b> {kind}{modalities}")
         lines.append(f"<b>Quality:</b> {_quality(card)}")
         lines.append(f"<b>Time:</b> {self._time(state, card)}")
         lines.append(f"<b>Licence:</b> {escape(card.licence.strip()) or 'not stated'}")
@@ -151,8 +157,11 @@ def _quality(card: ModelCard) -> str:
         return "not measured"
     measured: dict[tuple[str, int], list[str]] = {}
     for quality in card.quality:
-        figure = f"{escape(quality.metric)} {quality.value:.3g}"
-        measured.setdefault((quality.data, quality.cases), []).append(figure)
+        metric, data = quality.metric, quality.data
+        for written, said in _SAID:
+            metric, data = metric.replace(written, said), data.replace(written, said)
+        measured.setdefault((data, quality.cases), []).append(f"{escape(metric)} {quality.value:.3g}")
     return "; ".join(
-        f"{', '.join(figures)} on {escape(data)} ({cases} cases)" for (data, cases), figures in measured.items()
+        f"{', '.join(figures)} on {escape(data)} ({cases} case{'s' * (cases != 1)})"
+        for (data, cases), figures in measured.items()
     )

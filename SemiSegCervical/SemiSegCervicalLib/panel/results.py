@@ -13,13 +13,13 @@ from ..scene.corrections import is_corrected
 from ..scene.frames import keep_changes
 from ..scene.navigation import go_to_frame, uncertain_frames, worst_frame
 from ..scene.nodes import nodes_of
-from ..scene.record_figures import Frame, atypicality_of, frame_segments, frames_of, segments_of
+from ..scene.record_figures import Frame, atypicality_of, frame_segments, frames_of, is_flat, segments_of
 from ..scene.records import Record, find_records, is_complete
 from ..scene.source import source_of_record
 from .connections import Connections
 from .frames import shown_frame, total_frames
 from .inputs import NO_BROWSER, why_no_frame
-from .segments_table import fill_table, is_flat, prepare_table
+from .segments_table import fill_table, prepare_table
 from .state import PanelState
 from .watching import Watching
 
@@ -96,7 +96,7 @@ class ResultsSection:
         """List the results of the scene, the newest first; one alone needs no list."""
         combo = self.ui.resultComboBox
         found = find_records(slicer.mrmlScene)[::-1]
-        names = [record.name for record in found]
+        names = [title_of(record) for record in found]
         if names != [combo.itemText(i) for i in range(combo.count)]:
             combo.clear()
             combo.addItems(names)
@@ -188,7 +188,7 @@ class ResultsSection:
     def _enable_actions(self, record: Record) -> None:
         ui, segmentation = self.ui, record.shown_segmentation
         gone = "The segmentation was deleted." if record.segmentation is None else f"{NO_BROWSER}."
-        flat = record.frames_table is not None or is_flat(record.source)
+        flat = is_flat(record)
         ui.show3DButton.visible = not flat
         ui.show3DButton.enabled = segmentation is not None
         ui.show3DButton.toolTip = (
@@ -221,10 +221,16 @@ class ResultsSection:
         self._correct(record.shown_segmentation, record.shown_source)
 
 
+def title_of(record: Record) -> str:
+    """Return what a result is called in a list: of one image there may be those of several models."""
+    model = record.run.get("model")
+    return f"{record.name} ({model})" if model else record.name
+
+
 def describe(record: Record, frames: int, total: int, busy: bool = False) -> str:
     """Say in a line what made a result, and whether all of it is there."""
     run = record.run
-    parts = [f"Model {run['model']}" if run.get("model") else "Result"]
+    parts = [f'Model "{run["model"]}"' if run.get("model") else "Result"]
     if run.get("device"):
         parts.append(f"on the {_DEVICES.get(str(run['device']).partition(':')[0], run['device'])}")
     if run.get("seconds") is not None:
@@ -244,7 +250,7 @@ def describe_frame(number: int, total: int, frames: Sequence[Frame], busy: bool 
     found = next((frame for frame in frames if frame.number == number), None)
     if found is None:
         return f"Frame {number + 1} of {total}: not computed{' yet' if busy else ''}."
-    text = f"Frame {number + 1} of {total}: mean uncertainty {found.mean_uncertainty:.0f} %."
+    text = f"Frame {number + 1} of {total}: mean uncertainty {found.mean_uncertainty:.0f} % over the picture."
     return f"{text} It{_UNLIKE}" if looks_unlike(found.atypicality) else text
 
 

@@ -11,11 +11,14 @@ from ..scene.corrections import corrected_parts
 from ..scene.records import find_records
 from . import segmenting
 from .locks import Locks
-from .speed import in_words
+from .request import AUTO
+from .speed import expected_seconds, in_words
 from .state import PanelState
 
 _BANNER_TEXT = "color: #533f03;"
 BANNER_STYLE = f"background: #fff3cd; {_BANNER_TEXT} border: 1px solid #e0c36a; border-radius: 3px; padding: 5px;"
+_SOON = 10.0
+"""Seconds that nobody minds waiting for."""
 _STAGES = {
     "": "Preparing",
     "reading": "Reading the image",
@@ -41,7 +44,7 @@ class RunSection:
         self._busy = False
         self._locks = Locks(ui.replaceSelector, ui.uncertaintyCheckBox, ui.deviceComboBox)
         ui.applyButton.connect("clicked()", self._clicked)
-        ui.deviceBanner.styleSheet = BANNER_STYLE
+        ui.deviceBanner.styleSheet = ui.replaceWarningLabel.styleSheet = BANNER_STYLE
 
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
@@ -115,12 +118,22 @@ def device_banner(state: PanelState, chosen: str) -> str:
         why = f": {cards[0].label} does not work ({cards[0].reason})" if cards else " in this computer"
         return f"There is no graphics card that can be used{why}. Choose Automatic or Processor."
     if chosen == "Automatic" and not working:
+        if not cards and _is_soon_done(state):
+            return ""
         why = f" {cards[0].label} cannot be used: {cards[0].reason}." if cards else ""
         long = (
             "which takes minutes" if state.card is not None and state.card.spatial_dims == 3 else "which takes longer"
         )
         return f"No graphics card can be used here: the processor computes, {long}.{why}"
     return ""
+
+
+def _is_soon_done(state: PanelState) -> bool:
+    """Say whether the processor was measured to be quick enough for what is chosen."""
+    if state.card is None or state.source is None:
+        return False
+    seconds = expected_seconds(state.card, state.source, state.frames, AUTO)
+    return seconds is not None and seconds < _SOON
 
 
 def stage_text(job: segmenting.Segmenting) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import qt
 
 from ..figures import SegmentFigures
-from ..scene.record_figures import size_unit
+from ..scene.record_figures import is_flat, size_unit
 from ..scene.records import Record
 
 UNKNOWN = "\N{EN DASH}"
@@ -44,7 +44,7 @@ def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures], un
         unlike: the image looks unlike those of the training: a question mark stands beside what the model expects.
     """
     unit = size_unit(record)
-    flat = record.frames_table is not None or is_flat(record.source)
+    flat = is_flat(record)
     headers = ["Segment", "Pixels" if flat else "Voxels", "Uncertainty", "Predicted Dice"]
     if unit:
         headers.insert(1, _SIZES[unit])
@@ -88,12 +88,6 @@ def _cells(figure: SegmentFigures | None, sized: bool, unlike: bool) -> list[str
         UNKNOWN if figure.mean_uncertainty is None else f"{100 * figure.mean_uncertainty:.0f} %",
         UNKNOWN if figure.predicted_dice is None else f"{figure.predicted_dice:.2f}{' ?' if unlike else ''}",
     ]
-
-
-def is_flat(source: Any) -> bool:
-    """Return whether an image has one slice only."""
-    image = source.GetImageData() if source is not None and source.IsA("vtkMRMLVolumeNode") else None
-    return image is not None and image.GetDimensions()[2] == 1
 
 
 def _hex(color: Sequence[float]) -> str:

@@ -12,7 +12,7 @@ import vtk
 
 from ..errors import SemiSegError
 from ..packages import NEEDED, Package
-from ..scene.alone import is_behind, reveal, show_alone
+from ..scene.alone import hide_other_pictures, is_behind, reveal, show_alone
 from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
 from . import segmenting, speed
@@ -289,9 +289,11 @@ class Panel:
         self.changed()
 
     def _arrived(self, record: Record) -> None:
-        """Show a result that a job has made in the place of earlier ones; those that were corrected stay, too."""
+        """Show a result that a job has made in the place of earlier ones; of its image, those that were corrected stay,
+        too."""
         if self.overlay.arrived(record):
             show_alone(record, corrected=False)
+            hide_other_pictures(record)
 
     # -- told by the job --
 

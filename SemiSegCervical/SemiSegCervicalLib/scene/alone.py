@@ -1,4 +1,4 @@
-"""Which of several results of an image is seen: their outlines would lie over each other.
+"""Which results are seen: outlines of several of an image, or of several pictures, would lie over each other.
 
 What is hidden here comes back as soon as it is looked at again; what the user hides or shows by hand stays so.
 """
@@ -9,6 +9,9 @@ from typing import Any
 
 from . import marks
 from .corrections import corrected_parts
+from .geometry import overlap
+from .layers import composites
+from .record_figures import is_flat
 from .records import Record, find_records
 from .removing import holds_own_segments
 
@@ -36,11 +39,30 @@ def show_alone(record: Record, corrected: bool = True) -> None:
     _show(record)
 
 
+def hide_other_pictures(record: Record) -> None:
+    """Where a view shows the picture or the cine of a result: hide the results of others that no view shows.
+
+    Pictures, of whichever patient, share one coordinate system: what is outlined in one is drawn over all of them.
+    """
+    image = record.shown_source
+    shown = {view.GetBackgroundVolumeID() for view in composites(record.table.GetScene())}
+    if image is None or image.GetID() not in shown or not is_flat(record):
+        return
+    for other in find_records(record.table.GetScene()):
+        display, another = _display(other), other.shown_source
+        if display is None or another is None or another.GetID() in shown or not is_flat(other):
+            continue
+        if display.GetVisibility() and overlap(another, image):
+            display.SetAttribute(marks.HIDDEN, "1")
+            display.SetVisibility(False)
+
+
 def reveal(record: Record) -> None:
     """Show the segments of a result that is looked at where they were hidden by SemiSeg, and not by the user."""
     display = _display(record)
     if is_behind(record) or (display is not None and display.GetAttribute(marks.HIDDEN)):
         _show(record)
+        hide_other_pictures(record)
 
 
 def is_behind(record: Record) -> bool:

@@ -119,3 +119,14 @@ def calibration(volume: Any, sequence: Any = None) -> Calibration:
         return "no"
     dicom = any(node is not None and node.GetAttribute("DICOM.instanceUIDs") for node in (volume, sequence))
     return "no" if dicom and sequence is not None else "unknown"
+
+
+def overlap(first: Any, second: Any) -> bool:
+    """Return whether two volumes lie in the same place: what is drawn in one is then seen over the other."""
+    bounds = []
+    for volume in (first, second):
+        found = [0.0] * 6
+        volume.GetRASBounds(found)
+        bounds.append(found)
+    a, b = bounds
+    return all(a[axis] <= b[axis + 1] and b[axis] <= a[axis + 1] for axis in (0, 2, 4))

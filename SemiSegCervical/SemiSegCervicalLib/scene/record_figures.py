@@ -245,6 +245,17 @@ def size_unit(record: Record) -> str | None:
     return None
 
 
+def is_flat(record: Record) -> bool:
+    """Return whether a result is of a picture or of frames, also where its image was deleted."""
+    if record.frames_table is not None:
+        return True
+    for volume in (record.source, record.uncertainty):
+        image = volume.GetImageData() if volume is not None and volume.IsA("vtkMRMLVolumeNode") else None
+        if image is not None:
+            return bool(image.GetDimensions()[2] == 1)
+    return size_unit(record) == "mm2"
+
+
 def _add_frame_columns(table: Any, classes: Sequence[SegmentClass], unit: str | None, atypical: bool) -> None:
     columns: list[tuple[str, type]] = [(FRAME, int), (INDEX_VALUE, str), (UNCERTAINTY, float), (DICE, float)]
     for entry in classes:

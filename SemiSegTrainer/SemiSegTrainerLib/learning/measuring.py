@@ -153,7 +153,7 @@ def _in_words(spec: InputSpec, sources: Sequence[_Source]) -> tuple[str, ...]:
         return (words, "Their voxels stay as they are, for no size of a voxel is known.")
     if all(math.isclose(a, b, rel_tol=0.01) for s in known for a, b in zip(s, spec.spacing, strict=True)):
         return (words, f"Their voxels stay as they are, {_times(spec.spacing)} mm.")
-    return (words, f"Voxels of {_spread(known)} mm become {_times(spec.spacing)} mm (z, y, x).")
+    return (words, f"Voxels of {_spread(known)} mm become {_times(spec.spacing)} mm.")
 
 
 def _spread(values: Sequence[Sequence[float]]) -> str:
@@ -164,4 +164,5 @@ def _spread(values: Sequence[Sequence[float]]) -> str:
 
 
 def _times(values: Sequence[float]) -> str:
-    return " x ".join(f"{v:g}" for v in values)
+    """Write the values of the axes, slowest first, as people do and as they are entered."""
+    return " \N{MULTIPLICATION SIGN} ".join(f"{v:.4g}" for v in reversed(values))

@@ -31,15 +31,15 @@ from .worst import WorstCases
 BUSY = "Wait until the models are measured, or cancel it."
 _WORST = 4
 _UNMEASURED = (
-    "How good it is was not measured: nothing was held out of its training. Annotate one image or frame more than "
+    "How good it is was not measured: nothing was kept aside in its training. Annotate one image or frame more than "
     "it needs, and keep it aside as validation."
 )
 _ALL_LEARNED = (
     "How good it is was not measured: {}. Annotate an image that was never trained on, and keep it aside as validation."
 )
-_NOW = "Measured on what is held out now."
+_NOW = "Measured on what is kept aside now."
 _UNSURE = (
-    "Measured on what is held out now: a version that does not tell what it was trained on may have learned from it, "
+    "Measured on what is kept aside now: a version that does not tell what it was trained on may have learned from it, "
     "and then looks better than it is."
 )
 
@@ -74,6 +74,7 @@ class AfterSection:
         self._versions: list[Version] = []
         self._measured: dict[Path, Figures] = {}
         self._said = ""  # of what they rest on
+        self._voxel = "voxel"  # what those of the chosen version are called
         self._comparing: Comparing | None = None
         self._outside: dict[str, str] = {}  # names of the cases on disk that were measured on, by id
         self._restoring: Slices | None = None
@@ -174,17 +175,18 @@ class AfterSection:
         measured = self._measured.get(version.path)
         if measured is not None and used is not None and used is not version and used.path in self._measured:
             columns = [(f"{title_of(used)} (in use)", self._measured[used.path]), (title_of(version), measured)]
-            return columns, f"{what_it_rests_on(measured)} {self._said}"
+            return columns, f"{what_it_rests_on(measured, self._voxel)} {self._said}"
         after = from_summary(version.summary.get("validation"))
         left_out = str(version.summary.get("validation_left_out") or "")
         if after is None and measured is not None:
-            return [("Dice", measured)], f"{what_it_rests_on(measured)} {self._said}"
+            return [("Dice", measured)], f"{what_it_rests_on(measured, self._voxel)} {self._said}"
         if after is None and left_out:
             return [], _ALL_LEARNED.format(left_out)
         if after is None:
             return [], _UNMEASURED if version.origin == "trained" else "How good it is was not measured here."
         before = from_summary(version.summary.get("before"))
-        rests = what_it_rests_on(after, version.summary.get("validation_also_decided") or (), left_out)
+        also = version.summary.get("validation_also_decided") or ()
+        rests = what_it_rests_on(after, self._voxel, also, left_out)
         if before is None:
             return [("Dice", after)], rests
         start = version.summary.get("started_from") or "the model that it started from"
@@ -197,7 +199,7 @@ class AfterSection:
         missing = (
             "Packages that compute are missing: see the top of this panel." if not state.complete
             else state.busy if state.busy
-            else "Nothing is held out in this scene that models could be measured on: see Cases." if not held_out
+            else "Nothing is kept aside in this scene that models could be measured on: see Cases." if not held_out
             else ""
         )  # fmt: skip
         why = {
@@ -212,8 +214,8 @@ class AfterSection:
         }
         tips = {
             ui.useVersionButton: "SemiSegCervical segments with this version from now on; the others stay.",
-            ui.compareButton: "Measures both versions on the annotations that are held out in this scene.",
-            ui.worstButton: "Measures this version on what is held out in this scene, and shows where it is worst.",
+            ui.compareButton: "Measures both versions on the annotations that are kept aside in this scene.",
+            ui.worstButton: "Measures this version on what is kept aside in this scene, and shows where it is worst.",
             ui.openSegmentingButton: "Opens the module that segments, with this model chosen.",
             ui.trainedModelComboBox: "The models that were trained on this computer.",
             ui.versionsTable: "Every version that was trained is kept. Choose one to see how good it is.",
@@ -258,6 +260,9 @@ class AfterSection:
     def _version_shown(self) -> None:
         """Another version is looked at: what was shown of the one before goes."""
         self.worst.clear()
+        version = self.version
+        if version is not None:
+            self._voxel = "pixel" if read_card(version.path).spatial_dims == 2 else "voxel"
         if self.ui.cardButton.checked:
             self._show_card(True)
         self._show()
@@ -369,4 +374,4 @@ def _prepare_versions(table: Any) -> None:
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
     header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
     table.verticalHeader().setDefaultSectionSize(24)
-    table.horizontalHeaderItem(2).setToolTip("On the annotations that were held out when this version was trained.")
+    table.horizontalHeaderItem(2).setToolTip("On the annotations that were kept aside when this version was trained.")

@@ -29,6 +29,7 @@ from .state import PanelState
 
 _HEADERS = ("Frame", "Annotation", "Use")
 _HEIGHT = 148
+_TITLE_WIDTH = 280
 _MILLISECONDS = 100
 _AS_CINE = "As the cine"
 _FRAME_USES = (TRAINING, VALIDATION, UNLABELLED, LEFT_OUT)
@@ -92,7 +93,7 @@ class AnnotatingSection:
         if row is None or state.split is None:
             self._watching.watch(())
             return
-        ui.detailsBox.title = row.name
+        _entitle(ui.detailsBox, row.name)
         for widget in (ui.lookHost, ui.markingHost):
             widget.visible = not row.outside
         ui.framesTable.visible = row.is_cine
@@ -261,6 +262,13 @@ class AnnotatingSection:
             self._on_error(error)
             return False
         return True
+
+
+def _entitle(box: Any, name: str) -> None:
+    """Give a box a title: it could not become narrower than a long one, and the whole panel with it."""
+    shown = box.fontMetrics().elidedText(name, qt.Qt.ElideMiddle, _TITLE_WIDTH)
+    box.title = shown.replace("&", "&&")  # a lone one would underline what follows
+    box.toolTip = name if shown != name else ""
 
 
 def _node(row: Row) -> Any:

@@ -97,6 +97,7 @@ class CasesTable:
             table.setColumnWidth(column, width)
         table.verticalHeader().setVisible(False)
         table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+        table.setWordWrap(False)  # a third line would not fit, and cut the name
         table.setIconSize(qt.QSize(THUMBNAIL, _ROW_HEIGHT - 4))
         self._connections: tuple[tuple[str, Callable[..., None]], ...] = (
             ("itemSelectionChanged()", self._selected),

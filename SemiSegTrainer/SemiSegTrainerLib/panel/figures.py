@@ -59,11 +59,20 @@ def from_measure(measure: ModelMeasure, classes: Sequence[str]) -> Figures:
     return Figures(dict(zip(classes, measure.dice, strict=False)), measure.mean, measure.voxels, measure.cases)
 
 
-def what_it_rests_on(figures: Figures, also_decided: Sequence[str] = (), left_out: str = "") -> str:
-    """Say how much figures can be trusted; `left_out` is what a run says of what it was not measured on."""
+def what_it_rests_on(
+    figures: Figures, voxel: str = "voxel", also_decided: Sequence[str] = (), left_out: str = ""
+) -> str:
+    """Say how much figures can be trusted.
+
+    Args:
+        figures: of a model.
+        voxel: what one of the voxels of its images is called.
+        also_decided: what else the same annotations decided, as a run says it.
+        left_out: what a run says of what it was not measured on.
+    """
     images = "1 image" if figures.cases == 1 else f"{figures.cases} images"
-    voxels = f" ({number_text(figures.voxels)} voxels)" if figures.voxels else ""
-    said = [f"Dice on {images}{voxels} with annotations that were held out of the training; 1.00 is perfect."]
+    voxels = f" ({number_text(figures.voxels)} {voxel}s)" if figures.voxels else ""
+    said = [f"Dice on {images}{voxels} with annotations that were kept aside from the training; 1.00 is perfect."]
     if left_out:
         said.append(f"{left_out}.")
     if figures.cases < _FEW:

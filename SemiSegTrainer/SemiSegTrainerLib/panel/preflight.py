@@ -160,30 +160,31 @@ def figures(facts: Facts) -> str:
     lines = []
     if facts.classes:
         head = _row(*(f"<b>{title}</b>" for title in ("Segment", "Learned from", "Measured with")))
-        lines.append(f"<table cellspacing='0' cellpadding='2'>{head}{''.join(map(_class_row, facts.classes))}</table>")
+        rows = "".join(_class_row(entry, facts.voxel) for entry in facts.classes)
+        lines.append(f"<table cellspacing='0' cellpadding='2'>{head}{rows}</table>")
     if facts.unlabelled:
         lines.append(f"Besides, {many(facts.unlabelled, 'image')} without annotation.")
     if facts.shapes is not None:
-        size = f"Size: {_range(facts.shapes, '{:g}')} {'pixels' if len(facts.shapes[0]) == 2 else 'voxels'}"
+        size = f"Size: {_range(facts.shapes, '{:g}')} {facts.voxel}s"
         spacing = "" if facts.spacings is None else f" of {_range(facts.spacings, '{:.3g}')} mm"
         lines.append(f"{size}{spacing}.")
     return "<br>".join(lines)
 
 
-def _class_row(entry: ClassFacts) -> str:
-    learned = _amount(entry.training_voxels, entry.training_cases)
-    return _row(escape(entry.name), learned, _amount(entry.validation_voxels, entry.validation_cases))
+def _class_row(entry: ClassFacts, voxel: str) -> str:
+    learned = _amount(entry.training_voxels, entry.training_cases, voxel)
+    return _row(escape(entry.name), learned, _amount(entry.validation_voxels, entry.validation_cases, voxel))
 
 
 def _row(*cells: str) -> str:
     return "<tr>" + "".join(f"<td>{cell}&nbsp;&nbsp;</td>" for cell in cells) + "</tr>"
 
 
-def _amount(voxels: int, cases: int) -> str:
+def _amount(voxels: int, cases: int, voxel: str) -> str:
     if not voxels:
         return "nothing"
     number = f"{voxels:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    return f"{number} voxels in {many(cases, 'image')}"
+    return f"{number} {voxel}s in {many(cases, 'image')}"
 
 
 def _range(values: tuple[Sequence[float], Sequence[float]], form: str) -> str:

@@ -150,12 +150,12 @@ class RunSection:
         self._banner.visible = ui.unfinishedFrame.visible = count > 0 and not self.running
         if run is None:
             return
-        interrupted = "A training was interrupted" if count == 1 else f"{count} trainings were interrupted"
+        left = "A training is not finished" if count == 1 else f"{count} trainings are not finished"
         failed = self._failed.get(run)
         unreadable = failed is not None and failed.code == states.UNREADABLE
-        ui.unfinishedLabel.text = f"{interrupted}. {left_text(run, failed)}"
+        ui.unfinishedLabel.text = f"{left}. {left_text(run, failed)}"
         offer = "Begin it anew or discard it" if unreadable else "Go on with it"
-        self._banner.text = f"{interrupted}: {run_text(run, time.time())}. {offer} under Run below."
+        self._banner.text = f"{left}: {run_text(run, time.time())}. {offer} under Run below."
         lacking = "" if state.complete else "Packages that compute are not installed yet: see the top of this panel."
         why = lacking or state.busy
         if run.about is None:

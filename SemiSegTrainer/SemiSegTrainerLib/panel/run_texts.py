@@ -17,7 +17,7 @@ from .training import UNREADABLE, Training
 _PLAIN = {
     states.PREPARING: "Writing the images to disk",
     states.MEASURING: "Measuring how many steps fit into the time",
-    states.VALIDATING: "Measuring the model on what was held out",
+    states.VALIDATING: "Measuring the model on what was kept aside",
     states.SAVING: "Installing the model",
     states.PAUSING: "Saving the training, to go on with it later",
     states.CANCELLING: "Ending the computation",

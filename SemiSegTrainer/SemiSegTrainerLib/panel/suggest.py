@@ -35,6 +35,8 @@ WHAT_FOR = (
     "Correct what it draws there, and accept it: only then does it count."
 )
 _ALL_DONE = "Everything suggested is annotated: train again, then ask again."
+_GAIN_WIDTH, _WHY_WIDTH = 64, 220
+"""In pixels: of the bar, which would take more than it needs, and of what is left for the reasons."""
 
 
 @dataclass
@@ -152,8 +154,12 @@ class SuggestSection:
     def _show(self) -> None:
         ui, state = self.ui, self._state
         done = bool(self._rows) and all(row.accepted for row in self._rows)
-        ui.suggestLabel.text = _ALL_DONE if done else WHAT_FOR
         why = self._why_not()
+        # What has only to be waited for is said elsewhere; a tool tip is seen only by who looks for it.
+        waits = done or not state.complete or bool(state.busy) or state.training_set is None
+        ui.suggestWhyLabel.text = "" if waits else why
+        ui.suggestWhyLabel.visible = bool(ui.suggestWhyLabel.text)
+        ui.suggestLabel.text = _ALL_DONE if done else WHAT_FOR
         ui.askButton.enabled = not why
         ui.askButton.toolTip = why or "Reads the images of the scene and lists what to annotate next."
         for widget in (ui.suggestModelComboBox, ui.suggestCountSpinBox):
@@ -170,8 +176,10 @@ class SuggestSection:
             return state.busy
         if found is None:
             return str(state.fault) if state.fault is not None else "The scene is being read."
+        if not found.cases:
+            return "The scene holds no image."
         if not found.used("unlabelled", "partly"):
-            return "Everything in the scene is annotated, or there is nothing in it."
+            return "Everything in the scene is annotated or left out."
         if not self.ui.suggestModelComboBox.count:
             return "No model knows the segments of this scene yet: train one first."
         return ""
@@ -211,12 +219,16 @@ class SuggestSection:
             for column in (0, 2):
                 table.item(number, column).setToolTip(table.item(number, column).text())
         self._mark()
-        lines = max((len(row.idea.reasons) for row in self._rows), default=1)
+        lines = max((sum(map(self._lines, row.idea.reasons)) for row in self._rows), default=1)
         height = ROW + (lines - 1) * table.fontMetrics().height()
         table.verticalHeader().setDefaultSectionSize(height)
         fit_height(table, len(self._rows), height)
         if self._rows:
             table.selectRow(0)
+
+    def _lines(self, reason: str) -> int:
+        """Return how many lines a reason takes in a panel of usual width."""
+        return 1 + (self.ui.suggestionsTable.fontMetrics().horizontalAdvance(reason) > _WHY_WIDTH)
 
     def _mark(self) -> None:
         for number, row in enumerate(self._rows):
@@ -334,7 +346,9 @@ def _prepare(table: Any) -> None:
     table.setColumnCount(4)
     table.setHorizontalHeaderLabels(["Where", "Gain", "Why", ""])
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    header.setSectionResizeMode(1, qt.QHeaderView.Fixed)
     header.setSectionResizeMode(2, qt.QHeaderView.Stretch)
+    table.setColumnWidth(1, _GAIN_WIDTH)
     table.verticalHeader().setDefaultSectionSize(24)
     table.horizontalHeaderItem(1).setToolTip(
         "How much an annotation there is expected to teach, compared with the best one that there could be."

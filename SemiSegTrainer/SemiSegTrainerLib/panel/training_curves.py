@@ -18,11 +18,12 @@ from ..worker.protocol import News
 from .run_folder import RunClass
 from .training import Training
 
-DICE, LOSS, SHARE = "Dice on what is held out", "Parts of the loss", "Learned from images without annotation"
+DICE, LOSS, SHARE = "Dice on what is kept aside", "Parts of the loss", "Learned from images without annotation"
 STEP = "Step"
 _MILLISECONDS = 500
 _POINTS = 400
-_MEAN_COLOR = (0.2, 0.2, 0.2)
+# On the white plot as well as in the legend, whose background is dark where Slicer's style is.
+_MEAN_COLOR = (0.5, 0.5, 0.5)
 # Told apart by people who do not see all colours: Okabe and Ito, jfly.uni-koeln.de/color, without black and yellow.
 _COLORS = (
     (0.0, 0.45, 0.7), (0.84, 0.37, 0.0), (0.0, 0.62, 0.45), (0.8, 0.47, 0.65), (0.34, 0.71, 0.91), (0.9, 0.62, 0.0),
@@ -90,6 +91,8 @@ class TrainingCurves:
         for number, line in enumerate(lines):
             self._plot.nodes[f"points {number}"].SetAndObserveTable(_table(line))
             self._plot.line(f"line {number}", f"points {number}", STEP, line.name, line.color)
+            if kind == DICE:  # measured so rarely that for the first minutes there is one point, and no line
+                self._plot.points(f"line {number}", 5)
             highest = max(highest, np.nanmax(line.values, initial=0.0))
         chart = self._plot.nodes["chart"]
         chart.SetXAxisTitle(STEP)
@@ -132,7 +135,7 @@ def legend(kind: str, lines: Sequence[Line]) -> str:
     """Say what the curves are and where they are now, as HTML."""
     if not any(np.isfinite(line.values).any() for line in lines):
         return {
-            DICE: "Not measured yet. It is measured about once a minute, where something is held out.",
+            DICE: "Not measured yet. It is measured about once a minute, where something is kept aside.",
         }.get(kind, "Nothing is known yet.")
     return "&nbsp; ".join(_entry(kind, line) for line in lines)
 

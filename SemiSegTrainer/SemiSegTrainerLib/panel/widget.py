@@ -107,12 +107,14 @@ class Panel:
         self.questions = QuestionsSection(ui, self._answered, self._ask_again)
         self.choices = RecipeSection(ui, self.changed, self.messages.error, choose_file)
         self.preflight = PreflightSection(ui, self._jobs, self.changed, self.messages.error)
+        # In this order, which is that of the tab key.
+        run = self.load("UI/SemiSegTrainerRun.ui", ui.runHost)
         after = self.load("UI/SemiSegTrainerAfter.ui", ui.afterHost)
         self.after = AfterSection(after, self._jobs, self.messages, self.changed)
         self.suggest = SuggestSection(after, self._jobs, self.messages, self.changed, self.look_again)
         self.run = RunSection(
-            self.load("UI/SemiSegTrainerRun.ui", ui.runHost), ui.unfinishedBanner, self._jobs, self.state,
-            self.messages, self.changed, self.trained, self.look_again,
+            run, ui.unfinishedBanner, self._jobs, self.state, self.messages, self.changed, self.trained,
+            self.look_again,
         )  # fmt: skip
         self.sections: list[Section] = [
             self.install, self.cases, self.annotating, self.outside, self.questions, self.choices, self.preflight,

@@ -172,7 +172,7 @@ def slice_cases(source: Source, stack: TrainingCase, matching: ClassMatching) ->
     for number in range(stack.shape[0]):
         case = TrainingCase(
             id=f"{stack.id}:{number}",
-            name=f"{stack.name} [{number}]",
+            name=f"{stack.name}, slice {number + 1}",
             group=stack.group,
             use=stack.use,
             reason=stack.reason,

@@ -73,6 +73,11 @@ class Facts:
     findings: tuple[Finding, ...]
 
     @property
+    def voxel(self) -> str:
+        """What one of its voxels is called: a pixel where there are only pictures and frames."""
+        return "pixel" if self.dimensions == 2 else "voxel"
+
+    @property
     def refused(self) -> Finding | None:
         """The first finding for which a training must not start."""
         return next((finding for finding in self.findings if finding.refuses), None)

@@ -96,7 +96,7 @@ def find_all(
         split: of it.
         method: the chosen one.
     """
-    looks = yield from _looks(parts.images)
+    looks = yield from _looks(facts, parts.images)
     found = [*_refusals(training_set, facts, parts, method), *_doubts(facts, parts, method), *looks]
     found += [*_split_findings(facts, parts, split), *_aside(training_set, parts)]
     return tuple(sorted(found, key=lambda finding: not finding.refuses))
@@ -128,7 +128,7 @@ def _refusals(training_set: TrainingSet, facts: Facts, parts: Parts, method: Met
     if not painted:
         yield Finding(
             "nothing-painted",
-            "No voxel that would train belongs to a class",
+            f"No {facts.voxel} that would train belongs to a class",
             "Check that the segments lie on their images, and paint in them",
             True,
         )
@@ -151,7 +151,8 @@ def _refusals(training_set: TrainingSet, facts: Facts, parts: Parts, method: Met
         needed = method is not None and method.needs_unlabelled
         yield Finding(
             "nothing-unlabelled",
-            "Every voxel is annotated: methods that learn from what is not annotated have nothing to learn from",
+            f"Every {facts.voxel} is annotated: methods that learn from what is not annotated have nothing to learn "
+            "from",
             "Add images without annotation, or choose a method that needs none",
             needed,
         )
@@ -179,7 +180,7 @@ def _doubts(facts: Facts, parts: Parts, method: MethodText | None) -> Iterable[F
         if not entry.training_voxels:
             yield Finding(
                 "class-empty",
-                f'No voxel of "{entry.name}" would train: it will not be found',
+                f'No {facts.voxel} of "{entry.name}" would train: it will not be found',
                 "Draw it, accept it, or leave it out; where segments cover each other, cut one out of the other",
             )
         elif entry.training_cases == 1 and facts.training > 1:
@@ -198,7 +199,9 @@ def _doubts(facts: Facts, parts: Parts, method: MethodText | None) -> Iterable[F
             )
         if 0 < entry.training_voxels < FEW_VOXELS:
             yield Finding(
-                "few-voxels", f'Only {entry.training_voxels} voxels of "{entry.name}" would train', "Draw more of it"
+                "few-voxels",
+                f'Only {entry.training_voxels} {facts.voxel}s of "{entry.name}" would train',
+                "Draw more of it",
             )
     slices = sum(len(set(rows) & set(case.annotated_slices)) or 1 for case, rows in parts.training)
     if 0 < slices < FEW_CASES:
@@ -231,15 +234,16 @@ def _doubts(facts: Facts, parts: Parts, method: MethodText | None) -> Iterable[F
         mixed = facts.spacings is not None
         yield Finding(
             "uncalibrated",
-            f"The voxel size of {facts.uncalibrated} image{'s' * (facts.uncalibrated > 1)} or frames is not known"
-            + (", that of others is" if mixed else ""),
-            "Enter the spacing in the Volumes module where it is known; else the model learns in voxels",
+            f"The {facts.voxel} size of {facts.uncalibrated} image{'s' * (facts.uncalibrated > 1)} or frames is not "
+            f"known{', that of others is' if mixed else ''}",
+            f"Enter the spacing in the Volumes module where it is known; else the model learns in {facts.voxel}s",
         )
     guessed = [case for case in parts.images if case.calibrated == "unknown"]
     if guessed:
         yield Finding(
             "calibration-unknown",
-            f"The voxels of {_named(c.name for c in guessed)} are exactly 1 mm wide, perhaps because nobody knew",
+            f"The {facts.voxel}s of {_named(c.name for c in guessed)} are exactly 1 mm wide, perhaps because nobody "
+            "knew",
             "Enter the spacing in the Volumes module where it is another one",
         )
     yield from _differences(facts)
@@ -261,7 +265,7 @@ def _differences(facts: Facts) -> Iterable[Finding]:
     if any(large > _DIFFERENT * small for small, large in zip(low, high, strict=True)):
         yield Finding(
             "sizes-differ",
-            f"The images differ much in size: {_times(low)} to {_times(high)} voxels",
+            f"The images differ much in size: {_times(low)} to {_times(high)} {facts.voxel}s",
             "Check that all of them show the same thing; crop or leave out those that do not",
         )
     if facts.spacings is not None:
@@ -269,7 +273,7 @@ def _differences(facts: Facts) -> Iterable[Finding]:
         if any(large > _DIFFERENT * small for small, large in zip(fine, coarse, strict=True)):
             yield Finding(
                 "spacings-differ",
-                f"The voxels differ much in size: {_times(fine)} to {_times(coarse)} mm",
+                f"The {facts.voxel}s differ much in size: {_times(fine)} to {_times(coarse)} mm",
                 "Check the spacing of the images; leave out those whose spacing is wrong",
             )
 
@@ -320,7 +324,7 @@ def _aside(training_set: TrainingSet, parts: Parts) -> Iterable[Finding]:
         yield Finding("note", note, "It is not used as it is")
 
 
-def _looks(cases: Sequence[TrainingCase]) -> Pieces[list[Finding]]:
+def _looks(facts: Facts, cases: Sequence[TrainingCase]) -> Pieces[list[Finding]]:
     """Look at one plane of each image: one that shows nothing, and two that are the same one."""
     blank: list[TrainingCase] = []
     seen: dict[tuple, TrainingCase] = {}
@@ -343,7 +347,7 @@ def _looks(cases: Sequence[TrainingCase]) -> Pieces[list[Finding]]:
         found.append(
             Finding(
                 "blank",
-                f"All voxels of the middle of {_named(case.name for case in blank)} are the same",
+                f"All {facts.voxel}s of the middle of {_named(case.name for case in blank)} are the same",
                 "Leave out what shows nothing",
             )
         )
@@ -389,4 +393,5 @@ def _named(names: Iterable[str]) -> str:
 
 
 def _times(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:g}" for value in values)
+    """Write the values of the axes, slowest first, as people do."""
+    return " \N{MULTIPLICATION SIGN} ".join(f"{value:g}" for value in reversed(values))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from SemiSegCervicalLib.scene import marks
+from SemiSegCervicalLib.scene.geometry import overlap
 from SemiSegCervicalLib.scene.layers import hide_uncertainty, views_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
 from SemiSegCervicalLib.scene.records import find_records
@@ -34,7 +35,7 @@ def show_outlines_of(place: Place) -> None:
             if display.GetAttribute(marks.HIDDEN):
                 display.RemoveAttribute(marks.HIDDEN)
                 display.SetVisibility(True)
-        elif display.GetVisibility() and _overlap(image, place.shown):
+        elif display.GetVisibility() and overlap(image, place.shown):
             display.SetAttribute(marks.HIDDEN, "1")
             display.SetVisibility(False)
 
@@ -42,13 +43,3 @@ def show_outlines_of(place: Place) -> None:
 def _one_patient(node: Any) -> list[Any]:
     reference = reference_of(node) or node
     return [reference, *partners_of(reference)]
-
-
-def _overlap(first: Any, second: Any) -> bool:
-    bounds = []
-    for volume in (first, second):
-        found = [0.0] * 6
-        volume.GetRASBounds(found)
-        bounds.append(found)
-    a, b = bounds
-    return all(a[axis] <= b[axis + 1] and b[axis] <= a[axis + 1] for axis in (0, 2, 4))

@@ -225,11 +225,12 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
                 belonging.setdefault(value, segmentations.GetID())
         for number in range(sequence.GetNumberOfDataNodes()):
             value = sequence.GetNthIndexValue(number)
-            if not _readable(found, sequence.GetNthDataNode(number), f"{sequence.GetName()} [{value}]"):
+            name = f"{sequence.GetName()}, frame {number + 1}"
+            if not _readable(found, sequence.GetNthDataNode(number), name):
                 continue
             source = Source(
                 id=f"{sequence.GetID()}:{value}",
-                name=f"{sequence.GetName()} [{value}]",
+                name=name,
                 group=group,
                 volume=sequence.GetNthDataNode(number),
                 sequence=sequence,
@@ -250,7 +251,7 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
 def _partner_frame(found: _Scene, partner: Any, value: str) -> Any:
     """Return the frame of a paired cine at an index value; None where it has none, or one without an image."""
     item = item_at(partner, value)
-    return item if item is not None and _readable(found, item, f"{partner.GetName()} [{value}]") else None
+    return item if item is not None and _readable(found, item, f"{partner.GetName()}, frame at {value}") else None
 
 
 def annotating_sequences(sequence: Any) -> list[Any]:

@@ -239,7 +239,7 @@ def _warnings(
     layout: Layout,
 ) -> list[str]:
     if not validation:
-        return ["Nothing is held out: how good the model is cannot be measured"]
+        return ["Nothing is kept aside: how good the model is cannot be measured"]
     found = []
     known = sum(
         bool(layout.learned[i] if slices is None else layout.learned[i].intersection(slices))
@@ -283,15 +283,15 @@ def _counted(validation: Mapping[str, tuple[int, ...] | None], layout: Layout) -
         volumes = "1 volume" if len(slices) == 1 else f"{len(slices)} volumes"
         found.append(f"{sum(slices)} slice{'s' * (sum(slices) > 1)} of {volumes}")
         number += sum(slices)
-    return f"{' and '.join(found)} validate{'s' * (number == 1)}" if found else "Nothing is held out"
+    return f"{' and '.join(found)} validate{'s' * (number == 1)}" if found else "Nothing is kept aside"
 
 
 def _too_little(usable: Sequence[TrainingCase]) -> str:
     """Say why nothing is held out, and what to do."""
     if not usable:
-        return "Nothing is held out: no outline is finished. Finish the outlines of an image, frame or slice"
+        return "Nothing is kept aside: no outline is finished. Finish the outlines of an image, frame or slice"
     return (
-        "Nothing is held out: too little is annotated to spare any of it. Annotate three images, or three frames or "
+        "Nothing is kept aside: too little is annotated to spare any of it. Annotate three images, or three frames or "
         "slices that do not lie next to each other"
     )
 

@@ -268,6 +268,9 @@ def test_the_real_list_with_everything_missing(row, monkeypatch):
     for name in ("PyTorch 2.6", "MONAI", "pydantic", "safetensors"):
         assert name in shown.ui.installLacks.text
     assert "numpy" not in shown.ui.installLacks.text
+    shown.choose(shown.ui.installSource, 1)
+    for label in (shown.ui.installIntro, shown.ui.installLacks, shown.ui.installHint):
+        assert label.height >= label.heightForWidth(label.width), "it is read whole"
 
 
 def test_closing_during_an_installation_is_quiet(row, wheels):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from SemiSegCervicalLib.worker.process import Limits
 from SlicerRig import application
+from SlicerRig.fixtures import app  # noqa: F401
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the scripted worker uses POSIX signals")
 IMPATIENT = {"stall": Limits(stall=1.0), "frozen": Limits(silence=1.5), "": Limits(start=1.5)}
@@ -55,6 +57,36 @@ def test_one_message_and_the_panel_goes_on(
     assert again.state == "done", again.error
     assert not module.ui.messageFrame.isVisible()
     assert again.record.segmentation.GetSegmentation().GetNumberOfSegments() == 2
+
+
+def test_an_error_is_scrolled_to(app: Any) -> None:  # noqa: F811
+    """What was pressed may be a page away from it; what is only good to know leaves the panel where it is."""
+    import qt
+    from SemiSegCervicalLib.errors import SemiSegError
+    from SemiSegCervicalLib.panel.messages import Messages
+
+    area, page, above = qt.QScrollArea(), qt.QWidget(), qt.QWidget()
+    ui = types.SimpleNamespace(messageFrame=qt.QFrame(), messageLabel=qt.QLabel(), closeMessageButton=qt.QToolButton())
+    above.setFixedHeight(1000)
+    for holder, parts in (
+        (page, (above, ui.messageFrame)),
+        (ui.messageFrame, (ui.messageLabel, ui.closeMessageButton)),
+    ):
+        layout = qt.QVBoxLayout(holder)
+        for part in parts:
+            layout.addWidget(part)
+    area.setWidgetResizable(True)
+    area.setWidget(page)
+    area.resize(300, 200)
+    area.show()
+    messages = Messages(ui)
+    messages.note("Saved.")
+    application.process_events(0.05)
+    assert area.verticalScrollBar().value == 0
+    messages.error(SemiSegError("nothing-drawn", "Nothing is drawn", "Draw in it first", "scene"))
+    application.process_events(0.05)
+    assert area.verticalScrollBar().value > 700
+    messages.close()
 
 
 @pytest.mark.parametrize("fault", ["SIGKILL", "device-error"])

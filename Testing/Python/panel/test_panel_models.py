@@ -114,6 +114,7 @@ def test_quality_and_origin_are_said(
         ("Dice", 0.9484, "test images", 10),
         ("HD95 (pixels)", 9.0, "test images", 10),
         ("Dice", 0.8, "others", 3),
+        ("dice", 0.7, "validation list (2 of 3 left out)", 1),
     ]
     quality = [dict(zip(("metric", "value", "data", "cases"), figure, strict=True)) for figure in figures]
     rewritten(trained, models / "known.semiseg", quality=quality, licence="CC BY 4.0", attribution="Images of A & B")
@@ -122,7 +123,20 @@ def test_quality_and_origin_are_said(
     application.screenshot(module.widget.parent, pictures / "quality.png")
     said = module.ui.modelInfoLabel.text
     assert "Dice 0.948, HD95 (pixels) 9 on test images (10 cases); Dice 0.8 on others (3 cases)" in said
+    assert "Dice 0.7 on what was kept aside from its training (2 of 3 left out) (1 case)" in said
+    assert "<b>For:</b> single images and cine (ultrasound)<br>" in said
     assert "CC BY 4.0<br><b>Made from:</b> Images of A &amp; B" in said
+
+
+def test_a_modality_that_nobody_has_named_is_not_said(
+    opened: Callable[..., Any], models: Path, trained: Path, picture: Any
+) -> None:
+    with zipfile.ZipFile(trained) as archive:
+        reads = json.loads(archive.read("model.json"))["input"]
+    rewritten(trained, models / "plain.semiseg", input={**reads, "modalities": ["image"]})
+    module = opened("good")
+    module.choose(picture())
+    assert "<b>For:</b> single images and cine<br>" in module.ui.modelInfoLabel.text
 
 
 def test_a_damaged_model_is_listed_and_cannot_be_used(

@@ -86,6 +86,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         "stageLabel": hidden,
         "messageFrame": hidden,
         "modelInfoLabel": shows("known after the first run"),
+        "modelComboBox": Cell(True, True, tip="blobs"),
     },
     "ready, a cine": {
         **IDLE,
@@ -304,6 +305,21 @@ def test_done_and_the_source_deleted(opened: Callable[..., Any], blobs: Any, pic
     slicer.mrmlScene.RemoveNode(volume)
     application.process_events(0.1)
     look(module, "source deleted", pictures)
+
+
+def test_the_processor_is_pointed_out_until_it_was_quick_enough(
+    opened: Callable[..., Any], blobs: Any, picture: Any
+) -> None:
+    """Most hospitals' computers have no graphics card: what takes a second needs no banner."""
+    module = opened("good", "well")
+    module.choose(picture())
+    module.until(lambda: module.ui.deviceBanner.isVisible())
+    assert "the processor computes" in module.ui.deviceBanner.text
+    module.run()
+    assert not module.ui.deviceBanner.isVisible()
+    module.ui.deviceComboBox.currentText = "Graphics card"
+    application.process_events(0.1)
+    assert module.ui.deviceBanner.isVisible(), "one that was asked for"
 
 
 def test_each_state_with_the_real_worker(

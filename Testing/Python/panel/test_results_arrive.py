@@ -51,6 +51,31 @@ def test_the_uncertainty_that_was_asked_for_is_shown_over_the_image(opened, blob
     assert [r for r in find_records(slicer.mrmlScene) if views_of(r)] == []
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_outlines_of_another_picture_are_not_drawn_over_this_one(opened, blobs, beside):
+    """Pictures share one place: those of the patient before would be seen over the next one's."""
+    affine = np.diag([-0.3, -0.3, 1.0, 1.0])
+    first, second = (scenes.add_volume(cases.draw(i)[0], f"picture {i}", affine) for i in range(2))
+    module = opened()
+
+    def segment(volume: Any) -> Any:
+        composites = show_in(["Red"], volume)
+        if beside:
+            composites[1].SetBackgroundVolumeID(first.GetID())
+        return module.run(volume).record.segmentation.GetDisplayNode()
+
+    one, other = segment(first), segment(second)
+    assert (bool(one.GetVisibility()), bool(other.GetVisibility())) == (beside, True)
+    if beside:
+        return
+    show_in(["Red"], first)
+    module.choose(first)
+    assert (one.GetVisibility(), other.GetVisibility()) == (1, 0), "they come back with their own"
+    other.SetVisibility(True)
+    module.panel.refresh()
+    assert other.GetVisibility(), "the user wants to see it"
+
+
 def segment_looks(segmentation: Any) -> tuple[bool, bool, int]:
     display = segmentation.GetDisplayNode()
     return (

@@ -123,11 +123,11 @@ def test_figures_stay_with_their_frames_when_others_are_removed_from_the_cine(pa
     application.click(ui.worstFrameButton)
     application.settle()
     assert record.browser.GetSelectedItemNumber() == 7
-    assert ui.frameLabel.text.startswith("Frame 8 of 18: mean uncertainty 90 %.")
+    assert ui.frameLabel.text.startswith("Frame 8 of 18: mean uncertainty 90 % over the picture.")
     assert ui.segmentsTable.item(0, 2).text() == "91", "10 for each frame before it at the time, and 1"
     click_at(plot(panel), 4, 5)
     assert record.browser.GetSelectedItemNumber() == 3
-    assert ui.frameLabel.text == "Frame 4 of 18: mean uncertainty 5 %."
+    assert ui.frameLabel.text == "Frame 4 of 18: mean uncertainty 5 % over the picture."
     _, file = write(record, "table", tmp_path / "figures.csv")
     lines = [line.split(",")[:2] for line in file.read_text(encoding="utf-8-sig").splitlines()]
     assert lines[:7] == [
@@ -158,13 +158,15 @@ def test_frames_unlike_the_training_are_dotted_and_said(panel, ui, tmp_path):
     application.screenshot(panel.widget, tmp_path / "unlike.png")
     click_at(plot(panel), 14, 23)
     assert record.browser.GetSelectedItemNumber() == 13
-    assert ui.frameLabel.text == ("Frame 14 of 20: mean uncertainty 23 %. It looks unlike the images of the training.")
+    assert ui.frameLabel.text == (
+        "Frame 14 of 20: mean uncertainty 23 % over the picture. It looks unlike the images of the training."
+    )
     table = ui.segmentsTable
     assert [table.item(row, table.columnCount - 1).text() for row in range(2)] == ["0.67 ?"] * 2
     click_at(plot(panel), 12, 21)
     assert [table.item(row, table.columnCount - 1).text() for row in range(2)] == ["0.69"] * 2
     assert record.browser.GetSelectedItemNumber() == 11
-    assert ui.frameLabel.text == "Frame 12 of 20: mean uncertainty 21 %."
+    assert ui.frameLabel.text == "Frame 12 of 20: mean uncertainty 21 % over the picture."
     # Of a result whose model cannot tell, nothing is dotted, and nothing is left of the one before.
     cine_record({2: 0.2, 3: 0.2})
     application.settle()

@@ -194,6 +194,16 @@ def test_the_table_of_an_image_unlike_the_training_says_so(panel, ui, asked, tmp
     assert atypicality_of(record) == 1.25
 
 
+def test_formats_are_not_cut(panel, ui):
+    cine_record({1: 0.1}, 2)
+    ui.exportButton.collapsed = False
+    application.process_events(0.1)
+    for part in ("segmentation", "uncertainty", "table"):
+        combo = getattr(ui, f"{part}FormatComboBox")
+        longest = max(combo.fontMetrics().horizontalAdvance(combo.itemText(i)) for i in range(combo.count))
+        assert combo.width > longest + 25, combo.currentText
+
+
 def test_every_file_of_a_cine(panel, ui, asked, tmp_path):
     record, _ = cine_record({1: 0.1, 2: 0.3}, 5)
     application.process_events(0.1)

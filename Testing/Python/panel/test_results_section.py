@@ -86,6 +86,18 @@ def source_deleted() -> Record:
     return record
 
 
+def picture_deleted() -> Record:
+    record = picture()
+    slicer.mrmlScene.RemoveNode(record.source)
+    return record
+
+
+def picture_and_uncertainty_deleted() -> Record:
+    record = picture_deleted()
+    slicer.mrmlScene.RemoveNode(record.uncertainty)
+    return record
+
+
 def whole_cine() -> Record:
     return cine_record(ALL)[0]
 
@@ -107,6 +119,7 @@ AREA = ["Segment", "Area (mm²)", "Pixels", "Uncertainty", "Predicted Dice"]
 PIXELS = ["Segment", "Pixels", "Uncertainty", "Predicted Dice"]
 VOXELS = ["Segment", "Voxels", "Uncertainty", "Predicted Dice"]
 NO_FRAME = "No frame is computed yet."
+FIRST = "Frame 1 of 20: mean uncertainty 10 % over the picture."
 DELETED, NO_DOUBT = "The segmentation was deleted.", "without uncertainty, or it was deleted"
 # state: headers, 3D, correct, overlay, export of segmentation, uncertainty and table, frames: label, worst, before,
 # after. For a button: None where it is not there, True where it can be clicked, else what its tool tip says.
@@ -118,13 +131,16 @@ STATES: dict[Callable[[], Record | None], list[Any]] = {
     segmentation_deleted: [VOLUME, DELETED, DELETED, True, DELETED, True, True, None, None, None, None],
     uncertainty_deleted: [VOLUME, True, True, NO_DOUBT, True, NO_DOUBT, True, None, None, None, None],
     source_deleted: [VOLUME, True, True, True, "The image was deleted", True, True, None, None, None, None],
-    whole_cine: [AREA, None, True, True, True, True, True, "Frame 1 of 20: mean uncertainty 10 %.", True,
+    picture_deleted: [AREA, None, True, True, "The image was deleted", True, True, None, None, None, None],
+    picture_and_uncertainty_deleted: [AREA, None, True, NO_DOUBT, "The image was deleted", NO_DOUBT, True, None, None,
+                                      None, None],
+    whole_cine: [AREA, None, True, True, True, True, True, FIRST, True,
                  "There is no further one.", True],
     half_a_cine: [AREA, None, True, True, True, True, True, "Frame 1 of 20: not computed.", True,
                   "There is no further one.", True],
     empty_cine: [PIXELS, None, True, True, NO_FRAME, NO_FRAME, NO_FRAME, "Frame 1 of 20: not computed.",
                  NO_FRAME, NO_FRAME, NO_FRAME],
-    uncalibrated_cine: [PIXELS, None, True, True, True, True, True, "Frame 1 of 20: mean uncertainty 10 %.", True,
+    uncalibrated_cine: [PIXELS, None, True, True, True, True, True, FIRST, True,
                         "There is no further one.", True],
 }  # fmt: skip
 
@@ -209,13 +225,13 @@ def test_the_figures_of_a_volume(panel, ui):
         ["anterior lip", "1\u202f200.5", "12\u202f345", "12 %", "0.93"],
         ["posterior lip", "20.0", "80", "31 %", UNKNOWN],
     ]
-    assert ui.resultInfoLabel.text == "Model cervix on the processor in 2.3 s."
+    assert ui.resultInfoLabel.text == 'Model "cervix" on the processor in 2.3 s.'
 
 
 def test_the_figures_follow_the_frame_that_is_looked_at(panel, ui):
     record, result = cine_record({1: 0.1, 2: 0.3})
     application.settle()
-    assert ui.resultInfoLabel.text == "Model cervix on the processor in 2.3 s. 2 of 20 frames are computed."
+    assert ui.resultInfoLabel.text == 'Model "cervix" on the processor in 2.3 s. 2 of 20 frames are computed.'
     browse(record, 2)
     assert rows(ui.segmentsTable) == [
         ["anterior lip", "6.0", "21", "60 %", "0.60"],
@@ -229,7 +245,7 @@ def test_the_figures_follow_the_frame_that_is_looked_at(panel, ui):
     assert ui.frameLabel.text == "Frame 8 of 20: not computed."
     more_frames(record, result, {7: 0.25})
     application.settle()
-    assert ui.frameLabel.text == "Frame 8 of 20: mean uncertainty 25 %."
+    assert ui.frameLabel.text == "Frame 8 of 20: mean uncertainty 25 % over the picture."
     assert record.shown_uncertainty.GetAttribute(COMPUTED) == "1"
 
 
@@ -251,7 +267,7 @@ def test_the_buttons_go_through_the_most_uncertain_frames_of_a_cine(panel, ui):
     application.click(ui.previousFrameButton)
     application.settle()
     assert selected() == 21
-    assert ui.frameLabel.text == "Frame 22 of 40: mean uncertainty 60 %."
+    assert ui.frameLabel.text == "Frame 22 of 40: mean uncertainty 60 % over the picture."
 
 
 def test_a_result_is_shown_and_browsed_where_it_was_made(panel, ui):
@@ -265,7 +281,7 @@ def test_a_result_is_shown_and_browsed_where_it_was_made(panel, ui):
     assert ui.frameLabel.text.startswith("Frame 6 of 20")
     application.click(ui.worstFrameButton)
     application.settle()
-    assert ui.frameLabel.text == "Frame 8 of 20: mean uncertainty 90 %."
+    assert ui.frameLabel.text == "Frame 8 of 20: mean uncertainty 90 % over the picture."
     assert [browser.GetSelectedItemNumber() for browser in (first, second)] == [3, 7]
     show_in_views(record.shown_source)
     application.click(ui.overlayButton)
@@ -280,13 +296,13 @@ def test_the_buttons_move_the_slices_of_a_stack(panel, ui):
     application.settle()
     application.click(ui.worstFrameButton)
     application.settle()
-    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 %."
+    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 % over the picture."
     assert [row[2] for row in rows(ui.segmentsTable)] == ["21", "22"]
     red = slicer.app.layoutManager().sliceWidget("Red").sliceLogic()
     assert red.GetSliceOffset() == pytest.approx(4.0)  # slices are 2 mm apart
     red.SetSliceOffset(8.0)
     application.settle()
-    assert ui.frameLabel.text == "Frame 5 of 6: mean uncertainty 30 %."
+    assert ui.frameLabel.text == "Frame 5 of 6: mean uncertainty 30 % over the picture."
 
 
 def test_a_view_of_another_layout_does_not_say_which_slice_is_shown(panel, ui):
@@ -323,13 +339,13 @@ def test_slices_are_found_where_a_transform_puts_them(panel, ui):
     before = red.GetSliceOffset()
     application.click(ui.worstFrameButton)
     application.settle()
-    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 %."
+    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 % over the picture."
     # The slices along z lie along y now, 2 mm apart from -5 on, as the coronal view sees them.
     assert green.GetSliceOffset() == pytest.approx(-9.0)
     assert red.GetSliceOffset() == before
     green.SetSliceOffset(-13.0)
     application.settle()
-    assert ui.frameLabel.text == "Frame 5 of 6: mean uncertainty 30 %."
+    assert ui.frameLabel.text == "Frame 5 of 6: mean uncertainty 30 % over the picture."
 
 
 def place(volume: Any, affine: np.ndarray) -> None:
@@ -365,7 +381,7 @@ def test_a_view_is_rotated_to_the_slices_of_an_oblique_stack(panel, ui, affine):
     before = {name: array_of(view.GetSliceToRAS()) for name, view in views.items()}
     application.click(ui.worstFrameButton)
     application.settle()
-    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 %."
+    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 % over the picture."
     assert [row[2] for row in rows(ui.segmentsTable)] == ["21", "22"]
     moved = [name for name, view in views.items() if (array_of(view.GetSliceToRAS()) != before[name]).any()]
     assert moved == ["Red"]  # the nearest, and no other
@@ -382,7 +398,7 @@ def test_a_view_is_rotated_to_slices_that_are_not_the_nearest_plane_of_the_volum
     application.settle()
     application.click(ui.worstFrameButton)
     application.settle()
-    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 %."
+    assert ui.frameLabel.text == "Frame 3 of 6: mean uncertainty 80 % over the picture."
     red.GetSliceNode().SetOrientation("Axial")
 
 
@@ -514,7 +530,7 @@ def test_figures_of_a_corrected_volume_say_that_they_are_the_models(panel, ui):
     record = volume_record()
     application.settle()
     edit(record.segmentation)
-    assert ui.resultInfoLabel.text == f"Model cervix on the processor in 2.3 s. {CORRECTED}"
+    assert ui.resultInfoLabel.text == f'Model "cervix" on the processor in 2.3 s. {CORRECTED}'
 
 
 @pytest.mark.parametrize("change", ["removed", "added"])
@@ -537,9 +553,9 @@ def test_figures_of_a_corrected_frame_say_that_they_are_the_models(panel, ui, ed
     browse(record, 1)
     application.click(ui.correctButton)
     edit(record.shown_segmentation)
-    assert ui.frameLabel.text == f"Frame 2 of 20: mean uncertainty 10 %. {CORRECTED}"
+    assert ui.frameLabel.text == f"Frame 2 of 20: mean uncertainty 10 % over the picture. {CORRECTED}"
     browse(record, 2)
-    assert ui.frameLabel.text == "Frame 3 of 20: mean uncertainty 30 %."
+    assert ui.frameLabel.text == "Frame 3 of 20: mean uncertainty 30 % over the picture."
     browse(record, 1)
     assert CORRECTED in ui.frameLabel.text
 
@@ -579,12 +595,14 @@ def test_one_of_several_results_is_chosen(panel, ui):
     second = volume_record(name="second", unit=None)
     application.settle()
     assert ui.resultChoiceHost.isVisibleTo(panel.widget)
-    assert [ui.resultComboBox.itemText(i) for i in range(ui.resultComboBox.count)] == ["second", "first"]
-    assert ui.resultComboBox.currentText == "second"
+    assert [ui.resultComboBox.itemText(i) for i in range(ui.resultComboBox.count)] == [
+        "second (cervix)", "first (cervix)"
+    ]  # fmt: skip
+    assert ui.resultComboBox.currentText == "second (cervix)"
     assert headers(ui.segmentsTable) == VOXELS
     ui.resultComboBox.activated.emit(1)
     application.settle()
-    assert ui.resultComboBox.currentText == "first"
+    assert ui.resultComboBox.currentText == "first (cervix)"
     assert headers(ui.segmentsTable) == VOLUME
     remove_record(first)
     application.settle()
@@ -639,7 +657,7 @@ def test_what_the_user_has_drawn_or_hidden_is_left_so(panel, ui):
     assert is_seen(second), "it holds what the user has drawn"
     remove_record(first)
     application.settle()
-    assert ui.resultComboBox.currentText == "third"
+    assert ui.resultComboBox.currentText == "third (cervix)"
     assert not is_seen(third), "the user has hidden it"
 
 
@@ -657,7 +675,7 @@ def test_a_saved_scene_shows_the_result_that_was_chosen(panel, ui, tmp_path):
     application.settle()
     mrml.process_events()
     application.settle()
-    assert ui.resultComboBox.currentText == "first"
+    assert ui.resultComboBox.currentText == "first (cervix)"
     found = {record.name: is_seen(record) for record in find_records(slicer.mrmlScene)}
     assert found == {"first": True, "second": False}
 
@@ -670,7 +688,7 @@ def test_the_overlay_follows_the_result_that_is_chosen(panel, ui):
     assert len(views_of(first)) == 3
     second = volume_record(source=first.source, name="second")
     application.settle()
-    assert ui.resultComboBox.currentText == "second"
+    assert ui.resultComboBox.currentText == "second (cervix)"
     assert views_of(first) == []
     assert len(views_of(second)) == 3
     assert ui.overlayButton.checked

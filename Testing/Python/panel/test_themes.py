@@ -33,6 +33,7 @@ def text_of(widget: Any) -> str:
 def test_a_message_and_what_closes_it_have_the_messages_colour(dark: None, panel: Any) -> None:
     panel.messages.note("Saved.")
     application.settle()
+    assert text_of(panel.ui.replaceWarningLabel) == text_of(panel.ui.deviceBanner) == "#533f03"
     assert text_of(panel.ui.messageLabel) == text_of(panel.ui.closeMessageButton) == "#1d3b1d"
 
 

@@ -87,7 +87,7 @@ def test_every_version_is_listed_with_what_it_is_worth(
     ]  # fmt: skip
     assert "<b>Version 3 of my blobs</b>, in use." in ui.versionLabel.text
     assert "from 3 annotated and 4 other images" in ui.versionLabel.text
-    assert "2 images (41\N{NARROW NO-BREAK SPACE}230 voxels)" in ui.figuresLabel.text
+    assert "2 images (41\N{NARROW NO-BREAK SPACE}230 pixels)" in ui.figuresLabel.text
     for said in ("may be chance", "how sure the model says it is", "when the training ended", "Before: blobs"):
         assert said in ui.figuresLabel.text
     application.screenshot(module.widget.parent, pictures / "trainer-versions.png")
@@ -100,7 +100,7 @@ def test_every_version_is_listed_with_what_it_is_worth(
     ui.versionsTable.selectRow(2)
     settle()
     assert not ui.figuresTable.isVisibleTo(module.widget.parent)
-    assert "nothing was held out" in ui.figuresLabel.text
+    assert "nothing was kept aside" in ui.figuresLabel.text
 
 
 def test_what_the_start_had_learned_from_is_said(
@@ -116,7 +116,7 @@ def test_what_the_start_had_learned_from_is_said(
     settle()
     assert not ui.figuresTable.isVisibleTo(module.widget.parent)
     assert "was not measured: 2 of 2 validation images were left out" in ui.figuresLabel.text
-    assert "nothing was held out" not in ui.figuresLabel.text
+    assert "nothing was kept aside" not in ui.figuresLabel.text
 
 
 def test_an_earlier_version_is_used_again(
@@ -229,7 +229,7 @@ def test_what_cannot_be_measured_says_why(
     ui = module.panel.after.ui
     for button in (ui.worstButton, ui.compareButton):
         assert not button.enabled
-        assert "Nothing is held out" in button.toolTip
+        assert "Nothing is kept aside" in button.toolTip
     assert not ui.comparingHost.isVisibleTo(module.widget.parent)
 
 
@@ -318,7 +318,7 @@ def test_what_a_version_was_trained_on_does_not_measure_it(
     ui = module.panel.after.ui
     assert "Dice on 1 image " in ui.figuresLabel.text
     said = "1 of 2 validation images was left out: the model had learned from it."
-    assert ui.figuresLabel.text.endswith(f"Measured on what is held out now. {said}")
+    assert ui.figuresLabel.text.endswith(f"Measured on what is kept aside now. {said}")
 
 
 @pytest.mark.parametrize("how", ["whole", "cancel", "scene"])
@@ -361,7 +361,7 @@ def test_versions_are_measured_and_the_worst_cases_shown(
     assert all(row[1] == row[2] and row[3] == "+0.00" and float(row[1]) > 0.7 for row in found), "the same model twice"
     validated = [value for value in module.panel.split.validation]
     assert f"Dice on {len(validated)} image" in ui.figuresLabel.text
-    assert "Measured on what is held out now." in ui.figuresLabel.text
+    assert "Measured on what is kept aside now." in ui.figuresLabel.text
     assert "may have learned from it" not in ui.figuresLabel.text, "the model tells what it was trained on"
     buttons = [button for button, _ in module.panel.after.worst._buttons]
     assert 1 <= len(buttons) == min(4, len(validated))

@@ -26,10 +26,14 @@ TABLE: dict[str, dict[str, Cell]] = {
     "empty scene, no model": {
         "modelsButton": hidden,
         "suggestLabel": shows("only then does it count"),
-        "askButton": Cell(False, True, tip="nothing in it"),
+        "askButton": Cell(False, True, tip="holds no image"),
         **NOTHING_ASKED,
     },
-    "images, no model": {"modelsButton": hidden, "askButton": Cell(False, True, tip="No model knows")},
+    "images, no model": {
+        "modelsButton": hidden,
+        "askButton": Cell(False, True, tip="No model knows"),
+        "suggestWhyLabel": shows("train one first"),
+    },
     "in use": {
         "modelsButton": Cell(visible=True),
         "trainedModelComboBox": Cell(True, True, "my blobs"),
@@ -42,7 +46,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         "cardBrowser": hidden,
         "versionLabel": shows("Version 2 of my blobs</b>, in use"),
         "figuresTable": Cell(visible=True),
-        "figuresLabel": shows("held out of the training"),
+        "figuresLabel": shows("kept aside from the training"),
         "worstHost": hidden,
         "comparingHost": hidden,
         "suggestModelComboBox": Cell(True, True, "my blobs"),
@@ -65,10 +69,10 @@ TABLE: dict[str, dict[str, Cell]] = {
         "worstButton": on,
         "askButton": Cell(False, True, tip="No model knows"),
     },
-    "nothing held out": {
+    "nothing kept aside": {
         "useVersionButton": Cell(True, True),
-        "compareButton": Cell(False, True, tip="Nothing is held out"),
-        "worstButton": Cell(False, True, tip="Nothing is held out"),
+        "compareButton": Cell(False, True, tip="Nothing is kept aside"),
+        "worstButton": Cell(False, True, tip="Nothing is kept aside"),
     },
 }
 
@@ -117,7 +121,7 @@ def test_every_control_in_every_state(
     module.panel.enter()
     slicer.mrmlScene.Clear(0)
     film(4, 1)
-    look("nothing held out")
+    look("nothing kept aside")
     assert not application.slot_errors()
 
 

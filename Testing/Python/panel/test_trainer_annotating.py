@@ -43,6 +43,22 @@ def test_nothing_is_shown_before_an_image_is_selected(module: Any) -> None:
     assert not module.ui.framesTable.isVisible()
 
 
+def test_a_long_name_makes_the_panel_no_wider(module: Any, partly: Any) -> None:
+    select(module, 5)
+    wide = module.widget.parent.minimumSizeHint.width()
+    name = "Smith & Jones, " + 12 * "as hospitals call it "
+    partly.volumes[5].SetName(name)
+    module.panel.look_again()
+    module.settle()
+    select(module, 5)
+    box = module.ui.detailsBox
+    assert box.title.startswith("Smith && Jones")
+    assert name in box.toolTip
+    assert module.widget.parent.minimumSizeHint.width() == wide
+    select(module, 0)
+    assert (box.title, box.toolTip) == ("Volume 0", "")
+
+
 def test_a_frame_is_accepted_and_taken_back(module: Any, partly: Any, pictures: Any) -> None:
     from SlicerRig import scenes
     from TrainingRig import cases
@@ -59,11 +75,11 @@ def test_a_frame_is_accepted_and_taken_back(module: Any, partly: Any, pictures: 
     assert not ui.withdrawButton.enabled
     application.screenshot(module.widget.parent, pictures / "trainer-frames.png")
     press(module, "acceptHereButton")
-    assert case(module, f"Cine [{value}]").read_labels is not None
+    assert case(module, "Cine, frame 7").read_labels is not None
     assert "frame 7 is accepted" in ui.messageLabel.text
     assert "6 of 12 frames" in ui.casesTable.cellWidget(CINE, 1).format
     press(module, "withdrawButton")
-    assert case(module, f"Cine [{value}]").read_labels is None
+    assert case(module, "Cine, frame 7").read_labels is None
     assert "5 of 12 frames" in ui.casesTable.cellWidget(CINE, 1).format
 
 
@@ -324,7 +340,7 @@ def test_slices_as_frames(module: Any, partly: Any) -> None:
     assert "8 of 8 frames" in ui.casesTable.cellWidget(0, 1).format
     ui.framesTable.setCurrentCell(2, 0)
     combo_choose(module, "frameUseComboBox", "Left out")
-    assert case(module, "Volume 0 [2]").use == "left out"
+    assert case(module, "Volume 0, slice 3").use == "left out"
     ui.slicesAreFramesCheckBox.click()
     module.settle()
     assert len(module.panel.training_set.cases) == 6 + 12

@@ -49,10 +49,19 @@ def test_every_volume_and_every_cine_is_a_row(opened_trainer: Callable[..., Any]
     assert "not annotated" in module.ui.casesSummaryLabel.text
 
 
+def test_a_long_reason_does_not_cut_the_name(opened_trainer: Callable[..., Any], partly: Any) -> None:
+    partly.volumes[3].SetName(6 * "a long name ")
+    module = opened_trainer()
+    module.settle()
+    table = module.ui.casesTable
+    assert any(len(why) > 20 for _, why, *_ in rows(module))
+    assert [n for n in range(table.rowCount) if table.sizeHintForRow(n) > table.rowHeight(n)] == []
+
+
 def test_text_is_readable_on_a_dark_background_too(opened_trainer: Callable[..., Any], partly: Any) -> None:
     """Slicer takes a dark style over from the system; WCAG calls a contrast of 3 the least that can be read."""
     import qt
-    from SemiSegTrainerLib.panel import cases_table, preflight
+    from SemiSegTrainerLib.panel import cases_table, preflight, training_curves
 
     module = opened_trainer()
     module.settle()
@@ -66,6 +75,7 @@ def test_text_is_readable_on_a_dark_background_too(opened_trainer: Callable[...,
         return 0.05 + float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
     used = {*cases_table._COLORS.values(), cases_table._GRAY, preflight._GREY, preflight._RED, preflight._AMBER}
+    used.add("#" + "".join(f"{round(255 * part):02x}" for part in training_curves._MEAN_COLOR))
     for color in used:
         for background in ("#ffffff", "#353535"):
             first, second = sorted((light(color), light(background)))

@@ -34,6 +34,20 @@ def test_opening_imports_nothing_heavy(models: Any) -> None:
     assert {"torch", "monai", "openvino", "pydantic", "scipy", "SimpleITK"}.isdisjoint(found)
 
 
+def test_the_tab_key_goes_from_top_to_bottom(opened_trainer: Callable[..., Any]) -> None:
+    panel = opened_trainer().panel
+    buttons = [
+        *(panel.ui.casesButton, panel.ui.recipeButton, panel.ui.preflightButton),
+        *(panel.run.ui.runButton, panel.after.ui.modelsButton, panel.suggest.ui.suggestButton),
+    ]
+    widget, found = panel.widget._qt, []
+    for _ in range(1000):
+        widget = widget.nextInFocusChain()
+        found.append(widget)
+    places = [found.index(button._qt) for button in buttons]
+    assert places == sorted(places)
+
+
 def test_an_empty_scene_says_what_to_do(opened_trainer: Callable[..., Any]) -> None:
     module = opened_trainer()
     module.until(lambda: module.panel.training_set is not None)

@@ -83,12 +83,19 @@ def test_presets_are_times(module: Any) -> None:
     assert (panel.recipe().minutes, panel.recipe().iterations) == (10.0, None)
 
 
+def test_what_is_said_of_a_choice_stands_right_below_it(module: Any) -> None:
+    """A form would leave as much room as the text needs in a column of a few words."""
+    for label in (module.ui.methodInfoLabel, module.ui.startInfoLabel):
+        assert label.text
+        assert label.height <= label.heightForWidth(label.width)
+
+
 def test_the_method_suits_the_images(module: Any) -> None:
     import slicer
 
     ui, panel = module.ui, module.panel
     assert panel.recipe().method == "cross_supervision"
-    assert "many unlabelled" in ui.methodInfoLabel.text
+    assert "many others" in ui.methodInfoLabel.text
     assert not any("modality" in text for text in texts(ui.methodComboBox)), "there is only one"
     choose(ui.methodComboBox, "UniMatch")
     assert panel.recipe().method == "unimatch"

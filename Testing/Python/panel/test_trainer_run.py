@@ -72,7 +72,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         "runStageLabel": shows("Training: step 20 of 40, about 75 s left"),
         "runDeviceLabel": shows("Processor, 1 thread, 1.2 GiB of memory, trained for 20 s"),
         "liveHost": on,
-        "curveComboBox": Cell(True, True, "Dice on what is held out"),
+        "curveComboBox": Cell(True, True, "Dice on what is kept aside"),
         "curveLabel": shows("bright 0.90"),
         "previewInfoLabel": shows("after step 20"),
         "plateauFrame": hidden,
@@ -95,7 +95,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         **WAITING,
         "pauseButton": Cell(False, True, tip="takes moments"),
         "keepButton": off,
-        "runStageLabel": shows("held out"),
+        "runStageLabel": shows("kept aside"),
     },
     "run, pausing": {
         **WAITING,
@@ -107,7 +107,7 @@ TABLE: dict[str, dict[str, Cell]] = {
     "run, paused": {
         **INTERRUPTED,
         "startButton": on,
-        "unfinishedLabel": shows("A training was interrupted"),
+        "unfinishedLabel": shows("A training is not finished"),
         "resumeButton": Cell(True, True, "Resume", "the open scene does not matter"),
         "keepUnfinishedButton": Cell(True, True, "Make the model now", "trains no further"),
         "messageLabel": shows("The training is paused"),
@@ -212,10 +212,13 @@ def test_each_state_while_it_trains(section: Any) -> None:
     until(module, training, "training")
     module.look("training")
     before = ui.curveLabel.text
+    plot = module.panel.run.curves._plot
+    assert plot.nodes["line 0"].GetMarkerStyle() != plot.nodes["line 0"].MarkerStyleNone, "one point is seen, too"
     for kind, said in (("Parts of the loss", "supervised 0.05"), ("Learned from images", "share of the loss (%) 25")):
         ui.curveComboBox.currentIndex = next(i for i in range(3) if ui.curveComboBox.itemText(i).startswith(kind))
         application.process_events()
         assert said in ui.curveLabel.text
+        assert plot.nodes["line 0"].GetMarkerStyle() == plot.nodes["line 0"].MarkerStyleNone
     ui.curveComboBox.currentIndex = 0
     assert ui.curveLabel.text == before
     application.click(ui.pauseButton)

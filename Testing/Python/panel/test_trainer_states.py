@@ -56,7 +56,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         "casesTable": Cell(visible=True),
         "splitLabel": shows("validates"),
         "ownLengthLabel": hidden,
-        "methodInfoLabel": shows("many unlabelled"),
+        "methodInfoLabel": shows("many others"),
         "startInfoLabel": shows("learned anew"),
         "verdictLabel": shows("can start"),
         "factsLabel": shows("bright"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,18 @@ def test_a_volume_does_not_keep_a_model_of_pictures_from_suggesting(
     module.until(lambda: section.rows or module.ui.messageLabel.text)
     assert not module.ui.messageFrame.isVisible(), module.ui.messageLabel.text
     assert all(row.idea.case != volume.GetID() for row in section.rows)
+
+
+@pytest.mark.torch
+def test_reasons_are_read_whole(asked: Any) -> None:
+    from SemiSegTrainerLib.learning.ranking import NEW_GROUP, UNSURE
+
+    for row in asked.section.rows:
+        row.idea = dataclasses.replace(row.idea, reasons=(UNSURE, NEW_GROUP))
+    asked.section._fill()
+    settle(asked.module)
+    table = asked.ui.suggestionsTable
+    assert all(table.sizeHintForRow(row) <= table.rowHeight(row) for row in range(table.rowCount))
 
 
 def test_suggestions_are_gone_to_and_count_once_accepted(asked: Any, pictures: Path) -> None:
@@ -236,11 +249,12 @@ def test_without_a_model_or_anything_to_suggest_it_says_why(
     module = opened_trainer()
     ready(module)
     ui = module.panel.suggest.ui
-    assert "nothing in it" in ui.askButton.toolTip
+    assert "holds no image" in ui.askButton.toolTip
     film()
     ready(module)
     module.until(lambda: "No model knows" in ui.askButton.toolTip)
     assert not ui.askButton.enabled
+    assert "train one first" in ui.suggestWhyLabel.text, "not for the mouse alone"
     slicer.mrmlScene.Clear(0)
     film(2, 2)
     module.until(lambda: "Everything in the scene is annotated" in ui.askButton.toolTip)

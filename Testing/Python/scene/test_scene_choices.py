@@ -93,7 +93,7 @@ def test_frames_have_uses_of_their_own_and_a_cine_one_for_all(scene, labels):
     choices.set_use(cine, "unlabelled")
     assert {use for use, _ in uses().values()} == {"unlabelled"}
     choices.set_use(f"{cine}:0.08", "training")
-    assert uses()["cine [0.08]"] == ("labelled", "training")
+    assert uses()["cine, frame 3"] == ("labelled", "training")
 
 
 def test_slices_that_are_frames_have_uses(scene, labels):
@@ -344,7 +344,7 @@ def test_a_paired_cine_may_lack_the_image_of_a_frame(scene, labels):
     assert [[image is not None for image in case.images] for case in found.cases] == [[True, True]] * 2 + [
         [True, False]
     ]
-    assert found.notes == [f'"colour [{values[2]}]" holds no image: left out']
+    assert found.notes == [f'"colour, frame at {values[2]}" holds no image: left out']
 
 
 def test_a_pair_belongs_to_the_patient_of_either_image(scene):

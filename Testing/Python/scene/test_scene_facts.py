@@ -210,7 +210,7 @@ def test_a_class_that_is_missing_or_rare_is_named(scene, labels):
     found = facts(classes=[*CLASSES, SegmentClass(3, "third", (0, 1, 0))])
     assert '"third"' in finding(found, "class-empty").text
     assert '"posterior"' in finding(found, "class-once").text
-    assert "40 voxels" in finding(found, "few-voxels").text
+    assert "40 pixels" in finding(found, "few-voxels").text
     assert '"posterior"' in finding(found, "split").text
     assert found.refused is None
 
@@ -256,7 +256,8 @@ def test_voxel_sizes_and_image_sizes_that_differ_are_said(scene, labels):
     unknown = scenes.add_volume(large(32), "unknown")
     unknown.SetAttribute("SemiSeg.Calibrated", "no")
     found = facts()
-    assert "60 x 72 to 180 x 216" in finding(found, "sizes-differ").text
+    said = "72 \N{MULTIPLICATION SIGN} 60 to 216 \N{MULTIPLICATION SIGN} 180 pixels"
+    assert said in finding(found, "sizes-differ").text
     assert "mm" in finding(found, "spacings-differ").text
     assert "of others is" in finding(found, "uncalibrated").text
     assert found.uncalibrated == 1
@@ -302,7 +303,7 @@ def test_a_frame_without_image_is_noted_and_the_others_are_used(scene, labels):
     sequence.GetNthDataNode(1).SetAndObserveImageData(None)
     found = collect_training_set()
     assert [case.frame for case in found.cases] == ["0.00", "0.08"]
-    assert any("cine [0.04]" in note for note in found.notes)
+    assert any("cine, frame 2" in note for note in found.notes)
 
 
 def test_gathering_comes_in_short_pieces(scene, labels):

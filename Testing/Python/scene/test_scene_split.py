@@ -205,16 +205,16 @@ def test_what_is_said_to_validate_follows_the_changes_by_hand(scene, labels):
     split = propose_split(found)
     (held,) = split.validation
     others = [case.id for case in found.cases[:6] if case.id != held]
-    assert split.with_case(held, "training").how == "Nothing is held out; changed by hand"
+    assert split.with_case(held, "training").how == "Nothing is kept aside; changed by hand"
     two = split.with_case(others[0], "validation")
     assert two.how == "2 of 6 annotated images validate; changed by hand"
     assert two.with_case(others[0], "training").how == "1 of 6 annotated images validates; changed by hand"
     for case in found.cases[:6]:
         case.side = "training"
     nothing = propose_split(found)
-    assert nothing.how == "Nothing is held out; changed by hand"
+    assert nothing.how == "Nothing is kept aside; changed by hand"
     (finding,) = [f for f in gather_facts(found, nothing).findings if f.code == "no-validation"]
-    assert finding.text.startswith("Nothing is held out")
+    assert finding.text.startswith("Nothing is kept aside")
     assert finding.remedy == "Choose an annotated image for validation"
 
 

@@ -236,7 +236,7 @@ def test_what_is_drawn_on_a_paired_cine_is_the_annotation(cine: Any, labels: np.
     accept(place)
     assert annotation_at(place) is drawn
     case = case_at(place)
-    assert (case.use, case.name, np.array_equal(case.labels, labels)) == ("labelled", f"flow [{values[2]}]", True)
+    assert (case.use, case.name, np.array_equal(case.labels, labels)) == ("labelled", "flow, frame 3", True)
     assert shown_annotation(place) is browser.GetProxyNode(drawn)
     if not together:
         assert browser.GetSelectedItemNumber() == 2, "what is drawn into is this frame"

@@ -297,7 +297,7 @@ def test_results_label_maps_and_shown_frames_are_no_cases(scene, labels):
     result.prepare(99)
     result.add_frames([FrameResult("0.04", labels, np.zeros((10, 12)))])
     found = collect_training_set()
-    assert [c.name for c in found.cases] == ["image", "cine [0.00]", "cine [0.04]", "cine [0.08]"]
+    assert [c.name for c in found.cases] == ["image", "cine, frame 1", "cine, frame 2", "cine, frame 3"]
     assert [c.use for c in found.cases] == ["labelled", "unlabelled", "unlabelled", "unlabelled"]
     assert found.notes == []
 
@@ -529,7 +529,7 @@ def test_patients_of_the_subject_hierarchy_are_groups(scene, labels):
     _, browser = scenes.add_cine([picture(k) for k in range(2)], "cine")
     hierarchy.CreateItem(study, browser)
     groups = {c.name: c.group for c in collect_training_set().cases}
-    assert groups["v0"] == groups["v1"] == groups["cine [0.00]"] == groups["cine [0.04]"] != groups["v2"]
+    assert groups["v0"] == groups["v1"] == groups["cine, frame 1"] == groups["cine, frame 2"] != groups["v2"]
     assert "somebody" not in groups["v0"]
     assert groups["v2"] == alone.GetID()
 

@@ -24,6 +24,7 @@ from TrainingRig import cases, parts
 
 pytestmark = pytest.mark.torch
 PATIENCE = 300
+X = "\N{MULTIPLICATION SIGN}"
 BRANCHES = tuple(Part(name, arguments) for name, arguments in parts.TINY)
 
 
@@ -47,7 +48,7 @@ def test_a_few_steps_say_what_a_training_takes(client, datalist):
     assert told.memory_gib is None or 0.05 < told.memory_gib < 8
     assert (told.device, told.precision, told.size, told.spacing) == ("cpu", told.precision, cases.SIZE, None)
     assert told.threads == 1
-    assert told.parts == ("Images of 32 x 48 pixels are scaled to 32 x 48 pixels, each whole.",)
+    assert told.parts == (f"Images of 48 {X} 32 pixels are scaled to 48 {X} 32 pixels, each whole.",), "width first"
     assert told.seconds_besides > 0
     assert told.share_besides == 0.0, "the validation list calibrates"
     folds = Measure(str(datalist), "supervised", "cpu", size=cases.SIZE, branches=BRANCHES, calibrate="folds")
@@ -73,8 +74,8 @@ def test_what_volumes_become_is_said(client, tmp_path):
         Measure(str(path), "supervised", "cpu", size=(16, 16, 16), spacing=(2.0, 1.0, 1.0), branches=BRANCHES),
     )
     assert told.parts == (
-        "Volumes of 12 x 40 x 36 to 16 x 40 x 36 voxels are seen through windows of 16 x 16 x 16 voxels.",
-        "Voxels of 2 x 0.5 x 0.5 to 3 x 0.5 x 0.5 mm become 2 x 1 x 1 mm (z, y, x).",
+        f"Volumes of 36 {X} 40 {X} 12 to 36 {X} 40 {X} 16 voxels are seen through windows of 16 {X} 16 {X} 16 voxels.",
+        f"Voxels of 0.5 {X} 0.5 {X} 2 to 0.5 {X} 0.5 {X} 3 mm become 1 {X} 1 {X} 2 mm.",
     )
     assert told.spacing == (2.0, 1.0, 1.0)
 

@@ -13,7 +13,7 @@ from ..terms.supervised import Supervised
 METHOD = Method(
     name="bcp",
     title="Bidirectional copy-paste (BCP)",
-    use="Few labelled images, and segments that are in one piece each.",
+    use="Few annotated images, and segments that are in one piece each.",
     source="Bai, Chen, Li, Shen, Wang, CVPR 2023: boxes of 2/3 of each side, both ways; pseudo-labels count half.",
     student_views=("mixed",),
     teacher_views=("weak",),

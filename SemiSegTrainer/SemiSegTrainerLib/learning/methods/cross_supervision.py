@@ -11,7 +11,7 @@ from ..terms.supervised import Supervised
 METHOD = Method(
     name="cross_supervision",
     title="Dual-network cross-supervision with contrast (A)",
-    use="Few labelled 2D images or frames and many unlabelled ones.",
+    use="Few annotated 2D images or frames, and many others.",
     source="Wang, Curran, Silvestre, arXiv:2503.17057; contrast made effective, soft targets from weight averages.",
     student_views=("labelled", "strong"),
     teacher_views=("weak",),

@@ -16,7 +16,7 @@ CONSENSUS = Consensus()
 METHOD = Method(
     name="dual_uncertainty",
     title="Dual networks with uncertainty (B)",
-    use="Few labelled volumes and many unlabelled ones.",
+    use="Few annotated volumes, and many others.",
     source="Lu, Wu, Kateb, Chaddad, arXiv:2505.17690 and 2509.13084; terms without effect in the public code made "
     "effective, roles smoothed, reliability by class.",
     student_views=("labelled", "weak"),
