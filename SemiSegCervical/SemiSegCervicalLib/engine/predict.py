@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -23,7 +22,7 @@ from .image import Image
 from .pack import Pack
 from .preprocess import as_volume, check_fits, from_network, to_network, without_padding
 from .result import Prediction, Result, vote
-from .threads import one_thread, side_by_side
+from .threads import side_by_side
 from .typicality import Typicality, appearance, slices_of, slices_to_look_at
 from .windows import Axis, plan_axes, slide
 
@@ -154,16 +153,14 @@ class Predictor:
     ) -> list[Prediction]:
         started = time.perf_counter()
         images = list(images)  # a sequence may make each image anew whenever it is looked at
-        with one_thread():
-            placed = [to_network(image, self.pack.manifest.input) for image in images]
-            batch = torch.stack([tensor for tensor, _ in placed])
+        placed = [to_network(image, self.pack.manifest.input) for image in images]
+        batch = torch.stack([tensor for tensor, _ in placed])
         fields = vote_on(batch)
         results = []
-        with one_thread():
-            for row, (image, (_, where)) in enumerate(zip(images, placed, strict=True)):
-                result = self._result(image, probabilities)
-                result.add(from_network(fields[row : row + 1], where)[0])
-                results.append(self._close(result, image, partial(slices_of, without_padding(batch[row], where))))
+        for row, (image, (_, where)) in enumerate(zip(images, placed, strict=True)):
+            result = self._result(image, probabilities)
+            result.add(from_network(fields[row : row + 1], where)[0])
+            results.append(self._close(result, image, partial(slices_of, without_padding(batch[row], where))))
         seconds = (time.perf_counter() - started) / len(images)
         return [replace(result, seconds=seconds) for result in results]
 
@@ -178,8 +175,7 @@ class Predictor:
         logits = list(run(batch))
         for gain, offset in _GLANCES[: self.tta]:
             logits += run(batch * gain + offset)
-        with one_thread() if self.pack.manifest.input.sampling == "fit" else nullcontext():
-            return vote(logits, temperatures * (1 + self.tta))
+        return vote(logits, temperatures * (1 + self.tta))
 
     def _within_memory(self, job: Callable[[], T]) -> T:
         """Do a job; where a device's memory does not suffice, again from its start on the CPU."""

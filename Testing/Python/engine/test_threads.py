@@ -8,14 +8,13 @@ import time
 import numpy as np
 import pytest
 import torch
-from SemiSegCervicalLib.engine import predict
 from SemiSegCervicalLib.engine.backends import selection
 from SemiSegCervicalLib.engine.backends.base import BackendError
 from SemiSegCervicalLib.engine.backends.runtime import Network, installed_version
 from SemiSegCervicalLib.engine.backends.selection import open_backend
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegCervicalLib.engine.threads import one_thread, side_by_side
+from SemiSegCervicalLib.engine.threads import side_by_side
 from SemiSegCervicalLib.errors import SemiSegError
 from TrainingRig import cases, parts
 
@@ -63,34 +62,6 @@ def computed(monkeypatch):
 
     monkeypatch.setattr(Network, "__call__", counted)
     return seen
-
-
-def test_one_thread_for_a_while():
-    with one_thread():
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == 2
-    with pytest.raises(ValueError, match="x"), one_thread():
-        raise ValueError("x")
-    assert torch.get_num_threads() == 2
-
-
-def test_pictures_have_one_thread_beside_their_networks(frames, monkeypatch):
-    seen: dict[str, set[int]] = {"networks": set(), "vote": set(), "results": set()}
-
-    def watched(kind, real):
-        def call(*arguments, **more):
-            seen[kind].add(torch.get_num_threads())
-            return real(*arguments, **more)
-
-        return call
-
-    monkeypatch.setattr(predict, "vote", watched("vote", predict.vote))
-    monkeypatch.setattr(predict, "from_network", watched("results", predict.from_network))
-    predictor = Predictor(parts.pack(), "cpu", backend="torch")
-    run = predictor.backend._active
-    monkeypatch.setattr(type(run), "__call__", watched("networks", type(run).__call__))
-    predictor.predict(frames[0])
-    assert seen == {"networks": {2}, "vote": {1}, "results": {1}}
 
 
 def test_results_come_in_order_from_threads_of_their_own():
