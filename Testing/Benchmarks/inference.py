@@ -37,6 +37,7 @@ from _inference_parts import (
     SIZE_3D,
     VOLUME,
     agreement,
+    busy_computer,
     compare,
     frames,
     one_by_one,
@@ -107,6 +108,7 @@ class Bench:
         repeats = 1 if self.quick else self.repeats
         self.part("speed_2d", lambda: self.speed(pack2d, pictures[:4], repeats))
         self.part("speed_2d_cine", lambda: self.cine(pack2d, pictures, repeats))
+        self.part("speed_2d_cine_busy", lambda: self.cine_on_a_busy_computer(pack2d, pictures, min(3, repeats)))
         self.part("speed_2d_full_size", lambda: self.speed(full, pictures[:2], repeats))
         self.part("speed_3d", lambda: self.speed(large, scans[:1], min(3, repeats)))
         self.part("speed_3d_small", lambda: self.speed(small, [self.cropped(scans[0])], min(3, repeats)))
@@ -174,6 +176,19 @@ class Bench:
             "backend": default.backend.name, "notes": default.backend.notes, "size": list(pack.manifest.input.size),
         }  # fmt: skip
 
+    def cine_on_a_busy_computer(self, pack: Pack, images: Sequence[Image], repeats: int) -> dict[str, Any]:
+        """Time the frames of a cine while other processes want the cores: ours as a cine, and frame by frame."""
+        frames = [images[k % len(images)] for k in range(CINE)]
+        default = self.predictor(pack, "auto")
+        ways: dict[str, Callable[[Sequence[Image]], list[Any]]] = {
+            "plain": one_by_one(plain(pack)), "plain, 4 frames at once": plain_frames(pack, 4),
+            "default": lambda images: list(default.predict_frames(images)),
+            "frame by frame": one_by_one(default.predict),
+        }  # fmt: skip
+        with busy_computer():
+            found = compare(ways, frames, repeats)
+        return {**found, "frames": CINE, "others": os.cpu_count(), "precision": default.backend.precision}
+
     def agreement(self, pack: Pack, images: Sequence[Image]) -> dict[str, Any]:
         """Compare whole predictions on the images' own grids with float32 PyTorch: both precisions of ours."""
         reference = Predictor(pack, backend=open_backend(pack, "cpu", "torch", "float32"))
@@ -236,6 +251,7 @@ class Bench:
             "speedup_cpu_3d_small_windows_f32": p["speed_3d_small"]["speedup"]["f32"],
             "speedup_cpu_2d_cine": p["speed_2d_cine"]["speedup"]["default"],
             "speedup_cpu_2d_cine_f32": p["speed_2d_cine"]["speedup"]["f32"],
+            "speedup_cpu_2d_cine_busy": p["speed_2d_cine_busy"]["speedup"]["default"],
             "speedup_cpu_2d_full_size": p["speed_2d_full_size"]["speedup"]["default"],
             "speedup_cpu_2d_full_size_f32": p["speed_2d_full_size"]["speedup"]["f32"],
             "frame_ms_cpu": p["frame"]["ms"],

@@ -336,11 +336,80 @@ def steps() -> str:
     return markdown(["", *methods.values()], [[text, *(cell(m, way) for m in methods)] for way, text in ways.items()])
 
 
+# -- much of it --
+
+
+def hours() -> str:
+    """What grows as work goes on."""
+    found = results("endurance")
+    titles = {"segmenting": "segmenting, {} scenes", "training": "training, {} scenes"}
+    rows = [
+        [
+            title.format(found[name]["rounds"]),
+            f"{signed(found[name]['mib_per_round'], 2)} MiB a scene",
+            f"{signed(found[name]['worker_mib_per_round'], 2)} MiB a scene",
+            ", ".join(_more(found[name]["first_and_last"])) or "nothing",
+        ]
+        for name, title in titles.items()
+    ]
+    last = found["steps"]
+    rows.append(
+        [f"one training, {last['steps']} steps", "", f"{signed(last['mib_per_1000_steps'], 1)} MiB in 1000 steps", ""]
+    )
+    return markdown(["", "program with the panel", "process that computes", "more nodes, open files, files"], rows)
+
+
+def _more(exact: Figures) -> list[str]:
+    return [f"{last - first} {name.replace('_', ' ')}" for name, (first, last) in exact.items() if last > first]
+
+
+def together() -> str:
+    """A step of one process and of several."""
+    found = results("scale")["processes"]["rows"]
+    ways = list(dict.fromkeys((row["processes"], row["threads"]) for row in found))
+    rows = []
+    for method in dict.fromkeys(row["method"] for row in found):
+        by_way = {(r["processes"], r["threads"]): r for r in found if r["method"] == method}
+        rows.append([method, *(rounded(by_way[way]["seconds_per_step"], 2) for way in ways)])
+    return markdown(["seconds of a step", *(f"processes: {p}, threads of each: {t}" for p, t in ways)], rows)
+
+
+def many_images() -> str:
+    """Trainings on ever more images."""
+    columns = {"seconds_beside_steps": 1, "seconds_per_step": 2, "peak_gib": 2}
+    rows = [
+        [str(row["images"]), *(rounded(row[name], digits) for name, digits in columns.items())]
+        for row in results("scale")["images"]["rows"]
+    ]
+    return markdown(["images", "seconds beside the steps", "seconds of a step", "memory (GiB)"], rows)
+
+
+def many_cases() -> str:
+    """The trainer's panel on ever larger scenes."""
+    columns = {"seconds_opened": 2, "seconds_read": 1, "seconds_filled": 1, "longest_call_seconds": 2, "extra_gib": 2}
+    rows = [
+        [str(row["cases"]), *(rounded(row[name], digits) for name, digits in columns.items())]
+        for row in results("scale")["scene"]["rows"]
+    ]
+    titles = ["panel there (s)", "can be started (s)", "table full (s)", "held at once, at most (s)", "memory (GiB)"]
+    return markdown(["images and frames", *titles], rows)
+
+
+def many_segments() -> str:
+    """Prediction with ever more segments."""
+    columns = {"seconds_frame": 3, "seconds_volume": 1, "extra_gib_volume": 2}
+    rows = [
+        [str(row["segments"]), *(rounded(row[name], digits) for name, digits in columns.items())]
+        for row in results("scale")["segments"]["rows"]
+    ]
+    return markdown(["segments", "a frame (s)", "a volume of 128 cubed (s)", "memory for the volume (GiB)"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
         cervix, baselines, partial, volumes, volumes_longer, nuclei, modalities, trust, unlike, scene, proposed,
-        suggested, speed, steps,
+        suggested, speed, steps, hours, together, many_images, many_cases, many_segments,
     )
 }  # fmt: skip
 

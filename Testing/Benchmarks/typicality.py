@@ -129,14 +129,15 @@ def draw(rows: dict[str, Any], path: Path) -> None:
     labels = ["as they are", *(f"{kind} {level}" for kind in KINDS for level in range(1, 6)), "other sets"]
     for axis, (name, row) in zip(axes, rows.items(), strict=True):
         others = [value for found in row["others"].values() for value in found]
-        columns = [row["clean"], *(found for kind in KINDS for found in row["degraded"][kind]), others]
-        for x, column in enumerate(columns):
-            colour = "#0a5c8e" if x == 0 else "#7b3294" if x == len(columns) - 1 else "#e08214"
+        columns = [row["clean"], *(found for kind in KINDS for found in row["degraded"][kind])]
+        colours = ["#0a5c8e", *["#e08214"] * (len(columns) - 1), "#7b3294"]
+        columns += [others] if others else []
+        for x, (column, colour) in enumerate(zip(columns, colours, strict=False)):
             axis.plot([x] * len(column), column, ".", color=colour, markersize=4, alpha=0.6)
         axis.axhline(1, color="0.3", linewidth=0.9)
         axis.set_yscale("log")
         axis.set_title(f"{NAMES[name]}: {row['images']} images known", loc="left", fontsize=9)
-        axis.set_xticks(range(len(columns)), labels, rotation=90, fontsize=6)
+        axis.set_xticks(range(len(columns)), labels[: len(columns)], rotation=90, fontsize=6)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("atypicality (beyond 1: pointed out)")
     axes[0].set_yticks([0.2, 0.5, 1, 2, 5, 10], ["0.2", "0.5", "1", "2", "5", "10"])
