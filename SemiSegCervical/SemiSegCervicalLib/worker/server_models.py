@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..engine.backends.ladder import release
 from ..engine.pack import Pack, load_pack, read_manifest
 from ..engine.predict import Predictor
 from ..engine.schema import PackManifest
@@ -60,7 +61,11 @@ class Models:
 
     def drop(self) -> None:
         """Forget the model: it is not needed any more, or a job was interrupted in the middle of using it."""
-        self._key = self._predictor = None
+        if self._predictor is not None:
+            device = self._predictor.device
+            self._key = self._predictor = None
+            # Its parts refer to each other: Python alone would clear them away later, after some more models.
+            release(device)
 
     @staticmethod
     def _reading(pack: Pack, present: tuple[int, ...]) -> Pack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -9,8 +10,10 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -41,6 +44,7 @@ from SemiSegCervicalLib.worker.protocol import (
     PredictFrames,
 )
 from SemiSegCervicalLib.worker.server_errors import explain
+from SemiSegCervicalLib.worker.server_models import Models
 from SemiSegCervicalLib.worker.subprocess_transport import local_client
 from TrainingRig import cases, parts
 from WorkerRig.processes import alive, until
@@ -90,6 +94,21 @@ def same(job_result, expected):
     assert np.array_equal(read_array(job_result.uncertainty), np.rint(100 * expected.uncertainty).astype(np.uint8))
 
 
+def test_a_model_that_is_replaced_takes_no_memory(trained, tmp_path):
+    models = Models()
+    job = SimpleNamespace(progress=lambda *_said: None)
+    gc.disable()  # which comes at its own time
+    try:
+        gone = [weakref.ref(models.get(Model(str(trained), device="cpu"), (), job).pack.branches[0])]
+        other = shutil.copy(trained, tmp_path / "other.semiseg")
+        gone.append(weakref.ref(models.get(Model(str(other), device="cpu"), (), job).pack.branches[0]))
+        assert gone[0]() is None
+        models.drop()
+        assert gone[1]() is None
+    finally:
+        gc.enable()
+
+
 def test_hello_says_what_is_there(worker):
     worker.client.start()
     worker.client.wait_until(lambda: worker.client.state != "starting", PATIENCE)
@@ -119,8 +138,8 @@ def test_a_model_that_says_more_of_itself_than_can_be_passed_on_is_refused_at_on
     figure = Quality(metric="dice", value=0.5, data="ü" * 20_000, cases=1)
     pack.manifest = pack.manifest.model_copy(update={"quality": (figure,) * 50})
     wordy = save_pack(tmp_path / "wordy", pack)
-    pid = worker.client.pid
     assert failure(worker, Describe((str(wordy),))).code == "too-long"
+    pid = worker.client.pid
     assert failure(worker, Load(Model(str(wordy)))).code == "too-long"
     assert run(worker, Describe((str(worker.pack),))).models[0].name == "blobs"
     assert worker.client.pid == pid
