@@ -52,11 +52,11 @@ def has_bfloat16() -> bool:
 
 
 def settings(precision: str, threads: int, lanes: int = 1) -> dict[str, Any]:
-    """Return the settings of a model: one image at a time, all threads on it, or several with as many threads each.
+    """Return the settings of a model: one image at a time, all threads on it, or several, each with its share of them.
 
     A single frame should be there as soon as it can. Batches of two and four took as long per image as single ones,
     within what a measurement scatters. Threads are not tied to cores, where they would wait while others work: on a
-    computer that was asked for twice as much as it can do, frames took 60 instead of 86 ms, on an idle one as long.
+    computer that was asked for twice as much as it can do, a frame took a third less time, on an idle one as much.
     """
     how = {"PERFORMANCE_HINT": "LATENCY"} if lanes == 1 else {"NUM_STREAMS": lanes}
     hints = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "ENABLE_CPU_PINNING": False}
