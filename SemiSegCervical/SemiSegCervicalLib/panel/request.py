@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import SemiSegError
-from ..extents import OTHER_MODEL, check_volume
 from ..scene.records import Record, find_records
 from ..scene.segmentation import image_of
 from ..scene.source import Source, check_together, source_of
@@ -131,10 +130,13 @@ def _check_dimensions(card: ModelCard, source: Source) -> None:
     if card.spatial_dims == 3 and source.kind == "cine":
         raise SemiSegError(
             "wrong-dimensions", "This model segments volumes, and the chosen image is a cine",
-            f"Choose a volume, or {OTHER_MODEL}", "reading",
+            "Choose a volume, or a model for single images", "reading",
         )  # fmt: skip
-    if card.spatial_dims == 3:
-        check_volume(source.size)
+    if card.spatial_dims == 3 and (len(source.size) < 3 or min(source.size) == 1):
+        raise SemiSegError(
+            "wrong-dimensions", "This model segments volumes, and the chosen image is a single slice",
+            "Choose the whole volume, or a model for single images", "reading",
+        )  # fmt: skip
     if card.spatial_dims == 2 and min(source.size[-2:]) == 1:
         raise SemiSegError(
             "wrong-dimensions",

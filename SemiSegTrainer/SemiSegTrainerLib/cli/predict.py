@@ -18,7 +18,6 @@ from SemiSegCervicalLib.engine.pack import load_pack, read_manifest
 from SemiSegCervicalLib.engine.predict import TTA_LIMIT, Prediction, Predictor
 from SemiSegCervicalLib.engine.schema import PackManifest
 from SemiSegCervicalLib.errors import SemiSegError, naming
-from SemiSegCervicalLib.extents import OTHER_MODEL, check_volume
 from SemiSegCervicalLib.figures import doubts, doubts_of_frames
 from SemiSegCervicalLib.formats import PICTURES, ending
 from SemiSegCervicalLib.packs import fingerprint
@@ -62,13 +61,7 @@ def predict(
     """Segment files with a model; results lie on each file's own grid."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SemiSegError("exists", f"{out} already holds something", "Choose a new folder", "settings")
-    manifest = read_manifest(pack)
-    if as_frames and manifest.input.spatial_dims == 3:
-        raise SemiSegError(
-            "wrong-dimensions", "This model segments volumes, and --as-frames makes single images of them",
-            f"Leave --as-frames out, or {OTHER_MODEL}", "settings",
-        )  # fmt: skip
-    cases = gather_cases(inputs, list_name, manifest)
+    cases = gather_cases(inputs, list_name, read_manifest(pack))
     model = load_pack(pack)
     print_of_model = fingerprint(pack)
     # A case that lacks a modality is read by the branches that do without it: a model of its own.
@@ -82,8 +75,6 @@ def predict(
             predictor = predictors[case.modalities]
             image = read_image(case.paths, case.spacing, as_frames)
             with naming(case.paths[0]):
-                if manifest.input.spatial_dims == 3:
-                    check_volume(image.spatial_shape)
                 results = _predict_case(predictor, image, as_frames)
             source, framed = Template.of(case.paths[0]), as_frames and len(image.spatial_shape) == 3
             labels = np.stack([r.labels for r in results]) if framed else results[0].labels

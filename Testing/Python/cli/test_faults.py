@@ -15,7 +15,6 @@ import SimpleITK as sitk
 from house.environment import with_libraries
 from PIL import Image
 from SemiSegCervicalLib.engine.pack import save_pack
-from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegTrainerLib.cli.app import run
 from TrainingRig import cases, kill, parts
 
@@ -219,23 +218,6 @@ def test_bad_inputs_of_prediction(tmp_path, place, capfd):
     ):
         assert not refused(capfd, tmp_path, "predict", pack, *inputs, "--out", out, says=says)
         assert not out.exists()
-
-
-def test_a_model_for_volumes_takes_no_single_slice(tmp_path, place, capfd):
-    spec = InputSpec(modalities=("CT",), spatial_dims=3, sampling="windows", size=(16, 16, 16))
-    pack, out = save_pack(tmp_path / "solid", parts.pack(spec=spec)), tmp_path / "out"
-    for axis in range(3):
-        lines = sitk.GetImageFromArray(np.expand_dims(cases.draw(0)[0], axis))
-        sitk.WriteImage(lines, str(tmp_path / f"{axis}.nrrd"))
-        says = f"{axis}.nrrd: This model segments volumes, and the chosen image is a single slice. Choose the whole"
-        assert not refused(capfd, tmp_path, "predict", pack, tmp_path / f"{axis}.nrrd", "--out", out, says=says)
-    assert not refused(capfd, tmp_path, "predict", pack, place.parent / "test0.png", "--out", out, says="single slice")
-    sitk.WriteImage(sitk.GetImageFromArray(np.ones((4, 20, 20), np.uint8)), str(tmp_path / "volume.nrrd"))
-    for name in ("volume.nrrd", "0.nrrd"):
-        arguments = [pack, tmp_path / name, "--as-frames", "--out", out]
-        assert not refused(capfd, tmp_path, "predict", *arguments, says="Leave --as-frames out")
-    assert not out.exists()
-    assert run(["predict", str(pack), str(tmp_path / "volume.nrrd"), "--out", str(out)]) == 0
 
 
 def test_bad_inputs_of_evaluation(tmp_path, place, capfd):
