@@ -35,7 +35,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
             axis.plot(numbers, [row["mib"] for row in rows], color=PROGRAM, label="program with the panel")
             axis.plot(numbers, [row["worker_mib"] for row in rows], color=WORKER, label="its worker")
             axis.set_title(TITLES[name], fontsize=10)
-            told = f"{found['mib_per_round']:+.2f} and {found['worker_mib_per_round']:+.2f} MiB a round"
+            told = f"{found['mib_per_round']:+.3f} and {found['worker_mib_per_round']:+.3f} MiB a round"
             axis.set_xlabel(f"round ({told})", fontsize=9)
             axis.legend(fontsize=8, loc="lower right")
         axis.set_ylabel("memory (MiB)", fontsize=9)
