@@ -12,6 +12,38 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 TIME, SECOND, MEMORY = "#1f3a5f", "#0a7e8c", "#d1495b"
+GROWTHS: dict[str, tuple[str, list[tuple[str, str, str]], str, str]] = {
+    "images": (
+        "images",
+        [
+            ("seconds_beside_steps", TIME, "seconds beside the steps"),
+            ("seconds_per_step", SECOND, "seconds per step"),
+            ("peak_gib", MEMORY, "most memory (GiB)"),
+        ],
+        "images to learn from",
+        "Training",
+    ),
+    "scene": (
+        "cases",
+        [
+            ("seconds_filled", TIME, "seconds until the table is full"),
+            ("seconds_read", SECOND, "seconds until it can be started"),
+            ("longest_call_seconds", MEMORY, "seconds held, at most"),
+        ],
+        "images and frames in the scene",
+        "The trainer's panel",
+    ),
+    "segments": (
+        "segments",
+        [
+            ("seconds_frame", SECOND, "seconds for a frame"),
+            ("seconds_volume", TIME, "seconds for a volume"),
+            ("extra_gib_volume", MEMORY, "memory for a volume (GiB)"),
+        ],
+        "segments",
+        "Prediction",
+    ),
+}
 NAMES = {"supervised": "supervised", "cross_supervision": "cross-supervision (A)"}
 
 
@@ -22,11 +54,13 @@ def draw(results: dict[str, Any], path: Path) -> None:
         results: the content of ``scale.json``.
         path: file to write.
     """
-    drawers = {"processes": _processes, "images": _images, "scene": _scene, "segments": _segments}
-    parts = [name for name in drawers if name in results]
+    parts = [name for name in ("processes", *GROWTHS) if name in results]
     figure, axes = plt.subplots(1, len(parts), figsize=(3.8 * len(parts), 3.5), squeeze=False, layout="constrained")
     for axis, name in zip(axes[0], parts, strict=True):
-        drawers[name](axis, results[name])
+        if name == "processes":
+            _processes(axis, results[name])
+        else:
+            _growth(axis, results[name]["rows"], *GROWTHS[name])
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     figure.savefig(path, dpi=120)
@@ -52,37 +86,19 @@ def _several(count: int, name: str) -> str:
     return f"{count} {name}" + ("es" if name.endswith("s") else "s") * (count > 1)
 
 
-def _images(axis: Any, found: dict[str, Any]) -> None:
-    counts = [row["images"] for row in found["rows"]]
-    _line(axis, counts, found["rows"], "seconds_beside_steps", TIME, "seconds beside the steps")
-    _line(axis, counts, found["rows"], "seconds_per_step", SECOND, "seconds per step")
-    _line(axis, counts, found["rows"], "peak_gib", MEMORY, "most memory (GiB)")
-    _logarithmic(axis, "images to learn from", "Training")
-
-
-def _scene(axis: Any, found: dict[str, Any]) -> None:
-    counts = [row["cases"] for row in found["rows"]]
-    _line(axis, counts, found["rows"], "seconds_filled", TIME, "seconds until the table is full")
-    _line(axis, counts, found["rows"], "seconds_read", SECOND, "seconds until it can be started")
-    _line(axis, counts, found["rows"], "longest_call_seconds", MEMORY, "seconds held, at most")
-    _logarithmic(axis, "images and frames in the scene", "The trainer's panel")
-
-
-def _segments(axis: Any, found: dict[str, Any]) -> None:
-    counts = [row["segments"] for row in found["rows"]]
-    _line(axis, counts, found["rows"], "seconds_frame", SECOND, "seconds for a frame")
-    _line(axis, counts, found["rows"], "seconds_volume", TIME, "seconds for a volume")
-    _line(axis, counts, found["rows"], "extra_gib_volume", MEMORY, "memory for a volume (GiB)")
-    _logarithmic(axis, "segments", "Prediction")
-
-
-def _line(axis: Any, counts: Sequence[int], rows: Sequence[dict[str, Any]], key: str, colour: str, name: str) -> None:
-    axis.plot(counts, [row[key] for row in rows], "o-", color=colour, label=name)
-
-
-def _logarithmic(axis: Any, label: str, title: str) -> None:
+def _growth(
+    axis: Any,
+    rows: Sequence[dict[str, Any]],
+    counted: str,
+    lines: Sequence[tuple[str, str, str]],
+    label: str,
+    title: str,
+) -> None:
+    """Draw lines (key, colour, name) over how many there are, both on logarithmic axes."""
+    counts = [row[counted] for row in rows]
+    for key, colour, name in lines:
+        axis.plot(counts, [row[key] for row in rows], "o-", color=colour, label=name)
     axis.set(xscale="log", yscale="log")
-    counts = axis.get_lines()[0].get_xdata()
     axis.set_xticks(counts, [f"{count:g}" for count in counts])
     axis.minorticks_off()
     axis.yaxis.set_major_formatter("{x:g}")

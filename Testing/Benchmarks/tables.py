@@ -374,35 +374,41 @@ def together() -> str:
     return markdown(["seconds of a step", *(f"processes: {p}, threads of each: {t}" for p, t in ways)], rows)
 
 
+def growth(part: str, counted: str, columns: dict[str, tuple[str, int]], first: str) -> str:
+    """Write a part of the scale benchmark: columns by key, each with its title and digits, over how many there are."""
+    rows = [
+        [str(row[counted]), *(rounded(row[key], digits) for key, (_, digits) in columns.items())]
+        for row in results("scale")[part]["rows"]
+    ]
+    return markdown([first, *(title for title, _ in columns.values())], rows)
+
+
 def many_images() -> str:
     """Trainings on ever more images."""
-    columns = {"seconds_beside_steps": 1, "seconds_per_step": 2, "peak_gib": 2}
-    rows = [
-        [str(row["images"]), *(rounded(row[name], digits) for name, digits in columns.items())]
-        for row in results("scale")["images"]["rows"]
-    ]
-    return markdown(["images", "seconds beside the steps", "seconds of a step", "memory (GiB)"], rows)
+    columns = {
+        "seconds_beside_steps": ("seconds beside the steps", 1), "seconds_per_step": ("seconds of a step", 2),
+        "peak_gib": ("memory (GiB)", 2),
+    }  # fmt: skip
+    return growth("images", "images", columns, "images")
 
 
 def many_cases() -> str:
     """The trainer's panel on ever larger scenes."""
-    columns = {"seconds_opened": 2, "seconds_read": 1, "seconds_filled": 1, "longest_call_seconds": 2, "extra_gib": 2}
-    rows = [
-        [str(row["cases"]), *(rounded(row[name], digits) for name, digits in columns.items())]
-        for row in results("scale")["scene"]["rows"]
-    ]
-    titles = ["panel there (s)", "can be started (s)", "table full (s)", "held at once, at most (s)", "memory (GiB)"]
-    return markdown(["images and frames", *titles], rows)
+    columns = {
+        "seconds_opened": ("panel there (s)", 2), "seconds_read": ("can be started (s)", 1),
+        "seconds_filled": ("table full (s)", 1), "longest_call_seconds": ("held at once, at most (s)", 2),
+        "extra_gib": ("memory (GiB)", 2),
+    }  # fmt: skip
+    return growth("scene", "cases", columns, "images and frames")
 
 
 def many_segments() -> str:
     """Prediction with ever more segments."""
-    columns = {"seconds_frame": 3, "seconds_volume": 1, "extra_gib_volume": 2}
-    rows = [
-        [str(row["segments"]), *(rounded(row[name], digits) for name, digits in columns.items())]
-        for row in results("scale")["segments"]["rows"]
-    ]
-    return markdown(["segments", "a frame (s)", "a volume of 128 cubed (s)", "memory for the volume (GiB)"], rows)
+    columns = {
+        "seconds_frame": ("a frame (s)", 3), "seconds_volume": ("a volume of 128 cubed (s)", 1),
+        "extra_gib_volume": ("memory for the volume (GiB)", 2),
+    }  # fmt: skip
+    return growth("segments", "segments", columns, "segments")
 
 
 TABLES: dict[str, Callable[[], str]] = {
