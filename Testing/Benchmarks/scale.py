@@ -111,9 +111,11 @@ def processes(place: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 def images(place: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Train a few steps on ever more images."""
+    from TrainingRig import cases
+
     rows = []
     for count in COUNTS:
-        datalist = drawn_set(place / f"data-{count}", count)
+        datalist = cases.write_pictures(place / f"data-{count}", PICTURE, LABELLED, count - LABELLED)
         given = [
             "--method",
             "cross_supervision",
@@ -162,24 +164,6 @@ def trained(
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     beside = seconds - STEPS * summary["seconds_per_step"]
     return summary, {"seconds_beside_steps": beside, "peak_gib": usage.ru_maxrss * 1024 / GIB}
-
-
-def drawn_set(folder: Path, count: int) -> Path:
-    """Write drawn pictures, of which the first are labelled, and their datalist."""
-    from PIL import Image
-    from TrainingRig import cases
-
-    folder.mkdir()
-    lists: dict[str, list[dict[str, str]]] = {"training": [], "unlabeled": []}
-    for number in range(count):
-        picture, labels = cases.draw(number, PICTURE)
-        entry = {"image": f"{number}.png"}
-        Image.fromarray(picture).save(folder / entry["image"])
-        if number < LABELLED:
-            entry["label"] = f"{number}_label.png"
-            Image.fromarray(labels).save(folder / entry["label"])
-        lists["training" if number < LABELLED else "unlabeled"].append(entry)
-    return cases.write_datalist(folder, {"modality": {"0": "drawn"}, "labels": cases.LABELS, **lists})
 
 
 # -- measured in a process of its own --

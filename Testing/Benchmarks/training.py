@@ -33,7 +33,6 @@ from _command import add_data
 from _memory import peak
 from _results import RESULTS, machine, read, write
 from _training_figure import draw
-from PIL import Image
 from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegTrainerLib.learning.data import TrainingData, gather_cases, load_training_data
@@ -108,16 +107,7 @@ def pictures(data: Path | None, folder: Path) -> Datalist:
     """Return real cervix pictures, or write drawn ones of their size."""
     if data is not None:
         return read_datalist(data / "fugc" / "datalist.json")
-    content: dict[str, Any] = {"modality": {"0": "image"}, "labels": cases.LABELS, "training": [], "unlabeled": []}
-    for number in range(sum(PICTURES)):
-        picture, labels = cases.draw(number, PICTURE)
-        entry = {"image": f"{number}.png"}
-        Image.fromarray(picture).save(folder / entry["image"])
-        if number < PICTURES[0]:
-            entry["label"] = f"{number}_label.png"
-            Image.fromarray(labels).save(folder / entry["label"])
-        content["training" if number < PICTURES[0] else "unlabeled"].append(entry)
-    return read_datalist(cases.write_datalist(folder, content))
+    return read_datalist(cases.write_pictures(folder, PICTURE, *PICTURES))
 
 
 def volumes() -> TrainingData:

@@ -41,6 +41,21 @@ def write_case(folder: Path, name: str, seed: int, labelled: bool = True, **more
     return entry
 
 
+def write_pictures(folder: Path, size: tuple[int, int], labelled: int, unlabelled: int) -> Path:
+    """Write pictures of a size, the first ones labelled, and return their datalist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lists: dict[str, list[dict[str, str]]] = {"training": [], "unlabeled": []}
+    for number in range(labelled + unlabelled):
+        picture, labels = draw(number, size)
+        entry = {"image": f"{number}.png"}
+        Image.fromarray(picture).save(folder / entry["image"])
+        if number < labelled:
+            entry["label"] = f"{number}_label.png"
+            Image.fromarray(labels).save(folder / entry["label"])
+        lists["training" if number < labelled else "unlabeled"].append(entry)
+    return write_datalist(folder, {"modality": {"0": "image"}, "labels": LABELS, **lists})
+
+
 def write_dataset(
     folder: Path, labelled: int = 3, unlabelled: int = 4, validation: int = 0, test: int = 2, **more: Any
 ) -> Path:

@@ -142,6 +142,16 @@ def _value(kind: str, value: Any, explicit: bool) -> bytes:
     return "\\".join(map(str, parts)).encode()
 
 
+def oblique(spacing: Sequence[float], seed: int) -> np.ndarray:
+    """Return voxel indices (i, j, k) to LPS in mm, 4x4, oblique and right-handed."""
+    rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
+    rotation[:, 2] *= np.sign(np.linalg.det(rotation))
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation * spacing
+    matrix[:3, 3] = [10.1, -3.3, 7.7]
+    return matrix
+
+
 def write_segmentation(
     path: Path,
     frames: Sequence[tuple[int, np.ndarray | None, np.ndarray]],

@@ -20,13 +20,7 @@ NAMES = ("Anterior lip", "posterior äöü")
 
 
 def place(seed: int = 3) -> np.ndarray:
-    """Return voxel indices (i, j, k) to LPS in mm, oblique and right-handed."""
-    rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
-    rotation[:, 2] *= np.sign(np.linalg.det(rotation))
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation * [0.4, 0.7, 2.5]
-    matrix[:3, 3] = [10.1, -3.3, 7.7]
-    return matrix
+    return dicom.oblique([0.4, 0.7, 2.5], seed)
 
 
 @pytest.fixture

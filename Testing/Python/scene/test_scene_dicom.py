@@ -29,13 +29,7 @@ _Status = slicer.vtkSlicerSegmentationsModuleLogic
 
 
 def oblique() -> np.ndarray:
-    """Return voxel indices (i, j, k) to LPS in mm, right-handed."""
-    rotation = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0]
-    rotation[:, 2] *= np.sign(np.linalg.det(rotation))
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation * [0.3, 0.7, 2.1]
-    matrix[:3, 3] = [10.1, -3.3, 7.7]
-    return matrix
+    return dicom.oblique([0.3, 0.7, 2.1], 5)
 
 
 @pytest.fixture
