@@ -68,34 +68,30 @@ def without_uncertainty() -> Record:
     return volume_record(doubt=None)
 
 
-def segmentation_deleted() -> Record:
-    record = volume_record()
-    slicer.mrmlScene.RemoveNode(record.segmentation)
+def without(record: Record, part: str) -> Record:
+    """Delete a node of a result."""
+    slicer.mrmlScene.RemoveNode(getattr(record, part))
     return record
+
+
+def segmentation_deleted() -> Record:
+    return without(volume_record(), "segmentation")
 
 
 def uncertainty_deleted() -> Record:
-    record = volume_record()
-    slicer.mrmlScene.RemoveNode(record.uncertainty)
-    return record
+    return without(volume_record(), "uncertainty")
 
 
 def source_deleted() -> Record:
-    record = volume_record()
-    slicer.mrmlScene.RemoveNode(record.source)
-    return record
+    return without(volume_record(), "source")
 
 
 def picture_deleted() -> Record:
-    record = picture()
-    slicer.mrmlScene.RemoveNode(record.source)
-    return record
+    return without(picture(), "source")
 
 
 def picture_and_uncertainty_deleted() -> Record:
-    record = picture_deleted()
-    slicer.mrmlScene.RemoveNode(record.uncertainty)
-    return record
+    return without(picture_deleted(), "uncertainty")
 
 
 def whole_cine() -> Record:
