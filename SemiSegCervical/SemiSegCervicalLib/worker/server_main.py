@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import SemiSegError
+from ..heap import give_back_freed_memory, keep_freed_memory
 from . import protocol
 from .folders import remove_if_orphaned
 from .protocol import Describe, Hello, Load, Message, Predict, PredictFrames, Welcome
@@ -108,6 +109,8 @@ class Server:
                     self._import_engine()
                 except Exception:
                     traceback.print_exc()  # the first job will say it to the user
+            if self._queue.empty():
+                give_back_freed_memory()
         end_now(0, self._group)
 
     def _perform(self, job: ServerJob) -> tuple[str, object]:
@@ -275,5 +278,6 @@ def serve(folder: Path) -> None:
     group = lead_own_group()
     channel, messages = Channel(take_standard_output()), take_standard_input()
     tell_crashes()
+    keep_freed_memory()
     channel.send(protocol.READY, "", protocol.Ready(protocol.PROTOCOL, os.getpid(), group))
     Server(folder, channel, messages, group).run()

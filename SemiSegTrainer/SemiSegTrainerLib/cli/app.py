@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import typer
 from SemiSegCervicalLib.atomic import reason
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.heap import keep_freed_memory
 from typer import Abort
 from typer.main import get_command
 
@@ -75,6 +76,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the installed command."""
+    keep_freed_memory()
     sys.exit(run())
 
 

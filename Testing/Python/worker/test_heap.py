@@ -1,0 +1,67 @@
+"""A computing process uses freed memory again, and gives it back when it waits. Only GNU's C library needs telling."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from house.environment import with_libraries
+from SemiSegCervicalLib import heap
+
+pytestmark = pytest.mark.skipif(heap._gnu() is None, reason="not GNU's C library")
+# Blocks as a training of volumes has them: pages that the system had to hand out, per block, and what is held after.
+_TELL = """
+import json, resource
+from pathlib import Path
+import numpy as np
+from SemiSegCervicalLib.heap import give_back_freed_memory, keep_freed_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+def pages():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def step():
+    blocks = [np.ones(mib * 2**17) for mib in (40, 20, 3)]
+    return sum(block[-1] for block in blocks)
+
+kept = KEEP and keep_freed_memory()
+for _ in range(3):
+    step()
+before = pages()
+for _ in range(10):
+    step()
+faults, holding = pages() - before, resident()
+give_back_freed_memory()
+print(json.dumps({"kept": kept, "faults": faults, "given back": holding - resident()}))
+"""
+
+
+def told(keep: bool, **variables: str) -> dict:
+    own = {k: v for k, v in with_libraries().items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+    command = [sys.executable, "-c", f"KEEP = {keep}\n{_TELL}"]
+    child = subprocess.run(command, env={**own, **variables}, capture_output=True, text=True, check=True)
+    return json.loads(child.stdout)
+
+
+def test_freed_memory_is_used_again_and_given_back_in_the_end():
+    kept, left = told(True), told(False)
+    assert kept["kept"]
+    assert kept["faults"] < left["faults"] / 10
+    assert kept["given back"] > 50
+
+
+@pytest.mark.parametrize("variable", ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"])
+def test_who_set_the_allocator_himself_is_left_alone(variable):
+    assert not told(True, **{variable: {"MALLOC_ARENA_MAX": "8"}.get(variable, "glibc.malloc.arena_max=8")})["kept"]
+
+
+def test_the_library_changes_nothing_where_it_is_only_imported():
+    code = _TELL.replace("KEEP and keep_freed_memory()", "False").replace("import json", "import json, PACKAGE", 1)
+    imported = "SemiSegTrainerLib.cli.app, SemiSegCervicalLib.worker.server_main"
+    child = subprocess.run(
+        [sys.executable, "-c", code.replace("PACKAGE", imported)], env=with_libraries(), capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert json.loads(child.stdout)["faults"] > 5000
