@@ -28,8 +28,8 @@ from SemiSegCervicalLib.engine.preprocess import from_network, to_network
 from SemiSegCervicalLib.engine.uncertainty import entropy
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.preparation import RunOptions
-from SemiSegTrainerLib.learning.run import MODEL, train_model
-from SemiSegTrainerLib.learning.training import Settings, versions
+from SemiSegTrainerLib.learning.run import CHECKPOINTS, MODEL, train_model
+from SemiSegTrainerLib.learning.training import CHECKPOINT, Settings, versions
 
 FRAME = (336, 544)
 VOLUME = (88, 140, 183)
@@ -51,7 +51,7 @@ def trained(dims: int, data: Path | None, work: Path, given: Path | None) -> Pac
                 settings=Settings(iterations=iterations, seed=0),
                 device="cpu",
                 size=size,
-                resume=(folder / "checkpoints" / "last.pt").exists(),
+                resume=(folder / CHECKPOINTS / CHECKPOINT).exists(),
                 calibrate="none",
             )
             print(f"training a {dims}D model, once: {iterations} iterations", flush=True)

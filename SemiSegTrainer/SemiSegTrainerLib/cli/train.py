@@ -16,6 +16,7 @@ from SemiSegTrainerLib.learning.training import Settings
 from .reporting import Reporter, clock, number
 
 LONGEST = 100_000.0  # minutes; ten weeks
+PRECISIONS = {"auto": "auto", "float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
 def train(
@@ -46,6 +47,10 @@ def train(
         typer.Option(help="Voxels of a new 3D model, e.g. 2x1x1 (mm; along the body, front to back, across)."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(help="float32, bfloat16, or auto: bfloat16 where the device multiplies it by itself."),
+    ] = "auto",
     calibrate: Annotated[
         str,
         typer.Option(help="Make uncertainty honest by the validation list or by folds: auto, validation, folds, none."),
@@ -61,7 +66,7 @@ def train(
         method=method,
         without=tuple(without or ()),
         unlabelled_view=unlabelled_view,
-        settings=Settings(iterations=budget, minutes=minutes, seed=seed),
+        settings=Settings(iterations=budget, minutes=minutes, seed=seed, precision=_parse_precision(precision)),
         device=device,
         start=model,
         size=_parse_size(size),
@@ -93,6 +98,14 @@ def train(
         if summary["validation_left_out"]:
             reporter.say(f"Not measured: {summary['validation_left_out']}")
         reporter.say(f"Model: {summary['model']}\nHistory: {out / HISTORY}\nSummary: {out / SUMMARY}")
+
+
+def _parse_precision(text: str) -> str:
+    if text not in PRECISIONS:
+        raise SemiSegError(
+            "bad-precision", f"There is no precision {text!r}", f"Choose one of {', '.join(PRECISIONS)}", "settings"
+        )
+    return PRECISIONS[text]
 
 
 def _parse_size(text: str | None) -> tuple[int, ...] | None:

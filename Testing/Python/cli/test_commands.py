@@ -79,6 +79,17 @@ def test_train_resumes_a_finished_run(model, datalist):
     assert model.read_bytes() == before
 
 
+def test_train_in_a_precision(tmp_path, datalist, capsys):
+    arguments = ["train", str(datalist), "--method", "supervised", "--size", "32x64", "--device", "cpu"]
+    arguments += ["--calibrate", "none", "--out", str(tmp_path / "run"), "--iterations", "2"]
+    assert run([*arguments, "--precision", "half"]) == 2
+    assert "Choose one of auto, float32, bfloat16" in capsys.readouterr().err
+    for precision, named in (("bfloat16", "bf16-mixed"), ("float32", "32-true")):
+        more = ["--resume"] if (tmp_path / "run").exists() else []
+        assert run([*arguments, "--precision", precision, *more]) == 0
+        assert json.loads((tmp_path / "run" / "summary.json").read_text())["precision"] == named
+
+
 def test_train_by_time_takes_as_long_as_wished(tmp_path, datalist):
     arguments = ["--method", "supervised", "--minutes", "0.05", "--size", "32x64", "--device", "cpu"]
     assert run(["train", str(datalist), *arguments, "--calibrate", "none", "--out", str(tmp_path / "run")]) == 0

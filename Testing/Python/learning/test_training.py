@@ -22,7 +22,7 @@ from SemiSegTrainerLib.learning.patches import remember
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.run import check_output, train_model
 from SemiSegTrainerLib.learning.schedules import Constant, SigmoidRamp, polynomial_decay
-from SemiSegTrainerLib.learning.training import Settings
+from SemiSegTrainerLib.learning.training import Settings, choose_precision
 from TrainingRig import cases, kill, killable, parts
 
 
@@ -275,6 +275,14 @@ def test_remains_of_a_killed_start_are_no_results(tmp_path):
     with pytest.raises(SemiSegError) as caught:
         check_output(tmp_path, resume=True)
     assert caught.value.code == "nothing-to-resume"
+
+
+@pytest.mark.parametrize(("ability", "precision"), [(False, "32-true"), (True, "bf16-mixed")])
+def test_precision_is_reduced_where_the_processor_has_units_for_it(monkeypatch, ability, precision):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: ability, raising=False)
+    processor = torch.device("cpu")
+    assert choose_precision("auto", processor) == precision
+    assert choose_precision("32-true", processor) == "32-true"
 
 
 def test_measured_warm_up_leaves_no_trace(data):
