@@ -12,7 +12,7 @@ from contourpy import contour_generator
 from matplotlib.path import Path as MatplotlibPath
 from PIL import Image
 from scipy import ndimage
-from SemiSegCervicalLib.scene.overlay import uncertainty_colors
+from SemiSegCervicalLib.scene.overlay import DEFAULT_THRESHOLD, uncertainty_colors
 
 # Neighbouring uncertain pixels make a place to look at; a lone one does not.
 _PLACE_SIGMA = 9.0
@@ -44,11 +44,12 @@ def jpeg(image: np.ndarray, width: int | None = None, quality: int = 82) -> str:
 
 
 def color_ramp(scene: Any) -> np.ndarray:
-    """Return the scene's uncertainty colours, uint8 ``(101, 4)``, for 0 to 100 %, as Slicer shows them."""
+    """Return the scene's uncertainty colours, uint8 ``(101, 4)``, for 0 to 100 %, as the panel shows them at first."""
     node = uncertainty_colors(scene)
     ramp = np.zeros((101, 4))
     for value in range(101):
         node.GetColor(value, ramp[value])
+    ramp[:DEFAULT_THRESHOLD, 3] = 0.0
     return np.rint(ramp * 255).astype(np.uint8)
 
 

@@ -11,8 +11,10 @@ import pytest
 
 pytest.importorskip("slicer", reason="the demo runs on slicer-core: pip install slicer-core")
 
-from demo.pictures import css_color, outline, overlay, places
+import slicer
+from demo.pictures import color_ramp, css_color, outline, overlay, places
 from PIL import Image
+from SemiSegCervicalLib.scene.overlay import DEFAULT_THRESHOLD
 
 
 def points(path: str) -> np.ndarray:
@@ -90,3 +92,11 @@ def test_overlay_shows_certain_as_transparent_and_keeps_the_colours():
 
 def test_colour_is_written_for_the_web():
     assert css_color((1.0, 0.5, 0.0)) == "#ff8000"
+
+
+def test_colours_of_uncertainty_are_those_that_the_panel_shows():
+    """Else a model that is a little unsure of everything is a page in violet."""
+    ramp = color_ramp(slicer.vtkMRMLScene())
+    assert not ramp[:DEFAULT_THRESHOLD, 3].any()
+    assert (ramp[DEFAULT_THRESHOLD:, 3] == 255).all()
+    assert len(np.unique(ramp[:, :3], axis=0)) == 101
