@@ -27,7 +27,8 @@ def torchrun(count, *arguments):
     launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}", f"--master-port={port}"]
     command = [*launcher, "-m", "SemiSegTrainerLib.cli.app", "train", *map(str, arguments)]
     told = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=told, capture_output=True, text=True, timeout=240)
+    # The launcher's own words are UTF-8, whatever the terminal's are.
+    return subprocess.run(command, env=told, capture_output=True, encoding="utf-8", errors="replace", timeout=240)
 
 
 def rows(folder):
