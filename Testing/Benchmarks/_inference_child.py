@@ -2,6 +2,7 @@
 
 python _inference_child.py volume PACK CACHE BACKEND SIDE WINDOWS
 python _inference_child.py frames PACK CACHE BACKEND COUNT
+python _inference_child.py kept PACK CACHE BACKEND REPEATS [DATA]
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SemiSegCervicalLib.engine  # noqa: F401  before PyTorch, as in every process of ours
+from _inference_parts import VOLUME, compare, one_by_one, plain, volumes
 from _memory import peak, resident
 from SemiSegCervicalLib.engine.backends.selection import open_backend
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
+from SemiSegCervicalLib.heap import keep_freed_memory
 
 
 class _Enough(Exception):  # noqa: N818
@@ -103,5 +107,16 @@ def frames(pack_path: str, cache: str, backend: str, count: str) -> dict[str, An
     }  # fmt: skip
 
 
+def kept(pack_path: str, cache: str, backend: str, repeats: str, data: str = "") -> dict[str, Any]:
+    """Time the plain way and ours on a volume with freed memory used again, which helps PyTorch and not OpenVINO."""
+    changed = keep_freed_memory()
+    pack = load_pack(Path(pack_path))
+    images = volumes(Path(data) if data else None, 1, VOLUME, pack.manifest.input.spacing)
+    ways = {"plain": plain(pack), "plain, 4 windows at once": plain(pack, batch=4)}
+    for name, precision in (("default", backend), ("f32", "float32")):
+        ways[name] = Predictor(pack, backend=open_backend(pack, "cpu", "openvino", precision, Path(cache))).predict
+    return {**compare({name: one_by_one(way) for name, way in ways.items()}, images, int(repeats)), "kept": changed}
+
+
 if __name__ == "__main__":
-    print(json.dumps({"volume": volume, "frames": frames}[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps({"volume": volume, "frames": frames, "kept": kept}[sys.argv[1]](*sys.argv[2:])))

@@ -33,6 +33,7 @@ from SemiSegTrainerLib.learning.training import CHECKPOINT, Settings, versions
 
 FRAME = (336, 544)
 VOLUME = (88, 140, 183)
+DRAWN = (64, 96, 96)
 SIZE_2D, SIZE_3D = (160, 256), (80, 112, 112)
 # Enough for networks that are sure of most voxels and in doubt at the borders, which is what agreement is about.
 TRAINING = {2: ("fugc", SIZE_2D, 200), 3: ("la", (48, 64, 64), 60)}
@@ -42,7 +43,9 @@ def trained(dims: int, data: Path | None, work: Path, given: Path | None) -> Pac
     """Return the given pack, or one that is trained for a few minutes and kept in the work folder."""
     if given is None:
         name, size, iterations = TRAINING[dims]
-        datalist = data / name / "datalist.json" if data else draw_set(work / f"drawn-{dims}d", dims)
+        datalist = (
+            data / name / "datalist.json" if data else draw_set(work / f"drawn-{dims}d", FRAME if dims == 2 else DRAWN)
+        )
         folder = work / f"training-{dims}d-{'real' if data else 'drawn'}"
         given = folder / MODEL
         if not given.exists():
@@ -84,11 +87,10 @@ def draw(seed: int, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([100, 150, 60], dtype=np.float32)[labels] * (1 + 0.25 * noise), labels
 
 
-def draw_set(folder: Path, dims: int) -> Path:
-    """Write a small drawn data set, once, and return its datalist."""
+def draw_set(folder: Path, shape: Sequence[int], labelled: int = 8) -> Path:
+    """Write a small drawn data set, of which the first images are labelled, and return its datalist."""
     folder.mkdir(parents=True, exist_ok=True)
-    shape = FRAME if dims == 2 else (64, 96, 96)
-    entries = []
+    dims, entries = len(shape), []
     for seed in range(8):
         image, labels = draw(seed, shape)
         names = [f"case{seed}{part}{'.png' if dims == 2 else '.nrrd'}" for part in ("", "_label")]
@@ -102,7 +104,7 @@ def draw_set(folder: Path, dims: int) -> Path:
         entries.append({"image": names[0], "label": names[1]})
     content = {
         "name": "drawn", "modality": {"0": "drawn"}, "labels": {"0": "background", "1": "bright", "2": "dark"},
-        "training": entries, "test": [],
+        "training": entries[:labelled], "unlabeled": [{"image": entry["image"]} for entry in entries[labelled:]],
     }  # fmt: skip
     path = folder / "datalist.json"
     path.write_text(json.dumps(content), encoding="utf-8")

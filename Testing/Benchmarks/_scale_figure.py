@@ -48,13 +48,15 @@ NAMES = {"supervised": "supervised", "cross_supervision": "cross-supervision (A)
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw one plot for each part that was measured.
+    """Draw one plot for each part that was measured, but for those that a table tells.
 
     Args:
         results: the content of ``scale.json``.
         path: file to write.
     """
     parts = [name for name in ("processes", *GROWTHS) if name in results]
+    if not parts:
+        return
     figure, axes = plt.subplots(1, len(parts), figsize=(3.8 * len(parts), 3.5), squeeze=False, layout="constrained")
     for axis, name in zip(axes[0], parts, strict=True):
         if name == "processes":

@@ -1,14 +1,15 @@
 """How does it grow: with processes, with images to learn from, with the cases of a scene, with segments?
 
-python3 Testing/run.py bench scale [--parts processes images scene segments] [--repeats N] [--device NAME]
+python3 Testing/run.py bench scale [--parts processes freed images scene segments] [--repeats N] [--device NAME]
 
 `processes`: seconds of a training step of method A and of supervised training on the shipped cervix images at 160 x
 256, by one process with one thread, one with several, and several with one thread each, which torchrun starts; with
-`--device cuda` on a graphics card each. `images`: 30, 300 and 3000 drawn images of 336 x 544, of which 20 are labelled:
-seconds until the training knows them, seconds of a step, memory. `scene`: that many images in the scene, a tenth of
-them outlined, and a cine of as many frames: seconds until the trainer's table is full, how long the program was held.
-`segments`: a frame and a volume with models of 2, 8 and 30 segments, the most that there may be. Every measurement is
-a process of its own.
+`--device cuda` on a graphics card each. `freed`: a step where freed memory is used again, as in every process of ours,
+and where the C library handles it in its own way (Linux). `images`: 30, 300 and 3000 drawn images of 336 x 544, of
+which 20 are labelled: seconds until the training knows them, seconds of a step, memory. `scene`: that many images in
+the scene, a tenth of them outlined, and a cine of as many frames: seconds until the trainer's table is full, how long
+the program was held. `segments`: a frame and a volume with models of 2, 8 and 30 segments, the most that there may be.
+Every measurement is a process of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,6 +39,9 @@ LABELLED, PICTURE = 20, (336, 544)
 SEGMENTS = (2, 8, 30)
 VOLUME, WINDOW = 128, (64, 64, 64)
 METHODS = ("supervised", "cross_supervision")
+# Kind of picture, method, input size, steps.
+FREED = (("image", "cross_supervision", SIZE, STEPS), ("volume", "dual_uncertainty", "80x112x112", 4))
+DRAWN_VOLUME, DRAWN_LABELLED = (96, 128, 128), 3
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -109,6 +113,33 @@ def processes(place: Path, options: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def freed(place: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Train with freed memory kept and with the C library's own settings, which a variable of the user's leaves."""
+    from _inference_parts import draw_set
+
+    threads = os.cpu_count() or 1
+    sets = {"image": cervix_set(place)[0], "volume": draw_set(place / "volumes", DRAWN_VOLUME, DRAWN_LABELLED)}
+    ways: dict[str, dict[str, str]] = {"kept": {}, "given_back": {"GLIBC_TUNABLES": ""}}
+    rows = []
+    for kind, method, size, steps in FREED:
+        given = ["--method", method, "--size", size, "--iterations", str(steps), "--device", options.device]
+        found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+        for repeat in range(options.repeats):
+            for way, variables in ways.items():
+                out = place / f"{kind}-{way}-{repeat}"
+                summary, usage = trained(sets[kind], out, given, 1, threads, variables)
+                found[way].append({"seconds_per_step": summary["seconds_per_step"], "peak_gib": usage["peak_gib"]})
+        row: dict[str, Any] = {"picture": kind, "method": method, "size": size, "steps": steps}
+        for way, runs in found.items():
+            row |= {f"{key}_{way}": round(median(run[key] for run in runs), 3) for key in runs[0]}
+        rows.append(row)
+        print(row, flush=True)
+    return {
+        "data": f"shipped cervix images; drawn volumes of {' x '.join(map(str, DRAWN_VOLUME))}", "threads": threads,
+        "repeats": options.repeats, "device": options.device, "rows": rows,
+    }  # fmt: skip
+
+
 def images(place: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Train a few steps on ever more images."""
     from TrainingRig import cases
@@ -140,9 +171,9 @@ def images(place: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def trained(
-    datalist: Path, out: Path, given: Sequence[str], count: int, threads: int
+    datalist: Path, out: Path, given: Sequence[str], count: int, threads: int, more: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Train by the command line, in one process or, with torchrun, in several.
+    """Train by the command line, in one process or, with torchrun, in several; perhaps with more variables.
 
     Returns:
         The summary; and of the leading process: seconds beside the steps, most memory in GiB.
@@ -151,7 +182,7 @@ def trained(
     command += ["--seed", "0", "--calibrate", "none"]
     if count > 1:
         command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", *command]
-    variables = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
+    variables = {**os.environ, **dict.fromkeys(THREADS, str(threads)), **(more or {})}
     started = time.perf_counter()
     child = subprocess.Popen([sys.executable, *command], env=variables, stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None
@@ -162,7 +193,7 @@ def trained(
     if child.returncode:
         sys.exit(errors[-3000:])
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    beside = seconds - STEPS * summary["seconds_per_step"]
+    beside = seconds - summary["iterations"] * summary["seconds_per_step"]
     return summary, {"seconds_beside_steps": beside, "peak_gib": usage.ru_maxrss * 1024 / GIB}
 
 
@@ -269,7 +300,7 @@ def predicted(count: int) -> dict[str, float]:
 
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
-    "processes": processes, "images": images, "scene": scene, "segments": segments,
+    "processes": processes, "freed": freed, "images": images, "scene": scene, "segments": segments,
 }  # fmt: skip
 SINGLE = {"cases": cases_of_a_scene, "segments": predicted}
 

@@ -374,6 +374,20 @@ def together() -> str:
     return markdown(["seconds of a step", *(f"processes: {p}, threads of each: {t}" for p, t in ways)], rows)
 
 
+def freed() -> str:
+    """A step where freed memory is used again, and where it is given back."""
+    rows = [
+        [
+            f"{row['method']}, {row['size'].replace('x', ' x ')}",
+            *(rounded(row[f"seconds_per_step_{way}"], 2) for way in ("given_back", "kept")),
+            *(rounded(row[f"peak_gib_{way}"], 2) for way in ("given_back", "kept")),
+        ]
+        for row in results("scale")["freed"]["rows"]
+    ]
+    heads = ["seconds of a step, memory given back", "used again", "most memory (GiB), given back", "used again"]
+    return markdown(["", *heads], rows)
+
+
 def growth(part: str, counted: str, columns: dict[str, tuple[str, int]], first: str) -> str:
     """Write a part of the scale benchmark: columns by key, each with its title and digits, over how many there are."""
     rows = [
@@ -415,7 +429,7 @@ TABLES: dict[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
         cervix, baselines, partial, volumes, volumes_longer, nuclei, modalities, trust, unlike, scene, proposed,
-        suggested, speed, steps, hours, together, many_images, many_cases, many_segments,
+        suggested, speed, steps, hours, together, freed, many_images, many_cases, many_segments,
     )
 }  # fmt: skip
 
