@@ -1,7 +1,8 @@
 """Work that is done a little at a time, so that it does not hold up the application.
 
 A function that ends in ``_in_pieces`` is a generator: what stands between two ``yield`` takes a few milliseconds, and
-what it returns is the result (``node = yield from ...``).
+what it returns is the result (``node = yield from ...``). One that can tell how far it is yields the share that is
+done, from 0 to 1, or None.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 Pieces = Generator[None, None, T]
+Shares = Generator["float | None", None, T]
 
 
-def whole(pieces: Pieces[T]) -> T:
+def whole(pieces: Shares[T] | Pieces[T]) -> T:
     """Do all of it at once, and return its result."""
     while True:
         try:

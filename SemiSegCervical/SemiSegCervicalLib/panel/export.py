@@ -1,9 +1,10 @@
-"""The section Export: the result into files, never over an existing one without asking."""
+"""The section Export: the result into files, in pieces, never over an existing one without asking."""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,30 @@ import slicer
 
 from ..dicom_seg import can_write
 from ..errors import SemiSegError
-from ..scene.corrections import correction_columns
-from ..scene.dicom import has_dicom_files
+from ..pieces import Pieces
+from ..scene.corrections import correction_columns_in_pieces
+from ..scene.dicom import encoded_in_pieces, has_dicom_files
 from ..scene.export import (
-    export_dicom_seg,
-    export_label_sequence,
-    export_labelmap,
-    export_segmentation_sequence,
-    export_tables,
-    export_volume,
-    export_volume_sequence,
-    left_out,
+    dicom_seg_file_in_pieces,
+    label_sequence_file_in_pieces,
+    labelmap_file_in_pieces,
+    left_out_in_pieces,
+    segmentation_sequence_file_in_pieces,
     table_file,
+    table_files_in_pieces,
+    volume_file_in_pieces,
+    volume_sequence_file_in_pieces,
 )
 from ..scene.record_figures import FRAME, frame_numbers, frames_of
 from ..scene.records import Record
+from ..worker.client import Client
 from .connections import Connections
+from .exporting import Encode, Exporting
+from .later import Later
 from .state import PanelState
 
 _FOLDER_SETTING = "SemiSegCervical/exportFolder"
+_PROGRESS_MS = 100
 _LONGEST_NAME = 110
 """Bytes of a proposed name before its ending: file systems take 255, some less."""
 _PARTS = ("segmentation", "uncertainty", "table")
@@ -77,6 +83,7 @@ class ExportSection:
         on_error: Callable[[SemiSegError], None],
         on_note: Callable[[str], None],
         on_warning: Callable[[str], None],
+        client: Callable[[], Client],
         choose: Callable[[str, str, str], str] = choose_target,
         confirm: Callable[[list[Path]], bool] = confirm_overwrite,
     ) -> None:
@@ -87,40 +94,71 @@ class ExportSection:
             on_error: shows what went wrong.
             on_note: shows what was done.
             on_warning: shows what was done and what was left out.
+            client: returns the client of the worker.
             choose: asks for a file, with a title, a proposal and a filter.
             confirm: asks whether files may be replaced.
         """
         self.ui, self._on_error, self._on_note, self._on_warning = ui, on_error, on_note, on_warning
-        self.choose, self.confirm = choose, confirm
+        self._client, self.choose, self.confirm = client, choose, confirm
         self._record: Record | None = None
+        self._busy = False
+        self._exporting: Exporting | None = None
+        self._missing = ""
+        self._later = Later(self._show_progress, _PROGRESS_MS)
         self._connections = Connections(
             *(
                 (getattr(ui, f"{part}ExportButton"), "clicked()", slot)
                 for part, slot in zip(_PARTS, (self._segmentation, self._uncertainty, self._table), strict=True)
-            )
+            ),
+            (ui.cancelExportButton, "clicked()", self._cancel),
         )
+        ui.exportProgressHost.visible = False
+
+    @property
+    def active(self) -> bool:
+        """Whether something is being written."""
+        return self._exporting is not None and self._exporting.active
 
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
         record = self._record = state.record
-        self.ui.exportButton.visible = record is not None
-        if record is None:
-            return
-        for part, formats in _formats(record).items():
-            combo = getattr(self.ui, f"{part}FormatComboBox")
-            if list(formats) != [combo.itemText(i) for i in range(combo.count)]:
-                combo.clear()
-                combo.addItems(list(formats))
-            button, why = getattr(self.ui, f"{part}ExportButton"), _why_not(record, part, state.busy)
-            button.enabled = not why
-            button.toolTip = why or "Choose a file and write it."
+        self._busy = state.busy
+        self.ui.exportButton.visible = record is not None or self.active
+        if record is not None:
+            self._show(record)
 
     def frames_added(self) -> None:
         """Nothing changes before the job has ended."""
 
     def close(self) -> None:
-        """Let go."""
+        """Let go; what is being written is given up."""
+        if self._exporting is not None:
+            self._exporting.cancel()
+        self._later.close()
         self._connections.close()
+
+    def _show(self, record: Record) -> None:
+        for part, formats in _formats(record).items():
+            combo = getattr(self.ui, f"{part}FormatComboBox")
+            if list(formats) != [combo.itemText(i) for i in range(combo.count)]:
+                combo.clear()
+                combo.addItems(list(formats))
+            button, why = getattr(self.ui, f"{part}ExportButton"), _why_not(record, part, self._busy)
+            if self.active:
+                why = "Wait until the file is written, or cancel that."
+            button.enabled = not why
+            button.toolTip = why or "Choose a file and write it."
+
+    def _show_progress(self) -> None:
+        exporting, ui = self._exporting, self.ui
+        ui.exportProgressHost.visible = exporting is not None
+        share = exporting.share if exporting is not None else None
+        ui.exportProgressBar.setRange(0, 0 if share is None else 100)
+        ui.exportProgressBar.value = 0 if share is None else int(100 * share)
+
+    def _cancel(self) -> None:
+        if self._exporting is not None:
+            self._exporting.cancel()
 
     def _segmentation(self) -> None:
         self._export("segmentation")
@@ -133,7 +171,7 @@ class ExportSection:
 
     def _export(self, part: str) -> None:
         record = self._record
-        if record is None:
+        if record is None or self.active:
             return
         title = getattr(self.ui, f"{part}FormatComboBox").currentText
         ending = _formats(record)[part][title]
@@ -149,21 +187,44 @@ class ExportSection:
         if there and not self.confirm(there):
             return
         slicer.app.userSettings().setValue(_FOLDER_SETTING, str(path.parent))
-        try:
-            with slicer.util.WaitCursor():
-                files = write(record, part, path, overwrite=bool(there))
-        except SemiSegError as error:
-            self._on_error(error)
-            return
+        self._missing = ""
+
+        def steps(encode: Encode) -> Generator[Any, None, list[Path]]:
+            files = yield from write_in_pieces(record, part, path, bool(there), encode)
+            self._missing = (yield from describe_left_out_in_pieces(record, path)) if part == "segmentation" else ""
+            return files
+
+        self._exporting = Exporting(record, steps, self._client, self._later.start, self._ended)
+        self._show(record)
+        self._show_progress()
+
+    def _ended(self, files: list[Path], fault: Exception | None) -> None:
+        self._exporting = None
+        self._show_progress()
+        if self._record is not None:
+            self._show(self._record)
         saved = f"Saved: {', '.join(str(file) for file in files)}."
-        missing = describe_left_out(record, path) if part == "segmentation" else ""
-        if missing:
-            self._on_warning(f"{saved} {missing}")
+        if isinstance(fault, SemiSegError):
+            self._on_error(fault)
+        elif fault is not None:
+            logging.error("SemiSeg: a result could not be saved", exc_info=fault)
+            cause = f"Something went wrong that should not have ({type(fault).__name__}: {fault})"
+            self._on_error(SemiSegError("defect", cause, "Report it with the log", "export"))
+        elif not files:
+            self._on_note("Cancelled: nothing is written.")
+        elif self._missing:
+            self._on_warning(f"{saved} {self._missing}")
         else:
             self._on_note(saved)
 
 
-def write(record: Record, part: str, path: Path, overwrite: bool = False) -> list[Path]:
+def write_in_pieces(
+    record: Record,
+    part: str,
+    path: Path,
+    overwrite: bool = False,
+    encode: Encode = encoded_in_pieces,
+) -> Generator[Any, None, list[Path]]:
     """Write a part of a result.
 
     Args:
@@ -171,6 +232,7 @@ def write(record: Record, part: str, path: Path, overwrite: bool = False) -> lis
         part: "segmentation", "uncertainty" or "table".
         path: the file; its ending chooses the format.
         overwrite: replace what is there.
+        encode: writes DICOM SEG.
 
     Returns:
         The files.
@@ -181,28 +243,31 @@ def write(record: Record, part: str, path: Path, overwrite: bool = False) -> lis
     if why := _why_not(record, part, busy=False):
         raise SemiSegError("nothing-to-write", why.rstrip("."), "Press Apply to make it again", "export")
     if part == "table":
-        corrected = correction_columns(record)
+        corrected = yield from correction_columns_in_pieces(record)
         numbers = [None if number is None else number + 1 for number in frame_numbers(record)]
         frames: dict[str, list[Any]] = {FRAME: numbers, **corrected.get("-frames", {})}  # as they are counted now
-        return export_tables(_tables(record), path, overwrite, {**corrected, "-frames": frames})
+        return (yield from table_files_in_pieces(_tables(record), path, overwrite, {**corrected, "-frames": frames}))
     cine = _is_cine(record)
     if part == "uncertainty":
-        return [(export_volume_sequence if cine else export_volume)(record.uncertainty, path, overwrite)]
+        write = volume_sequence_file_in_pieces if cine else volume_file_in_pieces
+        return [(yield from write(record.uncertainty, path, overwrite))]
+    segmentation, source = record.segmentation, record.source
     if path.name.lower().endswith(".dcm"):
-        run = record.run
-        model, version = str(run.get("model", "")), str(run.get("fingerprint", ""))
-        return [export_dicom_seg(record.segmentation, record.source, path, model, version, overwrite)]
+        model, version = str(record.run.get("model", "")), str(record.run.get("fingerprint", ""))
+        return [(yield from dicom_seg_file_in_pieces(segmentation, source, path, model, version, overwrite, encode))]
     if not cine:
-        return [export_labelmap(record.segmentation, record.source, record.classes, path, overwrite)]
+        return [(yield from labelmap_file_in_pieces(segmentation, source, record.classes, path, overwrite))]
     if path.name.lower().endswith(".seq.mrb"):
-        return [export_segmentation_sequence(record.segmentation, path, overwrite)]
-    return [export_label_sequence(record.segmentation, record.source, record.classes, path, overwrite)]
+        return [(yield from segmentation_sequence_file_in_pieces(segmentation, path, overwrite))]
+    return [(yield from label_sequence_file_in_pieces(segmentation, source, record.classes, path, overwrite))]
 
 
-def describe_left_out(record: Record, path: Path) -> str:
+def describe_left_out_in_pieces(record: Record, path: Path) -> Pieces[str]:
     """Say which segments a file of label maps does not hold, and what helps; an empty text where it holds all."""
     whole = ".seq.mrb" if _is_cine(record) else ".seg.nrrd"
-    names = [] if path.name.lower().endswith((whole, ".dcm")) else left_out(record.segmentation, record.classes)
+    if path.name.lower().endswith((whole, ".dcm")):
+        return ""
+    names = yield from left_out_in_pieces(record.segmentation, record.classes)
     if not names:
         return ""
     rename = "it" if len(names) == 1 else "them"

@@ -22,7 +22,7 @@ from ..scene.layers import set_segmentation, show_uncertainty, shown_opacity
 from ..scene.record_figures import add_frames, finish_record
 from ..scene.records import new_record
 from ..scene.removing import forget_results_of, remove_node, remove_record
-from ..scene.segmentation import label_array, oriented_image_in_pieces, replace_segments
+from ..scene.segmentation import label_array_in_pieces, oriented_image_in_pieces, replace_segments
 from ..scene.source import check_frames
 from ..worker.arrays import take_array
 from ..worker.job import Job, JobCancelled
@@ -274,9 +274,8 @@ class FramesJob:
             return
         source, classes = request.source.node, classes_of(request.card)
         made = record.segmentation
-        labels = label_array(made, {f"Segment_{entry.value}": entry.value for entry in classes}, source)
-        yield
-        on.check()
+        values = {f"Segment_{entry.value}": entry.value for entry in classes}
+        labels = yield from on.checked(label_array_in_pieces(made, values, source))
         image = yield from on.checked(oriented_image_in_pieces(source, labels, classes))
         self._lost = request.lost
         target = request.target

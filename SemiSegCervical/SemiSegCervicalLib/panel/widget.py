@@ -99,7 +99,9 @@ class Panel:
             OverlayControls(found),
             CurveSection(found),
         )
-        self.export = ExportSection(found, self.messages.error, self.messages.note, self.messages.warning)
+        self.export = ExportSection(
+            found, self.messages.error, self.messages.note, self.messages.warning, lambda: logic.jobs.client
+        )
         self.sections: list[Any] = [
             self.install, self.inputs, self.models, self.run, self.results, self.overlay, self.curve, self.export,
         ]  # fmt: skip

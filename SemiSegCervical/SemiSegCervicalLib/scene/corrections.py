@@ -8,8 +8,9 @@ from typing import Any
 import slicer
 
 from ..dicom_seg import Algorithm
+from ..pieces import Pieces, whole
 from . import marks
-from .cine import index_values, item_at
+from .cine import item_at
 from .classes import SegmentClass
 from .record_figures import INDEX_VALUE
 from .records import Record
@@ -44,25 +45,34 @@ def drawn_by(segment: Any) -> Algorithm:
 
 
 def corrected_parts(record: Record) -> list[bool]:
+    """Do what `corrected_parts_in_pieces` does, at once."""
+    return whole(corrected_parts_in_pieces(record))
+
+
+def corrected_parts_in_pieces(record: Record) -> Pieces[list[bool]]:
     """Return for each row of a result's table of frames, of a volume for its one segmentation, whether it is corrected;
     nothing where the segmentation is gone."""
     segmentation, classes, table = record.segmentation, record.classes, record.frames_table
     frames = column_values(table, INDEX_VALUE) if table is not None else []
     if segmentation is None:
         return []
-    if segmentation.IsA("vtkMRMLSequenceNode"):
-        there = set(index_values(segmentation))
-        return [value in there and is_corrected(item_at(segmentation, value), classes) for value in frames]
-    return [is_corrected(segmentation, classes)] * (len(frames) or 1)
+    if not segmentation.IsA("vtkMRMLSequenceNode"):
+        return [is_corrected(segmentation, classes)] * (len(frames) or 1)
+    corrected = []
+    for value in frames:
+        item = item_at(segmentation, value)
+        corrected.append(item is not None and is_corrected(item, classes))
+        yield
+    return corrected
 
 
-def correction_columns(record: Record) -> dict[str, dict[str, list[str]]]:
+def correction_columns_in_pieces(record: Record) -> Pieces[dict[str, dict[str, list[str]]]]:
     """Return what the exported tables of a result say of corrections: nothing where there are none.
 
     Returns:
         For the table of segments (``""``) and that of frames (``"-frames"``), as `export.export_tables` takes them.
     """
-    corrected = corrected_parts(record)
+    corrected = yield from corrected_parts_in_pieces(record)
     if not any(corrected):
         return {}
     rows = record.table.GetTable().GetNumberOfRows()

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import slicer
 
-from .. import dicom_seg
 from ..affines import LPS_AND_RAS
+from ..dicom_seg import DicomSegment, encode_dicom_seg
 from ..errors import SemiSegError
+from ..pieces import Pieces
 from .corrections import drawn_by
 from .geometry import ijk_to_ras
 from .marks import segments_of
-from .segmentation import stacked_segments
+from .segmentation import stacked_segments_in_pieces
 
 _INSTANCES = "DICOM.instanceUIDs"
+
+
+class DicomSeg(NamedTuple):
+    """What DICOM SEG is made of: the arguments of `dicom_seg.encode_dicom_seg`."""
+
+    labels: np.ndarray
+    affine: np.ndarray
+    sources: Sequence[Path]
+    segments: Sequence[DicomSegment]
+    model: str
+    version: str
+    name: str
 
 
 def has_dicom_files(volume: Any) -> bool:
@@ -43,8 +58,8 @@ def dicom_files(volume: Any) -> list[Path]:
     return files
 
 
-def encode_dicom_seg(segmentation: Any, volume: Any, model: str, version: str) -> bytes:
-    """Return a segmentation of a volume from DICOM as DICOM SEG, all its segments, also those that overlap.
+def dicom_seg_in_pieces(segmentation: Any, volume: Any, model: str, version: str) -> Pieces[DicomSeg]:
+    """Gather what DICOM SEG is made of, with all segments, also those that overlap.
 
     Args:
         segmentation: ``vtkMRMLSegmentationNode``.
@@ -53,7 +68,7 @@ def encode_dicom_seg(segmentation: Any, volume: Any, model: str, version: str) -
         version: the model's fingerprint.
 
     Raises:
-        SemiSegError: there is nothing to write, the files are gone, or they do not lie where the volume does.
+        SemiSegError: the files are gone, or they do not lie where the volume does.
     """
     if volume.GetParentTransformNode() is not None:
         raise SemiSegError(
@@ -63,9 +78,21 @@ def encode_dicom_seg(segmentation: Any, volume: Any, model: str, version: str) -
             "export",
         )
     segments = [
-        dicom_seg.DicomSegment(segment.GetName(), segment.GetColor(), segment.GetTerminology() or "", drawn_by(segment))
+        DicomSegment(segment.GetName(), segment.GetColor(), segment.GetTerminology() or "", drawn_by(segment))
         for _, segment in segments_of(segmentation)
     ]
-    files, labels = dicom_files(volume), stacked_segments(segmentation, volume)
-    affine = LPS_AND_RAS @ ijk_to_ras(volume)
-    return dicom_seg.encode_dicom_seg(labels, affine, files, segments, model, version, segmentation.GetName())
+    files = dicom_files(volume)
+    yield
+    labels = yield from stacked_segments_in_pieces(segmentation, volume)
+    return DicomSeg(labels, LPS_AND_RAS @ ijk_to_ras(volume), files, segments, model, version, segmentation.GetName())
+
+
+def encoded_in_pieces(content: DicomSeg, path: Path) -> Pieces[None]:
+    """Write DICOM SEG here and now.
+
+    Raises:
+        SemiSegError: no segment has a voxel, or these files cannot have a segmentation.
+        OSError: it cannot be written.
+    """
+    path.write_bytes(encode_dicom_seg(*content))
+    yield

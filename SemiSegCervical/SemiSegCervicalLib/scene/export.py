@@ -1,34 +1,53 @@
-"""Results to files through MRML's storage nodes: never over an existing file unless asked, never half."""
+"""Results to files as Slicer writes them: never over an existing file unless asked, never half, and in pieces.
+
+What is written stays as it is: a node's own file name and its "saved" state are the user's.
+"""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import shutil
 import tempfile
-import zlib
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from xml.etree import ElementTree
 
 import numpy as np
 import slicer
 
 from ..atomic import move
 from ..errors import SemiSegError
+from ..pieces import Pieces, Shares, whole
 from . import marks
 from .cine import copy_index, index_values, item_at
 from .classes import SegmentClass, names_without_class, segment_values
-from .dicom import encode_dicom_seg
+from .dicom import DicomSeg, dicom_seg_in_pieces, encoded_in_pieces
 from .geometry import copy_geometry
-from .overlay import image_data
-from .segmentation import LABELMAP, label_array, no_labelmap
+from .reading import grid, voxels_of
+from .segmentation import LABELMAP, label_array_in_pieces, no_labelmap
+from .stored import (
+    copy_attributes,
+    write_segmentation_in_pieces,
+    write_sequence_in_pieces,
+    write_volume_in_pieces,
+)
 from .tables import column_values
 
-_VOLUME_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
+T = TypeVar("T")
+_VOLUME_SUFFIXES = (".nrrd", ".nii.gz")
+_BUNDLE = "cine"
+"""Folder and scene within a ``.seq.mrb``, whose own name may be changed by anybody."""
+_ROWS = 200
 
 
 def export_segmentation(segmentation: Any, path: str | Path, overwrite: bool = False) -> Path:
+    """Do what `segmentation_file_in_pieces` does, at once."""
+    return whole(segmentation_file_in_pieces(segmentation, path, overwrite))
+
+
+def segmentation_file_in_pieces(segmentation: Any, path: str | Path, overwrite: bool = False) -> Shares[Path]:
     """Write a segmentation with its names, colours, terminology and tags as ``.seg.nrrd``.
 
     Args:
@@ -40,12 +59,17 @@ def export_segmentation(segmentation: Any, path: str | Path, overwrite: bool = F
         The file.
 
     Raises:
-        SemiSegError: its source are surfaces, another ending, the file exists, or it cannot be written.
+        SemiSegError: its source are surfaces, it is changed meanwhile, another ending, the file exists, or it cannot
+            be written.
     """
     # Slicer writes surfaces into another kind of file, and says that all went well.
     if segmentation.GetSegmentation().GetSourceRepresentationName() != LABELMAP:
         raise no_labelmap(segmentation)
-    return _write(segmentation, slicer.vtkMRMLSegmentationStorageNode(), path, (".seg.nrrd",), overwrite)
+
+    def write(temporary: Path) -> Shares[None]:
+        yield from _unchanged(segmentation, write_segmentation_in_pieces(segmentation, temporary))
+
+    return (yield from _place(path, (".seg.nrrd",), overwrite, write))
 
 
 def export_labelmap(
@@ -55,30 +79,61 @@ def export_labelmap(
     path: str | Path,
     overwrite: bool = False,
 ) -> Path:
+    """Do what `labelmap_file_in_pieces` does, at once."""
+    return whole(labelmap_file_in_pieces(segmentation, volume, classes, path, overwrite))
+
+
+def labelmap_file_in_pieces(
+    segmentation: Any,
+    volume: Any,
+    classes: Sequence[SegmentClass],
+    path: str | Path,
+    overwrite: bool = False,
+) -> Shares[Path]:
     """Write a segmentation as a label map on the grid of its volume, label values as in the class list.
 
     Args:
-        segmentation: ``vtkMRMLSegmentationNode``; segments that fit no class are left out (`left_out` names them).
+        segmentation: ``vtkMRMLSegmentationNode``; segments that fit no class are left out (`left_out_in_pieces` names
+            them).
         volume: the volume whose grid is meant.
         classes: the class list (`classes.segment_values` says how segments are matched).
-        path: file name ending in ``.nrrd``, ``.nii.gz``, ``.nii``, ``.mha`` or ``.seg.nrrd``.
+        path: file name ending in ``.nrrd``, ``.nii.gz`` or ``.seg.nrrd``.
         overwrite: replace an existing file.
 
     Returns:
         The file.
 
     Raises:
-        SemiSegError: an ambiguous segment, another ending, the file exists, or it cannot be written.
+        SemiSegError: an ambiguous segment, it is changed meanwhile, another ending, the file exists, or it cannot be
+            written.
     """
     if str(path).lower().endswith(".seg.nrrd"):
-        return export_segmentation(segmentation, path, overwrite)
-    node = _label_node(segmentation, volume, classes)
-    return _write(node, slicer.vtkMRMLVolumeArchetypeStorageNode(), path, _VOLUME_SUFFIXES, overwrite)
+        return (yield from segmentation_file_in_pieces(segmentation, path, overwrite))
+
+    def write(temporary: Path) -> Shares[None]:
+        values = segment_values(segmentation, classes)
+        labels = yield from _unchanged(segmentation, label_array_in_pieces(segmentation, values, volume))
+        yield from write_volume_in_pieces(_label_node(volume), labels, temporary)
+
+    return (yield from _place(path, _VOLUME_SUFFIXES, overwrite, write))
 
 
 def export_dicom_seg(
     segmentation: Any, volume: Any, path: str | Path, model: str, version: str, overwrite: bool = False
 ) -> Path:
+    """Do what `dicom_seg_file_in_pieces` does, at once."""
+    return whole(dicom_seg_file_in_pieces(segmentation, volume, path, model, version, overwrite))
+
+
+def dicom_seg_file_in_pieces(
+    segmentation: Any,
+    volume: Any,
+    path: str | Path,
+    model: str,
+    version: str,
+    overwrite: bool = False,
+    encode: Callable[[DicomSeg, Path], Pieces[None]] = encoded_in_pieces,
+) -> Shares[Path]:
     """Write a segmentation of a volume that was loaded from DICOM as DICOM SEG, with all its segments.
 
     Args:
@@ -88,45 +143,87 @@ def export_dicom_seg(
         model: name of the model that drew it, or began to.
         version: the model's fingerprint.
         overwrite: replace an existing file.
+        encode: writes the file; for a large volume that takes seconds here.
 
     Returns:
         The file.
 
     Raises:
-        SemiSegError: no segment has a voxel, the image's files are gone or cannot have one, another ending, the file
-            exists, or it cannot be written.
+        SemiSegError: no segment has a voxel, it is changed meanwhile, the image's files are gone or cannot have one,
+            another ending, the file exists, or it cannot be written.
     """
-    path = Path(path)
-    _check(path, (".dcm",), overwrite)
-    content = encode_dicom_seg(segmentation, volume, model, version)
-    return _place(path, lambda temporary: temporary.write_bytes(content) > 0)
+
+    def write(temporary: Path) -> Shares[None]:
+        content = yield from _unchanged(segmentation, dicom_seg_in_pieces(segmentation, volume, model, version))
+        yield from encode(content, temporary)
+
+    return (yield from _place(path, (".dcm",), overwrite, write))
 
 
 def export_volume(volume: Any, path: str | Path, overwrite: bool = False) -> Path:
+    """Do what `volume_file_in_pieces` does, at once."""
+    return whole(volume_file_in_pieces(volume, path, overwrite))
+
+
+def volume_file_in_pieces(volume: Any, path: str | Path, overwrite: bool = False) -> Shares[Path]:
     """Write a volume, for instance an uncertainty map in percent.
 
     Args:
         volume: ``vtkMRMLScalarVolumeNode``.
-        path: file name ending in ``.nrrd``, ``.nii.gz``, ``.nii`` or ``.mha``.
+        path: file name ending in ``.nrrd`` or ``.nii.gz``.
         overwrite: replace an existing file.
 
     Returns:
         The file.
 
     Raises:
-        SemiSegError: another ending, the file exists, or it cannot be written.
+        SemiSegError: it is changed meanwhile, another ending, the file exists, or it cannot be written.
     """
-    return _write(volume, slicer.vtkMRMLVolumeArchetypeStorageNode(), path, _VOLUME_SUFFIXES, overwrite)
+
+    def write(temporary: Path) -> Shares[None]:
+        yield from _unchanged(volume, write_volume_in_pieces(volume, voxels_of(volume), temporary))
+
+    return (yield from _place(path, _VOLUME_SUFFIXES, overwrite, write))
 
 
 def export_segmentation_sequence(sequence: Any, path: str | Path, overwrite: bool = False) -> Path:
+    """Do what `segmentation_sequence_file_in_pieces` does, at once."""
+    return whole(segmentation_sequence_file_in_pieces(sequence, path, overwrite))
+
+
+def segmentation_sequence_file_in_pieces(sequence: Any, path: str | Path, overwrite: bool = False) -> Shares[Path]:
     """Write a segmentation sequence as ``.seq.mrb``, the one format that keeps its segments.
+
+    That is a scene of its own, packed: a file of each frame, and an index.
 
     Raises:
         SemiSegError: no item yet, another ending, the file exists, or it cannot be written.
     """
     _require_items(sequence)
-    return _write(sequence, slicer.vtkMRMLSequenceStorageNode(), path, (".seq.mrb",), overwrite)
+
+    def write(temporary: Path) -> Shares[None]:
+        scene = slicer.vtkMRMLScene()
+        scene.SetSaveToXMLString(1)
+        values = index_values(sequence)
+        root = ElementTree.Element("MRML")
+        with zipfile.ZipFile(temporary, "w") as bundle:
+            for number, value in enumerate(values):
+                item = item_at(sequence, value)
+                if item is None:  # removed meanwhile
+                    raise changed(sequence)
+                name = f"Data/frame_{number}.seg.nrrd"
+                file = temporary.with_name(Path(name).name)
+                for _ in write_segmentation_in_pieces(item, file):
+                    yield number / len(values)
+                bundle.write(file, f"{_BUNDLE}/{name}")
+                file.unlink()
+                root.attrib, elements = _frame_elements(scene, item, number, name)
+                root.extend(elements)
+                yield number / len(values)
+            root.append(_index_element(scene, sequence, values))
+            bundle.writestr(f"{_BUNDLE}/{_BUNDLE}.mrml", ElementTree.tostring(root, "UTF-8", xml_declaration=True))
+
+    return (yield from _place(path, (".seq.mrb",), overwrite, write))
 
 
 def export_label_sequence(
@@ -136,6 +233,17 @@ def export_label_sequence(
     path: str | Path,
     overwrite: bool = False,
 ) -> Path:
+    """Do what `label_sequence_file_in_pieces` does, at once."""
+    return whole(label_sequence_file_in_pieces(segmentations, source, classes, path, overwrite))
+
+
+def label_sequence_file_in_pieces(
+    segmentations: Any,
+    source: Any,
+    classes: Sequence[SegmentClass],
+    path: str | Path,
+    overwrite: bool = False,
+) -> Shares[Path]:
     """Write the labels of a cine as a sequence of label volumes, ``.seq.nrrd``.
 
     Args:
@@ -150,24 +258,44 @@ def export_label_sequence(
         The file.
 
     Raises:
-        SemiSegError: no item yet, an ambiguous segment, frames that lie in different places, another ending, the file
-            exists, or it cannot be written.
+        SemiSegError: no item yet, an ambiguous segment, frames that lie in different places or are removed meanwhile,
+            another ending, the file exists, or it cannot be written.
     """
     _require_items(segmentations)
-    labels = slicer.vtkMRMLSequenceNode()
-    labels.SetName(segmentations.GetName())
-    copy_index(source, labels)
-    for value in index_values(source):
+    like = slicer.vtkMRMLSequenceNode()
+    like.SetName(segmentations.GetName())
+    copy_index(source, like)
+    values = index_values(source)
+
+    def frame(value: str) -> Any:
+        volume = item_at(source, value)
+        if volume is None:
+            raise changed(source)
+        return volume
+
+    def label_node(value: str) -> Any:
+        node = _label_node(frame(value))
         segmentation = item_at(segmentations, value)
-        node = _label_node(segmentation, item_at(source, value), classes)
         # While a result is corrected, a frame that is only passed gets an item too.
         there = segmentation is not None and segmentation.GetSegmentation().GetNumberOfSegments() > 0
         node.SetAttribute(marks.COMPUTED, "1" if there else "0")
-        labels.SetDataNodeAtValue(node, value)
-    return export_volume_sequence(labels, path, overwrite)
+        return node
+
+    def labels(number: int) -> Shares[np.ndarray]:
+        volume, segmentation = frame(values[number]), item_at(segmentations, values[number])
+        if segmentation is None:
+            return np.zeros(grid(volume), dtype=np.uint8)
+        found = segment_values(segmentation, classes)
+        return (yield from label_array_in_pieces(segmentation, found, volume))
+
+    def write(temporary: Path) -> Shares[None]:
+        frames = ((value, label_node(value)) for value in values)
+        yield from write_sequence_in_pieces(like, frames, labels, temporary)
+
+    return (yield from _place(path, (".seq.nrrd",), overwrite, write))
 
 
-def left_out(segmentation: Any, classes: Sequence[SegmentClass]) -> list[str]:
+def left_out_in_pieces(segmentation: Any, classes: Sequence[SegmentClass]) -> Pieces[list[str]]:
     """Return the names of the segments that a label map of these classes cannot hold, each once.
 
     Args:
@@ -177,39 +305,141 @@ def left_out(segmentation: Any, classes: Sequence[SegmentClass]) -> list[str]:
     nodes = [segmentation]
     if segmentation.IsA("vtkMRMLSequenceNode"):
         nodes = [segmentation.GetNthDataNode(i) for i in range(segmentation.GetNumberOfDataNodes())]
-    return list(dict.fromkeys(name for node in nodes for name in names_without_class(node, classes)))
+    names: dict[str, None] = {}
+    for node in nodes:
+        names.update(dict.fromkeys(names_without_class(node, classes)))
+        yield
+    return list(names)
 
 
 def export_volume_sequence(sequence: Any, path: str | Path, overwrite: bool = False) -> Path:
+    """Do what `volume_sequence_file_in_pieces` does, at once."""
+    return whole(volume_sequence_file_in_pieces(sequence, path, overwrite))
+
+
+def volume_sequence_file_in_pieces(sequence: Any, path: str | Path, overwrite: bool = False) -> Shares[Path]:
     """Write a sequence of volumes of one geometry, for instance the uncertainty of a cine, as ``.seq.nrrd``.
 
     Raises:
-        SemiSegError: no item yet, volumes that lie in different places, another ending, the file exists, or it cannot
-            be written.
+        SemiSegError: no item yet, volumes that lie in different places or are removed meanwhile, another ending, the
+            file exists, or it cannot be written.
     """
     _require_items(sequence)
-    storage = slicer.vtkMRMLVolumeSequenceStorageNode()
-    if not storage.CanWriteFromReferenceNode(sequence):  # cine MRI, each frame of which may have its own plane
-        raise SemiSegError(
-            "different-places",
-            f'The frames of "{sequence.GetName()}" lie in different places, and a .seq.nrrd file can hold one only',
-            "Save the segmentations as .seq.mrb, or everything with the scene",
-            "export",
-        )
-    return _write(sequence, storage, path, (".seq.nrrd",), overwrite)
+    values = index_values(sequence)
+
+    def frame(value: str) -> Any:
+        volume = item_at(sequence, value)
+        if volume is None:
+            raise changed(sequence)
+        return volume
+
+    def voxels(number: int) -> Shares[np.ndarray]:
+        yield None
+        return voxels_of(frame(values[number]))
+
+    def write(temporary: Path) -> Shares[None]:
+        frames = ((value, frame(value)) for value in values)
+        yield from write_sequence_in_pieces(sequence, frames, voxels, temporary)
+
+    return (yield from _place(path, (".seq.nrrd",), overwrite, write))
 
 
-def _label_node(segmentation: Any, volume: Any, classes: Sequence[SegmentClass]) -> Any:
-    """Return a label map node outside the scene; empty where there is no segmentation."""
+def changed(node: Any) -> SemiSegError:
+    """Return the error that a node was changed while it was written."""
+    return SemiSegError(
+        "changed", f'"{node.GetName()}" was changed while it was saved, and nothing is written', "Save it again",
+        "export",
+    )  # fmt: skip
+
+
+def _label_node(volume: Any) -> Any:
+    """Return a label map node on the grid of a volume, outside the scene and without voxels."""
     node = slicer.vtkMRMLLabelMapVolumeNode()
     copy_geometry(volume, node)
-    if segmentation is None:
-        x, y, z = volume.GetImageData().GetDimensions()
-        labels = np.zeros((z, y, x), dtype=np.uint8)
-    else:
-        labels = label_array(segmentation, segment_values(segmentation, classes), volume)
-    node.SetAndObserveImageData(image_data(labels))
     return node
+
+
+def _frame_elements(scene: Any, item: Any, number: int, file: str) -> tuple[dict[str, str], list[ElementTree.Element]]:
+    """Return what a scene says of a frame's segmentation and its file, with ids by the frame's number.
+
+    Args:
+        scene: an empty one, in which it is for the moment.
+        item: the segmentation.
+        number: of the frame.
+        file: its path in the bundle.
+
+    Returns:
+        The attributes of the scene itself, and the two elements.
+    """
+    node, storage = slicer.vtkMRMLSegmentationNode(), slicer.vtkMRMLSegmentationStorageNode()
+    node.SetName(item.GetName())
+    copy_attributes(item, node)
+    storage.SetName(f"{item.GetName()} {number}")
+    for each in (storage, node):
+        scene.AddNode(each)
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    text = _said_of(scene)
+    ids = {each.GetID(): f"{each.GetClassName()}{number + 1}" for each in (node, storage)}
+    elements = list(text)
+    for element in elements:
+        element.set("id", ids[element.get("id", "")])
+        if element.tag == "Segmentation":
+            element.set("references", f"storage:{ids[storage.GetID()]};")
+        else:
+            element.set("fileName", file)
+    for each in (node, storage):
+        scene.RemoveNode(each)
+    return text.attrib, elements
+
+
+def _index_element(scene: Any, sequence: Any, values: Sequence[str]) -> ElementTree.Element:
+    """Return what a scene of frames says of their order: Slicer finds it by its tag."""
+    index = slicer.vtkMRMLSequenceNode()
+    index.SetSingletonTag("SequenceIndex")
+    copy_index(sequence, index)
+    scene.AddNode(index)
+    (element,) = _said_of(scene)
+    found = (f"vtkMRMLSegmentationNode{number}:{value}" for number, value in enumerate(values, start=1))
+    element.set("indexValues", ";".join(found))
+    return element
+
+
+def _said_of(scene: Any) -> ElementTree.Element:
+    scene.Commit()
+    return ElementTree.fromstring(scene.GetSceneXMLString())
+
+
+def _unchanged(node: Any, steps: Shares[T]) -> Shares[T]:
+    """Take steps that read a node, and give up where somebody changes its voxels in between.
+
+    Raises:
+        SemiSegError: somebody did.
+    """
+    before = _stamp(node)
+    try:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            yield step
+            if _stamp(node) != before:
+                raise changed(node)
+    finally:
+        steps.close()
+
+
+def _stamp(node: Any) -> list[tuple[Any, ...]]:
+    """Return what changes with the voxels of a volume or a segmentation."""
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        image = node.GetImageData()
+        return [(image, image.GetMTime() if image is not None else 0)]
+    found = []
+    for segment_id, segment in marks.segments_of(node):
+        image = segment.GetRepresentation(LABELMAP)
+        found.append((segment_id, segment.GetLabelValue(), image, image.GetMTime() if image is not None else 0))
+    return found
 
 
 def _require_items(sequence: Any) -> None:
@@ -228,6 +458,16 @@ def export_tables(
     overwrite: bool = False,
     more: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
 ) -> list[Path]:
+    """Do what `table_files_in_pieces` does, at once."""
+    return whole(table_files_in_pieces(tables, path, overwrite, more))
+
+
+def table_files_in_pieces(
+    tables: Mapping[str, Any],
+    path: str | Path,
+    overwrite: bool = False,
+    more: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
+) -> Shares[list[Path]]:
     """Write table nodes as CSV, each into a file of its own; a missing number is an empty cell.
 
     Args:
@@ -248,46 +488,34 @@ def export_tables(
     for file in files:
         _check(file, (".csv",), overwrite)
 
-    def writer(table: Any, added: Mapping[str, Sequence[Any]]) -> Callable[[Path], bool]:
-        def write(temporary: Path) -> bool:
-            titles = [table.GetColumnName(i) for i in range(table.GetNumberOfColumns())]
-            columns = {**{title: column_values(table, title) for title in titles}, **added}
+    def writer(table: Any, added: Mapping[str, Sequence[Any]]) -> Callable[[Path], Shares[None]]:
+        def write(temporary: Path) -> Shares[None]:
+            columns: dict[str, Sequence[Any]] = {}
+            for number in range(table.GetNumberOfColumns()):
+                title = table.GetColumnName(number)
+                columns[title] = column_values(table, title)
+                yield None
+            columns.update(added)
             # With a byte order mark, without which Excel takes UTF-8 for something else.
             with open(temporary, "w", encoding="utf-8-sig", newline="") as file:
                 rows = csv.writer(file)
                 rows.writerow(columns)
-                rows.writerows(zip(*columns.values(), strict=True))
-            return True
+                for number, row in enumerate(zip(*columns.values(), strict=True)):
+                    rows.writerow(row)
+                    if number % _ROWS == 0:
+                        yield None
 
         return write
 
-    added = more or {}
-    return [
-        _place(file, writer(table, added.get(addition, {})))
-        for (file, table), addition in zip(files.items(), tables, strict=True)
-    ]
+    added, written = more or {}, []
+    for (file, table), addition in zip(files.items(), tables, strict=True):
+        written.append((yield from _place(file, (".csv",), overwrite, writer(table, added.get(addition, {})))))
+    return written
 
 
 def table_file(path: Path, addition: str) -> Path:
     """Return the file name of one of several tables."""
     return path.with_name(f"{path.stem}{addition}{path.suffix}")
-
-
-def _write(node: Any, storage: Any, path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
-    """Write a node to a file.
-
-    The storage node is not the user's: a node's own file name and its "saved" state stay as they are.
-    """
-    path = Path(path)
-    _check(path, suffixes, overwrite)
-
-    def write(temporary: Path) -> bool:
-        storage.SetFileName(str(temporary))
-        if storage.IsA("vtkMRMLSequenceStorageNode") and node.GetScene() is not None:
-            storage.SetScene(node.GetScene())
-        return bool(storage.WriteData(node)) and _is_whole(temporary)
-
-    return _place(path, write)
 
 
 def _check(path: Path, suffixes: tuple[str, ...], overwrite: bool) -> None:
@@ -321,8 +549,16 @@ def _check(path: Path, suffixes: tuple[str, ...], overwrite: bool) -> None:
         )
 
 
-def _place(path: Path, write: Callable[[Path], bool]) -> Path:
-    """Let a file be written into a temporary folder beside its target, then move it there."""
+def _place(
+    path: str | Path, suffixes: tuple[str, ...], overwrite: bool, write: Callable[[Path], Shares[None]]
+) -> Shares[Path]:
+    """Let a file be written into a temporary folder beside its target, then move it there.
+
+    Raises:
+        SemiSegError: another ending, the file exists, or it cannot be written.
+    """
+    path = Path(path)
+    _check(path, suffixes, overwrite)
     failed = SemiSegError(
         "cannot-write",
         f'"{path}" could not be written',
@@ -333,26 +569,13 @@ def _place(path: Path, write: Callable[[Path], bool]) -> Path:
     try:
         # A folder of its own, because some writers leave scraps beside their file when the disk is full.
         folder = Path(tempfile.mkdtemp(prefix=".export-", dir=path.parent))
-        temporary = folder / path.name
-        if not write(temporary):
-            raise failed
-        move(temporary, path)
+        yield None
+        yield from write(folder / path.name)
+        _check(path, suffixes, overwrite)  # somebody else may have made one meanwhile
+        move(folder / path.name, path)
     except OSError as error:
         raise failed from error
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
     return path
-
-
-def _is_whole(path: Path) -> bool:
-    """Return whether a file is there and, for ``.gz``, ends where it should: that writer hides a full disk."""
-    if path.suffix != ".gz":
-        return path.is_file()
-    try:
-        with gzip.open(path) as file:
-            while file.read(1 << 20):
-                pass
-    except (OSError, EOFError, zlib.error):
-        return False
-    return True

@@ -269,11 +269,18 @@ def label_array(segmentation: Any, values: Mapping[str, int], volume: Any) -> np
     Raises:
         SemiSegError: see `segment_mask`.
     """
+    return whole(label_array_in_pieces(segmentation, values, volume))
+
+
+def label_array_in_pieces(segmentation: Any, values: Mapping[str, int], volume: Any) -> Pieces[np.ndarray]:
+    """Do what `label_array` does, in pieces."""
     labels = np.zeros(grid(volume), dtype=np.uint8)
-    for segment_id, value in values.items():
-        found = segment_mask(segmentation, segment_id, volume)
-        if found is not None:
-            labels[found.box][found.mask] = value
+    for planes in slabs(labels):
+        for segment_id, value in values.items():
+            found = segment_mask(segmentation, segment_id, volume, (planes.start, planes.stop))
+            if found is not None:
+                labels[found.box][found.mask] = value
+            yield
     return labels
 
 
@@ -290,19 +297,33 @@ def stacked_segments(segmentation: Any, volume: Any) -> np.ndarray:
     Raises:
         SemiSegError: see `segment_mask`.
     """
-    found = [segment_mask(segmentation, segment_id, volume) for segment_id, _ in marks.segments_of(segmentation)]
-    labels = np.zeros(grid(volume), dtype=np.min_scalar_type(len(found)))
-    for k, part in enumerate(found):
-        if part is None:
-            continue
-        if labels[part.box][part.mask].any():
-            stacked = np.zeros((*labels.shape, len(found)), dtype=bool)
-            for at, each in enumerate(found):
-                if each is not None:
-                    stacked[(*each.box, at)] = each.mask
-            return stacked
-        labels[part.box][part.mask] = k + 1
+    return whole(stacked_segments_in_pieces(segmentation, volume))
+
+
+def stacked_segments_in_pieces(segmentation: Any, volume: Any) -> Pieces[np.ndarray]:
+    """Do what `stacked_segments` does, in pieces."""
+    ids = [segment_id for segment_id, _ in marks.segments_of(segmentation)]
+    labels = np.zeros(grid(volume), dtype=np.min_scalar_type(len(ids)))
+    for planes in slabs(labels):
+        for k, segment_id in enumerate(ids):
+            part = segment_mask(segmentation, segment_id, volume, (planes.start, planes.stop))
+            if part is not None and labels[part.box][part.mask].any():
+                return (yield from _overlapping_in_pieces(segmentation, ids, volume))
+            if part is not None:
+                labels[part.box][part.mask] = k + 1
+            yield
     return labels
+
+
+def _overlapping_in_pieces(segmentation: Any, ids: Sequence[str], volume: Any) -> Pieces[np.ndarray]:
+    stacked = np.zeros((*grid(volume), len(ids)), dtype=bool)
+    for planes in slabs(stacked):
+        for k, segment_id in enumerate(ids):
+            part = segment_mask(segmentation, segment_id, volume, (planes.start, planes.stop))
+            if part is not None:
+                stacked[(*part.box, k)] = part.mask
+            yield
+    return stacked
 
 
 def _used_in_pieces(labels: np.ndarray, classes: Sequence[SegmentClass]) -> Pieces[tuple[np.ndarray, ...]]:

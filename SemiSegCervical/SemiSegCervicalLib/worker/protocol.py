@@ -8,7 +8,7 @@ of their own. Before all the worker says ``ready``, and every few seconds ``aliv
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ..figures import FrameFigures, SegmentFigures
 
@@ -228,6 +228,13 @@ class FramesDone:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Written:
+    """The answer to `EncodeDicomSeg`: the file, in the job's folder."""
+
+    path: str
+
+
 # -- messages --
 
 
@@ -333,3 +340,36 @@ class PredictFrames(Message):
     rgb: bool = False
     spacing: tuple[float, ...] | None = None
     affine: tuple[tuple[float, ...], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of a DICOM SEG, as `dicom_seg.DicomSegment` has it."""
+
+    name: str
+    color: tuple[float, ...]
+    terminology: str
+    algorithm: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
+
+
+@dataclass(frozen=True)
+class EncodeDicomSeg(Message):
+    """Write a segmentation as DICOM SEG.
+
+    Attributes:
+        labels: .npy file, as `dicom_seg.encode_dicom_seg` takes them.
+        affine: 4x4 rows, voxel (i, j, k) to LPS in mm.
+        sources: the files of the image's series.
+        segments: in order.
+        model, version, name: as there.
+    """
+
+    kind: ClassVar[str] = "encode-dicom-seg"
+    answer: ClassVar[type] = Written
+    labels: str
+    affine: tuple[tuple[float, ...], ...]
+    sources: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    model: str
+    version: str
+    name: str

@@ -24,7 +24,7 @@ from ..errors import SemiSegError
 from ..heap import give_back_freed_memory, keep_freed_memory
 from . import protocol
 from .folders import remove_if_orphaned
-from .protocol import Describe, Hello, Load, Message, Predict, PredictFrames, Welcome
+from .protocol import Describe, EncodeDicomSeg, Hello, Load, Message, Predict, PredictFrames, Welcome
 from .server_errors import explain
 from .server_jobs import Cancelled, Channel, Handler, ServerJob
 from .server_process import (
@@ -157,6 +157,7 @@ class Server:
             welcome = look_around()
             for message, name in _BASE.items():
                 self.register(message, partial(self._base, name))
+            self.register(EncodeDicomSeg, self._encode_dicom_seg)
             for name in hello.modules:
                 importlib.import_module(name).register(self)
         return welcome
@@ -165,6 +166,11 @@ class Server:
         with job.shielded():
             predicting = self._import_engine()
         return getattr(predicting, name)(job, message)
+
+    def _encode_dicom_seg(self, job: ServerJob, message: EncodeDicomSeg) -> object:
+        with job.shielded():
+            from .server_dicom import encode
+        return encode(job, message)
 
     def _import_engine(self) -> Predicting:
         if self._predicting is None:

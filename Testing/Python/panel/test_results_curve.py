@@ -106,7 +106,8 @@ def test_a_click_on_the_curve_goes_to_the_frame_and_only_a_new_one_counts(panel,
 
 
 def test_figures_stay_with_their_frames_when_others_are_removed_from_the_cine(panel, ui, tmp_path):
-    from SemiSegCervicalLib.panel.export import write
+    from SemiSegCervicalLib.panel.export import write_in_pieces
+    from SemiSegCervicalLib.pieces import whole
 
     doubts = {number: 0.01 * number for number in range(20)} | {9: 0.9}
     record, _ = cine_record(doubts, unlike=(9,))
@@ -128,7 +129,7 @@ def test_figures_stay_with_their_frames_when_others_are_removed_from_the_cine(pa
     click_at(plot(panel), 4, 5)
     assert record.browser.GetSelectedItemNumber() == 3
     assert ui.frameLabel.text == "Frame 4 of 18: mean uncertainty 5 % over the picture."
-    _, file = write(record, "table", tmp_path / "figures.csv")
+    _, file = whole(write_in_pieces(record, "table", tmp_path / "figures.csv"))
     lines = [line.split(",")[:2] for line in file.read_text(encoding="utf-8-sig").splitlines()]
     assert lines[:7] == [
         ["Frame", "Index value"], ["", "0.00"], ["1", "0.04"], ["2", "0.08"], ["3", "0.12"], ["", "0.16"], ["4", "0.20"]

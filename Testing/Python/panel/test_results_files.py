@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 import slicer
+from SemiSegCervicalLib.scene import stored
 from SemiSegCervicalLib.scene.export import export_tables
 from SemiSegCervicalLib.scene.record_figures import atypicality_of, segments_of, set_segments
 from SlicerRig import application, scenes
@@ -48,6 +51,17 @@ def asked(panel) -> Asked:
 
 
 def save(ui: Any, part: str, ending: str = "") -> None:
+    """Save a part in the format with this ending, and wait until it is written."""
+    begin(ui, part, ending)
+    assert application.wait_until(lambda: not writing(ui), 60), "it is written for ever"
+
+
+def writing(ui: Any) -> bool:
+    """Whether the panel says that a file is being written."""
+    return "Wait until the file is written" in ui.tableExportButton.toolTip
+
+
+def begin(ui: Any, part: str, ending: str = "") -> None:
     combo = getattr(ui, f"{part}FormatComboBox")
     choices = [combo.itemText(i) for i in range(combo.count)]
     combo.setCurrentIndex(next(i for i, text in enumerate(choices) if f"({ending}" in text))
@@ -350,3 +364,74 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(scene_table, tmp_path
 @pytest.fixture
 def scene_table() -> Any:
     return volume_record(SHAPE).table
+
+
+@pytest.fixture
+def under_way(panel, ui, asked, tmp_path, monkeypatch) -> Iterator[Any]:
+    """The label maps of a cine, of which some frames are written and others not."""
+    written = stored._Packer.add
+
+    def add(packer: Any, voxels: np.ndarray) -> Iterator[int]:
+        yield from written(packer, voxels)
+        frames.append(voxels)
+        while len(frames) > 30:  # and then the disk is as slow as can be
+            yield 0
+
+    frames: list[np.ndarray] = []
+    monkeypatch.setattr(stored._Packer, "add", add)
+    record, _ = cine_record({number: 0.1 for number in range(60)}, 60)
+    ui.exportButton.collapsed = False
+    application.process_events(0.1)
+    path = tmp_path / "s.seq.nrrd"
+    path.write_text("mine")
+    asked.target, asked.replace = str(path), True
+    begin(ui, "segmentation", ".seq.nrrd")
+    assert application.wait_until(lambda: (ui.exportProgressBar.maximum, ui.exportProgressBar.value) == (100, 50))
+    assert writing(ui)
+    assert ui.exportProgressHost.isVisibleTo(panel.widget)
+    yield record
+    assert not writing(ui)
+    assert not ui.exportProgressHost.isVisibleTo(panel.widget)
+    assert [file.name for file in tmp_path.iterdir()] == ["s.seq.nrrd"], "nothing half-written stays"
+    assert path.read_text() == "mine"
+
+
+def test_saving_can_be_cancelled(panel, ui, under_way):
+    for part in ("segmentation", "uncertainty", "table"):
+        assert not getattr(ui, f"{part}ExportButton").enabled, "one after the other"
+    application.click(ui.cancelExportButton)
+    assert ui_message(panel) == "Cancelled: nothing is written."
+    assert ui.segmentationExportButton.enabled
+
+
+def test_saving_ends_when_the_scene_is_closed(panel, ui, under_way):
+    slicer.mrmlScene.Clear(0)
+    application.process_events(0.1)
+    assert not ui.exportButton.isVisibleTo(panel.widget)
+
+
+@pytest.mark.parametrize("part", ["segmentation", "source", "table"])
+def test_saving_ends_when_what_is_saved_is_deleted(panel, ui, under_way, part):
+    node = getattr(under_way, part)
+    name = node.GetName()
+    slicer.mrmlScene.RemoveNode(node)
+    application.process_events(0.1)
+    assert ui_message(panel).startswith(f'"{name}" was deleted while the result was saved, and nothing is written.')
+
+
+def test_saving_ends_with_the_panel(panel, ui, under_way):
+    panel.export.close()
+
+
+def test_browsing_does_not_disturb_what_is_written(panel, ui, asked, tmp_path):
+    record, _ = cine_record({1: 0.1, 2: 0.3}, 30)
+    application.process_events(0.1)
+    asked.target = str(tmp_path / "s.seq.nrrd")
+    begin(ui, "segmentation", ".seq.nrrd")
+    for number in range(30):
+        record.browser.SetSelectedItemNumber(number)
+        application.process_events()
+    assert application.wait_until(lambda: not writing(ui))
+    header = (tmp_path / "s.seq.nrrd").read_bytes().partition(b"\n\n")[0].decode()
+    assert re.findall(r"axis 3 item 00(\d\d) computed:=1", header) == ["01", "02"]
+    assert application.slot_errors() == []

@@ -788,7 +788,8 @@ def say(panel: Any, image: Any, index: int) -> None:
 
 
 def test_what_is_said_of_the_pixel_size_holds_for_results_that_are_there(panel, ui, tmp_path):
-    from SemiSegCervicalLib.panel.export import write
+    from SemiSegCervicalLib.panel.export import write_in_pieces
+    from SemiSegCervicalLib.pieces import whole
 
     doubts = {number: 0.1 for number in range(4)}
     picture, film = volume_record((1, 30, 40), "Picture", "mm2"), cine_record(doubts, 4)[0]
@@ -801,7 +802,7 @@ def test_what_is_said_of_the_pixel_size_holds_for_results_that_are_there(panel, 
         for index, titles in ((2, unsized), (1, sized), (2, unsized), (0, sized)):
             say(panel, record.shown_source, index)
             assert headers(ui.segmentsTable) == titles
-            files = write(record, "table", tmp_path / "figures.csv", overwrite=True)
+            files = whole(write_in_pieces(record, "table", tmp_path / "figures.csv", overwrite=True))
             written = "".join(file.read_text("utf-8-sig") for file in files)
             assert ("mm" in written) == (titles is sized)
         assert all(frame_segments(record, number) for number in range(4)) == (record is film)
