@@ -1,4 +1,5 @@
-"""The panel with large images: how long it holds the main thread, how soon there is something to see, how it cancels.
+"""The panel with large images: how long it holds the main thread, also while it saves, how soon there is something to
+see, how it cancels.
 
 python3 Testing/run.py bench panel [--edge N] [--frames N] [--cancels K] [--seed S]
 
@@ -224,9 +225,39 @@ class Run(SegmentingDriver):
         }
         if first is not None:
             row["first_frame_seconds"] = round(first, 2)
+        row["exports"] = self.exports()
         self.forget(job.record)
         print(model, row, flush=True)
         return row
+
+    def exports(self) -> list[dict[str, Any]]:
+        """Save all parts of the result that is shown in all formats, and say how long that took."""
+        rows, results = [], self.panel.results.ui
+        with tempfile.TemporaryDirectory(dir=self.temporary.parent) as folder:
+            for part in ("segmentation", "uncertainty", "table"):
+                combo = getattr(results, f"{part}FormatComboBox")
+                for number in range(combo.count):
+                    combo.setCurrentIndex(number)
+                    self.panel.export.choose = lambda title, proposal, files: str(Path(folder) / Path(proposal).name)
+                    application.reset()
+                    started = time.perf_counter()
+                    application.click(getattr(results, f"{part}ExportButton"))
+                    self.until(lambda: not self.panel.export.active)
+                    longest = application.longest_call()
+                    said = str(self.ui.messageLabel.text)
+                    if not said.startswith("Saved"):
+                        sys.exit(said)
+                    rows.append(
+                        {
+                            "part": part,
+                            "format": combo.currentText,
+                            "seconds": round(time.perf_counter() - started, 2),
+                            "longest_call_seconds": round(longest.seconds, 3),
+                            "longest_call_processor_seconds": round(longest.cpu, 3),
+                            "longest_call": longest.function,
+                        }
+                    )
+        return rows
 
     def cancelled(self, node: Any, model: str) -> dict[str, Any] | None:
         """Cancel at a random moment; None where it was done before."""

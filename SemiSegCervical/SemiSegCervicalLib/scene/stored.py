@@ -82,20 +82,21 @@ def write_sequence_in_pieces(
     storage = slicer.vtkMRMLVolumeSequenceStorageNode()
     first = yield from voxels(0)
     image = _small_image(first)
-    whole, parts = _like(like), [_like(like)]
+    count, heads, part = 0, [], _like(like)
+    beside = _like(like)  # the first frame of all, and that of each part
     for value, frame in frames:
-        if parts[-1].GetNumberOfDataNodes() == _FRAMES_AT_ONCE:
-            parts.append(_like(like))
-        for small in (whole, parts[-1]):
-            small.SetDataNodeAtValue(_small_volume(frame, image), value)
+        if part.GetNumberOfDataNodes() == _FRAMES_AT_ONCE:
+            heads.append(_sequence_head(storage, part, beside, like, path, first))
+            part = _like(like)
+            yield None
+        small = _small_volume(frame, image)
+        part.SetDataNodeAtValue(small, value)
+        if part.GetNumberOfDataNodes() == 1:
+            beside.SetDataNodeAtValue(small, value)
+        count += 1
         yield None
-    if not storage.CanWriteFromReferenceNode(whole):  # cine MRI, each frame of which may have its own plane
-        raise _in_different_places(like)
-    heads = []
-    for part in parts:
-        heads.append(_nrrd_head(_small_file(storage, part, path, ".seq.nrrd"), first.shape[2::-1]))
-        yield None
-    count = whole.GetNumberOfDataNodes()
+    heads.append(_sequence_head(storage, part, beside, like, path, first))
+    yield None
     with path.open("wb") as file:
         packer = _Packer(file, _joined(heads, count), b"")
         for number in range(count):
@@ -247,6 +248,17 @@ def _nrrd_head(small: bytes, sizes: Iterable[int], keys: Mapping[str, str] | Non
         if is_key and keys is not None and name in keys:
             lines[number] = f"{name}:={keys[name]}"
     return "\n".join([*lines, "", ""]).encode()
+
+
+def _sequence_head(storage: Any, part: Any, beside: Any, like: Any, path: Path, voxels: np.ndarray) -> bytes:
+    """Return the header of a part of a sequence.
+
+    Raises:
+        SemiSegError: its volumes lie in different places, or elsewhere than the first of all.
+    """
+    if not all(map(storage.CanWriteFromReferenceNode, (part, beside))):  # cine MRI: each frame may have its own plane
+        raise _in_different_places(like)
+    return _nrrd_head(_small_file(storage, part, path, ".seq.nrrd"), voxels.shape[2::-1])
 
 
 def _joined(heads: Sequence[bytes], count: int) -> bytes:
