@@ -12,6 +12,7 @@ import slicer
 from ..errors import SemiSegError
 from ..scene import marks
 from ..scene.source import Source, current_frame
+from .accessible import name_widget
 from .binding import CHOSEN_BY_USER
 from .connections import Connections
 from .locks import Locks
@@ -191,6 +192,7 @@ class InputSection:
         self._drop_selectors()
         several = len(names) > 1
         self.ui.sourceLabel.text = f"{names[0]}:" if several else "Image:"
+        name_widget(self.ui.sourceSelector, names[0] if several else "Image")
         self._say_none("Not available" if several else "Choose an image or a cine")
         self.ui.modalitiesHost.visible = several
         for name in names[1:]:
@@ -202,7 +204,9 @@ class InputSection:
             selector.noneDisplay = "Not available"
             selector.toolTip = f"The {name} image of the same patient, on the same grid; may be left out."
             selector.setMRMLScene(slicer.mrmlScene)
+            name_widget(selector, name)
             label = qt.QLabel(f"{name}:")
+            label.setBuddy(selector)
             label.textFormat = qt.Qt.PlainText
             self.ui.modalitiesHost.layout().addRow(label, selector)
             selector.setCurrentNode(self._node().GetNodeReference(_role(name)) if self._node() else None)

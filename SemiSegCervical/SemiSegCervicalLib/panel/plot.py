@@ -59,7 +59,7 @@ class Plot:
             self._widget.setFixedHeight(HEIGHT)
             # As high as that is not enough: what wants to grow makes all that holds it grow.
             self._widget.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
-            self._widget.toolTip = self._tip
+            self._widget.toolTip = self._widget.accessibleName = self._tip
             self._host.layout().addWidget(self._widget)
         for name, kind in {**kinds, "chart": "vtkMRMLPlotChartNode", "view": "vtkMRMLPlotViewNode"}.items():
             self.add(name, kind)

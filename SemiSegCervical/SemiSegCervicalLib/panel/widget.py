@@ -16,6 +16,7 @@ from ..scene.alone import hide_other_pictures, is_behind, reveal, show_alone
 from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
 from . import segmenting, speed
+from .accessible import name_widgets
 from .adding import Adding
 from .binding import Binding
 from .curve import CurveSection
@@ -105,6 +106,7 @@ class Panel:
         self.sections: list[Any] = [
             self.install, self.inputs, self.models, self.run, self.results, self.overlay, self.curve, self.export,
         ]  # fmt: skip
+        name_widgets(self.widget)
         logic.jobs.on_change = self.changed
         scene = slicer.mrmlScene
 

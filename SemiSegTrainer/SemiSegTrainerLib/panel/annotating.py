@@ -181,6 +181,7 @@ class AnnotatingSection:
         for widget in (ui.frameUseLabel, ui.frameUseComboBox):
             widget.visible = row.is_cine and not row.outside
         ui.frameUseLabel.text = f"Use frame {number + 1}:" if one else "Use a frame:"
+        ui.frameUseComboBox.accessibleName = ui.frameUseLabel.text.removesuffix(":")
         ui.frameUseComboBox.enabled = one and not self._state.busy
         ui.frameUseComboBox.toolTip = (
             self._state.busy or "What the training does with this frame." if one else "Select a frame in the table."

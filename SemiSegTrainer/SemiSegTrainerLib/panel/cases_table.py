@@ -185,10 +185,12 @@ class CasesTable:
         bar.setRange(0, row.total)
         bar.setValue(row.annotated)
         bar.setFormat(row.amount)
+        bar.setAccessibleName(f"How much of {row.name} is annotated")
         bar.setToolTip(f"Annotated: {row.amount}")
         bar.setStyleSheet(_BARS[row.annotated == row.total])
         combo.show_use(row.key, offered_uses(row), row.use)
         combo.setEnabled(not self._locked)
+        combo.setAccessibleName(f"Use of {row.name}")
         combo.setToolTip(self._locked or _TIPS[USE])
         combo.setStyleSheet(f"QComboBox {{ color: {_COLORS[row.use]}; margin: 6px 2px; }}")
         if fresh:  # last, for a bar that is seen is drawn anew at every change

@@ -72,6 +72,7 @@ class QuestionsSection:
             combo = qt.QComboBox()
             combo.addItems([ASK, *conflict.candidates, _own(conflict), "Leave it out"])
             combo.setEnabled(not busy)
+            combo.setAccessibleName(conflict.question)
             combo.setToolTip(busy or conflict.question)
             combo.connect("activated(int)", partial(self._answered, conflict))
             table.setCellWidget(row, 1, combo)

@@ -212,6 +212,7 @@ class SuggestSection:
             bar.setRange(0, 100)
             bar.setValue(round(100 * min(1.0, max(0.0, row.idea.score))))
             bar.setFormat("%v %")
+            bar.setAccessibleName(f"How much a model would learn from {row.name}")
             table.setItem(number, 0, qt.QTableWidgetItem(row.name))
             table.setCellWidget(number, 1, bar)
             table.setItem(number, 2, qt.QTableWidgetItem("\n".join(row.idea.reasons)))

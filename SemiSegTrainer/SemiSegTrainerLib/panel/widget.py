@@ -12,6 +12,7 @@ import slicer
 import vtk
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packages import NEEDED, TRAINING, Package
+from SemiSegCervicalLib.panel.accessible import name_widgets
 from SemiSegCervicalLib.panel.binding import Binding
 from SemiSegCervicalLib.panel.install import InstallSection
 from SemiSegCervicalLib.panel.later import Later
@@ -120,6 +121,7 @@ class Panel:
             self.install, self.cases, self.annotating, self.outside, self.questions, self.choices, self.preflight,
             self.run, self.after, self.suggest,
         ]  # fmt: skip
+        name_widgets(self.widget)
         logic.jobs.on_change = self.changed
         scene = slicer.mrmlScene
 
