@@ -48,7 +48,7 @@ def percent(uncertainty: np.ndarray) -> np.ndarray:
 def uncertainty_colors(scene: Any) -> Any:
     """Return the scene's colour node for uncertainty, made when it is not there yet.
 
-    101 colours for 0 to 100 %, from violet over red to yellow, lightness rising evenly (CIELAB), so that
+    101 colours for 0 to 100 %, from violet over magenta to pink, lightness rising evenly (CIELAB), so that
     equal steps of uncertainty look equal. Only the certain end is transparent: of a colour's alpha a slice
     view knows no more than whether there is any.
     """
@@ -178,15 +178,16 @@ def threshold_of(volume: Any) -> float:
 
 
 def perceptual_ramp(count: int) -> np.ndarray:
-    """Return sRGB colours ``(count, 3)`` in 0 to 1 of evenly rising lightness, violet to yellow.
+    """Return sRGB colours ``(count, 3)`` in 0 to 1 of evenly rising lightness, violet to pink.
 
-    CIELAB with L* from 25 to 92, hue from 310 to 455 degrees (violet, red, orange, yellow) and a chroma that
-    stays near the edge of sRGB; CIE 1976 and IEC 61966-2-1 formulas, white point D65.
+    CIELAB with L* from 25 to 84, hue from 310 to 370 degrees (violet, magenta, pink) and a chroma that stays near the
+    edge of sRGB; CIE 1976 and IEC 61966-2-1 formulas, white point D65. No orange, yellow, green or blue is among them,
+    which are the colours of segments: their outlines are drawn over it.
     """
     position = np.linspace(0, 1, count)
-    lightness = 25 + 67 * position
-    hue = np.radians(310 + 145 * position)
-    chroma = 58 + 10 * np.sin(np.pi * position)
+    lightness = 25 + 59 * position
+    hue = np.radians(310 + 60 * position)
+    chroma = 58 - 28 * position + 12 * np.sin(np.pi * position)
     fy = (lightness + 16) / 116
     f = np.stack([fy + chroma * np.cos(hue) / 500, fy, fy - chroma * np.sin(hue) / 200], axis=-1)
     xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * [0.95047, 1.0, 1.08883]

@@ -137,9 +137,9 @@ def test_the_legend_comes_and_goes_with_the_layer(view, tmp_path):
     height, width, _ = before.shape
     right = np.s_[height // 3 : 2 * height // 3, 9 * width // 10 :]
     shown = view.draw(tmp_path / "legend.png")
-    yellow, violet = ramp(98), ramp(2)
+    pink, violet = ramp(98), ramp(2)
     part = shown[right].reshape(-1, 3).astype(int)
-    assert (np.abs(part - yellow).max(axis=1) < 12).any()  # both ends of the scale
+    assert (np.abs(part - pink).max(axis=1) < 12).any()  # both ends of the scale
     assert (np.abs(part - violet).max(axis=1) < 12).any()
     assert legend_of(record.uncertainty).GetTitleText() == "Uncertainty (%)"
     hide_uncertainty(record)
