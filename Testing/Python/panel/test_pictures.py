@@ -76,7 +76,7 @@ def test_doubt_is_coloured_where_there_is_some(labels: np.ndarray) -> None:
     doubt[:, :20] = 90
     picture = draw(np.full(labels.shape, 60, np.uint8), uncertainty=doubt, box=(40, 30)).astype(int)
     assert (picture[:, 30:] == 60).all()
-    assert (picture[:, :19, 0] > picture[:, :19, 2] + 60).all()
+    assert (picture[:, :19, 0] > picture[:, :19, 1] + 60).all()
 
 
 def test_an_image_of_one_pixel_and_an_empty_map(tmp_path: Path) -> None:
