@@ -25,8 +25,9 @@ from . import marks
 from .cine import copy_index
 from .geometry import copy_geometry
 from .pieces import slabs
+from .segmentation import LABELMAP
 
-LABELMAP = "Binary labelmap"
+_REPRESENTATIONS = (LABELMAP, "Closed surface", "Fractional labelmap", "Planar contour", "Ribbon model")
 _LEVEL = 1
 _PACKED_BYTES = 1 << 20
 _NIFTI_SIZES, _NIFTI_AXES = 40, "<8h"
@@ -135,7 +136,9 @@ def write_segmentation_in_pieces(segmentation: Any, path: Path) -> Shares[None]:
     small = _small_segmentation(segmentation, reference, layers, dtype)
     keys = {
         "Segmentation_ConversionParameters": content.SerializeAllConversionParameters(),
-        "Segmentation_ContainedRepresentationNames": "".join(f"{name}|" for name in _representations(content)),
+        "Segmentation_ContainedRepresentationNames": "".join(
+            f"{name}|" for name in _REPRESENTATIONS if content.ContainsRepresentation(name)
+        ),
     }
     written = _small_file(slicer.vtkMRMLSegmentationStorageNode(), small, path, ".seg.nrrd")
     fields = _keys(written)
@@ -366,9 +369,3 @@ def _small_segmentation(segmentation: Any, reference: Any, layers: list[Any], dt
             copy.AddRepresentation(LABELMAP, images.get(own, own))
         content.AddSegment(copy, segment_id)
     return node
-
-
-def _representations(content: Any) -> list[str]:
-    names: list[str] = []
-    content.GetContainedRepresentationNames(names)
-    return names

@@ -140,18 +140,24 @@ def test_segments_that_the_label_maps_of_a_cine_cannot_hold_are_named(panel, ui,
     assert ui_message(panel) == f"Saved: {tmp_path / 's.seq.mrb'}."
 
 
-def test_the_segmentation_of_a_volume_from_dicom_is_offered_as_dicom_seg(panel, ui, asked, tmp_path, monkeypatch):
+def dicom_volume(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Add a volume as Slicer loads it from DICOM files, which its database knows."""
     affine = np.diag([0.5, 0.5, 2.0, 1.0])
-    folder = dicom.write_slices(tmp_path / "ct", np.zeros(SHAPE, np.uint16), affine, frame_of_reference="1.2.9")
-    files = {str(pydicom.dcmread(path).SOPInstanceUID): path for path in folder.iterdir()}
+    series = dicom.write_slices(folder, np.zeros(SHAPE, np.uint16), affine, frame_of_reference="1.2.9")
+    files = {str(pydicom.dcmread(path).SOPInstanceUID): path for path in series.iterdir()}
     monkeypatch.setattr(slicer, "dicomDatabase", DICOMDatabase(files), raising=False)
     volume = scenes.add_volume(np.full(SHAPE, 90, np.uint8), "CT", np.diag([-0.5, -0.5, 2.0, 1.0]))
+    volume.SetAttribute("DICOM.instanceUIDs", " ".join(files))
+    return volume
+
+
+def test_the_segmentation_of_a_volume_from_dicom_is_offered_as_dicom_seg(panel, ui, asked, tmp_path, monkeypatch):
+    volume = dicom_volume(tmp_path / "ct", monkeypatch)
     application.process_events(0.1)
     plain = volume_record(SHAPE, "MR")
     application.process_events(0.1)
     offered = [ui.segmentationFormatComboBox.itemText(i) for i in range(ui.segmentationFormatComboBox.count)]
     assert not any("DICOM" in title for title in offered), "its image is not from DICOM"
-    volume.SetAttribute("DICOM.instanceUIDs", " ".join(files))
     record = volume_record(SHAPE, "CT", source=volume)
     add_segment(record.segmentation, "cyst")
     application.process_events(0.1)
@@ -435,3 +441,23 @@ def test_browsing_does_not_disturb_what_is_written(panel, ui, asked, tmp_path):
     header = (tmp_path / "s.seq.nrrd").read_bytes().partition(b"\n\n")[0].decode()
     assert re.findall(r"axis 3 item 00(\d\d) computed:=1", header) == ["01", "02"]
     assert application.slot_errors() == []
+
+
+@pytest.mark.torch
+def test_dicom_seg_that_the_worker_writes_can_be_cancelled(opened, tmp_path, monkeypatch):
+    module = opened()
+    panel, ui = module.panel, module.panel.results.ui
+    asked = Asked(panel.export)
+    volume_record(SHAPE, "CT", source=dicom_volume(tmp_path / "ct", monkeypatch))
+    application.process_events(0.1)
+    asked.target = str(tmp_path / "s.dcm")
+    before = {path.name for path in tmp_path.iterdir()}
+    begin(ui, "segmentation", ".dcm")
+    client = module.widget.logic.jobs.client
+    module.until(lambda: client.state != "off")
+    application.click(ui.cancelExportButton)
+    assert ui_message(panel) == "Cancelled: nothing is written."
+    assert {path.name for path in tmp_path.iterdir()} - before <= {"worker.log"}
+    save(ui, "segmentation", ".dcm")
+    assert ui_message(panel) == f"Saved: {tmp_path / 's.dcm'}."
+    module.until(lambda: not list(module.temporary.rglob("*.npy")))
