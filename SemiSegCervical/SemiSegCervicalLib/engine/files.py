@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..affines import SAME_VOXEL, lies_elsewhere, runs_otherwise, same_axes
+from ..affines import SAME_VOXEL, lies_elsewhere, runs_otherwise, same_axes, says_nothing
 from ..errors import SemiSegError
 from .dicom import is_dicom
 from .dicom_segments import is_dicom_seg, read_dicom_seg
@@ -142,8 +142,11 @@ def _rescaled(affine: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
 
 
 def _uncropped(stored: Stored, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    """Return a cropped array in its place on the whole grid, or as it is where it is no part of that grid's voxels."""
-    if stored.array.shape == shape or not same_axes(stored.affine, affine):
+    """Return a cropped array in its place on the whole grid, or as it is where it is no part of that grid's voxels.
+
+    What has no place of its own, a picture or a bare array, is no crop when it is smaller: it may as well be coarser.
+    """
+    if stored.array.shape == shape or says_nothing(stored.affine) or not same_axes(stored.affine, affine):
         return stored.array
     first = (np.linalg.inv(affine) @ stored.affine[:, 3])[2::-1]
     start = np.rint(first).astype(int)

@@ -8,6 +8,7 @@ import struct
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 from scipy.spatial.transform import Rotation
 from SemiSegCervicalLib.engine import nifti, nrrd
 from SemiSegCervicalLib.engine.files import is_sequence, read_affine, read_image, read_labels, write_map
@@ -352,6 +353,21 @@ def test_cropped_segmentation_goes_back_to_its_place(tmp_path):
         sitk.WriteImage(elsewhere, str(tmp_path / "b.seg.nrrd"))
         with pytest.raises(SemiSegError) as caught:
             read_labels(tmp_path / "b.seg.nrrd", labels.shape, affine)
+        assert caught.value.code == "size-differs"
+
+
+def test_smaller_label_map_without_a_place_is_no_crop(tmp_path):
+    """A picture at half the size, or a bare array: in the corner of the image it would be wrong everywhere."""
+    pixels = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    Image.fromarray(pixels[::2, ::2] > 9).save(tmp_path / "a_label.png")
+    volume = np.stack([pixels] * 4)
+    sitk.WriteImage(sitk.GetImageFromArray(volume), str(tmp_path / "b.nrrd"))
+    sitk.WriteImage(sitk.GetImageFromArray(volume[::2, ::2, ::2]), str(tmp_path / "b_label.nrrd"))
+    for image, labels in (("a.png", "a_label.png"), ("b.nrrd", "b_label.nrrd")):
+        found = read_image([tmp_path / image])
+        with pytest.raises(SemiSegError) as caught:
+            read_labels(tmp_path / labels, found.spatial_shape, found.affine)
         assert caught.value.code == "size-differs"
 
 
