@@ -15,6 +15,7 @@ from .data import TrainingData, read_case
 from .folds import Fold, asked, learned, split
 from .modalities import Reads
 from .preparation import Prepared
+from .targets import outlined
 
 # Trains the branches of fold `number` on its data; None where the user stopped it, nothing where they ended it early.
 TrainFold = Callable[[int, TrainingData], Sequence[Branch] | None]
@@ -66,6 +67,8 @@ def calibrate(
             found = look(trained, asked(run.data, fold, rows, run.spec, run.classes))
             if found is not None:
                 voxels = found if voxels is None else voxels + found
+    if voxels is not None and not _tells(voxels):
+        voxels, reason = None, "no annotated voxel that was held out belongs to a segment"
     if voxels is None:
         plain = (1.0,) * len(branches)
         return Calibration(temperatures=plain), {"temperatures": list(plain), "fitted_on": None, "reason": reason}
@@ -118,12 +121,19 @@ def _fit_subsets(voxels: Voxels, reads: Reads, modalities: int) -> Calibration:
 
 
 def _fit(voxels: Voxels, branches: tuple[int, ...]) -> tuple[tuple[float, ...], float] | None:
-    """Return temperatures and sharpness of some branches; None where no held-out case has what they read."""
+    """Return temperatures and sharpness of some branches; None where no segment is held out in what they can read.
+
+    Of background alone networks are right so often that a fit would make them sure of everything.
+    """
     known = voxels.of(branches)
-    if known is None:
+    if known is None or not _tells(known):
         return None
     temperatures = fit_temperatures(known)
     return temperatures, fit_sharpness(known, temperatures)
+
+
+def _tells(voxels: Voxels) -> bool:
+    return bool(outlined(voxels.possible).any())
 
 
 def _validation(run: Prepared) -> Iterator[HeldOut]:

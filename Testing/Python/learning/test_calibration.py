@@ -402,6 +402,20 @@ def test_one_image_cannot_be_held_out(tmp_path):
     assert "only one image" in summary["calibration"]["reason"]
 
 
+@pytest.mark.parametrize("listed", ["validation", "training"])
+def test_background_alone_says_nothing_of_certainty(tmp_path, listed):
+    """Held-out cases without a segment would make the networks sure of everything."""
+    path = cases.write_dataset(tmp_path / "data", labelled=2, validation=1)
+    content = json.loads(path.read_text())
+    Image.new("L", cases.SIZE[::-1]).save(path.parent / "nothing.png")
+    content[listed][-1]["label"] = "nothing.png"
+    if listed == "training":
+        content["validation"] = []
+    summary = train_model(cases.write_datalist(path.parent, content), tmp_path / "out", options(iterations=6))
+    assert summary["calibration"]["temperatures"] == [1.0, 1.0]
+    assert "belongs to a segment" in summary["calibration"]["reason"]
+
+
 def test_minutes_are_those_of_the_whole_run(tmp_path, datalist):
     settings = Settings(iterations=None, minutes=0.01, precision="32-true")
     wished = dataclasses.replace(options(), settings=settings)
