@@ -11,8 +11,9 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ from .targets import Completeness
 
 LISTS = ("training", "unlabeled", "validation", "test")
 MODALITIES_MOST, SEGMENTS_MOST = 8, 30  # of a model
+# What a datalist may hold; numTraining and numTest are counts that those of the Decathlon have.
+_KEYS = (*LISTS, "labels", "segments", "modality", "name", "numTraining", "numTest")
+_ENTRY_KEYS = (
+    "image", "label", "id", "spacing", "group", "sequence", "frame",
+    "complete", "background", "ignore", "slices", "segments", "held_out",
+)  # fmt: skip
+_ALIKE = 0.8
 # A path and the number of what lies there; see `_file`.
 File = tuple[str, int]
 
@@ -159,9 +167,10 @@ def read_datalist(path: Path) -> Datalist:
     if not path.is_file():
         raise SemiSegError("missing-file", f"There is no datalist {path}", "Check the path", "reading")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows begin files with a mark
         if not isinstance(raw, dict):
             raise ValueError("it is not a JSON object")
+        _refuse_slips("it", raw, _KEYS)
         values, classes = _classes(raw)
         modality = raw.get("modality") or {"0": "image"}
         modalities = tuple(str(modality[k]) for k in sorted(modality, key=int))
@@ -170,7 +179,7 @@ def read_datalist(path: Path) -> Datalist:
         _refuse_twins("modalities", modalities)
         count = len(modalities)
         lists = {
-            name: tuple(_entry(e, path.parent, classes, values, count) for e in raw.get(name, ())) for name in LISTS
+            name: tuple(_entry(e, path.parent, classes, values, count) for e in _cases(raw, name)) for name in LISTS
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -189,8 +198,29 @@ def read_datalist(path: Path) -> Datalist:
     return datalist
 
 
+def _refuse_slips(what: str, raw: Collection[str], known: Sequence[str]) -> None:
+    """Refuse a key that is nearly one of the known: passed over, `slice` would make a label map a finished one.
+
+    Others are passed over, for datalists hold what other programs want to know; so are numbered ones (image2).
+    """
+    for key in raw:
+        close = get_close_matches(key.casefold().replace("-", "_"), known, 1, _ALIKE)
+        if close and key not in known and not key[-1:].isdigit():
+            raise ValueError(f"{what} has the unknown key {key!r}, which may be meant for {close[0]!r}")
+
+
+def _cases(raw: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return what a list of a datalist holds; nothing where there is no such list."""
+    entries = raw.get(name) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f'{name} must be a list of cases as {{"image": "a.png", "label": "a_label.png"}}')
+    return entries
+
+
 def _classes(raw: dict[str, Any]) -> tuple[tuple[int, ...], tuple[SegmentClass, ...]]:
     """Return the label values that stand for segments, ascending, and the classes, which are numbered in that order."""
+    if not isinstance(raw["labels"], dict):
+        raise ValueError('labels must name label values as {"0": "background", "1": "liver"}')
     labels = {int(k): str(v) for k, v in raw["labels"].items() if int(k) != 0}
     if not labels or min(labels) < 0:
         raise ValueError("labels must name the label values of one segment or more (0 is background)")
@@ -226,7 +256,10 @@ def _entry(
     listed = raw["image"] if isinstance(raw["image"], list) else [raw["image"]]
     present = tuple(k for k, file in enumerate(listed) if file is not None)
     images = [listed[k] for k in present]
+    if not all(isinstance(file, str) for file in (*images, raw.get("label") or "")):
+        raise ValueError(f"image and label must be files, not {raw['image']!r} and {raw.get('label')!r}")
     name = str(raw.get("id") or (stem(Path(images[0])) if images else "an entry"))
+    _refuse_slips(name, raw, _ENTRY_KEYS)
     if len(listed) != modalities:
         raise ValueError(f"{name} has {len(listed)} images for {modalities} modalities")
     if not images:
@@ -234,8 +267,8 @@ def _entry(
     numbers = {c.name: c.value for c in classes} | {label: c.value for label, c in zip(values, classes, strict=True)}
 
     def finished(segments: Sequence[int | str]) -> tuple[int, ...]:
-        if any(isinstance(s, int) and s not in numbers for s in segments):
-            raise ValueError(f"segments {list(segments)} are not all in the class list")
+        if not isinstance(segments, list) or any(s not in numbers for s in segments):
+            raise ValueError(f"segments {segments} are not all in the class list, or no list")
         return tuple(numbers[s] for s in segments)
 
     def special(key: str) -> int | None:
@@ -258,9 +291,7 @@ def _entry(
         raise ValueError(f"{name} has one value, {completeness.ignore}, for background and for what does not count")
     spacing: Spacing = "file"
     if "spacing" in raw:
-        spacing = None if raw["spacing"] is None else tuple(map(float, raw["spacing"]))
-    if isinstance(spacing, tuple) and not all(0 < step < math.inf for step in spacing):
-        raise ValueError(f"the spacing of {name} must be lengths in mm, not {raw['spacing']!r}")
+        spacing = _lengths(raw["spacing"], name)
     sequence = raw.get("sequence")
     group = sequence if raw.get("group") is None else raw["group"]
     return Entry(
@@ -276,6 +307,19 @@ def _entry(
         frame=_place(raw.get("frame")),
         names=tuple(c.name for c in classes),
     )
+
+
+def _lengths(spacing: Any, name: str) -> tuple[float, ...] | None:
+    """Return a spacing that an entry gives; None for an unknown one."""
+    if spacing is None:
+        return None
+    try:
+        lengths = tuple(map(float, spacing))
+    except (TypeError, ValueError):
+        lengths = (0.0,)
+    if not all(0 < length < math.inf for length in lengths):
+        raise ValueError(f"the spacing of {name} must be lengths in mm, not {spacing!r}")
+    return lengths
 
 
 def _planes(raw: dict[str, Any], key: str) -> tuple[int, ...] | None:

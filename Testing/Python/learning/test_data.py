@@ -123,12 +123,32 @@ def test_label_values_may_be_any(tmp_path):
         (json.dumps({"labels": {"1": "a"}, "modality": {str(k): f"m{k}" for k in range(9)}}), "one to 8 modalities"),
         ('{"labels": {"1": "a"}, "modality": {"0": " "}}', "one to 8 modalities"),
         ("[" * 100_000, "recursion"),
+        ('{"labels": ["b", "a"]}', "labels must name label values"),
+        ('{"labels": {"1": "a"}, "training": "a.png"}', "training must be a list of cases"),
+        ('{"labels": {"1": "a"}, "training": [{"image": 5}]}', "must be files, not 5"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "label": ["b"]}]}', "must be files"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "segments": 1}]}', "segments 1 are not all"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "spacing": "file"}]}', "lengths in mm, not 'file'"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "slice": [1]}]}', "a has the unknown key 'slice'"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "labels": "b"}]}', "for 'label'"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "Complete": false}]}', "for 'complete'"),
+        ('{"labels": {"1": "a"}, "training": [{"image": "a", "held-out": [1]}]}', "for 'held_out'"),
+        ('{"labels": {"1": "a"}, "unlabelled": [{"image": "a"}]}', "it has the unknown key 'unlabelled'"),
     ],
 )
 def test_malformed_datalists(tmp_path, text, says):
     path = tmp_path / "datalist.json"
     path.write_text(text)
     assert says in refused(lambda: read_datalist(path), "bad-datalist")
+
+
+def test_what_other_programs_want_to_know_is_passed_over(path):
+    """So is the mark with which editors of Windows begin a file."""
+    content = json.loads(path.read_text())
+    content |= {"numTraining": 2, "description": "", "tensorImageSize": "2D", "testing": None, "test": None}
+    content["training"][0] |= {"fold": 0, "image_id": 7, "image2": "b.png", "frame_id": 3, "": ""}
+    path.write_text(json.dumps(content), encoding="utf-8-sig")
+    assert len(read_datalist(path)["training"]) == len(content["training"])
 
 
 def test_missing_datalist(tmp_path):
