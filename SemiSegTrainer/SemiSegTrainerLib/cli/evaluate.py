@@ -134,6 +134,11 @@ def _references(
     if source.suffix == ".json":
         datalist = read_datalist(source)
         known = [e for e in datalist.named(list_name) if e.label is not None]
+        if not known:
+            raise SemiSegError(
+                "no-cases", f"The list {list_name} of {source} has no case with a label map", "Use another list",
+                "reading",
+            )  # fmt: skip
         twice = next((name for name, count in Counter(e.stem for e in known).items() if count > 1), None)
         if twice is not None:
             raise SemiSegError(
@@ -185,7 +190,8 @@ def _listed(name: str, reference: Path, predicted: Path, names: tuple[str, ...])
             "segments-alone", f"{reference} and {predicted} are both DICOM SEG, which leave empty slices out",
             "Give a datalist, which lists their images too", "reading",
         )  # fmt: skip
-    image = predicted if reference in coded else reference
+    # Of a reference from a bare array the prediction knows how large the voxels are.
+    image = predicted if reference in coded or (not coded and _bare(read_affine(reference))) else reference
     return Entry(name, (image,), reference, "file", Completeness(), None, names=names)
 
 
@@ -212,13 +218,18 @@ def _refuse_another_place(predicted: Path, affine: np.ndarray | None, entry: Ent
     """
     assert entry.label is not None
     reference = read_affine(entry.label)
-    if affine is None or reference is None or any(np.allclose(abs(a), np.eye(4)) for a in (affine, reference)):
+    if affine is None or reference is None or _bare(affine) or _bare(reference):
         return
     if not same_axes(reference, affine):
         raise SemiSegError(
             "grids-differ", f"The voxels of {entry.label} have another size or direction than those of {predicted}",
             "Resample the reference onto the image's grid", "reading",
         )  # fmt: skip
+
+
+def _bare(affine: np.ndarray | None) -> bool:
+    """Say whether a file has no place of its own: a picture, or written from a bare array."""
+    return affine is None or np.allclose(abs(affine), np.eye(4))
 
 
 def _say(value: float | None, unit: str = "") -> str:

@@ -112,6 +112,12 @@ def test_reference_on_another_grid_of_equal_size_is_refused(tmp_path, capfd):
     assert evaluate(tmp_path)["dice"] == 1
 
 
+def test_distances_are_in_mm_where_a_reference_is_a_bare_array(tmp_path):
+    write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box(1)))
+    write(tmp_path / "references" / "a.nrrd", sitk.GetImageFromArray(box()))
+    assert evaluate(tmp_path)["hd95"] == pytest.approx(SPACING[2])
+
+
 def test_frames_have_no_distance_in_mm(tmp_path):
     head = "NRRD0004\ntype: unsigned char\ndimension: 4\nspace: left-posterior-superior\nsizes: 28 30 1 12\n"
     head += "space directions: (0.5,0,0) (0,0.75,0) (0,0,1) none\nkinds: domain domain domain list\nencoding: raw\n"

@@ -233,6 +233,7 @@ def test_bad_inputs_of_evaluation(tmp_path, place, capfd):
         ([empty, folder], "No prediction"),
         ([empty, place], "no prediction"),
         ([folder, place, "--list", "tset"], "tset"),
+        ([folder, place, "--list", "validation"], "The list validation of"),
         ([double, folder], "same case"),
     ):
         assert not refused(capfd, tmp_path, "evaluate", *arguments, "--out", out, says=says)
