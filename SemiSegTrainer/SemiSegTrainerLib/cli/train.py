@@ -86,6 +86,8 @@ def train(
             f"on {summary['device']} ({summary['precision']}), "
             f"{summary['labelled']} labelled and {summary['unlabelled']} unlabelled cases"
         )
+        if never := summary["segments_never_shown"]:
+            reporter.say(f"Not learned: no training case shows {', '.join(never)}")
         fitted = summary["calibration"]
         reporter.say(
             f"Uncertainty: calibrated on {fitted['fitted_on']}"

@@ -21,7 +21,7 @@ from .datalist import Datalist, Entry
 from .learned import digests_learned, digests_seen
 from .patches import Places, remember
 from .seeds import mix_seed
-from .targets import decided, every_class, informative, possible_classes
+from .targets import decided, every_class, informative, outlined, possible_classes
 
 Cases = Sequence[Tensor] | Tensor
 # Is told a case as it is stored: its image and class sets.
@@ -92,16 +92,17 @@ def load_training_data(
         on_annotated: told each annotated case as it is stored, and its class sets.
 
     Raises:
-        SemiSegError: a file is at fault, or nothing is annotated.
+        SemiSegError: a file is at fault, nothing is annotated, or no segment is left on the network's grid.
     """
     classes = len(datalist.classes) + 1
     entries = (*datalist["training"], *datalist["unlabeled"])
     learned: set[str] = set()
     seen: list[frozenset[str]] = []
-    spacing = spec.spacing
+    spacing, drawn = spec.spacing, False
 
     def look(entry: Entry, image: Image, sets: np.ndarray) -> None:
-        nonlocal spacing
+        nonlocal spacing, drawn
+        drawn = drawn or bool(outlined(sets).any())
         seen.append(digests_seen(image, sets))
         if entry.label is None:
             return
@@ -117,10 +118,16 @@ def load_training_data(
         )
     known = list(dict.fromkeys(e.group for e in entries if e.group is not None))
     groups = [known.index(e.group) if e.group is not None else len(known) + row for row, e in enumerate(entries)]
-    data = gather_cases(
-        pairs, spec, classes, presence([e.modalities for e in entries], len(spec.modalities)),
-        torch.tensor(groups) if known else None,
-    )  # fmt: skip
+    present = presence([e.modalities for e in entries], len(spec.modalities))
+    try:
+        data = gather_cases(pairs, spec, classes, present, torch.tensor(groups) if known else None)
+    except SemiSegError as error:
+        if error.code != "empty-labels" or not drawn:
+            raise
+        raise SemiSegError(
+            "segments-too-small", "Every segment is smaller than the voxels that the networks look at, and lost there",
+            "Train with a larger --size (pictures) or a finer --spacing (volumes)", "reading",
+        ) from error  # fmt: skip
     return replace(data, learned=frozenset(learned), seen=tuple(seen), spacing=spacing)
 
 

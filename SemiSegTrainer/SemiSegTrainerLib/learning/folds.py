@@ -14,7 +14,7 @@ from .calibration import HeldOut, sampling_of
 from .data import TrainingData, gather_cases
 from .datalist import Datalist, Entry
 from .seeds import mix_seed
-from .targets import decided, every_class, outlined
+from .targets import decided, every_class, segments_in
 
 WAYS = ("auto", "validation", "folds", "none")
 # Each fold learns for a third of the run: both together then cost two thirds of it.
@@ -120,7 +120,7 @@ def _groups(entries: Sequence[Entry], known: Sequence[set[Hashable]]) -> list[st
 def _half(annotated: list[str], groups: list[str], data: TrainingData, seed: int) -> list[str]:
     """Choose half of the groups at random so that both halves hold every segment, and about as many cases."""
     cases = {g: [i for i in data.annotated if groups[i] == g] for g in annotated}
-    found = {g: set().union(*(_segments(data.possible[i]) for i in rows)) for g, rows in cases.items()}
+    found = {g: set().union(*(segments_in(data.possible[i]) for i in rows)) for g, rows in cases.items()}
     best: tuple[tuple[int, int], list[str]] | None = None
     for attempt in range(_ATTEMPTS):
         generator = torch.Generator().manual_seed(mix_seed(seed, "folds", attempt))
@@ -133,10 +133,6 @@ def _half(annotated: list[str], groups: list[str], data: TrainingData, seed: int
             best = merit, sides[0]
     assert best
     return best[1]
-
-
-def _segments(possible: Tensor) -> set[int]:
-    return set(possible[outlined(possible)].unique().tolist())
 
 
 def _by_order(data: TrainingData, entries: Sequence[Entry], known: Sequence[set[Hashable]]) -> list[Fold]:

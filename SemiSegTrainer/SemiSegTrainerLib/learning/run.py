@@ -24,6 +24,7 @@ from .observing import Observer, Wish
 from .packing import build_pack, write_card
 from .preparation import Prepared, RunOptions, prepare
 from .processes import team
+from .targets import segments_in
 from .training import CHECKPOINT, Progress, Training, TrainingResult, versions
 
 MODEL, HISTORY, SUMMARY, CHECKPOINTS = "model.semiseg", "history.csv", "summary.json", "checkpoints"
@@ -99,6 +100,7 @@ def train_model(
 
 
 def _summary(run: Prepared, result: TrainingResult, training: Training) -> dict[str, Any]:
+    shown = set[int]().union(*map(segments_in, run.data.possible))
     return {
         "finished": training.over,
         "ended_early": training.ended,
@@ -113,6 +115,7 @@ def _summary(run: Prepared, result: TrainingResult, training: Training) -> dict[
         "versions": versions(),
         "labelled": len(run.data.annotated),
         "unlabelled": len(run.data.images) - len(run.data.annotated),
+        "segments_never_shown": [c.name for c in run.datalist.classes if c.value not in shown],
         "data_fingerprint": run.data.fingerprint,
         "started_from": run.start.manifest.name if run.start else None,
         "model": None,

@@ -116,6 +116,11 @@ def outlined(possible: Sets) -> Sets:
     return decided(possible) & (possible > 1)
 
 
+def segments_in(possible: Tensor) -> set[int]:
+    """Return the numbers of the segments that any voxel certainly belongs to."""
+    return {int(sets).bit_length() - 1 for sets in possible[outlined(possible)].unique()}
+
+
 def informative(possible: Sets, classes: int) -> Sets:
     """Bool map: at least one class is ruled out; of padding all are."""
     return possible != every_class(classes)

@@ -125,6 +125,17 @@ def test_train_says_what_was_not_measured(tmp_path, model, datalist, capsys):
     assert "Not measured: 1 of 1 validation images was left out: the starting model had learned from it" in said
 
 
+def test_train_says_which_segments_it_was_never_shown(tmp_path, datalist, capsys):
+    content = json.loads(datalist.read_text())
+    content["labels"] |= {"7": "ghost"}
+    more = datalist.with_name("more.json")
+    more.write_text(json.dumps(content))
+    arguments = ["--method", "supervised", "--iterations", "1", "--size", "32x64", "--device", "cpu"]
+    assert run(["train", str(more), *arguments, "--calibrate", "none", "--out", str(tmp_path / "run")]) == 0
+    assert "Not learned: no training case shows ghost" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["segments_never_shown"] == ["ghost"]
+
+
 def test_predict_and_evaluate_a_list(tmp_path, model, datalist, capsys):
     out = tmp_path / "predictions"
     assert run(["predict", str(model), str(datalist), "--list", "test", "--out", str(out), "--uncertainty"]) == 0

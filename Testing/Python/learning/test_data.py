@@ -394,5 +394,10 @@ def test_nothing_to_learn_from(tmp_path):
     for i in range(2):
         Image.fromarray(np.zeros(cases.SIZE, dtype=np.uint8)).save(tmp_path / "b" / f"training{i}_label.png")
     refused(lambda: parts.load(empty), "empty-labels")
+    spot = np.zeros(cases.SIZE, dtype=np.uint8)
+    spot[4, 4] = 1
+    Image.fromarray(spot).save(tmp_path / "b" / "training0_label.png")
+    coarse = parts.SPEC.model_copy(update={"size": tuple(n // 2 for n in cases.SIZE)})
+    assert "lost" in refused(lambda: parts.load(empty, coarse), "segments-too-small")
     nobody = cases.write_dataset(tmp_path / "c", labelled=0, unlabelled=0)
     refused(lambda: parts.load(nobody), "no-cases")
