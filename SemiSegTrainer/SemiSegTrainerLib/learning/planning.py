@@ -144,18 +144,46 @@ def plan_input(
 
 
 def _read_outlines(entry: Entry) -> np.ndarray:
-    """Read a label map as it is stored, a DICOM SEG, which has no grid of its own, on its image's: class numbers."""
+    """Read a label map: class numbers.
+
+    It is read as it is stored; a DICOM SEG, which has no grid of its own, and one of which planes are listed, on the
+    grid of its image.
+    """
     assert entry.label is not None
-    if is_dicom_seg(entry.label):
+    coded, told = is_dicom_seg(entry.label), entry.completeness
+    if coded or told.slices is not None:
         image = read_image(entry.images, entry.spacing)
-        return read_labels(entry.label, image.spatial_shape, image.affine, entry.names)
-    labels = read_labels(entry.label)
-    if entry.completeness.values is None:
-        return labels
-    numbers = np.zeros_like(labels)
-    for number, value in enumerate(entry.completeness.values, 1):
-        numbers[labels == value] = number
-    return numbers
+        labels = read_labels(entry.label, image.spatial_shape, image.affine, entry.names)
+    else:
+        labels = read_labels(entry.label)
+    if told.values is not None and not coded:
+        numbers = np.zeros_like(labels)
+        for number, value in enumerate(told.values, 1):
+            numbers[labels == value] = number
+        labels = numbers
+    return labels if told.slices is None or labels.ndim < 3 else between_planes(labels, told.slices)
+
+
+def between_planes(labels: np.ndarray, planes: Sequence[int]) -> np.ndarray:
+    """Continue structures from annotated planes into those between: else each plane would hold a flat one of its own.
+
+    Args:
+        labels: class numbers ``(Z, Y, X)``.
+        planes: which of Z are annotated.
+
+    Returns:
+        Every plane as its nearest annotated one, those beyond the outermost for half of the usual gap, then 0; the
+        plane itself, ``(Y, X)``, where there is just one.
+    """
+    known = np.array(sorted(k for k in set(planes) if 0 <= k < len(labels)))  # whoever learns from others refuses them
+    if len(known) < 2:
+        return labels[known[0]] if len(known) else labels
+    nearest = np.abs(np.arange(len(labels))[:, None] - known).argmin(axis=1)
+    filled = labels[known[nearest]]
+    beyond = int(np.median(np.diff(known))) // 2
+    filled[: max(0, known[0] - beyond)] = 0
+    filled[known[-1] + beyond + 1 :] = 0
+    return filled
 
 
 def _plan_grid(shape: Sequence[int], across: float | None, gpu: bool) -> tuple[int, ...]:

@@ -11,7 +11,14 @@ import SimpleITK as sitk
 import torch
 from PIL import Image
 from SemiSegTrainerLib.learning.datalist import read_datalist
-from SemiSegTrainerLib.learning.planning import PIXELS_CPU, PIXELS_LEAST, network_size, plan_input, structure_size
+from SemiSegTrainerLib.learning.planning import (
+    PIXELS_CPU,
+    PIXELS_LEAST,
+    between_planes,
+    network_size,
+    plan_input,
+    structure_size,
+)
 
 
 @pytest.mark.parametrize(("shape", "pixels"), [((336, 544), 41_000), ((20, 2000), 41_000), ((90, 80, 70), 300_000)])
@@ -46,6 +53,37 @@ def test_small_structures_get_a_finer_grid(tmp_path, side, pixels):
 def test_strokes_do_not_count(tmp_path):
     datalist = write(tmp_path, squares(140, 2), squares(3, 8))
     assert plan_input(datalist, None, None, gpu=False).size == network_size((400, 640), PIXELS_LEAST)
+
+
+@pytest.mark.parametrize("planes", [range(64), range(2, 64, 4), range(1, 64, 8)])
+@pytest.mark.parametrize("painted", ["everything", "planes"])
+def test_annotated_planes_are_planned_for_as_the_whole_structure(tmp_path, planes, painted):
+    """As flat things of their own they would be small, and ask for the finest voxels."""
+    z, y, x = np.ogrid[:64, :96, :96]
+    labels = ((z - 32) ** 2 + (y - 48) ** 2 + (x - 48) ** 2 < 28**2).astype(np.uint8)
+    for name, array in (("image", labels.astype(np.float32)), ("label", labels), ("some", labels.copy())):
+        if name == "some":
+            array[np.setdiff1d(np.arange(64), planes)] = 0
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / f"{name}.nrrd"))
+
+    def plan(label, **more):
+        entry = {"image": "image.nrrd", "label": f"{label}.nrrd", **more}
+        (tmp_path / "datalist.json").write_text(json.dumps({"labels": {"1": "a"}, "training": [entry]}))
+        return plan_input(read_datalist(tmp_path / "datalist.json"), None, None, gpu=False)
+
+    whole = plan("label")
+    assert whole.spacing == (1.375, 1.375, 1.375)
+    part = plan("label" if painted == "everything" else "some", slices=list(planes))
+    assert part.spacing == pytest.approx(whole.spacing, abs=0.13)
+
+
+def test_between_planes_structures_go_on():
+    labels = np.zeros((12, 2, 2), dtype=int)
+    labels[3], labels[7] = 1, 2
+    filled = between_planes(labels, (7, 3, 99))
+    assert filled[:, 0, 0].tolist() == [0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 0, 0]
+    assert np.array_equal(between_planes(labels, (3,)), labels[3])
+    assert between_planes(labels, ()) is labels
 
 
 @pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
