@@ -6,7 +6,7 @@ import json as json_module
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -41,7 +41,8 @@ def evaluate(
     if not predictions.is_dir():
         raise SemiSegError("missing-file", f"There is no folder {predictions}", "Check the path", "reading")
     found = label_maps(predictions)
-    own = _classes_of(predictions / SUMMARY)
+    told = _told(predictions / SUMMARY)
+    own = _classes_of(told)
     entries, classes, unpredicted = _references(references, list_name, found, own)
     values = _other_values(own, classes)
     figures: list[CaseFigures] = []
@@ -53,6 +54,7 @@ def evaluate(
         summary = summarise(figures)
         summary["predictions_without_reference"] = sorted(set(found) - {e.stem for e in entries})
         summary["references_without_prediction"] = unpredicted
+        summary["learned_from"] = learned = sorted(_learned_from(told) & {e.stem for e in entries})
         write_atomically(out, json_module.dumps(summary, indent=1).encode())
         reporter.event("done", summary=summary)
         unit = summary["distances_in"] or ""
@@ -63,6 +65,8 @@ def evaluate(
             reporter.say(f"Compared by name: the classes of {predictions / SUMMARY} have other numbers in {references}")
         if without := summary["distances_left_out"]:
             reporter.say(f"Of {without} cases no spacing is known: the distances are means of the others")
+        if learned:
+            reporter.say(f"Of {len(learned)} cases the model had learned from the image, the first is {learned[0]}")
         if unpredicted:
             reporter.say(f"{len(unpredicted)} references have no prediction, the first is {unpredicted[0]}")
         reporter.say(f"Mean Dice {_say(summary['dice'])} over {summary['dice_cases']} cases. Written: {out}")
@@ -98,13 +102,29 @@ def label_maps(folder: Path) -> dict[str, Path]:
     return {name: paths[0] for name, paths in chosen.items()}
 
 
-def _classes_of(summary: Path) -> tuple[SegmentClass, ...]:
-    """Return the classes of predictions, as predict writes them into its summary; empty where unknown."""
+def _told(summary: Path) -> Any:
+    """Return what predict has written of its predictions; None where nothing is."""
     try:
-        told = json_module.loads(summary.read_text(encoding="utf-8"))["classes"]
-        return tuple(SegmentClass(value=v, name=told[str(v)], color=_COLOR) for v in range(1, len(told) + 1))
-    except (OSError, ValueError, KeyError, TypeError):
+        return json_module.loads(summary.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _classes_of(told: Any) -> tuple[SegmentClass, ...]:
+    """Return the classes of predictions by their summary; empty where unknown."""
+    try:
+        names = told["classes"]
+        return tuple(SegmentClass(value=v, name=names[str(v)], color=_COLOR) for v in range(1, len(names) + 1))
+    except (ValueError, KeyError, TypeError):
         return ()
+
+
+def _learned_from(told: Any) -> set[str]:
+    """Return the cases whose images the model had learned from, as far as a summary tells."""
+    try:
+        return {row["case"] for row in told["cases"] if row.get("learned_from")}
+    except (AttributeError, KeyError, TypeError):
+        return set()
 
 
 def _other_values(own: Sequence[SegmentClass], classes: Sequence[SegmentClass]) -> np.ndarray | None:

@@ -22,10 +22,13 @@ from SemiSegCervicalLib.figures import doubts, doubts_of_frames
 from SemiSegCervicalLib.formats import PICTURES, ending
 from SemiSegCervicalLib.packs import fingerprint
 
+from SemiSegTrainerLib.learning.learned import planes_learned
+
 from .cases import Case, gather_cases
 from .reporting import Reporter, clock, number
 
 SUMMARY = "summary.json"
+LEARNED = "The model has learned from this image, or from slices of it: it is no test of the model"
 
 _INPUTS = "Images, volumes, DICOM folders; several modalities of one case as flair=FILE,t1post=FILE; or one datalist."
 
@@ -63,7 +66,7 @@ def predict(
         raise SemiSegError("exists", f"{out} already holds something", "Choose a new folder", "settings")
     cases = gather_cases(inputs, list_name, read_manifest(pack))
     model = load_pack(pack)
-    print_of_model = fingerprint(pack)
+    print_of_model, digests = fingerprint(pack), frozenset(model.manifest.provenance.learned)
     # A case that lacks a modality is read by the branches that do without it: a model of its own.
     predictors: dict[tuple[int, ...], Predictor] = {}
     rows = []
@@ -83,7 +86,9 @@ def predict(
             rows[-1] |= {"backend": engine.name, "precision": engine.precision, "device": str(engine.device)}
             found = doubts_of_frames({k: r.atypicality for k, r in enumerate(results)})
             told = found if "frames" in rows[-1] else doubts(results[0].atypicality)
-            rows[-1]["notes"] = sorted({*told, *(note for r in results for note in r.notes)})
+            planes = planes_learned(image, digests)
+            told = [*told, *([LEARNED] if planes else [])]
+            rows[-1] |= {"learned_from": planes, "notes": sorted({*told, *(note for r in results for note in r.notes)})}
             if source.layout is not None:
                 name, lacks = _write_dicom_seg(case, labels, source.layout, out, model.manifest, print_of_model)
                 rows[-1]["dicom_seg"] = name
@@ -105,6 +110,8 @@ def predict(
         }
         write_atomically(out / SUMMARY, json_module.dumps(summary, indent=1).encode())
         spent = sum(row["seconds"] for row in rows)
+        if known := [row["case"] for row in rows if row["learned_from"]]:
+            reporter.say(f"{LEARNED}: {', '.join(known[:3])}{f' and {len(known) - 3} more' if len(known) > 3 else ''}")
         reporter.say(f"{len(rows)} cases in {clock(spent)} on {summary['device']}. Results: {out}")
 
 

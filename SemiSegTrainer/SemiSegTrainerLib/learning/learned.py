@@ -45,6 +45,18 @@ def digests_seen(image: Image, sets: np.ndarray) -> frozenset[str]:
     return frozenset(_joined(_digests(image, np.flatnonzero(voxels.any(axis=1)))))
 
 
+def planes_learned(image: Image, learned: Collection[str]) -> int:
+    """Return how many planes of an image are among those that a model has learned from.
+
+    Args:
+        image: as it is stored.
+        learned: the model's digests.
+    """
+    count = image.array.shape[1] if image.array.ndim == 4 else 1
+    found = _digests(image, range(count), together=True) if learned else {}
+    return sum(not digests.isdisjoint(learned) for digests in found.values())
+
+
 def remembered(digests: Collection[str]) -> tuple[str, ...]:
     """Return what a model keeps of the digests: all, or as many as fit, the same ones whatever came first."""
     return tuple(sorted(digests)[:LEARNED_MOST])

@@ -136,6 +136,24 @@ def test_train_says_which_segments_it_was_never_shown(tmp_path, datalist, capsys
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["segments_never_shown"] == ["ghost"]
 
 
+def test_a_copy_of_what_the_model_learned_from_is_pointed_out(tmp_path, model, datalist, capsys):
+    """Whatever it is called and wherever it lies: it is no test of the model."""
+    for name in ("image", "label"):
+        end = "_label.png" if name == "label" else ".png"
+        (tmp_path / f"copy{end}").write_bytes((datalist.parent / f"training0{end}").read_bytes())
+    (tmp_path / "new.png").write_bytes((datalist.parent / "test0.png").read_bytes())
+    images = [str(tmp_path / name) for name in ("copy.png", "new.png")]
+    assert run(["predict", str(model), *images, "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    rows = {row["case"]: row for row in json.loads((tmp_path / "out" / "summary.json").read_text())["cases"]}
+    assert {name: row["learned_from"] for name, row in rows.items()} == {"copy": 1, "new": 0}
+    assert any("no test of the model" in note for note in rows["copy"]["notes"])
+    assert "no test of the model: copy" in " ".join(capsys.readouterr().err.split())
+    figures = tmp_path / "figures.json"
+    assert run(["evaluate", str(tmp_path / "out"), str(tmp_path), "--out", str(figures)]) == 0
+    assert json.loads(figures.read_text())["learned_from"] == ["copy"]
+    assert "Of 1 cases the model had learned from the image" in " ".join(capsys.readouterr().err.split())
+
+
 def test_predict_and_evaluate_a_list(tmp_path, model, datalist, capsys):
     out = tmp_path / "predictions"
     assert run(["predict", str(model), str(datalist), "--list", "test", "--out", str(out), "--uncertainty"]) == 0
