@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,8 +71,8 @@ def predict(
     print_of_model, digests = fingerprint(pack), frozenset(model.manifest.provenance.learned)
     # A case that lacks a modality is read by the branches that do without it: a model of its own.
     predictors: dict[tuple[int, ...], Predictor] = {}
-    rows = []
-    with Reporter(json) as reporter:
+    rows: list[dict[str, Any]] = []
+    with Reporter(json) as reporter, _summarised(rows, out, model.manifest, predictors):
         for done, case in enumerate(cases):
             reporter.progress("predicting", done, len(cases), 0.0, {})
             if case.modalities not in predictors:
@@ -97,22 +99,48 @@ def predict(
                 rows[-1]["modalities"] = list(predictor.pack.manifest.input.modalities)
             reporter.event("case", **rows[-1])
         reporter.progress("predicting", len(cases), len(cases), 0.0, {})
+    spent = sum(row["seconds"] for row in rows)
+    if known := [row["case"] for row in rows if row["learned_from"]]:
+        reporter.say(f"{LEARNED}: {', '.join(known[:3])}{f' and {len(known) - 3} more' if len(known) > 3 else ''}")
+    reporter.say(f"{len(rows)} cases in {clock(spent)} on {rows[-1]['device']}. Results: {out}")
+
+
+@contextmanager
+def _summarised(
+    rows: list[dict[str, Any]], out: Path, model: PackManifest, predictors: Mapping[Any, Predictor]
+) -> Iterator[None]:
+    """Write the summary in the end; after a fault that of the cases before it, whose results are there.
+
+    Args:
+        rows: what is told of each case that is done.
+        out: the folder of the results.
+        model: what predicts.
+        predictors: its forms that were asked.
+    """
+
+    def write() -> None:
+        agreements = [p.backend.agreement for p in predictors.values() if p.backend.agreement]
         summary = {
-            "model": model.manifest.name,
-            "classes": {str(entry.value): entry.name for entry in model.manifest.classes},
-            "device": str(engine.device),
-            "precision": engine.precision,
-            "backend": engine.name,
-            "agreement": agreement.as_dict() if (agreement := engine.agreement) else None,
+            "model": model.name,
+            "classes": {str(entry.value): entry.name for entry in model.classes},
+            **{name: rows[-1][name] for name in ("device", "precision", "backend")},
+            "agreement": agreements[-1].as_dict() if agreements else None,
             "notes": sorted({note for p in predictors.values() for note in p.backend.notes}),
-            "calibrated": bool(model.manifest.calibration.fitted_on),
+            "calibrated": bool(model.calibration.fitted_on),
             "cases": rows,
         }
         write_atomically(out / SUMMARY, json_module.dumps(summary, indent=1).encode())
-        spent = sum(row["seconds"] for row in rows)
-        if known := [row["case"] for row in rows if row["learned_from"]]:
-            reporter.say(f"{LEARNED}: {', '.join(known[:3])}{f' and {len(known) - 3} more' if len(known) > 3 else ''}")
-        reporter.say(f"{len(rows)} cases in {clock(spent)} on {summary['device']}. Results: {out}")
+
+    try:
+        yield
+    except SemiSegError as error:
+        if not rows:
+            raise
+        with suppress(SemiSegError):  # of a full disk the first fault tells
+            write()
+        cause = f"{error.cause}; the results of the cases before ({len(rows)}) are in {out}"
+        raise SemiSegError(error.code, cause, error.remedy, error.stage) from error
+    write()
 
 
 def _predict_case(predictor: Predictor, image: Image, as_frames: bool) -> list[Prediction]:

@@ -220,6 +220,16 @@ def test_bad_inputs_of_prediction(tmp_path, place, capfd):
         assert not out.exists()
 
 
+def test_a_case_that_cannot_be_read_leaves_those_before_it_complete(tmp_path, place, capfd):
+    (tmp_path / "bad.png").write_text("hello")
+    images, out = [place.parent / "test0.png", tmp_path / "bad.png"], tmp_path / "out"
+    new = refused(capfd, tmp_path, "predict", tmp_path / "tiny.semiseg", *images, "--out", out, says="cases before (1)")
+    assert {path.name for path in new} == {"test0_labels.png", "summary.json"}
+    summary = json.loads((out / "summary.json").read_text())
+    assert [row["case"] for row in summary["cases"]] == ["test0"]
+    assert run(["evaluate", str(out), str(place.parent), "--out", str(tmp_path / "figures.json")]) == 0
+
+
 def test_bad_inputs_of_evaluation(tmp_path, place, capfd):
     out, folder, empty = tmp_path / "f.json", place.parent, tmp_path / "empty"
     empty.mkdir()
