@@ -76,15 +76,22 @@ def read_stored(path: Path, labels: bool = False) -> Stored:
         ) from error  # fmt: skip
 
 
-def read_affine(path: Path) -> np.ndarray | None:
+def read_affine(path: Path, of_dicom: bool = False) -> np.ndarray | None:
     """Return the IJK-to-RAS matrix of a volume file from its header; None where it has none of its own.
+
+    Args:
+        path: the file.
+        of_dicom: look into the headers of DICOM images as well; a DICOM SEG is none.
 
     Raises:
         SemiSegError: unreadable.
     """
-    if ending(path) in PICTURES or dicom.is_dicom(path):
+    if ending(path) in PICTURES:
         return None
     try:
+        if dicom.is_dicom(path):
+            layout = dicom.read_layout(path) if of_dicom else None
+            return None if layout is None or layout.spacing is None else LPS_AND_RAS @ layout.affine
         reader = _header_reader(path)
         return _affine(reader, reader.GetDimension())
     except (RuntimeError, ValueError) as error:

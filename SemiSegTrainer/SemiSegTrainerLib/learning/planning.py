@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 from scipy import ndimage
-from SemiSegCervicalLib.engine.files import is_dicom_seg, read_image, read_labels
+from SemiSegCervicalLib.engine.files import is_dicom_seg, read_affine, read_image, read_labels
 from SemiSegCervicalLib.engine.grid import closest_axes
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
@@ -89,7 +90,8 @@ def plan_input(
     Images are scaled to one grid; volumes are covered by windows at one spacing.
 
     Args:
-        datalist: the data; its first training image tells 2D from 3D and gives the proportions.
+        datalist: the data; its first training image tells 2D from 3D and gives the proportions, the spacing is that of
+            most.
         size: the user's own grid or window; None chooses.
         spacing: the user's own spacing of a 3D model in mm (z, y, x of the body, whichever way a volume is stored);
             None chooses.
@@ -129,7 +131,7 @@ def plan_input(
         shape = tuple(first.spatial_shape[a] for a in axes)
         if first.spacing is not None:
             own = tuple(first.spacing[a] for a in axes)
-            spacing = spacing or plan_spacing(own, across, gpu)
+            spacing = spacing or plan_spacing(usual_spacing(own, entries), across, gpu)
             shape = tuple(max(1, round(n * s / t)) for n, s, t in zip(shape, own, spacing, strict=True))
         return InputSpec(
             spatial_dims=3, modalities=datalist.modalities, sampling="windows", spacing=spacing,
@@ -189,6 +191,30 @@ def between_planes(labels: np.ndarray, planes: Sequence[int]) -> np.ndarray:
 def _plan_grid(shape: Sequence[int], across: float | None, gpu: bool) -> tuple[int, ...]:
     wanted = math.prod(shape) * (STRUCTURE_VOXELS / across) ** 2 if across else math.inf
     return network_size(shape, min(max(wanted, PIXELS_LEAST), PIXELS_GPU if gpu else PIXELS_CPU))
+
+
+def usual_spacing(first: tuple[float, ...], entries: Sequence[Entry]) -> tuple[float, ...]:
+    """Return the median voxel of volumes: a first one with thick slices, say, would spoil the others.
+
+    Args:
+        first: mm of the first one, in the order of the model's axes, and
+        entries: all; of many, some from everywhere are looked at.
+
+    Returns:
+        mm in the same order, each that of some volume.
+    """
+    found = [first]
+    for entry in entries[1 :: max(1, len(entries) // _CASES_LOOKED_AT)]:
+        try:
+            affine = read_affine(entry.images[0], of_dicom=True)
+        except (SemiSegError, OSError):  # whoever reads the image says so
+            continue
+        if affine is None or entry.spacing is None:
+            continue
+        own = tuple(np.linalg.norm(affine[:3, :3], axis=0)[::-1]) if entry.spacing == "file" else entry.spacing
+        if len(own) == len(first):
+            found.append(tuple(float(own[a]) for a in closest_axes(affine)[0]))
+    return tuple(statistics.median_low(lengths) for lengths in zip(*found, strict=True))
 
 
 def plan_spacing(spacing: Sequence[float], across: float | None, gpu: bool) -> tuple[float, ...]:

@@ -19,6 +19,7 @@ from SemiSegTrainerLib.learning.planning import (
     plan_input,
     structure_size,
 )
+from TrainingRig import dicom
 
 
 @pytest.mark.parametrize(("shape", "pixels"), [((336, 544), 41_000), ((20, 2000), 41_000), ((90, 80, 70), 300_000)])
@@ -75,6 +76,35 @@ def test_annotated_planes_are_planned_for_as_the_whole_structure(tmp_path, plane
     assert whole.spacing == (1.375, 1.375, 1.375)
     part = plan("label" if painted == "everything" else "some", slices=list(planes))
     assert part.spacing == pytest.approx(whole.spacing, abs=0.13)
+
+
+@pytest.mark.parametrize("kind", ["nrrd", "nii.gz", "dicom"])
+def test_voxels_are_those_of_most_volumes(tmp_path, kind):
+    """Whichever comes first; what lies otherwise counts along the body's axes, and what has no spacing not at all."""
+    entries = []
+    for number, lengths in enumerate([(5.0, 0.5, 0.5), (1.0, 0.75, 0.75), (1.0, 0.75, 0.75), (1.0, 0.75, 0.75)]):
+        volume = np.arange(12 * 20 * 24, dtype=np.int16).reshape(12, 20, 24)
+        path = tmp_path / f"{number}.{kind}"
+        if kind == "dicom":
+            path.mkdir()
+            dicom.write_slices(path, volume, np.diag([*lengths[::-1], 1.0]))
+        else:
+            image = sitk.GetImageFromArray(volume)
+            image.SetSpacing(lengths[::-1])
+            sitk.WriteImage(sitk.PermuteAxes(image, [2, 0, 1]) if number == 1 else image, str(path))
+        entries.append({"image": path.name})
+    labels = sitk.GetImageFromArray(np.ones((12, 20, 24), dtype=np.uint8))
+    sitk.WriteImage(labels, str(tmp_path / "label.nrrd"))
+    entries[0]["label"] = "label.nrrd"
+    entries[3]["spacing"] = None
+
+    def spacing():
+        (tmp_path / "datalist.json").write_text(json.dumps({"labels": {"1": "a"}, "training": entries}))
+        return plan_input(read_datalist(tmp_path / "datalist.json"), None, None, gpu=False).spacing
+
+    assert spacing() == pytest.approx((1.0, 0.75, 0.75))
+    entries[1:] = [{"image": f"missing.{kind}"}]  # whoever reads it will say so
+    assert spacing() == pytest.approx((5.0, 0.5, 0.5))
 
 
 def test_between_planes_structures_go_on():
