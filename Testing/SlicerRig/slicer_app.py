@@ -209,6 +209,17 @@ class IOManager(QtCore.QObject):
         return next((kind for kind, (cls, _) in self._CLASSES.items() if node.IsA(cls)), "NoFile")
 
     def loadNodes(self, kind: str, properties: dict[str, Any], loaded: Any = None, messages: Any = None) -> bool:
+        # Each node that is added moves the progress dialog on, which lets the event loop turn as soon as it is shown:
+        # timers fire, and processes are heard, while the scene is half read.
+        tag = slicer.mrmlScene.AddObserver(
+            slicer.vtkMRMLScene.NodeAddedEvent, lambda *_: QtWidgets.QApplication.processEvents()
+        )
+        try:
+            return self._load_nodes(kind, properties, loaded)
+        finally:
+            slicer.mrmlScene.RemoveObserver(tag)
+
+    def _load_nodes(self, kind: str, properties: dict[str, Any], loaded: Any) -> bool:
         path = str(properties["fileName"])
         if kind == "SceneFile":
             return self._load_scene(path, bool(properties.get("clear", False)))
@@ -247,12 +258,10 @@ class IOManager(QtCore.QObject):
 
     def _load_scene(self, path: str, clear: bool) -> bool:
         scene = slicer.mrmlScene
-        if clear:
-            scene.Clear(0)
         if path.endswith(".mrb"):
-            return bool(scene.ReadFromMRB(path, False))
+            return bool(scene.ReadFromMRB(path, clear))
         scene.SetURL(path)
-        return bool(scene.Import())
+        return bool(scene.Connect() if clear else scene.Import())
 
 
 def _stem(path: str) -> str:

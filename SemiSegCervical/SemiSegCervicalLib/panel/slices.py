@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import qt
+import slicer
+
+from ..scene.nodes import is_changing
 
 BUDGET_SECONDS = 0.02
 WAIT = "wait"
@@ -17,7 +20,7 @@ class Slices:
     """Runs a generator a little at a time whenever the event loop turns; each ``yield`` is a place to pause.
 
     What stands between two ``yield`` should take a few milliseconds: only there can it be interrupted. A generator
-    that yields `WAIT` rests until it is woken.
+    that yields `WAIT` rests until it is woken. While a scene is read or closed it rests too.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class Slices:
         self.waiting = False
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
-        self._timer.connect("timeout()", self.advance)
+        self._timer.connect("timeout()", self._turn)
         self._timer.start()
 
     @property
@@ -82,6 +85,10 @@ class Slices:
             self._stop()
             self._on_end(fault)
 
+    def _turn(self) -> None:
+        if not is_changing(slicer.mrmlScene):
+            self.advance()
+
     def cancel(self) -> None:
         """Drop the rest; what the work holds open is closed."""
         steps = self._steps
@@ -98,4 +105,4 @@ class Slices:
             qt.QTimer.singleShot(0, self._let_go)
 
     def _let_go(self) -> None:
-        self._timer.disconnect("timeout()", self.advance)
+        self._timer.disconnect("timeout()", self._turn)

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import slicer
 import vtk
 
+from ..scene.nodes import is_changing
 from .later import Later
 
 
 class Watching:
-    """Observes a changing set of nodes, and calls back once however many of them have changed."""
+    """Observes a changing set of nodes, and calls back once however many of them have changed.
+
+    Not while a scene is read or closed: afterwards everything is shown anew.
+    """
 
     def __init__(self, on_change: Callable[[], None], milliseconds: int = 0) -> None:
         """Watch nothing yet.
@@ -21,7 +26,8 @@ class Watching:
             milliseconds: how long after; more changes meanwhile count as one.
         """
         self._tags: dict[Any, int] = {}
-        self._later = Later(on_change, milliseconds)
+        self._on_change = on_change
+        self._later = Later(self._tell, milliseconds)
 
     def watch(self, nodes: Iterable[Any]) -> None:
         """Watch these nodes from now on, and no others; None among them is left out."""
@@ -40,3 +46,7 @@ class Watching:
 
     def _changed(self, *_: Any) -> None:
         self._later.start()
+
+    def _tell(self) -> None:
+        if not is_changing(slicer.mrmlScene):
+            self._on_change()

@@ -74,7 +74,7 @@ class Panel:
         self._adding: Adding | None = None
         self._record: Record | None = None
         self._source_shown: Any = None
-        self._entered = self._refreshing = False
+        self._entered = self._refreshing = self._replacing = False
         self.messages = Messages(ui)
         self._later = Later(self.refresh)  # one refresh for many events
         self._binding = Binding(Parameters, logic.getParameterNode, ui, self.changed)
@@ -119,7 +119,7 @@ class Panel:
             (slicer.vtkMRMLScene.EndCloseEvent, self._scene_changed),
             (slicer.vtkMRMLScene.StartImportEvent, self._scene_closes),
             (slicer.vtkMRMLScene.EndImportEvent, self._scene_changed),
-            (slicer.vtkMRMLScene.EndBatchProcessEvent, self._nodes_changed),
+            (slicer.vtkMRMLScene.EndBatchProcessEvent, self._scene_settled),
             (slicer.vtkMRMLScene.NodeAddedEvent, self._nodes_changed),
             (slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, goes),
             (slicer.vtkMRMLScene.NodeRemovedEvent, self._nodes_changed),
@@ -199,7 +199,7 @@ class Panel:
 
     def refresh(self) -> None:
         """Show the present state everywhere; of a scene that is being read or closed, afterwards."""
-        if self._refreshing or slicer.mrmlScene.IsImporting() or slicer.mrmlScene.IsClosing():
+        if self._refreshing or self._replacing:
             return
         if self._parameters is None:
             self._bind()
@@ -391,6 +391,7 @@ class Panel:
 
     def _scene_closes(self, *_: Any) -> None:
         """The scene is closed, or another is added to it: the selectors lose what they show, and not by choice."""
+        self._replacing = True
         self._record = self._source_shown = None
         self._unbind()
 
@@ -399,6 +400,11 @@ class Panel:
         # Not now: while a scene is read, its choices come before the nodes that they name, and before the selectors
         # know these.
         self._unbind()
+        self.changed()
+
+    def _scene_settled(self, *_: Any) -> None:
+        """What came or went at once is there or gone, and the selectors know it: this comes last."""
+        self._replacing = False
         self.changed()
 
     def _nodes_changed(self, *_: Any) -> None:

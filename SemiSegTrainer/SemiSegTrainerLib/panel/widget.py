@@ -84,7 +84,7 @@ class Panel:
         layout.addWidget(self.widget)
         self.ui = ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
-        self._entered = self._refreshing = False
+        self._entered = self._refreshing = self._replacing = False
         self._observed: list[int] = []
         self.messages = Messages(ui)
         self._later = Later(self.refresh)  # one refresh for many events
@@ -132,8 +132,9 @@ class Panel:
         for event, slot in (
             (slicer.vtkMRMLScene.StartCloseEvent, self._scene_closes),
             (slicer.vtkMRMLScene.EndCloseEvent, self._scene_replaced),
+            (slicer.vtkMRMLScene.StartImportEvent, self._scene_closes),
             (slicer.vtkMRMLScene.EndImportEvent, self._scene_replaced),
-            (slicer.vtkMRMLScene.EndBatchProcessEvent, self._nodes_changed),
+            (slicer.vtkMRMLScene.EndBatchProcessEvent, self._scene_settled),
             (slicer.vtkMRMLScene.NodeAddedEvent, self._nodes_changed),
             (slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, goes),
             (slicer.vtkMRMLScene.NodeRemovedEvent, self._nodes_changed),
@@ -223,8 +224,8 @@ class Panel:
     # -- showing --
 
     def refresh(self) -> None:
-        """Show the present state everywhere."""
-        if self._refreshing:
+        """Show the present state everywhere; of a scene that is being read or closed, afterwards."""
+        if self._refreshing or self._replacing:
             return
         self._bind()
         self._refreshing = True
@@ -340,6 +341,8 @@ class Panel:
                 section.set_parameters(parameters)
 
     def _scene_closes(self, *_: Any) -> None:
+        """The scene is closed, or another is added to it."""
+        self._replacing = True
         self._let_go()
 
     def _scene_replaced(self, *_: Any) -> None:
@@ -347,6 +350,12 @@ class Panel:
         self._let_go()
         self.changed()
         self._collecting.want()
+
+    def _scene_settled(self, *_: Any) -> None:
+        """What came or went at once is there or gone: this comes last."""
+        self._replacing = False
+        self.changed()
+        self._nodes_changed()
 
     def _nodes_changed(self, *_: Any) -> None:
         if self._entered:

@@ -73,6 +73,27 @@ def test_a_wake_during_the_step_is_not_lost() -> None:
     assert application.wait_until(lambda: ends, 5)
 
 
+def test_work_rests_while_a_scene_is_read(clean: Any) -> None:
+    import slicer
+
+    seen: list[int] = []
+
+    def steps() -> Iterator[None]:
+        for number in range(1000):
+            seen.append(number)
+            yield
+
+    scene = slicer.mrmlScene
+    work = slices(steps(), [], budget=0)
+    scene.StartState(scene.ImportState)
+    application.process_events(0.05)
+    assert not seen
+    scene.EndState(scene.ImportState)
+    application.process_events(0.05)
+    assert seen
+    work.cancel()
+
+
 def test_what_the_work_raises_is_told_and_cancelling_closes_it() -> None:
     closed: list[str] = []
 

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from house.environment import with_libraries
 from SlicerRig import application
 
@@ -93,6 +94,24 @@ def test_choices_come_back_with_the_scene(opened_trainer: Callable[..., Any], tm
     slicer.util.loadScene(str(tmp_path / "scene.mrb"))
     application.process_events(0.1)
     assert module.panel.parameters.seed == 7
+
+
+def test_nothing_is_shown_of_a_scene_that_is_half_read(
+    opened_trainer: Callable[..., Any], picture: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slicer
+
+    module = opened_trainer()
+    picture()
+    module.settle()
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    scene, reading = slicer.mrmlScene, []
+    for shown in (module.panel.cases, module.panel.annotating):
+        monkeypatch.setattr(shown, "refresh", lambda _state: reading.append(bool(scene.IsImporting())))
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"), {"clear": True})
+    application.process_events(0.3)
+    assert reading
+    assert not any(reading)
 
 
 def test_missing_packages_are_offered(opened_trainer: Callable[..., Any]) -> None:

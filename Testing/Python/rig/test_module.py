@@ -138,6 +138,18 @@ def test_parameters_survive_saving_the_scene(widget: Any, tmp_path: Path) -> Non
     assert widget.parameters.count == 9
 
 
+def test_the_event_loop_turns_while_a_scene_is_read(widget: Any, tmp_path: Path) -> None:
+    import qt
+    import slicer
+
+    seen: list[bool] = []
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    qt.QTimer.singleShot(0, lambda: seen.append(bool(slicer.mrmlScene.IsImporting())))
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    assert seen == [True]
+
+
 def test_screenshot(widget: Any, tmp_path: Path) -> None:
     import qt
 
