@@ -29,16 +29,20 @@ class DirectoryButton(QtWidgets.QWidget):
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._button)
-        self._folder = next((argument for argument in arguments if isinstance(argument, str)), "")
-        self._button.setText(self._folder)
+        self._folder = QtCore.QDir(next((argument for argument in arguments if isinstance(argument, str)), "."))
+        self._button.setText(self._folder.absolutePath())
 
     def setDirectory(self, folder: str) -> None:
-        if folder != self._folder:
-            self._folder = folder
-            self._button.setText(folder)
-            self.directoryChanged.emit(folder)
+        chosen = QtCore.QDir(folder)
+        changed = chosen != self._folder
+        if changed:
+            self._folder.setPath(chosen.absolutePath())
+            self._button.setText(chosen.absolutePath())
+        self.directorySelected.emit(chosen.absolutePath())
+        if changed:
+            self.directoryChanged.emit(chosen.absolutePath())
 
-    directory = QtCore.Property(str, lambda self: self._folder, setDirectory)
+    directory = QtCore.Property(str, lambda self: self._folder.path(), setDirectory)
     caption = stored(str, "caption", "")
     displayAbsolutePath = stored(bool, "displayAbsolutePath", True)
     acceptMode = stored(int, "acceptMode", 0)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import slicer
 import vtk
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from .objects import rig_class
 from .widget_parts import stored
@@ -100,12 +100,11 @@ class SortFilterProxyModel(QtCore.QSortFilterProxyModel):
 
     def offers(self, node: Any) -> bool:
         """Tell whether a node that fits is listed as it is now."""
-        if node.GetHideFromEditors() and not self.property("showHidden"):
-            return False
         if node.GetID() in self.property("hiddenNodeIDs"):
             return False
-        visible = self.property("visibleNodeIDs")
-        if visible and node.GetID() not in visible:
+        if node.GetID() in self.property("visibleNodeIDs"):
+            return True
+        if node.GetHideFromEditors() and not self.property("showHidden"):
             return False
         return all(
             node.GetAttribute(name) is not None and (value in (None, "") or node.GetAttribute(name) == str(value))
@@ -298,8 +297,10 @@ class NodeComboBox(QtWidgets.QWidget):
 
     def choose(self, node: Any) -> None:
         """Choose a node as a person does, by opening the list and clicking on its row."""
-        self.setCurrentNode(node)
-        self._box.activated.emit(self._box.currentIndex())
+        row = self._nodes.index(node) + self._none_rows if node in self._nodes else self._none_rows - 1
+        self._box.view().setCurrentIndex(self._box.model().index(row, 0))
+        self._box.setCurrentIndex(row)
+        self._box.activated.emit(row)
 
     # What scripts use
     def currentNode(self) -> Any:
@@ -311,8 +312,20 @@ class NodeComboBox(QtWidgets.QWidget):
             node = self._scene.GetNodeByID(node) if self._scene is not None else None
         if self._scene is None:
             self._requested = node
-        row = self._nodes.index(node) + self._none_rows if node in self._nodes else self._none_rows - 1
-        self._box.setCurrentIndex(row)
+        view, model = self._box.view(), self._box.model()
+        if node not in self._nodes:
+            row = self._none_rows - 1
+            view.setCurrentIndex(model.index(row, 0))
+            self._box.setCurrentIndex(row)
+            return
+        chosen = model.index(self._nodes.index(node) + self._none_rows, 0)
+        if view.currentIndex() != chosen:
+            # Slicer presses Enter in the list, by which a choice counts as a person's: nodeActivated is sent, too.
+            view.setCurrentIndex(chosen)
+            enter = QtGui.QKeyEvent(
+                QtCore.QEvent.Type.ShortcutOverride, QtCore.Qt.Key.Key_Enter, QtCore.Qt.KeyboardModifier.NoModifier
+            )
+            QtWidgets.QApplication.sendEvent(view, enter)
 
     def setCurrentNodeID(self, node_id: str) -> None:
         self.setCurrentNode(node_id)

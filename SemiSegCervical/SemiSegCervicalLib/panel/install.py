@@ -140,7 +140,8 @@ class InstallSection:
         return Choice(
             lacks=tuple(self._lacks),
             extras=(self._optional,) if wants_optional and self._optional else (),
-            folder=Path(ui.installFolder.directory) if ui.installSource.currentIndex == _FOLDER else None,
+            # Before one is chosen it is ".", of which nobody knows where it is.
+            folder=Path(ui.installFolder.directory).absolute() if ui.installSource.currentIndex == _FOLDER else None,
             torch=_TORCH_BY[ui.installTorch.currentIndex],
         )
 

@@ -134,6 +134,9 @@ def test_nothing_happens_without_a_yes(row):
 def test_from_a_folder_the_row_installs_and_goes(row, pip, wheels):
     shown = row(pip=pip)
     shown.choose(shown.ui.installSource, 1)
+    application.click(shown.ui.installButton)
+    assert str(Path.cwd()) in shown.errors.pop().cause, "none was chosen yet"
+    shown.errors.clear()
     shown.ui.installFolder.directory = str(wheels)
     shown.look("folder")
     assert shown.ui.installFolder.isVisible()

@@ -74,6 +74,9 @@ def test_ctk_and_qmrml_widgets(load: Any) -> None:
     ui = slicer.util.childWidgetVariables(form)
     assert ui.section.collapsed is True
     assert ui.slider.maximum == 5.0
+    assert ui.folder.directory == "."
+    ui.folder.directory = "here"
+    assert ui.folder.directory == str(Path.cwd() / "here")
     assert ui.nodes.className() == "qMRMLNodeComboBox"
 
 

@@ -107,6 +107,17 @@ def test_choosing_another_node_of_the_same_name_is_told_by_one_signal_only(selec
     assert told[-2:] == [("currentNodeChanged", one), ("nodeActivated", one)]
 
 
+def test_a_node_that_a_program_chooses_counts_as_a_person_s_choice(selector: Any) -> None:
+    selector.noneEnabled = True
+    selector.setMRMLScene(slicer.mrmlScene)
+    node, told = volume("one"), []
+    selector.connect("nodeActivated(vtkMRMLNode*)", told.append)
+    for chosen in (node, node, None):
+        selector.setCurrentNode(chosen)
+        assert selector.currentNode() is chosen
+    assert told == [node]
+
+
 def test_another_word_for_none_chooses_the_first_node_where_none_was_chosen(selector: Any) -> None:
     selector.noneEnabled = True
     selector.setMRMLScene(slicer.mrmlScene)
