@@ -11,7 +11,7 @@ from typing import Any
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from . import api, conversion, objects, signals
-from .access import reader, special
+from .access import call, reader, special
 
 _FUNCTIONS = {"SIGNAL": str, "SLOT": str, "qVersion": lambda: "5.15.8", "Signal": signals.Signal}
 dialog_answers: list[Any] = []
@@ -190,7 +190,13 @@ def _exec_menu(made: Any, *_: Any) -> Any:
 
 def _static_dialogs(cls: str, names: str) -> None:
     for name in names.split():
-        special(cls, name)(lambda made, *_, name=name: modal(f"{cls}.{name}"))
+        special(cls, name)(lambda made, *arguments, name=name: _static_dialog(cls, name, arguments))
+
+
+def _static_dialog(cls: str, name: str, arguments: tuple[Any, ...]) -> Any:
+    """Answer a dialog that is called as a function, if one of its overloads takes the arguments."""
+    info = objects.python_class(cls).__qt_info__
+    return call(info, name, info.methods[name], lambda *_: modal(f"{cls}.{name}"), arguments, convert=False)
 
 
 _static_dialogs("QFileDialog", "getOpenFileName getOpenFileNames getSaveFileName getExistingDirectory")

@@ -296,6 +296,17 @@ def test_a_name_without_its_ending_gets_one_before_it_is_asked_about(panel, ui, 
     assert (tmp_path / "mine.nii.gz").read_text() == "mine"
 
 
+def test_slicer_s_own_choosers_are_asked(app):
+    from SemiSegCervicalLib.panel.export import choose_target
+    from SemiSegCervicalLib.panel.widget import choose_file
+    from SemiSegTrainerLib.panel.outside import choose_folder
+
+    application.answer_dialogs("/a.nrrd", "/b.semiseg", "/folder")
+    assert choose_target("Save", "/a", "Volume (*.nrrd)") == "/a.nrrd"
+    assert choose_file("Add", "Models (*.semiseg)") == "/b.semiseg"
+    assert choose_folder("Add") == "/folder"
+
+
 def test_closing_the_chooser_writes_nothing(panel, ui, asked, tmp_path):
     volume_record(SHAPE)
     application.process_events(0.1)

@@ -262,6 +262,8 @@ def test_34_dialogs_do_not_block() -> None:
     assert slicer.util.messageBox("text") == 1024
     with pytest.raises(RuntimeError, match="waits for a person"):
         qt.QFileDialog.getOpenFileName(None, "title", "/", "*")
+    with pytest.raises(ValueError, match="matching overload"):
+        qt.QFileDialog.getOpenFileName(None, "title", "/", "*", "", 0, 0)
     application.answer_dialogs("/chosen")
     assert qt.QFileDialog.getOpenFileName(None, "title", "/", "*") == "/chosen"
 
