@@ -231,6 +231,16 @@ def choose(selector: Any, node: Any) -> None:
     process_events(0.05)
 
 
+def least_width(widget: Any) -> int:
+    """Return how narrow Slicer's module panel can be made with a module's widget in it, in pixels."""
+    from PySide6 import QtWidgets
+
+    process_events()
+    shrinks = widget._qt.sizePolicy().horizontalPolicy().value & QtWidgets.QSizePolicy.PolicyFlag.ShrinkFlag.value
+    least = widget._qt.minimumSizeHint() if shrinks else widget._qt.sizeHint()
+    return int(least.width())
+
+
 def screenshot(widget: Any, path: Path | str) -> Path:
     """Save what a widget looks like as PNG.
 

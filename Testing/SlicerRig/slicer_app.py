@@ -167,7 +167,10 @@ class ModuleSelector(QtWidgets.QToolBar):
             before.widgetRepresentation().exit()
         self._selected = name
         if (chosen := self._modules.loaded.get(name)) is not None:
-            chosen.widgetRepresentation().enter()
+            widget = chosen.widgetRepresentation()
+            # As the module panel has it: no narrower than it would like to be.
+            widget.setSizePolicy(QtWidgets.QSizePolicy.Policy.Minimum, widget.sizePolicy().verticalPolicy())
+            widget.enter()
         self.moduleSelected.emit(name)
 
     selectedModule = QtCore.Property(str, lambda self: self._selected, selectModule)

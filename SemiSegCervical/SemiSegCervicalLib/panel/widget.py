@@ -26,6 +26,7 @@ from .install import InstallSection
 from .later import Later
 from .messages import Messages
 from .models import ModelSection
+from .narrow import may_be_narrow
 from .overlay_controls import OverlayControls
 from .parameters import DEVICE_NAMES, Parameters
 from .request import GPU, Request, make_request
@@ -132,6 +133,7 @@ class Panel:
     def enter(self) -> None:
         """The module was opened."""
         self._entered = True
+        may_be_narrow(self.widget.parent())
         self.install.enter()
         self._bind()
         self.models.reload()

@@ -17,6 +17,7 @@ from SemiSegCervicalLib.panel.binding import Binding
 from SemiSegCervicalLib.panel.install import InstallSection
 from SemiSegCervicalLib.panel.later import Later
 from SemiSegCervicalLib.panel.messages import Messages
+from SemiSegCervicalLib.panel.narrow import may_be_narrow
 from SemiSegCervicalLib.panel.widget import choose_file
 
 from ..catalogue import describe
@@ -198,6 +199,7 @@ class Panel:
     def enter(self) -> None:
         """The module was opened: what was drawn elsewhere shows."""
         self._entered = True
+        may_be_narrow(self.widget.parent())
         self.install.enter()
         self._bind()
         self._reload()

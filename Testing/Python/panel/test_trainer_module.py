@@ -114,6 +114,22 @@ def test_nothing_is_shown_of_a_scene_that_is_half_read(
     assert not any(reading)
 
 
+def test_a_long_message_makes_no_panel_wider(opened_trainer: Callable[..., Any], picture: Any) -> None:
+    from SemiSegCervicalLib.errors import SemiSegError
+
+    error = SemiSegError("long", 9 * "What went wrong takes many words. ", "What helps does too, and is read whole", "")
+    for module in (opened_trainer().widget, application.open_module("SemiSegCervical")):
+        picture()
+        application.process_events(0.3)
+        wide = application.least_width(module.parent)
+        assert 200 < wide < 450
+        module.panel.messages.error(error)
+        assert application.least_width(module.parent) == wide
+        label = module.panel.ui.messageLabel
+        assert label.height >= label.heightForWidth(label.width)
+    application.close_module("SemiSegCervical")
+
+
 def test_missing_packages_are_offered(opened_trainer: Callable[..., Any]) -> None:
     module = opened_trainer()
     assert not module.panel.widget.findChild("QWidget", "installBox").isVisible()

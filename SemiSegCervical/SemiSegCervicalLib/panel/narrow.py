@@ -1,0 +1,19 @@
+"""How narrow a panel may become beside Slicer's views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+
+
+def may_be_narrow(widget: Any) -> None:
+    """Let a module's widget become as narrow as its contents can be.
+
+    Slicer wants it as wide as it would like to be, each time that the module is opened: whatever is said in more than
+    a few words, such as an error, would widen the whole panel, and take its width from the views.
+
+    Args:
+        widget: Slicer's, which holds the panel.
+    """
+    widget.setSizePolicy(qt.QSizePolicy.Preferred, widget.sizePolicy.verticalPolicy())
