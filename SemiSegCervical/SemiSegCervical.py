@@ -48,8 +48,8 @@ class SemiSegCervicalWidget(ScriptedLoadableModuleWidget):
     """Slicer's side of the panel; `SemiSegCervicalLib.panel.widget.Panel` is the panel."""
 
     def __init__(self, parent=None):
+        self.logic = self.panel = None  # before Slicer, which calls setup here where there is no parent
         ScriptedLoadableModuleWidget.__init__(self, parent)
-        self.logic = self.panel = None
 
     def setup(self):
         """Build the panel; nothing is installed or started."""

@@ -38,8 +38,8 @@ class SemiSegTrainerWidget(ScriptedLoadableModuleWidget):
     """Slicer's side of the panel; `SemiSegTrainerLib.panel.widget.Panel` is the panel."""
 
     def __init__(self, parent=None):
+        self.logic = self.panel = None  # before Slicer, which calls setup here where there is no parent
         ScriptedLoadableModuleWidget.__init__(self, parent)
-        self.logic = self.panel = None
 
     def setup(self):
         """Build the panel; nothing is installed or started."""

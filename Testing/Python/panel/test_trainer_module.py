@@ -114,6 +114,18 @@ def test_nothing_is_shown_of_a_scene_that_is_half_read(
     assert not any(reading)
 
 
+def test_a_script_may_open_either_panel_in_a_window_of_its_own(opened_trainer: Callable[..., Any]) -> None:
+    opened_trainer()
+    application.open_module("SemiSegCervical")
+    for name in ("SemiSegTrainer", "SemiSegCervical"):
+        widget = getattr(sys.modules[name], f"{name}Widget")()
+        application.process_events()
+        assert widget.panel.widget.isVisible()
+        widget.cleanup()
+        widget.parent.deleteLater()
+    application.close_module("SemiSegCervical")
+
+
 def test_a_long_message_makes_no_panel_wider(opened_trainer: Callable[..., Any], picture: Any) -> None:
     from SemiSegCervicalLib.errors import SemiSegError
 
