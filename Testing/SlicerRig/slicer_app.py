@@ -164,12 +164,15 @@ class ModuleSelector(QtWidgets.QToolBar):
         if name == self._selected:
             return
         if (before := self._modules.loaded.get(self._selected)) is not None:
-            before.widgetRepresentation().exit()
+            left = before.widgetRepresentation()
+            left.exit()
+            left.hide()
         self._selected = name
         if (chosen := self._modules.loaded.get(name)) is not None:
             widget = chosen.widgetRepresentation()
             # As the module panel has it: no narrower than it would like to be.
             widget.setSizePolicy(QtWidgets.QSizePolicy.Policy.Minimum, widget.sizePolicy().verticalPolicy())
+            widget.show()
             widget.enter()
         self.moduleSelected.emit(name)
 

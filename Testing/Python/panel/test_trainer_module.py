@@ -130,7 +130,9 @@ def test_a_long_message_makes_no_panel_wider(opened_trainer: Callable[..., Any],
     from SemiSegCervicalLib.errors import SemiSegError
 
     error = SemiSegError("long", 9 * "What went wrong takes many words. ", "What helps does too, and is read whole", "")
-    for module in (opened_trainer().widget, application.open_module("SemiSegCervical")):
+    opened_trainer()
+    for name in ("SemiSegTrainer", "SemiSegCervical"):
+        module = application.open_module(name)
         picture()
         application.process_events(0.3)
         wide = application.least_width(module.parent)
