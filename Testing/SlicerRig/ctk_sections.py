@@ -104,13 +104,14 @@ class CollapsibleButton(QtWidgets.QAbstractButton):
         else:
             event.ignore()
 
+    def _header(self) -> QtCore.QSize:
+        return QtCore.QSize(self.fontMetrics().horizontalAdvance(self.text()) + 32, self.HEADER)
+
     def sizeHint(self) -> QtCore.QSize:
-        layout = self.layout()
-        hint = super().sizeHint() if layout is None else layout.totalSizeHint()
-        return hint.expandedTo(QtCore.QSize(self.fontMetrics().horizontalAdvance(self.text()) + 32, self.HEADER))
+        return self._header() if self._get_collapsed() else super().sizeHint().expandedTo(self._header())
 
     def minimumSizeHint(self) -> QtCore.QSize:
-        return QtCore.QSize(0, self.HEADER) if self._get_collapsed() else self.sizeHint()
+        return self._header() if self._get_collapsed() else super().minimumSizeHint().expandedTo(self._header())
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtWidgets.QStylePainter(self)

@@ -10,10 +10,12 @@ import qt
 def may_be_narrow(widget: Any) -> None:
     """Let a module's widget become as narrow as its contents can be.
 
-    Slicer wants it as wide as it would like to be, each time that the module is opened: whatever is said in more than
-    a few words, such as an error, would widen the whole panel, and take its width from the views.
+    Slicer wants it as wide as it would like to be, each time that the module is opened, and CTK wants the same of each
+    section: whatever is said in more than a few words, such as an error, would widen the whole panel, and take its
+    width from the views.
 
     Args:
         widget: Slicer's, which holds the panel.
     """
-    widget.setSizePolicy(qt.QSizePolicy.Preferred, widget.sizePolicy.verticalPolicy())
+    for part in (widget, *widget.findChildren("ctkCollapsibleButton")):
+        part.setSizePolicy(qt.QSizePolicy.Preferred, part.sizePolicy.verticalPolicy())

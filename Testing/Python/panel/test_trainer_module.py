@@ -126,10 +126,7 @@ def test_a_script_may_open_either_panel_in_a_window_of_its_own(opened_trainer: C
     application.close_module("SemiSegCervical")
 
 
-def test_a_long_message_makes_no_panel_wider(opened_trainer: Callable[..., Any], picture: Any) -> None:
-    from SemiSegCervicalLib.errors import SemiSegError
-
-    error = SemiSegError("long", 9 * "What went wrong takes many words. ", "What helps does too, and is read whole", "")
+def test_what_is_said_in_many_words_makes_no_panel_wider(opened_trainer: Callable[..., Any], picture: Any) -> None:
     opened_trainer()
     for name in ("SemiSegTrainer", "SemiSegCervical"):
         module = application.open_module(name)
@@ -137,10 +134,13 @@ def test_a_long_message_makes_no_panel_wider(opened_trainer: Callable[..., Any],
         application.process_events(0.3)
         wide = application.least_width(module.parent)
         assert 200 < wide < 450
-        module.panel.messages.error(error)
-        assert application.least_width(module.parent) == wide
-        label = module.panel.ui.messageLabel
-        assert label.height >= label.heightForWidth(label.width)
+        labels = [label for label in module.parent.findChildren("QLabel") if label.wordWrap]
+        assert len(labels) > 9
+        for label in labels:
+            before, shown = label.text, label.isVisibleTo(label.parent())
+            label.text, label.visible = 9 * "What has to be said takes many words. ", True
+            assert application.least_width(module.parent) == wide, label.objectName
+            label.text, label.visible = before, shown
     application.close_module("SemiSegCervical")
 
 
