@@ -12,7 +12,8 @@ import vtk
 
 from ..errors import SemiSegError
 from ..packages import NEEDED, Package
-from ..scene.alone import hide_other_pictures, is_behind, reveal, show_alone
+from ..scene.alone import follow_views, is_behind, lies_over_another, reveal, show_alone
+from ..scene.layers import composites
 from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
 from . import segmenting, speed
@@ -36,6 +37,7 @@ from .segmenting import Segmenting
 from .sizes import renew_sizes
 from .state import PanelState
 from .warming import Warming
+from .watching import Watching
 
 _PROGRESS_MS = 100
 
@@ -81,6 +83,7 @@ class Panel:
         self._binding = Binding(Parameters, logic.getParameterNode, ui, self.changed)
         self._progress = Later(self._show_progress, _PROGRESS_MS)
         self._warming = Warming(lambda: logic.jobs, self.changed)
+        self._views = Watching(self._follow_views)
 
         installing = slicer.util.loadUI(resource("UI/SemiSegCervicalInstall.ui"))
         ui.installHost.layout().addWidget(installing)
@@ -155,7 +158,8 @@ class Panel:
         for scene, tag in self._observed:
             scene.RemoveObserver(tag)
         self._observed.clear()
-        for part in (*self.sections, self.messages, self._later, self._progress, self._warming, self._binding):
+        parts: list[Any] = [*self.sections, self.messages, self._later, self._progress]
+        for part in (*parts, self._warming, self._views, self._binding):
             part.close()
 
     # -- what is asked for --
@@ -212,6 +216,8 @@ class Panel:
             state = self.state()
             if self._entered and state.record is not None:
                 reveal(state.record)
+            self._views.watch(composites(slicer.mrmlScene))
+            self._follow_views()
             self.messages.look_at(state.source.node if state.source is not None else None, state.record)
             for section in self.sections:
                 section.refresh(state)
@@ -291,15 +297,24 @@ class Panel:
     def _choose(self, record: Record) -> None:
         """The user wants to see another result."""
         self._record = record
+        if lies_over_another(record):
+            slicer.util.setSliceViewerLayers(background=record.shown_source, fit=True)
         show_alone(record)
         self.changed()
+
+    def _follow_views(self) -> None:
+        """Show the outlines of the pictures that the views show, and of no others over them."""
+        scene = slicer.mrmlScene
+        if self._entered and not (scene.IsImporting() or scene.IsClosing()):
+            source = self._source()[0]
+            follow_views(scene, source.shown if source is not None else None, self._shown_record(source))
 
     def _arrived(self, record: Record) -> None:
         """Show a result that a job has made in the place of earlier ones; of its image, those that were corrected stay,
         too."""
         if self.overlay.arrived(record):
             show_alone(record, corrected=False)
-            hide_other_pictures(record)
+            follow_views(slicer.mrmlScene, record.shown_source)
 
     # -- told by the job --
 

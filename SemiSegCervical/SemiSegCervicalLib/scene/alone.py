@@ -10,7 +10,7 @@ from typing import Any
 from . import marks
 from .corrections import corrected_parts
 from .geometry import overlap
-from .layers import composites
+from .navigation import shown_volumes
 from .record_figures import is_flat
 from .records import Record, find_records
 from .removing import holds_own_segments
@@ -39,30 +39,48 @@ def show_alone(record: Record, corrected: bool = True) -> None:
     _show(record)
 
 
-def hide_other_pictures(record: Record) -> None:
-    """Where a view shows the picture or the cine of a result: hide the results of others that no view shows.
+def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None) -> None:
+    """Show the results of pictures and cines where a view shows theirs, and hide those that would lie over another one.
 
     Pictures, of whichever patient, share one coordinate system: what is outlined in one is drawn over all of them.
+    What somebody has shown again over the same picture stays.
+
+    Args:
+        scene: the scene.
+        image: a picture that is about to be segmented; others count once they have results, for before that they may
+            be of the same patient.
+        looked_at: the result that the panel speaks of; it comes back also where no view shows its picture.
     """
-    image = record.shown_source
-    shown = {view.GetBackgroundVolumeID() for view in composites(record.table.GetScene())}
-    if image is None or image.GetID() not in shown or not is_flat(record):
-        return
-    for other in find_records(record.table.GetScene()):
-        display, another = _display(other), other.shown_source
-        if display is None or another is None or another.GetID() in shown or not is_flat(other):
+    found = [(record, record.shown_source) for record in find_records(scene) if is_flat(record)]
+    shown = shown_volumes(scene)
+    voxels = image.GetImageData() if image is not None else None
+    chosen = image if voxels is not None and voxels.GetDimensions()[2] == 1 else None
+    pictures = [volume for volume in shown if volume is chosen or any(volume is source for _, source in found)]
+    for record, source in found:
+        display = _display(record)
+        if display is None or source is None:
             continue
-        if display.GetVisibility() and overlap(another, image):
-            display.SetAttribute(marks.HIDDEN, "1")
+        hidden = display.GetAttribute(marks.HIDDEN)
+        over = [v.GetID() for v in pictures if overlap(source, v)] if source not in shown else []
+        if over and display.GetVisibility() and hidden not in over:
+            display.SetAttribute(marks.HIDDEN, over[0])
             display.SetVisibility(False)
+        elif hidden and not over and not is_behind(record) and (source in shown or record == looked_at):
+            _show(record)
+
+
+def lies_over_another(record: Record) -> bool:
+    """Return whether no view shows the picture or the cine of a result, and one shows another image in its place."""
+    image, shown = record.shown_source, shown_volumes(record.table.GetScene())
+    if image is None or image in shown or not is_flat(record):
+        return False
+    return any(overlap(image, volume) for volume in shown)
 
 
 def reveal(record: Record) -> None:
-    """Show the segments of a result that is looked at where they were hidden by SemiSeg, and not by the user."""
-    display = _display(record)
-    if is_behind(record) or (display is not None and display.GetAttribute(marks.HIDDEN)):
+    """Show the segments of a result that is looked at where they were hidden for another one of its image."""
+    if is_behind(record):
         _show(record)
-        hide_other_pictures(record)
 
 
 def is_behind(record: Record) -> bool:

@@ -47,8 +47,9 @@ looked, and the views into which its own was put."""
 BEHIND = "SemiSeg.Behind"
 """Attribute of a result's table of figures: its segments were hidden because another result of the image is shown."""
 HIDDEN = "SemiSeg.Hidden"
-"""Attribute of the display of a segmentation that was hidden because another image was looked at; it comes back with
-its own. Not of the segmentation: that of a cine gets the attributes of each frame that is shown."""
+"""Attribute of the display of a segmentation that was hidden because another image was looked at, of which it may name
+the ID; it comes back with its own. Not of the segmentation: that of a cine gets the attributes of each frame that is
+shown."""
 
 CLASSES = "SemiSeg.Classes"
 RUN = "SemiSeg.Run"

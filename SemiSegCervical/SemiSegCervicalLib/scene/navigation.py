@@ -96,15 +96,12 @@ def slice_in(view: Any, volume: Any) -> int | None:
 def views_with(volume: Any) -> list[Any]:
     """Return the slice views of the layout that have a volume in the background; none for one that was removed."""
     scene = volume.GetScene()
-    if scene is None:
-        return []
-    names = {
-        layers.GetLayoutName()
-        for layers in nodes_of(scene, "vtkMRMLSliceCompositeNode")
-        if layers.GetBackgroundVolumeID() == volume.GetID()
-    }
-    views = nodes_of(scene, "vtkMRMLSliceNode")
-    return [view for view in views if view.IsMappedInLayout() and view.GetLayoutName() in names]
+    return [view for view, shown in _backgrounds(scene) if shown is volume] if scene is not None else []
+
+
+def shown_volumes(scene: Any) -> list[Any]:
+    """Return the volumes in the background of the slice views of the layout."""
+    return list(dict.fromkeys(shown for _, shown in _backgrounds(scene)))
 
 
 def worst_frame(frames: Sequence[Frame]) -> int | None:
@@ -119,6 +116,14 @@ def uncertain_frames(frames: Sequence[Frame]) -> list[int]:
         (frame for frame in frames if math.isfinite(frame.mean_uncertainty)), key=lambda frame: -frame.mean_uncertainty
     )
     return sorted(frame.number for frame in known[: math.ceil(_UNCERTAIN_SHARE * len(known))])
+
+
+def _backgrounds(scene: Any) -> list[tuple[Any, Any]]:
+    """Return the slice views of the layout that show a volume, each with it; those of other layouts live on unseen."""
+    ids = {c.GetLayoutName(): c.GetBackgroundVolumeID() for c in nodes_of(scene, "vtkMRMLSliceCompositeNode")}
+    views = [view for view in nodes_of(scene, "vtkMRMLSliceNode") if view.IsMappedInLayout()]
+    shown = [(view, scene.GetNodeByID(ids.get(view.GetLayoutName()) or "")) for view in views]
+    return [(view, volume) for view, volume in shown if volume is not None]
 
 
 def _along(view: Any, volume: Any) -> float:

@@ -76,6 +76,68 @@ def test_outlines_of_another_picture_are_not_drawn_over_this_one(opened, blobs, 
     assert other.GetVisibility(), "the user wants to see it"
 
 
+def test_outlines_follow_the_picture_in_the_views(opened, blobs):
+    """Also before the next picture is segmented, when the views show the one before again, and without uncertainty."""
+    affine = np.diag([-0.3, -0.3, 1.0, 1.0])
+    first, second = (scenes.add_volume(cases.draw(i)[0], f"picture {i}", affine) for i in range(2))
+    module = opened()
+    module.ui.uncertaintyCheckBox.checked = False
+
+    def segment(volume: Any) -> tuple[Any, Any]:
+        show_in(["Red"], volume)
+        record = module.run(volume).record
+        return record, record.segmentation.GetDisplayNode()
+
+    def seen() -> list[bool]:
+        application.process_events(0.05)
+        return [bool(display.GetVisibility()) for display in (one, other)]
+
+    before, one = segment(first)
+    show_in(["Red"], second)
+    application.process_events(0.05)
+    assert one.GetVisibility(), "nobody says that it is another patient's"
+    module.choose(second)
+    assert not one.GetVisibility()
+    _, other = segment(second)
+    assert seen() == [False, True]
+    module.choose(first)
+    assert seen() == [False, True], "the views show the second one still"
+    show_in(["Red"], first)
+    assert seen() == [True, False]
+    other.SetVisibility(True)
+    show_in([], first)
+    show_in(["Red"], first)
+    assert seen() == [True, True], "the user wants to see it"
+    composites = show_in(["Red"], second)
+    assert seen() == [False, True]
+    results = module.panel.results.ui.resultComboBox
+    results.currentIndex = 1
+    results.activated.emit(1)
+    assert module.panel.state().record == before
+    assert seen() == [True, False]
+    assert composites[0].GetBackgroundVolumeID() == first.GetID(), "it is seen over its own picture"
+
+
+@pytest.fixture
+def red_only():
+    """A layout with one slice view; the others live on unseen."""
+    manager, nodes = slicer.app.layoutManager(), slicer.vtkMRMLLayoutNode
+    manager.layout = nodes.SlicerLayoutOneUpRedSliceView
+    yield
+    manager.layout = nodes.SlicerLayoutFourUpView
+
+
+def test_a_view_that_is_not_in_the_layout_does_not_keep_the_outlines_of_another_picture(opened, blobs, red_only):
+    affine = np.diag([-0.3, -0.3, 1.0, 1.0])
+    first, second = (scenes.add_volume(cases.draw(i)[0], f"picture {i}", affine) for i in range(2))
+    module = opened()
+    show_in(["Red", "Green"], first)
+    one = module.run(first).record.segmentation.GetDisplayNode()
+    show_in(["Red"], second)[2].SetBackgroundVolumeID(first.GetID())
+    module.run(second)
+    assert not one.GetVisibility()
+
+
 def segment_looks(segmentation: Any) -> tuple[bool, bool, int]:
     display = segmentation.GetDisplayNode()
     return (
