@@ -2,8 +2,8 @@
 
 On a frame of a cine the start is an item of the segmentation sequence in which the cine is annotated. On a slice of a
 volume it is a segmentation of its own, so that nothing counts before it is accepted; accepting then moves the slice
-into the segmentation that counts for the volume. What a person has drawn stays as it is, always. Without a model a
-person begins with empty segments (`begin_drawing`).
+into the segmentation that counts for the volume. What a person has drawn stays as it is, always, and so does what a
+person has corrected of a model's result. Without a model a person begins with empty segments (`begin_drawing`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene import marks as result_marks
 from SemiSegCervicalLib.scene.cine import browser_of, item_at
 from SemiSegCervicalLib.scene.classes import SegmentClass, name_key, terminology_key
+from SemiSegCervicalLib.scene.corrections import drawn_by
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult, keep_changes
 from SemiSegCervicalLib.scene.geometry import copy_geometry, copy_transform
 from SemiSegCervicalLib.scene.marks import segments_of
@@ -59,7 +60,7 @@ def annotation_at(place: Place) -> Any:
     Raises:
         SemiSegError: several count for it.
     """
-    return _sequence_for(place.node) if place.is_frame else _start_at(place) or _counting(place.node)
+    return _sequence_at(place) if place.is_frame else _start_at(place) or _counting(place.node) or _worked_in(place)
 
 
 def shown_annotation(place: Place) -> Any:
@@ -87,7 +88,7 @@ def begin_drawing(place: Place, classes: Sequence[SegmentClass]) -> Any:
     """
     if not place.is_frame:
         return _start_at(place) or annotation_of(place.node) or _blank(place.node, classes)
-    own = _sequence_for(place.node)
+    own = _sequence_at(place)
     found = own or _result_for(place.node)
     item = item_at(found, place.index_value) if found is not None else None
     if found is None or (found is own and (item is None or not segments_of(item))):
@@ -137,10 +138,7 @@ def accept(place: Place) -> None:
         SemiSegError: nothing is drawn there, or two segmentations claim the same slice.
     """
     if place.is_frame:
-        sequence = _sequence_for(place.node) or _result_for(place.node)
-        if sequence is None:
-            raise _nothing_drawn(place)
-        accept_frame(sequence, place.index_value)
+        _accept_frame(place)
         return
     start = _start_at(place)
     counting = _counting(place.node) if start is not None else annotation_of(place.node)
@@ -171,6 +169,7 @@ def annotation_of(volume: Any) -> Any:
     if found is not None:
         return found
     drawn = [n for n in segmentations_of(volume) if start_slice(n) is None and segments_of(n)]
+    drawn = [n for n in drawn if _worked_on(n, volume)] or _seen(drawn)
     if len(drawn) > 1:
         raise _several(volume, drawn)
     return drawn[0] if drawn else None
@@ -179,14 +178,56 @@ def annotation_of(volume: Any) -> Any:
 # -- cine --
 
 
-def _result_for(images: Any) -> Any:
-    """Return the only segmentation sequence that there is for a cine, such as a model's result; None without one."""
+def _accept_frame(place: Place) -> None:
+    """Accept what is drawn on a frame: what a person has worked on there, else the only thing that is seen there."""
+    images, value = place.node, place.index_value
+    sequence = _sequence_at(place) or _result_for(images)
+    if sequence is None:
+        raise _nothing_drawn(place)
+    try:
+        accept_frame(sequence, value)
+    except SemiSegError:  # nothing is drawn on this frame where others are annotated, but perhaps a model's result is
+        result = _result_for(images, value)
+        if result is None:
+            raise
+        accept_frame(result, value)
+
+
+def _result_for(images: Any, value: str = "") -> Any:
+    """Return the only segmentation sequence that there is for a cine, or that is seen, such as a model's result; None
+    without one. With an index value only those count that have segments there."""
     found = annotating_sequences(images)
     if chosen_segmentation(images) in found:
         return chosen_segmentation(images)
+    if value:
+        items = [(sequence, item_at(sequence, value)) for sequence in found]
+        found = [sequence for sequence, item in items if item is not None and segments_of(item)]
+    found = _seen(found)
     if len(found) > 1:
         raise _several(images, found)
     return found[0] if found else None
+
+
+def _sequence_at(place: Place) -> Any:
+    """Return the segmentation sequence in which a frame is annotated: the chosen one, where the frame is accepted,
+    where a person has drawn on it or corrected a model, or else that of the cine; None without any."""
+    images, value = place.node, place.index_value
+    found = annotating_sequences(images)
+    if chosen_segmentation(images) in found:
+        return chosen_segmentation(images)
+    accepted = [sequence for sequence in found if value in accepted_frames(sequence)]
+    if accepted:
+        return accepted[0]
+    items = [(sequence, item_at(sequence, value)) for sequence in found]
+    worked = [s for s, item in items if item is not None and _worked_on_frame(s, item, value, place.volume)]
+    if len(worked) > 1:
+        raise _several(images, worked)
+    return worked[0] if worked else _sequence_for(images)
+
+
+def _worked_on_frame(sequence: Any, item: Any, value: str, volume: Any) -> bool:
+    """Return whether a person has drawn in an item or corrected it, and it is no copy that browsing made."""
+    return _worked_on(item, volume) and not _is_copy(sequence, item, value, volume)
 
 
 def _sequence_for(images: Any) -> Any:
@@ -214,7 +255,7 @@ def _put_on_frame(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
             "no-browser", f'No sequence browser shows "{images.GetName()}"', "Add it to one in the module Sequences",
             _STAGE,
         )  # fmt: skip
-    sequence = _sequence_for(images)
+    sequence = _sequence_at(place)
     if sequence is None:
         result = CineResult(images, classes, uncertainty=False)
         while result.prepare(_EVERY_FRAME):
@@ -226,7 +267,8 @@ def _put_on_frame(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
     browser = browser_of(sequence)
     _keep_changes(browser, sequence)
     item = item_at(sequence, value)
-    if item is not None and _painted(item, place.volume) and not _is_copy(sequence, item, value, place.volume):
+    drawn = item is not None and (_painted(item, place.volume) or _worked_on(item, place.volume))
+    if drawn and not _is_copy(sequence, item, value, place.volume):
         return False
     made = slicer.vtkMRMLSegmentationNode()
     made.SetName(sequence.GetName())
@@ -278,6 +320,20 @@ def _counting(volume: Any) -> Any:
     return found[0] if found else None
 
 
+def _worked_in(place: Place) -> Any:
+    """Return the segmentation that a person has worked on, with paint on a slice or a picture; None without one.
+
+    Raises:
+        SemiSegError: there are several.
+    """
+    volume, number = place.node, place.number
+    drawn = [n for n in segmentations_of(volume) if start_slice(n) is None and _worked_on(n, volume)]
+    found = [n for n in drawn if place.is_picture or _painted(n, volume, number, number + 1)]
+    if len(found) > 1:
+        raise _several(volume, found)
+    return found[0] if found else None
+
+
 def _blank(volume: Any, classes: Sequence[SegmentClass]) -> Any:
     """Return a segmentation of a volume in which nothing is drawn: one without a segment, else a new one."""
     scene = volume.GetScene()
@@ -298,6 +354,8 @@ def _put_on_slice(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
     volume, number = place.node, place.number
     drawn = _counting(volume)
     if _start_at(place) is not None or (drawn is not None and _painted(drawn, volume, number, number + 1)):
+        return False
+    if drawn is None and _worked_in(place) is not None:
         return False
     scene = volume.GetScene()
     where = "" if place.is_picture else f" slice {number + 1}"
@@ -376,6 +434,28 @@ def _painted(segmentation: Any, volume: Any, first: int = 0, last: int | None = 
     """Return whether any segment has paint on the slices from `first` to before `last`."""
     planes = (first, grid(volume)[0] if last is None else last)
     return any(segment_mask(segmentation, i, volume, planes) is not None for i, _ in segments_of(segmentation))
+
+
+def _worked_on(segmentation: Any, volume: Any) -> bool:
+    """Return whether a person has painted in a segmentation, or changed what a model drew, if only by erasing it."""
+    return any(
+        drawn_by(segment) == "SEMIAUTOMATIC"
+        or (drawn_by(segment) == "MANUAL" and segment_mask(segmentation, segment_id, volume) is not None)
+        for segment_id, segment in segments_of(segmentation)
+    )
+
+
+def _seen(found: Sequence[Any]) -> list[Any]:
+    """Return those of several segmentations, or of sequences of them, that are not hidden in the views; all of them
+    where none is seen."""
+    seen = []
+    for node in found:
+        browser = browser_of(node) if node.IsA("vtkMRMLSequenceNode") else None
+        shown = browser.GetProxyNode(node) if browser is not None else node
+        display = shown.GetDisplayNode() if shown is not None and shown.IsA("vtkMRMLDisplayableNode") else None
+        if display is not None and display.GetVisibility():
+            seen.append(node)
+    return seen or list(found)
 
 
 def _labels(segmentation: Any, volume: Any) -> np.ndarray:

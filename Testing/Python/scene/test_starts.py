@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -203,6 +204,92 @@ def test_a_result_of_another_model_is_left_alone(cine: Any, labels: np.ndarray) 
     assert put_start(Place(sequence, 2), labels[::-1].copy(), CLASSES)
     assert annotation_at(Place(sequence, 2)) is not result.segmentations
     assert np.array_equal(voxels(result.segmentations.GetNthDataNode(0), Place(sequence, 2).volume)[0], labels)
+
+
+def result_of(sequence: Any, labels: np.ndarray, frames: Sequence[int] = range(6)) -> Any:
+    """A model's result on some frames of a cine; returns its segmentation sequence."""
+    made = CineResult(sequence, CLASSES, uncertainty=False)
+    while made.prepare(50):
+        pass
+    made.add_frames([FrameResult(sequence.GetNthIndexValue(k), labels) for k in frames])
+    made.finish()
+    return made.segmentations
+
+
+def correct(segmentation: Any, value: int) -> None:
+    """Paint all of a segmentation, or erase it, as the Segment Editor does."""
+    for _, segment in segments_of(segmentation):
+        segment.GetRepresentation("Binary labelmap").GetPointData().GetScalars().Fill(value)
+        Status.SetSegmentStatus(segment, Status.InProgress)
+
+
+@pytest.mark.parametrize("models", [1, 2])
+@pytest.mark.parametrize("value", [1, 0])
+def test_a_frame_of_a_result_that_was_corrected_is_the_annotation(
+    cine: Any, labels: np.ndarray, models: int, value: int
+) -> None:
+    """What a model draws there is not put over it, and it is not asked which of several results is meant."""
+    sequence, _ = cine
+    corrected, *_ = [result_of(sequence, labels) for _ in range(models)]
+    correct(corrected.GetNthDataNode(2), value)
+    assert put_start(Place(sequence, 4), labels, CLASSES), "elsewhere the model's are left alone"
+    accept(Place(sequence, 4))
+    place = Place(sequence, 2)
+    assert not put_start(place, labels, CLASSES)
+    assert annotation_at(place) is corrected
+    accept(place)
+    assert case_at(place).use == "labelled"
+    painted = np.count_nonzero(case_at(place).labels)
+    assert painted > np.count_nonzero(labels) if value else painted == 0
+    assert annotation_at(place) is corrected, "it can be taken back"
+    assert case_at(Place(sequence, 4)).use == "labelled"
+
+
+def test_a_frame_is_accepted_as_the_model_drew_it_that_is_seen(cine: Any, labels: np.ndarray) -> None:
+    """Also where other frames are annotated in another sequence, and another model's result is hidden."""
+    sequence, browser = cine
+    hidden, seen = (result_of(sequence, one) for one in (labels[::-1].copy(), labels))
+    put_start(Place(sequence, 4), labels, CLASSES)
+    accept(Place(sequence, 4))
+    with pytest.raises(SemiSegError, match="Several"):
+        accept(Place(sequence, 2))
+    browser.GetProxyNode(hidden).GetDisplayNode().SetVisibility(False)
+    accept(Place(sequence, 2))
+    assert annotation_at(Place(sequence, 2)) is seen
+    assert np.array_equal(case_at(Place(sequence, 2)).labels, labels)
+
+
+def test_a_frame_that_was_drawn_on_twice_is_not_guessed(cine: Any, labels: np.ndarray) -> None:
+    sequence, _ = cine
+    for result in [result_of(sequence, labels) for _ in range(2)]:
+        correct(result.GetNthDataNode(2), 1)
+    for act in (accept, lambda place: put_start(place, labels, CLASSES)):
+        with pytest.raises(SemiSegError, match="Several segmentations could count"):
+            act(Place(sequence, 2))
+
+
+@pytest.mark.parametrize("value", [1, 0])
+def test_a_picture_whose_result_was_corrected_gets_no_start(scene: Any, labels: np.ndarray, value: int) -> None:
+    """Of two results the corrected one is meant."""
+    picture = scenes.add_volume(np.zeros((10, 12), np.uint8), "picture")
+    corrected, _ = (new_segmentation(picture, labels[None], CLASSES) for _ in range(2))
+    correct(corrected, value)
+    place = Place(picture, 0)
+    assert not put_start(place, labels, CLASSES)
+    assert shown_annotation(place) is corrected
+    accept(place)
+    painted = np.count_nonzero(case_at(place).labels)
+    assert painted > np.count_nonzero(labels) if value else painted == 0
+
+
+def test_a_slice_of_a_volume_whose_result_was_corrected_gets_no_start(volume: Any, labels: np.ndarray) -> None:
+    corrected = new_segmentation(volume, np.stack([labels] * 4 + [0 * labels] * 4), CLASSES)
+    assert put_start(Place(volume, 1), labels, CLASSES), "a model's"
+    for _, segment in segments_of(corrected):
+        Status.SetSegmentStatus(segment, Status.InProgress)
+    assert not put_start(Place(volume, 2), labels[::-1].copy(), CLASSES)
+    assert annotation_at(Place(volume, 2)) is corrected
+    assert put_start(Place(volume, 6), labels, CLASSES), "nothing is drawn there"
 
 
 def test_a_cine_that_nothing_shows_and_an_empty_frame(cine: Any, scene: Any, labels: np.ndarray) -> None:
