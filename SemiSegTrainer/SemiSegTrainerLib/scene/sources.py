@@ -20,6 +20,7 @@ from SemiSegCervicalLib.scene.cine import (
     item_at,
     sequences_of,
 )
+from SemiSegCervicalLib.scene.corrections import drawn_by
 from SemiSegCervicalLib.scene.nodes import nodes_of
 from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import image_of
@@ -209,6 +210,7 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
         group = _patient(found.scene, [sequence, browser, proxy, *partners]) or sequence.GetID()
         by_frame: dict[str, list[Any]] = {}
         belonging: dict[str, str] = {}
+        corrected: set[str] = set()
         for segmentations in annotating_sequences(sequence):
             if wanted is not None and segmentations.GetID() != wanted:
                 continue
@@ -223,6 +225,10 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
                     belonging.setdefault(value, segmentations.GetID())
             for value in ("", *index_values(segmentations)):
                 belonging.setdefault(value, segmentations.GetID())
+            for number in range(segmentations.GetNumberOfDataNodes()):
+                if _is_corrected(segmentations.GetNthDataNode(number)):
+                    corrected.add(segmentations.GetNthIndexValue(number))
+                yield
         for number in range(sequence.GetNumberOfDataNodes()):
             value = sequence.GetNthIndexValue(number)
             name = f"{sequence.GetName()}, frame {number + 1}"
@@ -242,7 +248,7 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
             source.candidate = belonging.get(value, belonging.get(""))
             yield from _annotate(source, by_frame.get(value, []))
             if not source.why_not and source.annotation is None:
-                source.why_not = "not accepted"
+                source.why_not = "corrected, but not accepted" if value in corrected else "not accepted"
             sources.append(source)
             yield
     return sources
@@ -296,9 +302,15 @@ def _annotate(source: Source, segmentations: Sequence[Any]) -> Pieces[None]:
     elif read and all(annotation.flagged for _, annotation in read):
         source.why_not, source.left_out = "every segment is flagged", True
     elif any(annotation.predicted for _, annotation in read):
-        source.why_not = "only a model's result, which nobody has accepted"
+        corrected = any(_is_corrected(node) for node, _ in read)
+        source.why_not = f"only a model's result, which nobody has accepted{' since it was corrected' * corrected}"
     elif read:
         source.why_not = "no segment is marked as started: set a status, or accept it"
+
+
+def _is_corrected(segmentation: Any) -> bool:
+    """Return whether somebody has gone on with what a model drew."""
+    return any(drawn_by(segment) == "SEMIAUTOMATIC" for _, segment in result_marks.segments_of(segmentation))
 
 
 def _patient(scene: Any, nodes: Sequence[Any]) -> str | None:

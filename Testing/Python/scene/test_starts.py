@@ -237,6 +237,8 @@ def test_a_frame_of_a_result_that_was_corrected_is_the_annotation(
     place = Place(sequence, 2)
     assert not put_start(place, labels, CLASSES)
     assert annotation_at(place) is corrected
+    assert case_at(place).reason == "corrected, but not accepted"
+    assert case_at(Place(sequence, 3)).reason == "not accepted"
     accept(place)
     assert case_at(place).use == "labelled"
     painted = np.count_nonzero(case_at(place).labels)
@@ -277,6 +279,7 @@ def test_a_picture_whose_result_was_corrected_gets_no_start(scene: Any, labels: 
     place = Place(picture, 0)
     assert not put_start(place, labels, CLASSES)
     assert shown_annotation(place) is corrected
+    assert case_at(place).reason == "only a model's result, which nobody has accepted since it was corrected"
     accept(place)
     painted = np.count_nonzero(case_at(place).labels)
     assert painted > np.count_nonzero(labels) if value else painted == 0
