@@ -46,6 +46,8 @@ class MethodText:
         )
 
 
+PROPOSED = "semiseg"
+"""In place of a method's name: the one that `proposed` returns."""
 # Those to try first lead, baselines follow.
 METHODS = (
     MethodText(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from SemiSegCervicalLib.errors import SemiSegError
 
+from SemiSegTrainerLib.catalogue import PROPOSED
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.processes import team
 from SemiSegTrainerLib.learning.run import HISTORY, SUMMARY, train_model
@@ -25,7 +26,9 @@ def train(
         typer.Argument(help="JSON with the lists training, unlabeled, validation, test; labels may be DICOM SEG."),
     ],
     out: Annotated[Path, typer.Option(help="New folder for model, history and summary.")],
-    method: Annotated[str, typer.Option(help="Name of the training method.")] = "cross_supervision",
+    method: Annotated[
+        str, typer.Option(help="Name of the training method; semiseg takes the one that suits the data and the time.")
+    ] = PROPOSED,
     without: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,6 +10,7 @@ from typing import Any
 
 from SemiSegCervicalLib.errors import SemiSegError
 
+from ..catalogue import PROPOSED
 from .averages import Best
 from .perturbation import FeaturePerturbation
 from .step import WeightedTerm
@@ -169,6 +170,6 @@ def get_method(name: str) -> Method:
     if name not in method_names():
         raise SemiSegError(
             "unknown-method", f"There is no training method called {name!r}",
-            f"Choose one of {', '.join(method_names())}", "settings",
+            f"Choose one of {', '.join((PROPOSED, *method_names()))}", "settings",
         )  # fmt: skip
     return importlib.import_module(f"{__package__}.methods.{name}").METHOD

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from scipy import ndimage
 from SemiSegCervicalLib.engine.files import is_dicom_seg, read_affine, read_image, read_labels
 from SemiSegCervicalLib.engine.grid import closest_axes
+from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 
@@ -82,6 +83,20 @@ def plan_branches(
     return parts, plan_reads(spec, by_modality, len(parts))
 
 
+def first_image(datalist: Datalist) -> Image:
+    """Return the first image that is learned from.
+
+    Raises:
+        SemiSegError: there is none, or it cannot be read.
+    """
+    entries = (*datalist["training"], *datalist["unlabeled"])
+    if not entries:
+        raise SemiSegError(
+            "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
+        )
+    return read_image(entries[0].images, entries[0].spacing)
+
+
 def plan_input(
     datalist: Datalist, size: tuple[int, ...] | None, spacing: tuple[float, ...] | None, gpu: bool
 ) -> InputSpec:
@@ -100,12 +115,7 @@ def plan_input(
     Raises:
         SemiSegError: no training case, a file is at fault, or the wishes are not usable.
     """
-    entries = (*datalist["training"], *datalist["unlabeled"])
-    if not entries:
-        raise SemiSegError(
-            "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
-        )
-    first = read_image(entries[0].images, entries[0].spacing)
+    first = first_image(datalist)
     dims = len(first.spatial_shape)
     if size is not None and len(size) != dims:
         raise SemiSegError(
@@ -131,7 +141,9 @@ def plan_input(
         shape = tuple(first.spatial_shape[a] for a in axes)
         if first.spacing is not None:
             own = tuple(first.spacing[a] for a in axes)
-            spacing = spacing or plan_spacing(usual_spacing(own, entries), across, gpu)
+            spacing = spacing or plan_spacing(
+                usual_spacing(own, (*datalist["training"], *datalist["unlabeled"])), across, gpu
+            )
             shape = tuple(max(1, round(n * s / t)) for n, s, t in zip(shape, own, spacing, strict=True))
         return InputSpec(
             spatial_dims=3, modalities=datalist.modalities, sampling="windows", spacing=spacing,

@@ -17,6 +17,7 @@ from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.engine.selftest import UNSURE_DEVICES, compare_with_processor
 from SemiSegCervicalLib.errors import SemiSegError
 
+from ..catalogue import PROPOSED, proposed
 from .augment import Draw, change_intensity, warp, warp_grid
 from .data import TrainingData, load_training_data, read_case
 from .datalist import Datalist, Entry, read_datalist
@@ -24,7 +25,7 @@ from .folds import FOLD_SHARE, choose_source, split
 from .learned import Unseen
 from .method import Method, get_method
 from .modalities import Reads
-from .planning import Parts, plan_branches, plan_input, plan_reads
+from .planning import Parts, first_image, plan_branches, plan_input, plan_reads
 from .seeds import mix_seed
 from .targets import Completeness
 from .training import Settings, Training
@@ -36,7 +37,7 @@ class RunOptions:
     """What the user chooses for a run.
 
     Attributes:
-        method: name of a recipe.
+        method: name of a recipe; `catalogue.PROPOSED` for the one that suits the data and the minutes.
         settings: budget, seed and the rest.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         start: pack to start from; None for random weights.
@@ -143,11 +144,11 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
     Raises:
         SemiSegError: anything the user can put right.
     """
-    method = get_method(options.method)
+    datalist = read_datalist(datalist_path)
+    method = get_method(_proposal(datalist, options) if options.method == PROPOSED else options.method)
     if options.unlabelled_view:
         method = method.seeing(options.unlabelled_view)
     method = method.without(options.without)
-    datalist = read_datalist(datalist_path)
     _check_modalities(method, datalist)
     source = choose_source(options.calibrate, datalist)
     datalist = _some(datalist, most)
@@ -210,8 +211,19 @@ def _spread(entries: Sequence[Entry], most: int) -> tuple[Entry, ...]:
 
 def _kind(entry: Entry) -> tuple[Any, ...]:
     """Return what a case may lack, as its entry tells: annotation, some of it, images."""
-    finished = replace(entry.completeness, background=None, values=None) == Completeness()
-    return entry.label is None, finished, entry.modalities
+    return entry.label is None, _finished(entry), entry.modalities
+
+
+def _finished(entry: Entry) -> bool:
+    """Say whether a label map, if there is one, says of every voxel what it is."""
+    return replace(entry.completeness, background=None, values=None) == Completeness()
+
+
+def _proposal(datalist: Datalist, options: RunOptions) -> str:
+    """Return the name of the method that is proposed for a datalist, as its entries describe it, and a time."""
+    unlabelled = bool(datalist["unlabeled"]) or not all(e.label and _finished(e) for e in datalist["training"])
+    dimensions = len(first_image(datalist).spatial_shape)
+    return proposed(dimensions, unlabelled, len(datalist.modalities), options.settings.minutes).name
 
 
 def _check_modalities(method: Method, datalist: Datalist) -> None:

@@ -6,10 +6,15 @@ import itertools
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 from house.environment import with_libraries
 from SemiSegTrainerLib import catalogue
 from SemiSegTrainerLib.learning.method import get_method, method_names
+from SemiSegTrainerLib.learning.preparation import RunOptions, prepare
+from SemiSegTrainerLib.learning.training import Settings
+from TrainingRig import cases
 
 
 def test_every_method_is_listed_once():
@@ -42,6 +47,33 @@ def test_what_needs_time_is_proposed_where_there_is_time():
         assert ample.needs_unlabelled
         assert catalogue.proposed(dimensions, True, modalities, ample.minutes) is ample
         assert catalogue.proposed(dimensions, True, modalities, ample.minutes - 0.1).name == baseline
+
+
+def volumes(folder):
+    rng = np.random.default_rng(0)
+    label = np.zeros((16, 24, 24), np.uint8)
+    label[4:12, 6:18, 6:18] = 1
+    for name, array in (("a", rng.normal(size=label.shape).astype(np.float32) + label), ("a_label", label)):
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / f"{name}.nrrd"))
+    lists = {"training": [{"image": "a.nrrd", "label": "a_label.nrrd", "slices": [4, 8]}], "unlabeled": []}
+    return cases.write_datalist(folder, {"labels": {"0": "background", "1": "box"}, **lists})
+
+
+@pytest.mark.parametrize(
+    ("data", "minutes", "method"),
+    [
+        (cases.write_dataset, None, "cross_supervision"),
+        (cases.write_dataset, 2.0, "supervised"),
+        (lambda folder: cases.write_dataset(folder, unlabelled=0), None, "supervised"),
+        (cases.write_modalities, None, "semi_cml"),
+        (volumes, None, "dual_uncertainty"),
+    ],
+    ids=["pictures", "two minutes", "all annotated", "two modalities", "volumes annotated in part"],
+)
+def test_the_method_that_is_proposed_is_prepared_by_its_name(tmp_path, data, minutes, method):
+    settings = Settings(iterations=None if minutes else 8, minutes=minutes)
+    chosen = RunOptions(catalogue.PROPOSED, settings=settings, device="cpu", calibrate="none")
+    assert prepare(data(tmp_path), chosen).method.name == method
 
 
 def test_the_catalogue_needs_no_package(tmp_path):
