@@ -30,9 +30,9 @@ LISTS = ("training", "unlabeled", "validation", "test")
 MODALITIES_MOST, SEGMENTS_MOST = 8, 30  # of a model
 # What a datalist may hold; numTraining and numTest are counts that those of the Decathlon have.
 _KEYS = (*LISTS, "labels", "segments", "modality", "name", "numTraining", "numTest")
+# What an entry may hold of which a slip would change what is learned. That an image lacks is seen at once.
 _ENTRY_KEYS = (
-    "image", "label", "id", "spacing", "group", "sequence", "frame",
-    "complete", "background", "ignore", "slices", "segments", "held_out",
+    "label", "spacing", "group", "sequence", "complete", "background", "ignore", "slices", "segments", "held_out",
 )  # fmt: skip
 _ALIKE = 0.8
 # A path and the number of what lies there; see `_file`.
