@@ -2,7 +2,8 @@
 
 On Linux the C library gives large blocks back to the system at once, and the system clears every page of the next one
 again. PyTorch frees and asks for blocks of the same sizes at every step: a training on windows of 80 x 112 x 112 spent
-a third of its time so. Elsewhere nothing is done: PyTorch's allocator on Windows, and that of macOS, keep blocks.
+more than a quarter of its time so (`bench scale`). Elsewhere nothing is done: PyTorch's allocator on Windows, and that
+of macOS, keep blocks.
 """
 
 from __future__ import annotations
