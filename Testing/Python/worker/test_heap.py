@@ -57,6 +57,7 @@ def test_who_set_the_allocator_himself_is_left_alone(variable):
     assert not told(True, **{variable: {"MALLOC_ARENA_MAX": "8"}.get(variable, "glibc.malloc.arena_max=8")})["kept"]
 
 
+@pytest.mark.torch
 def test_the_library_changes_nothing_where_it_is_only_imported():
     code = "from SemiSegCervicalLib import heap; heap._gnu = None\n"  # calling it would fail
     code += "import SemiSegCervicalLib.engine, SemiSegCervicalLib.worker.server_main, SemiSegTrainerLib.cli.app"
