@@ -98,7 +98,11 @@ def first_image(datalist: Datalist) -> Image:
 
 
 def plan_input(
-    datalist: Datalist, size: tuple[int, ...] | None, spacing: tuple[float, ...] | None, gpu: bool
+    datalist: Datalist,
+    size: tuple[int, ...] | None,
+    spacing: tuple[float, ...] | None,
+    gpu: bool,
+    first: Image | None = None,
 ) -> InputSpec:
     """Choose the input of a new model.
 
@@ -111,11 +115,12 @@ def plan_input(
         spacing: the user's own spacing of a 3D model in mm (z, y, x of the body, whichever way a volume is stored);
             None chooses.
         gpu: whether a graphics card trains; then grids may be larger.
+        first: the first training image, where it was read already.
 
     Raises:
         SemiSegError: no training case, a file is at fault, or the wishes are not usable.
     """
-    first = first_image(datalist)
+    first = first_image(datalist) if first is None else first
     dims = len(first.spatial_shape)
     if size is not None and len(size) != dims:
         raise SemiSegError(

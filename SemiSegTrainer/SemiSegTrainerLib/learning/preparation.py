@@ -12,6 +12,7 @@ import torch
 from SemiSegCervicalLib.engine.backends.ladder import refusal
 from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegCervicalLib.engine.device import cannot_run, resolve_device
+from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import Pack, load_pack
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.engine.selftest import UNSURE_DEVICES, compare_with_processor
@@ -145,7 +146,8 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
         SemiSegError: anything the user can put right.
     """
     datalist = read_datalist(datalist_path)
-    method = get_method(_proposal(datalist, options) if options.method == PROPOSED else options.method)
+    first = first_image(datalist) if options.method == PROPOSED else None
+    method = get_method(options.method if first is None else _proposal(datalist, first, options.settings.minutes))
     if options.unlabelled_view:
         method = method.seeing(options.unlabelled_view)
     method = method.without(options.without)
@@ -157,7 +159,7 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
     if start:
         _check_start(start.manifest.input, datalist, options)
         datalist = datalist.in_order_of(start.manifest.input.modalities)
-    spec, parts, reads = _networks(method, datalist, start, options, gpu=device.type != "cpu")
+    spec, parts, reads = _networks(method, datalist, first, start, options, gpu=device.type != "cpu")
     if device.type != "cpu":
         fresh = _build(parts, reads, spec, len(datalist.classes) + 1, method, options.settings.seed)
         reason = refusal(lambda: _try(fresh, reads, spec, device))
@@ -219,11 +221,10 @@ def _finished(entry: Entry) -> bool:
     return replace(entry.completeness, background=None, values=None) == Completeness()
 
 
-def _proposal(datalist: Datalist, options: RunOptions) -> str:
-    """Return the name of the method that is proposed for a datalist, as its entries describe it, and a time."""
+def _proposal(datalist: Datalist, first: Image, minutes: float | None) -> str:
+    """Return the name of the method that is proposed for a datalist, by its entries and first image, and a time."""
     unlabelled = bool(datalist["unlabeled"]) or not all(e.label and _finished(e) for e in datalist["training"])
-    dimensions = len(first_image(datalist).spatial_shape)
-    return proposed(dimensions, unlabelled, len(datalist.modalities), options.settings.minutes).name
+    return proposed(len(first.spatial_shape), unlabelled, len(datalist.modalities), minutes).name
 
 
 def _check_modalities(method: Method, datalist: Datalist) -> None:
@@ -270,11 +271,11 @@ def _check_start(spec: InputSpec, datalist: Datalist, options: RunOptions) -> No
 
 
 def _networks(
-    method: Method, datalist: Datalist, start: Pack | None, options: RunOptions, gpu: bool
+    method: Method, datalist: Datalist, first: Image | None, start: Pack | None, options: RunOptions, gpu: bool
 ) -> tuple[InputSpec, list[tuple[str, dict[str, Any]]], Reads]:
     """Return the model's input, its architectures and what each branch reads: those of the start, else new ones."""
     if not start:
-        spec = plan_input(datalist, options.size, options.spacing, gpu)
+        spec = plan_input(datalist, options.size, options.spacing, gpu, first)
         return spec, *plan_branches(spec, method.by_modality, options.branches)
     spec = start.manifest.input
     parts = [(b.architecture, dict(b.arguments)) for b in start.manifest.branches]
