@@ -7,8 +7,8 @@ done, from 0 to 1, or None.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 Pieces = Generator[None, None, T]
@@ -23,3 +23,23 @@ def whole(pieces: Shares[T] | Pieces[T]) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+def checked(pieces: Generator[Any, None, T], check: Callable[[], None]) -> Generator[Any, None, T]:
+    """Do the same pieces and return their result, with a look before each at whether it may be done.
+
+    Args:
+        pieces: the work; it is closed when this ends.
+        check: raises where what the next piece reads may be gone.
+    """
+    try:
+        while True:
+            check()
+            try:
+                piece = next(pieces)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            yield piece
+    finally:
+        pieces.close()

@@ -15,7 +15,7 @@ from ..worker.client import Client
 from ..worker.job import Job
 from ..worker.protocol import Describe
 from .cards import failure_of
-from .slices import WAIT, Slices
+from .slices import Slices, answer_of
 
 _PIECE_BYTES = 4 * 2**20
 
@@ -54,13 +54,8 @@ class Adding:
                 "not-a-model", f"{path.name} is no file of a model", f"Choose a file that ends in {ENDING}", "loading"
             )
         self._job = job = self._client.submit(Describe((str(path),)), on_end=lambda _: self._slices.wake())
-        while not job.ended:
-            yield WAIT
-        if job.error is not None:
-            raise job.error
-        if job.result is None:
-            raise SemiSegError("cancelled", "Adding the model was cancelled", "Try again", "loading")
-        answer = job.result.models[0]
+        ended = SemiSegError("cancelled", "Adding the model was cancelled", "Try again", "loading")
+        answer = (yield from answer_of(job, ended)).models[0]
         self._client.release(job)
         fault = failure_of(answer)
         if fault is not None:

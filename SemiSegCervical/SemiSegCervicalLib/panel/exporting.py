@@ -17,7 +17,7 @@ from ..scene.records import Record
 from ..worker.arrays import ArrayWriter
 from ..worker.client import Client
 from ..worker.protocol import EncodeDicomSeg, Segment
-from .slices import WAIT, Slices
+from .slices import Slices, answer_of
 
 _PIECE_BYTES = 4 << 20
 Encode = Callable[[DicomSeg, Path], Generator[Any, None, None]]
@@ -110,13 +110,9 @@ class Exporting:
                 content.name,
             )
             client.submit(message, job, on_end=lambda _: self._slices.wake())
-            while not job.ended:
-                yield WAIT
-            if job.error is not None:
-                raise job.error
-            if job.result is None:
-                raise SemiSegError("cancelled", "The process that writes was ended", "Save it again", "export")
-            with open(job.result.path, "rb") as source, path.open("wb") as target:
+            ended = SemiSegError("cancelled", "The process that writes was ended", "Save it again", "export")
+            written = yield from answer_of(job, ended)
+            with open(written.path, "rb") as source, path.open("wb") as target:
                 while piece := source.read(_PIECE_BYTES):
                     target.write(piece)
                     yield None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import qt
 import slicer
 
+from ..errors import SemiSegError
 from ..scene.nodes import is_changing
+from ..worker.job import Job
 
 BUDGET_SECONDS = 0.02
 WAIT = "wait"
@@ -106,3 +108,22 @@ class Slices:
 
     def _let_go(self) -> None:
         self._timer.disconnect("timeout()", self._turn)
+
+
+def answer_of(job: Job, ended: SemiSegError) -> Generator[Any, None, Any]:
+    """Wait for a job of the worker's, and return its answer.
+
+    Args:
+        job: its end wakes the work that waits.
+        ended: what is raised where it was ended without an answer.
+
+    Raises:
+        SemiSegError: that, or why it failed.
+    """
+    while not job.ended:
+        yield WAIT
+    if job.error is not None:
+        raise job.error
+    if job.result is None:
+        raise ended
+    return job.result

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, ClassVar, TypeVar
 
 from ..errors import SemiSegError
+from ..pieces import checked
 from ..worker.client import Client
 from ..worker.job import SENT, WAITING, Job, JobCancelled
 from ..worker.protocol import Describe, Message
@@ -143,17 +144,7 @@ class Work:
         Raises:
             JobCancelled: it was.
         """
-        try:
-            while True:
-                self.check()  # before the next step: what it reads may be gone
-                try:
-                    step = next(steps)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                yield step
-        finally:
-            steps.close()
+        return (yield from checked(steps, self.check))
 
     def prepare(self) -> Job:
         """Return a job of the worker's whose folder arrays can be written into."""

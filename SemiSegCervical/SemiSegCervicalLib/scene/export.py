@@ -19,7 +19,7 @@ import slicer
 
 from ..atomic import move
 from ..errors import SemiSegError
-from ..pieces import Pieces, Shares, whole
+from ..pieces import Pieces, Shares, checked, whole
 from . import marks
 from .cine import copy_index, index_values, item_at
 from .classes import SegmentClass, names_without_class, segment_values
@@ -208,9 +208,7 @@ def segmentation_sequence_file_in_pieces(sequence: Any, path: str | Path, overwr
         root = ElementTree.Element("MRML")
         with zipfile.ZipFile(temporary, "w") as bundle:
             for number, value in enumerate(values):
-                item = item_at(sequence, value)
-                if item is None:  # removed meanwhile
-                    raise changed(sequence)
+                item = _frame(sequence, value)
                 name = f"Data/frame_{number}.seg.nrrd"
                 file = temporary.with_name(Path(name).name)
                 for _ in write_segmentation_in_pieces(item, file):
@@ -267,14 +265,8 @@ def label_sequence_file_in_pieces(
     copy_index(source, like)
     values = index_values(source)
 
-    def frame(value: str) -> Any:
-        volume = item_at(source, value)
-        if volume is None:
-            raise changed(source)
-        return volume
-
     def label_node(value: str) -> Any:
-        node = _label_node(frame(value))
+        node = _label_node(_frame(source, value))
         segmentation = item_at(segmentations, value)
         # While a result is corrected, a frame that is only passed gets an item too.
         there = segmentation is not None and segmentation.GetSegmentation().GetNumberOfSegments() > 0
@@ -282,7 +274,7 @@ def label_sequence_file_in_pieces(
         return node
 
     def labels(number: int) -> Shares[np.ndarray]:
-        volume, segmentation = frame(values[number]), item_at(segmentations, values[number])
+        volume, segmentation = _frame(source, values[number]), item_at(segmentations, values[number])
         if segmentation is None:
             return np.zeros(grid(volume), dtype=np.uint8)
         found = segment_values(segmentation, classes)
@@ -327,18 +319,12 @@ def volume_sequence_file_in_pieces(sequence: Any, path: str | Path, overwrite: b
     _require_items(sequence)
     values = index_values(sequence)
 
-    def frame(value: str) -> Any:
-        volume = item_at(sequence, value)
-        if volume is None:
-            raise changed(sequence)
-        return volume
-
     def voxels(number: int) -> Shares[np.ndarray]:
         yield None
-        return voxels_of(frame(values[number]))
+        return voxels_of(_frame(sequence, values[number]))
 
     def write(temporary: Path) -> Shares[None]:
-        frames = ((value, frame(value)) for value in values)
+        frames = ((value, _frame(sequence, value)) for value in values)
         yield from write_sequence_in_pieces(sequence, frames, voxels, temporary)
 
     return (yield from _place(path, (".seq.nrrd",), overwrite, write))
@@ -350,6 +336,18 @@ def changed(node: Any) -> SemiSegError:
         "changed", f'"{node.GetName()}" was changed while it was saved, and nothing is written', "Save it again",
         "export",
     )  # fmt: skip
+
+
+def _frame(sequence: Any, value: str) -> Any:
+    """Return what a sequence had at an index value when writing began.
+
+    Raises:
+        SemiSegError: it was removed meanwhile.
+    """
+    item = item_at(sequence, value)
+    if item is None:
+        raise changed(sequence)
+    return item
 
 
 def _label_node(volume: Any) -> Any:
@@ -416,18 +414,12 @@ def _unchanged(node: Any, steps: Shares[T]) -> Shares[T]:
         SemiSegError: somebody did.
     """
     before = _stamp(node)
-    try:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            yield step
-            if _stamp(node) != before:
-                raise changed(node)
-    finally:
-        steps.close()
+
+    def check() -> None:
+        if _stamp(node) != before:
+            raise changed(node)
+
+    return (yield from checked(steps, check))
 
 
 def _stamp(node: Any) -> list[tuple[Any, ...]]:

@@ -17,17 +17,14 @@ from SemiSegCervicalLib.scene.geometry import ijk_to_ras
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
 from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
 from SlicerRig import scenes
+from TrainingRig.dicom import oblique
 
 CODE = "Category~SCT^123037004^Anatomical Structure~SCT^71252005^Cervix uteri~^^~Anatomic~^^~^^"
 CLASSES = [SegmentClass(1, "anterior", (1, 0, 0), CODE), SegmentClass(2, "posterior", (0, 0, 1))]
 
 
 def affine() -> np.ndarray:
-    matrix = np.eye(4)
-    rotation = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0]
-    matrix[:3, :3] = rotation * [0.3, 0.7, 2.1]
-    matrix[:3, 3] = [10.1, -3.3, 7.7]
-    return matrix
+    return oblique((0.3, 0.7, 2.1), seed=5)
 
 
 def file_affine(image: sitk.Image) -> np.ndarray:

@@ -21,6 +21,7 @@ from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
 from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
 from SlicerRig import scenes
 from SlicerRig.clocks import timed_pieces
+from TrainingRig.dicom import oblique
 
 CLASSES = [SegmentClass(1, "anterior äöü", (1, 0, 0)), SegmentClass(2, "posterior", (0, 0, 1))]
 SHAPES = [(5, 8, 10), (1, 8, 10), (3, 1, 4), (1, 1, 1)]
@@ -28,11 +29,7 @@ LONGEST = 0.1
 
 
 def affine() -> np.ndarray:
-    matrix = np.eye(4)
-    rotation = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0]
-    matrix[:3, :3] = rotation * [0.3, 0.7, 2.1]
-    matrix[:3, 3] = [10.1, -3.3, 7.7]
-    return matrix
+    return oblique((0.3, 0.7, 2.1), seed=5)
 
 
 def labels_of(shape: tuple[int, ...]) -> np.ndarray:
