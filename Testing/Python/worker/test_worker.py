@@ -419,23 +419,27 @@ def test_a_full_disk_is_one_error(worker, cine):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits another process")
-def test_memory_that_runs_out_is_one_error(worker, large):
+def test_memory_that_runs_out_is_one_error(trained, large, tmp_path):
+    """In a process of its own: one that has computed before has free memory within the limit."""
     import resource
 
-    job, images = placed(worker, large)
-    run(worker, Load(worker.model))
-    pid = worker.client.pid
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
-    limit = pages * os.sysconf("SC_PAGESIZE") + 200 * 2**20
-    before = resource.prlimit(pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
-    try:
-        error = failure(worker, Predict(worker.model, images), job)
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_AS, before)
-    assert error.code == "out-of-memory", error
-    small, images = placed(worker, large[:50, :50].copy())
-    assert run(worker, Predict(worker.model, images), small).labels
-    assert worker.client.pid == pid
+    model = Model(str(trained), device="cpu", backend="torch")
+    with local_client(temporary=tmp_path) as client:
+        worker = SimpleNamespace(client=client)
+        run(worker, Load(model))
+        pid = client.pid
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGESIZE") + 200 * 2**20
+        job, images = placed(worker, large)
+        before = resource.prlimit(pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        try:
+            error = failure(worker, Predict(model, images), job)
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_AS, before)
+        assert error.code == "out-of-memory", error
+        small, images = placed(worker, large[:50, :50].copy())
+        assert run(worker, Predict(model, images), small).labels
+        assert client.pid == pid
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
