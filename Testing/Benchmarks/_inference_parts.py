@@ -160,7 +160,7 @@ def plain(pack: Pack, device: str = "cpu", batch: int = 1) -> Callable[[Image], 
             mean = from_network(network_output(tensor[None].to(device)), where)
         else:
             grid = plan_grid(image, spec)
-            view = NetworkView(image, grid, spec.clip)
+            view = NetworkView(image, grid, spec)
             mean = network_output(view.whole()[None].to(device))
         return _read(mean)
 

@@ -110,7 +110,7 @@ def look(image: Image, spec: InputSpec) -> np.ndarray:
     """Describe an image as the engine does it for a model of that input."""
     if spec.sampling == "fit":
         return appearance(slices_of(without_padding(*to_network(image, spec))))
-    return appearance(slices_of(NetworkView(image, plan_grid(image, spec), spec.clip).whole()))
+    return appearance(slices_of(NetworkView(image, plan_grid(image, spec), spec).whole()))
 
 
 def image_of(entry: Entry) -> Image:

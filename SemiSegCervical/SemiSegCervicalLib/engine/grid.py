@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .image import Image
+from .intensity import Standards, limit
 from .schema import InputSpec
 
 # Patient axes (R, A, S) towards which the array axes z, y, x of the network's grid run: superior, posterior, left.
@@ -96,20 +97,20 @@ def closest_axes(affine: np.ndarray) -> tuple[tuple[int, ...], tuple[bool, ...]]
 class NetworkView:
     """A source image as the network sees it, standardised and resampled block by block."""
 
-    def __init__(self, image: Image, grid: Grid, clip: float) -> None:
+    def __init__(self, image: Image, grid: Grid, spec: InputSpec) -> None:
         """Measure the image's mean and spread; nothing is copied.
 
         Args:
             image: the case.
             grid: from `plan_grid`.
-            clip: bound of standardised intensities.
+            spec: the pack's input spec.
         """
-        self.grid, self.clip = grid, clip
+        self.grid = grid
         self.array = grid.turn(image.array)
-        self.mean, self.deviation = zip(*(_moments(channel) for channel in image.array), strict=True)
+        self.standards = Standards(image.array, spec)
 
     def read(self, block: Sequence[Range]) -> Tensor:
-        """Return float32 ``(M, *block)``; 0, the image's mean, where a block reaches beyond the grid."""
+        """Return float32 ``(M, *block)``; 0, the mean, where a block reaches beyond the grid."""
         inside = within(block, self.grid.shape)
         if any(a >= b for a, b in inside):
             return torch.zeros(len(self.array), *(b - a for a, b in block))
@@ -119,13 +120,10 @@ class NetworkView:
         part = self.array[(slice(None), *(slice(first, last) for _, (first, last) in weights))]
         if min(part.strides) < 0:
             part = part.copy()  # to NumPy one row that runs backwards is contiguous, and PyTorch takes none
-        tensor = torch.from_numpy(np.ascontiguousarray(part))
+        tensor = limit(torch.from_numpy(np.ascontiguousarray(part)), self.standards.spec)
         for axis, (matrix, _) in enumerate(weights, start=1):
             tensor = along(tensor, matrix, axis)
-        column = (-1, *(1,) * len(inside))
-        mean, deviation = (torch.tensor(v, dtype=torch.float32).view(column) for v in (self.mean, self.deviation))
-        tensor = ((tensor - mean) / deviation).clamp_(-self.clip, self.clip)
-        return widened(tensor, inside, block)
+        return widened(self.standards.apply(tensor), inside, block)
 
     def whole(self) -> Tensor:
         """Return the whole image on the network's grid, float32 ``(M, *grid.shape)``, contiguous."""
@@ -231,18 +229,3 @@ def along(tensor: Tensor, matrix: Tensor | None, axis: int) -> Tensor:
     if matrix is None:
         return tensor
     return torch.tensordot(tensor, matrix.to(tensor.device), dims=([axis], [1])).movedim(-1, axis)
-
-
-def _moments(channel: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation, with a floor that keeps rounding noise of an even image small; by slices."""
-    count, total, squares, largest = 0, 0.0, 0.0, 0.0
-    shift = float(channel.flat[0])
-    for part in channel:
-        values = part.astype(np.float64) - shift
-        count += values.size
-        total += float(values.sum())
-        squares += float(np.square(values).sum())
-        largest = max(largest, float(np.abs(part).max()))
-    mean = total / count
-    spread = math.sqrt(max(0.0, squares / count - mean * mean))
-    return mean + shift, max(spread, largest * 1e-5, 1e-30)

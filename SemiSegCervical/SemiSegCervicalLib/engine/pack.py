@@ -75,7 +75,7 @@ class Pack:
         manifest = self.manifest.model_copy(
             update={
                 "typical": of_modalities(typical, present) if typical else None,
-                "input": self.manifest.input.model_copy(update={"modalities": tuple(names[i] for i in present)}),
+                "input": self.manifest.input.of(present),
                 "branches": tuple(
                     specs[k].model_copy(update={"modalities": tuple(place[m] for m in specs[k].modalities)})
                     for k in kept

@@ -205,7 +205,7 @@ class Predictor:
     def _cover(self, image: Image, probabilities: bool, on_progress: OnProgress | None) -> Prediction:
         spec = self.pack.manifest.input
         grid = plan_grid(image, spec)
-        view = NetworkView(image, grid, spec.clip)
+        view = NetworkView(image, grid, spec)
         axes = plan_axes(grid.shape, spec.size, spec.overlaps)
         blocks = self._blocks(grid)
         self.backend.prepare(math.prod(len(axis.starts) for axis in axes), lambda: _central(view, axes))

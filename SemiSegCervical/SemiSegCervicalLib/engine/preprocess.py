@@ -13,6 +13,7 @@ from torch.nn import functional
 from ..errors import SemiSegError
 from .grid import nearest_sets
 from .image import Image
+from .intensity import limit, standardise
 from .schema import InputSpec
 
 _LINEAR = {2: "bilinear", 3: "trilinear"}
@@ -74,25 +75,16 @@ def to_network(image: Image, spec: InputSpec) -> tuple[Tensor, Placement]:
         spec: the pack's input spec.
 
     Returns:
-        float32 ``(M, *spec.size)`` and the placement that `from_network` needs. Padding is 0, the image's mean.
+        float32 ``(M, *spec.size)`` and the placement that `from_network` needs. Padding is 0, the mean.
 
     Raises:
         SemiSegError: see `check_fits`.
     """
     check_fits(image, spec)
     where = place(image.spatial_shape, spec.size)
-    content = standardise(_resize(torch.from_numpy(np.ascontiguousarray(image.array)), where.content), spec.clip)
+    source = limit(torch.from_numpy(np.ascontiguousarray(image.array)), spec)
+    content = standardise(_resize(source, where.content), spec)
     return _pad(content, where), where
-
-
-def standardise(array: Tensor, clip: float) -> Tensor:
-    """Bring each channel of ``(M, *spatial)`` to mean 0 and standard deviation 1, clipped to +-`clip`."""
-    axes = tuple(range(1, array.ndim))
-    mean = array.mean(axes, keepdim=True)
-    # What rounding leaves of an even image must not be blown up; the bound follows the unit of the intensities.
-    floor = array.abs().amax(axes, keepdim=True).mul(1e-5).clamp_min(1e-30)
-    deviation = array.std(axes, keepdim=True, correction=0).maximum(floor)
-    return ((array - mean) / deviation).clamp(-clip, clip)
 
 
 def labels_to_network(possible: np.ndarray, where: Placement, nothing: int) -> Tensor:

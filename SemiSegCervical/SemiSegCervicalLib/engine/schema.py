@@ -35,6 +35,28 @@ class SegmentClass(Strict):
 Share = Annotated[float, Field(ge=0, le=0.95)]
 
 
+class IntensityRange(Strict):
+    """What the intensities of a modality are, where they mean the same in every image, as Hounsfield units do.
+
+    Attributes:
+        low: what is less becomes this, and
+        high: what is more becomes that;
+        mean: is taken off, and
+        deviation: is divided by, then.
+    """
+
+    low: float
+    high: float
+    mean: float
+    deviation: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> IntensityRange:
+        if not self.low < self.high or not self.low <= self.mean <= self.high:
+            raise ValueError("low must be less than high, and mean between them")
+        return self
+
+
 class InputSpec(Strict):
     """How a source image becomes network input; the network itself always sees `size` (array order).
 
@@ -42,11 +64,13 @@ class InputSpec(Strict):
     - ``windows``: the image is turned so that its array axes run towards superior, posterior, left (volumes only),
       resampled to `spacing` and covered by windows of `size`, each side overlapping the next by the share `overlap`.
 
-    Intensities are standardised per image and modality: mean 0, standard deviation 1, clipped to +-`clip`.
+    Intensities are standardised per image and modality: mean 0, standard deviation 1, clipped to +-`clip`. Those of a
+    modality that has a range are so by it, and not by the image; they are clipped to it before they are resampled.
 
     Attributes:
         spacing: mm in array order, of ``windows`` only; None keeps the source's own voxels.
         overlap: one share for all axes, or one for each.
+        ranges: one for each modality, None where each image is standardised by itself; empty where all are.
     """
 
     spatial_dims: Literal[2, 3] = 2
@@ -59,6 +83,7 @@ class InputSpec(Strict):
     overlap: Share | Annotated[tuple[Share, ...], Field(min_length=2, max_length=3)] = 0.5
     intensity: Literal["standardise"] = "standardise"
     clip: Annotated[float, Field(gt=0, le=100)] = 4.0
+    ranges: Annotated[tuple[IntensityRange | None, ...], Field(max_length=8)] = ()
 
     @model_validator(mode="after")
     def _size_matches(self) -> InputSpec:
@@ -72,12 +97,28 @@ class InputSpec(Strict):
             raise ValueError("spacing must have one number per spatial dimension")
         if isinstance(self.overlap, tuple) and len(self.overlap) != self.spatial_dims:
             raise ValueError("overlap must be one number, or one per spatial dimension")
+        if self.ranges and len(self.ranges) != len(self.modalities):
+            raise ValueError("ranges must be one per modality")
         return self
 
     @property
     def overlaps(self) -> tuple[float, ...]:
         """Overlap along each axis."""
         return self.overlap if isinstance(self.overlap, tuple) else (self.overlap,) * self.spatial_dims
+
+    @property
+    def fixed(self) -> tuple[IntensityRange | None, ...]:
+        """The range of each modality, None where each image is standardised by itself."""
+        return self.ranges or (None,) * len(self.modalities)
+
+    def of(self, present: Sequence[int]) -> InputSpec:
+        """Return the input that consists of some of the modalities, by their indices."""
+        return self.model_copy(
+            update={
+                "modalities": tuple(self.modalities[k] for k in present),
+                "ranges": tuple(self.ranges[k] for k in present) if self.ranges else (),
+            }
+        )
 
 
 class BranchSpec(Strict):

@@ -49,6 +49,13 @@ def train(
         str | None,
         typer.Option(help="Voxels of a new 3D model, e.g. 2x1x1 (mm; along the body, front to back, across)."),
     ] = None,
+    intensities: Annotated[
+        str,
+        typer.Option(
+            help="What a new model standardises intensities by: each image, the range of what is annotated (CT), or "
+            "auto: the range where images show air at -1000."
+        ),
+    ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[
         str,
@@ -74,6 +81,7 @@ def train(
         start=model,
         size=_parse_size(size),
         spacing=_parse_spacing(spacing),
+        intensities=intensities,
         resume=resume,
         calibrate=calibrate,
         name=out.resolve().name,
@@ -89,6 +97,8 @@ def train(
             f"on {summary['device']} ({summary['precision']}), "
             f"{summary['labelled']} labelled and {summary['unlabelled']} unlabelled cases"
         )
+        if told := summary["intensity_ranges"]:
+            reporter.say(f"Intensities: {', '.join(told)}, as annotated structures have them")
         if never := summary["segments_never_shown"]:
             reporter.say(f"Not learned: no training case shows {', '.join(never)}")
         fitted = summary["calibration"]

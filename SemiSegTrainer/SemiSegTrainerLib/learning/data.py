@@ -206,9 +206,7 @@ def read_case(entry: Entry, spec: InputSpec, classes: int, look: Look | None = N
         SemiSegError: a file is at fault.
     """
     if entry.present is not None:
-        names = tuple(spec.modalities[k] for k in entry.present)
-        part = spec.model_copy(update={"modalities": names})
-        there, known = read_case(replace(entry, present=None), part, classes, look)
+        there, known = read_case(replace(entry, present=None), spec.of(entry.present), classes, look)
         whole = torch.zeros(len(spec.modalities), *there.shape[1:])
         whole[list(entry.present)] = there
         return whole, known
@@ -228,7 +226,7 @@ def read_case(entry: Entry, spec: InputSpec, classes: int, look: Look | None = N
         case = as_volume(image) if spec.spatial_dims == 3 else image
         check_fits(case, spec)
         grid = plan_grid(case, spec)
-        network = NetworkView(case, grid, spec.clip).whole()
+        network = NetworkView(case, grid, spec).whole()
         return network, labels_to_grid(sets.reshape(case.spatial_shape), grid, every_class(classes))
 
 

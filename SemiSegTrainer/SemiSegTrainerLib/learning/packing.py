@@ -60,6 +60,12 @@ def _windows(spec: InputSpec) -> str:
     return f"{voxel} a window, {' x '.join(f'{share:.0%}' for share in shares)} overlap"
 
 
+def ranges_told(spec: InputSpec) -> list[str]:
+    """Say of each modality that has a range which one it is."""
+    pairs = zip(spec.modalities, spec.fixed, strict=True)
+    return [f"{name} from {known.low:g} to {known.high:g}" for name, known in pairs if known is not None]
+
+
 def _pointing_out(manifest: PackManifest) -> str:
     known = manifest.typical
     return f"yes, it knows {known.images}" if known else "no, they were too few"
@@ -91,6 +97,7 @@ def write_card(manifest: PackManifest, left_out: str = "") -> str:
         f"- Segments: {', '.join(c.name for c in manifest.classes)}",
         f"- Input: {', '.join(manifest.input.modalities)}, {manifest.input.spatial_dims}D, "
         f"{' x '.join(map(str, manifest.input.size))} voxels{_windows(manifest.input)}",
+        *(f"- Intensities: {text}, as annotated structures have them" for text in ranges_told(manifest.input)),
         f"- Branches: {', '.join(b.architecture + reading(manifest, b) for b in manifest.branches)}",
         f"- Trained with: {p.method}, {p.labelled} labelled and {p.unlabelled} unlabelled cases, "
         f"{p.iterations} iterations, seed {p.seed}",

@@ -17,6 +17,7 @@ from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 
 from .datalist import Datalist, Entry
+from .intensities import plan_ranges
 
 PIXELS_LEAST, PIXELS_CPU, PIXELS_GPU = 15_400, 41_000, 95_000
 # Voxels of a 3D window. 80 x 112 x 112, the literature's on the left atrium, is what a graphics card can hold.
@@ -103,10 +104,11 @@ def plan_input(
     spacing: tuple[float, ...] | None,
     gpu: bool,
     first: Image | None = None,
+    intensities: str = "auto",
 ) -> InputSpec:
     """Choose the input of a new model.
 
-    Images are scaled to one grid; volumes are covered by windows at one spacing.
+    Images are scaled to one grid; volumes are covered by windows at one spacing. On CT intensities get a range.
 
     Args:
         datalist: the data; its first training image tells 2D from 3D and gives the proportions, the spacing is that of
@@ -116,6 +118,7 @@ def plan_input(
             None chooses.
         gpu: whether a graphics card trains; then grids may be larger.
         first: the first training image, where it was read already.
+        intensities: by what they are standardised; see `plan_ranges`.
 
     Raises:
         SemiSegError: no training case, a file is at fault, or the wishes are not usable.
@@ -138,9 +141,11 @@ def plan_input(
     if size is None or (dims == 3 and spacing is None):
         numbers = [c.value for c in datalist.classes]
         across = structure_size((_read_outlines(entry) for entry in outlined[:_CASES_LOOKED_AT]), numbers)
+    ranges = plan_ranges(datalist, first, intensities)
     try:
         if dims == 2:
-            return InputSpec(modalities=datalist.modalities, size=size or _plan_grid(first.spatial_shape, across, gpu))
+            grid = size or _plan_grid(first.spatial_shape, across, gpu)
+            return InputSpec(modalities=datalist.modalities, size=grid, ranges=ranges)
         # A model's axes are those of the body, whichever way a volume is stored: see `InputSpec`.
         axes, _ = closest_axes(first.affine)
         shape = tuple(first.spatial_shape[a] for a in axes)
@@ -152,7 +157,7 @@ def plan_input(
             shape = tuple(max(1, round(n * s / t)) for n, s, t in zip(shape, own, spacing, strict=True))
         return InputSpec(
             spatial_dims=3, modalities=datalist.modalities, sampling="windows", spacing=spacing,
-            size=size or window_size(shape, WINDOW_GPU if gpu else WINDOW_CPU),
+            size=size or window_size(shape, WINDOW_GPU if gpu else WINDOW_CPU), ranges=ranges,
         )  # fmt: skip
     except ValidationError as error:
         wish = list(size or spacing or ())

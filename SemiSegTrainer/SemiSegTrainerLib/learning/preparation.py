@@ -44,6 +44,7 @@ class RunOptions:
         start: pack to start from; None for random weights.
         size: the network's grid (3D: window) of a new model; None chooses by the images and what is annotated in them.
         spacing: voxels of a new 3D model in mm (z, y, x of the body, whichever way a volume is stored); None chooses.
+        intensities: by what those of a new model are standardised; see `intensities.plan_ranges`.
         branches: architectures of a new model; None chooses.
         resume: go on with the checkpoint in the output folder.
         name: of the model.
@@ -59,6 +60,7 @@ class RunOptions:
     start: Path | None = None
     size: tuple[int, ...] | None = None
     spacing: tuple[float, ...] | None = None
+    intensities: str = "auto"
     branches: Parts | None = None
     resume: bool = False
     name: str = "model"
@@ -262,6 +264,11 @@ def _check_start(spec: InputSpec, datalist: Datalist, options: RunOptions) -> No
             "two-spacings", "The starting model has a spacing of its own",
             "Leave the spacing out, or train without a starting model", "settings",
         )  # fmt: skip
+    if options.intensities != "auto":
+        raise SemiSegError(
+            "two-ranges", "The starting model standardises intensities in its own way",
+            "Leave the intensities out, or train without a starting model", "settings",
+        )  # fmt: skip
     if len(spec.modalities) != len(datalist.modalities):
         raise SemiSegError(
             "wrong-modalities",
@@ -275,7 +282,7 @@ def _networks(
 ) -> tuple[InputSpec, list[tuple[str, dict[str, Any]]], Reads]:
     """Return the model's input, its architectures and what each branch reads: those of the start, else new ones."""
     if not start:
-        spec = plan_input(datalist, options.size, options.spacing, gpu, first)
+        spec = plan_input(datalist, options.size, options.spacing, gpu, first, options.intensities)
         return spec, *plan_branches(spec, method.by_modality, options.branches)
     spec = start.manifest.input
     parts = [(b.architecture, dict(b.arguments)) for b in start.manifest.branches]

@@ -63,7 +63,7 @@ class Subject:
         grey = image.array[0]
         # The network's own normalisation: where modalities are missing, only those that are there are read.
         self._names = tuple(run.spec.modalities[k] for k in entry.modalities)
-        self._spec = run.spec.model_copy(update={"modalities": self._names})
+        self._spec = run.spec.of(entry.modalities)
         if len(image.spatial_shape) == 3:
             outside = slice_ is None or not 0 <= slice_ < len(sets)
             self.slice = most_outlined(sets, run.classes) if outside else slice_
@@ -73,7 +73,7 @@ class Subject:
         self._source = as_volume(image) if run.spec.spatial_dims == 3 else image
         self._view: NetworkView | None = None
         if run.spec.sampling != "fit":
-            self._view = NetworkView(self._source, plan_grid(self._source, self._spec), run.spec.clip)
+            self._view = NetworkView(self._source, plan_grid(self._source, self._spec), self._spec)
 
     @torch.no_grad()
     def look(self, branches: Sequence[Branch]) -> Picture:

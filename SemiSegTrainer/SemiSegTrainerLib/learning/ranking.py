@@ -16,8 +16,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 from SemiSegCervicalLib.engine.files import read_image
+from SemiSegCervicalLib.engine.intensity import limit, standardise
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegCervicalLib.engine.preprocess import standardise
 from SemiSegCervicalLib.errors import SemiSegError
 from torch.nn import functional
 
@@ -165,8 +165,10 @@ def look_at(predictor: Predictor, entry: Entry, classes: int) -> Iterator[Sight]
     volume = len(image.spatial_shape) == 3
     flat = image.spatial_shape if volume else (1, *image.spatial_shape)
     sets = read_sets(entry, classes, image.spatial_shape, image.affine).reshape(flat)
-    prediction = reading(predictor, entry).predict(image)
-    pictures = standardise(torch.from_numpy(image.array).float(), predictor.pack.manifest.input.clip).mean(dim=0)
+    reader = reading(predictor, entry)
+    prediction = reader.predict(image)
+    spec = reader.pack.manifest.input
+    pictures = standardise(limit(torch.from_numpy(image.array).float(), spec), spec).mean(dim=0)
     for number in range(flat[0]):
         picture = pictures.reshape(flat)[number].numpy()
         labels, uncertainty = (a.reshape(flat)[number] for a in (prediction.labels, prediction.uncertainty))

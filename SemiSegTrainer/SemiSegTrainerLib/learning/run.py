@@ -21,7 +21,7 @@ from .evaluation import evaluate_model, summarise
 from .fitting import calibrate
 from .folds import FOLD_SHARE
 from .observing import Observer, Wish
-from .packing import build_pack, write_card
+from .packing import build_pack, ranges_told, write_card
 from .preparation import Prepared, RunOptions, prepare
 from .processes import team
 from .targets import segments_in
@@ -115,6 +115,7 @@ def _summary(run: Prepared, result: TrainingResult, training: Training) -> dict[
         "versions": versions(),
         "labelled": len(run.data.annotated),
         "unlabelled": len(run.data.images) - len(run.data.annotated),
+        "intensity_ranges": ranges_told(run.spec),
         "segments_never_shown": [c.name for c in run.datalist.classes if c.value not in shown],
         "data_fingerprint": run.data.fingerprint,
         "started_from": run.start.manifest.name if run.start else None,

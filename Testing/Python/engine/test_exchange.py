@@ -24,7 +24,7 @@ from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.pack import load_pack, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegCervicalLib.engine.schema import InputSpec, PackManifest
+from SemiSegCervicalLib.engine.schema import InputSpec, IntensityRange, PackManifest
 from SemiSegCervicalLib.engine.uncertainty import entropy
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packs import resource_folder
@@ -32,6 +32,8 @@ from SemiSegTrainerLib.cli.app import INTERRUPTED, run
 from TrainingRig import parts
 
 SHIPPED = resource_folder("models") / "cervix.semiseg"
+# Of the speckle below, which it cuts on both sides.
+RANGE = IntensityRange(low=45.0, high=75.0, mean=58.0, deviation=6.0)
 
 
 def bundle_run(folder):
@@ -68,10 +70,16 @@ def test_a_single_network_has_no_disagreement():
     torch.testing.assert_close(uncertainty, entropy(probabilities)[:, None])
 
 
+@pytest.mark.parametrize("ranges", [(), (RANGE,)], ids=["by itself", "by a range"])
 @pytest.mark.parametrize("shape", [(336, 544), (100, 90), (160, 256), (31, 400), (20, 50, 30)])
-def test_a_fitted_model_takes_images_of_any_size(shape):
-    in_space = InputSpec(spatial_dims=3, modalities=("MR",), size=(16, 32, 32))
-    model = load_pack(SHIPPED) if len(shape) == 2 else parts.pack(spec=in_space)
+def test_a_fitted_model_takes_images_of_any_size(shape, ranges):
+    in_space = InputSpec(spatial_dims=3, modalities=("MR",), size=(16, 32, 32), ranges=ranges)
+    if len(shape) == 2:
+        model = load_pack(SHIPPED)
+        spec = model.manifest.input.model_copy(update={"ranges": ranges})
+        model.manifest = model.manifest.model_copy(update={"input": spec})
+    else:
+        model = parts.pack(spec=in_space)
     fitted = scripted(model)
     speckle = np.random.default_rng(0).gamma(2, 30, shape)
     image = Image(gaussian_filter(speckle, 3).astype(np.float32)[None])
@@ -105,7 +113,15 @@ def test_the_bundle_of_a_fitted_model_gives_the_same_labels(tmp_path):
 
 
 # As many voxels as a window, so that no two ways of laying windows differ; and another orientation than theirs.
-@pytest.mark.parametrize("kind", [{"sampling": "windows", "spacing": (1.25, 1.5, 1)}, {"sampling": "fit"}])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"sampling": "windows", "spacing": (1.25, 1.5, 1)},
+        {"sampling": "windows", "spacing": (1.25, 1.5, 1), "ranges": (RANGE,)},
+        {"sampling": "fit", "ranges": (RANGE,)},
+        {"sampling": "fit"},
+    ],
+)
 def test_the_bundle_of_a_model_for_volumes_gives_the_same_labels(tmp_path, kind):
     spec = InputSpec(spatial_dims=3, modalities=("MR",), size=(16, 32, 48), **kind)
     model = parts.pack(spec=spec)

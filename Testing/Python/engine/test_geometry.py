@@ -70,7 +70,7 @@ def test_all_forty_eight_orientations_are_one_to_the_network(tmp_path, spacing):
         path = write(tmp_path / f"{number}{kind}", stored, place)
         image = read_image([path])
         grid = plan_grid(image, spec)
-        view = NetworkView(image, grid, spec.clip).whole()
+        view = NetworkView(image, grid, spec).whole()
         labels = labels_to_grid(stored.astype(np.int64), grid, -1)
         if expected is not None and spacing is not None and number % 7:
             back = expected[2]  # resampled, a few are enough: the views above are all compared
@@ -94,11 +94,11 @@ def test_single_planes_of_every_orientation_are_read(shape):
     """Prediction looks at single slices of a volume; a plane that runs backwards is one like any other."""
     array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0])
-    spec = InputSpec(spatial_dims=3, modalities=("mr",), sampling="windows", size=(16, 16, 16))
+    spec = InputSpec(spatial_dims=3, modalities=("mr",), sampling="windows", size=(16, 16, 16), clip=100)
     for axes, flips in EVERY_TURN:
         stored, place = turned(array, affine, axes, flips)
         image = Image(stored[None], None, place)
-        view = NetworkView(image, plan_grid(image, spec), 100.0)
+        view = NetworkView(image, plan_grid(image, spec), spec)
         whole = view.whole()
         assert np.allclose(whole[0], (array - array.mean()) / array.std(), atol=1e-4)
         for axis, n in enumerate(shape):
@@ -230,7 +230,7 @@ def test_image_and_labels_meet_on_the_networks_grid(name):
         spacing = tuple(np.linalg.norm(affine[:3, :3], axis=0)[::-1])
         image = Image(ball[None], spacing, LPS_TO_RAS @ affine)
         grid = plan_grid(image, spec)
-        view = NetworkView(image, grid, spec.clip).whole()[0].numpy().astype(np.float64)
+        view = NetworkView(image, grid, spec).whole()[0].numpy().astype(np.float64)
         view -= view.min()
         sets = labels_to_grid(np.where(labels == value, 2, 1), grid, 3).numpy() == 2
         places = np.indices(grid.shape)

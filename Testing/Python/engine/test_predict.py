@@ -18,7 +18,7 @@ from SemiSegCervicalLib.atomic import write_atomically
 from SemiSegCervicalLib.engine.files import read_image, read_labels, write_map
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegCervicalLib.engine.preprocess import from_network, labels_to_network, place, standardise, to_network
+from SemiSegCervicalLib.engine.preprocess import from_network, labels_to_network, place, to_network
 from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import ending, stem
@@ -107,16 +107,6 @@ def test_resampled_labels_keep_the_value_set(values, size):
     for value in values:
         share = float((sets[: where.content[0], : where.content[1]] == value).float().mean())
         assert share == pytest.approx(1 / len(values), abs=0.08)
-
-
-def test_standardise():
-    ramp = torch.arange(12.0).view(1, 3, 4)
-    for scale in (1e-6, 1.0, 1e6):
-        result = standardise(ramp * scale + 5 * scale, 4.0)
-        assert float(result.mean()) == pytest.approx(0, abs=1e-5)
-        assert float(result.std(correction=0)) == pytest.approx(1, abs=1e-4)
-    even = standardise(torch.full((1, 30, 40), 200.1), 4.0)
-    assert float(even.abs().max()) < 0.1, "rounding noise is no image"
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])

@@ -8,8 +8,9 @@ import torch
 from scipy import ndimage
 from SemiSegCervicalLib.engine.grid import NetworkView, plan_grid
 from SemiSegCervicalLib.engine.image import Image
+from SemiSegCervicalLib.engine.intensity import standardise
 from SemiSegCervicalLib.engine.predict import Predictor
-from SemiSegCervicalLib.engine.preprocess import standardise, to_network
+from SemiSegCervicalLib.engine.preprocess import to_network
 from SemiSegCervicalLib.engine.schema import FEATURES, InputSpec, TypicalImages
 from SemiSegCervicalLib.engine.typicality import (
     Typicality,
@@ -24,7 +25,7 @@ from TrainingRig import cases, parts
 
 def picture(seed: int = 0) -> torch.Tensor:
     """Return blobs as networks see them, ``(1, rows, columns)``."""
-    return standardise(torch.from_numpy(cases.draw(seed)[0].astype(np.float32))[None], 4.0)
+    return standardise(torch.from_numpy(cases.draw(seed)[0].astype(np.float32))[None], parts.SPEC)
 
 
 def known(count: int = FEATURES, limit: float = 2.0, **more: object) -> TypicalImages:
@@ -124,7 +125,7 @@ def test_a_volume_is_looked_at_on_the_grid_of_its_network() -> None:
     values = np.random.default_rng(0).normal(size=(1, 21, 30, 26)).astype(np.float32)
     turned = np.diag([1.5, -0.7, 2.5, 1.0])
     image = Image(values, (2.5, 0.7, 1.5), turned)
-    view = NetworkView(image, plan_grid(image, spec), spec.clip)
+    view = NetworkView(image, plan_grid(image, spec), spec)
     wanted = Typicality(known()).atypicality(appearance(slices_of(view.whole())))
     assert predictor.predict(image).atypicality == pytest.approx(wanted, rel=1e-5)
 

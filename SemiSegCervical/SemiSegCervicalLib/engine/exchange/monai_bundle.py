@@ -126,7 +126,9 @@ def _to_windows(spec: InputSpec) -> list[dict[str, Any]]:
     """
     bounds = {"a_min": -spec.clip, "a_max": spec.clip, "b_min": -spec.clip, "b_max": spec.clip, "clip": True}
     found: list[dict[str, Any]] = [
-        {"_target_": "NormalizeIntensityd", "keys": "image", "channel_wise": True},
+        {"_target_": "NormalizeIntensityd", "keys": "image", "channel_wise": True}
+        if not any(spec.ranges)
+        else {"_target_": "Lambdad", "keys": "image", "func": f"$lambda x: torch.cat([{_channels(spec)}])"},
         {"_target_": "ScaleIntensityRanged", "keys": "image", **bounds},
     ]
     if spec.spatial_dims == 3:
@@ -134,6 +136,19 @@ def _to_windows(spec: InputSpec) -> list[dict[str, Any]]:
         if spec.spacing is not None:
             found.append({"_target_": "Spacingd", "keys": "image", "pixdim": list(spec.spacing), "mode": "bilinear"})
     return found
+
+
+def _channels(spec: InputSpec) -> str:
+    """Return expressions of the channels of ``x``, each standardised as its modality is."""
+    found = []
+    for k, known in enumerate(spec.fixed):
+        x = f"x[{k}:{k + 1}]"
+        found.append(
+            f"({x} - {x}.mean()) / {x}.std(correction=0).clamp_min({x}.abs().max() * 1e-5 + 1e-30)"
+            if known is None
+            else f"({x}.clamp({known.low!r}, {known.high!r}) - {known.mean!r}) / {known.deviation!r}"
+        )
+    return ", ".join(found)
 
 
 def _metadata(manifest: PackManifest) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..intensity import bounds
 from ..pack import Pack
+from ..schema import InputSpec
 from ..uncertainty import entropy
 
 
@@ -67,13 +69,17 @@ class Answer(nn.Module):
 class Fitted(nn.Module):
     """A traced `Voting` of a ``fit`` pack between an image of any size and its own grid; see `preprocess`."""
 
-    def __init__(self, voting: nn.Module, size: tuple[int, ...], clip: float) -> None:
+    def __init__(self, voting: nn.Module, spec: InputSpec) -> None:
         super().__init__()
         self.voting = voting
-        self.size = list(size)
-        self.clip = float(clip)
-        self.mode = "bilinear" if len(size) == 2 else "trilinear"
-        self.antialias = len(size) == 2
+        self.size = list(spec.size)
+        self.clip = float(spec.clip)
+        self.mode = "bilinear" if spec.spatial_dims == 2 else "trilinear"
+        self.antialias = spec.spatial_dims == 2
+        self.low, self.high = bounds(spec)
+        self.fixed = [r is not None for r in spec.fixed]
+        self.mean = [r.mean if r else 0.0 for r in spec.fixed]
+        self.deviation = [r.deviation if r else 1.0 for r in spec.fixed]
         self.eval()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -81,6 +87,9 @@ class Fitted(nn.Module):
         source = list(image.shape[2:])
         scale = min([float(t) / float(s) for s, t in zip(source, self.size)])  # noqa: B905  # TorchScript has no strict
         content = [min(t, max(1, int(round(s * scale)))) for s, t in zip(source, self.size)]  # noqa: B905, RUF046
+        column = [1, -1] + [1] * len(source)
+        low, high = torch.tensor(self.low).view(column), torch.tensor(self.high).view(column)
+        image = torch.minimum(torch.maximum(image, low.to(image.device)), high.to(image.device))
         if source != content:
             image = functional.interpolate(
                 image, size=content, mode=self.mode, align_corners=False, antialias=self.antialias
@@ -89,6 +98,9 @@ class Fitted(nn.Module):
         mean = image.mean(axes, keepdim=True)
         floor = (image.abs().amax(axes, keepdim=True) * 1e-5).clamp_min(1e-30)
         deviation = torch.sqrt(((image - mean) * (image - mean)).mean(axes, keepdim=True)).maximum(floor)
+        fixed = torch.tensor(self.fixed).view(column).to(image.device)
+        mean = torch.where(fixed, torch.tensor(self.mean).view(column).to(image.device), mean)
+        deviation = torch.where(fixed, torch.tensor(self.deviation).view(column).to(image.device), deviation)
         image = ((image - mean) / deviation).clamp(-self.clip, self.clip)
         margins: list[int] = []
         for k in range(len(source)):
@@ -110,4 +122,4 @@ def scripted(pack: Pack) -> torch.jit.ScriptModule:
         # PyTorch turns away from TorchScript; MONAI's bundles hold it.
         warnings.simplefilter("ignore")
         voting = torch.jit.trace(Voting(pack), example, check_trace=False)
-        return torch.jit.script(Fitted(voting, spec.size, spec.clip)) if spec.sampling == "fit" else voting
+        return torch.jit.script(Fitted(voting, spec)) if spec.sampling == "fit" else voting
