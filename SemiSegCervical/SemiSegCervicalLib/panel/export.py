@@ -122,7 +122,7 @@ class ExportSection:
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
         record = self._record = state.record
-        self._busy = state.busy
+        self._busy = state.arriving
         self.ui.exportButton.visible = record is not None or self.active
         if record is not None:
             self._show(record)

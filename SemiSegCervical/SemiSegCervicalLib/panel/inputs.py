@@ -117,9 +117,10 @@ class InputSection:
         self._watching.watch([source.node] if source is not None and source.kind == "cine" else ())
         ui.sourceInfoLabel.text = describe(source)
         ui.sourceInfoLabel.visible = source is not None
-        self._locks.set(state.busy)
+        locked = state.busy and not state.in_batch
+        self._locks.set(locked)
         for selector in self._selectors:
-            selector.enabled = not state.busy
+            selector.enabled = not locked
         stackable = source is not None and source.kind != "cine" and (source.kind == "stack" or len(source.size) == 3)
         ui.slicesAsFramesCheckBox.visible = stackable and (state.card is None or state.card.spatial_dims == 2)
         framed = source is not None and source.kind != "volume"

@@ -64,7 +64,7 @@ class ResultsSection:
 
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
-        self._busy = state.busy
+        self._busy = state.arriving
         self.set_record(state.record)
 
     def set_record(self, record: Record | None) -> None:

@@ -61,12 +61,13 @@ class RunSection:
         ui.applyButton.enabled = not cancelling and (state.busy or state.fault is None)
         ui.applyButton.toolTip = (
             "The computation is being ended; this takes two seconds at most." if cancelling
+            else "End the computation. Images and frames that are finished stay." if state.in_batch
             else "End the computation. Frames that are finished stay." if state.busy
             else "Segment the image." if state.fault is None
             else _sentence(state.fault)
         )  # fmt: skip
         ui.progressBar.visible = state.busy
-        ui.stageLabel.text = stage_text(job) if state.busy and job is not None else _idle_text(state)
+        ui.stageLabel.text = _place(state) + stage_text(job) if state.busy and job is not None else _idle_text(state)
         ui.stageLabel.visible = bool(ui.stageLabel.text)
         if state.busy and job is not None:
             known = job.total > 0 and not cancelling
@@ -152,6 +153,14 @@ def stage_text(job: segmenting.Segmenting) -> str:
     if job.seconds_left is not None:
         text += f", about {in_words(job.seconds_left)} left"
     return text
+
+
+def _place(state: PanelState) -> str:
+    """Say which of several images it is."""
+    if state.batch is None or not state.in_batch:
+        return ""
+    number, total = state.batch.place
+    return f"Image {number} of {total}. "
 
 
 def _idle_text(state: PanelState) -> str:

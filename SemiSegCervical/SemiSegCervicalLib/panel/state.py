@@ -8,6 +8,7 @@ from ..errors import SemiSegError
 from ..scene.records import Record
 from ..scene.source import Source
 from ..worker.protocol import ModelCard, Welcome
+from .batch import Batch
 from .segmenting import Segmenting
 
 
@@ -22,6 +23,7 @@ class PanelState:
         card: the chosen model; None with none.
         fault: why Apply cannot be pressed; None where it can.
         job: what runs; None while nothing does.
+        batch: several images of which `job` is one, or which were segmented last; None without.
         welcome: what the worker says of devices; None before it has started.
         record: the result that is shown.
     """
@@ -32,10 +34,23 @@ class PanelState:
     card: ModelCard | None = None
     fault: SemiSegError | None = None
     job: Segmenting | None = None
+    batch: Batch | None = None
     welcome: Welcome | None = None
     record: Record | None = None
 
     @property
     def busy(self) -> bool:
         """Whether something runs."""
-        return self.job is not None and not self.job.ended
+        return self.in_batch or (self.job is not None and not self.job.ended)
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether what runs was asked for together with other images: then the panel may show any image."""
+        return self.batch is not None and self.batch.active
+
+    @property
+    def arriving(self) -> bool:
+        """Whether what runs is about the chosen image."""
+        if not self.in_batch:
+            return self.busy
+        return self.job is not None and self.source is not None and self.job.request.source.node is self.source.node

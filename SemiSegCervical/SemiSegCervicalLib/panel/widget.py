@@ -19,6 +19,8 @@ from ..scene.source import Source, source_of
 from . import segmenting, speed
 from .accessible import name_widgets
 from .adding import Adding
+from .batch import Batch, summary
+from .batch_section import BatchSection
 from .binding import Binding
 from .curve import CurveSection
 from .export import ExportSection
@@ -74,6 +76,7 @@ class Panel:
         self.widget.setMRMLScene(slicer.mrmlScene)
         self._observed: list[tuple[Any, int]] = []
         self._job: Segmenting | None = None
+        self._batch: Batch | None = None
         self._adding: Adding | None = None
         self._record: Record | None = None
         self._source_shown: Any = None
@@ -96,6 +99,7 @@ class Panel:
         self.inputs = InputSection(ui, self.changed, renew_sizes)
         self.models = ModelSection(ui, self.changed, self.add_model, choose_file)
         self.run = RunSection(ui, self.apply, self.cancel)
+        self.batch = BatchSection(ui, self.apply_to, self._open)
         results = slicer.util.loadUI(resource("UI/SemiSegCervicalResults.ui"))
         ui.resultsHost.layout().addWidget(results)
         found = slicer.util.childWidgetVariables(results)
@@ -108,7 +112,8 @@ class Panel:
             found, self.messages.error, self.messages.note, self.messages.warning, lambda: logic.jobs.client
         )
         self.sections: list[Any] = [
-            self.install, self.inputs, self.models, self.run, self.results, self.overlay, self.curve, self.export,
+            self.install, self.inputs, self.models, self.run, self.batch, self.results, self.overlay, self.curve,
+            self.export,
         ]  # fmt: skip
         name_widgets(self.widget)
         logic.jobs.on_change = self.changed
@@ -151,6 +156,8 @@ class Panel:
         """End everything and let go of the scene."""
         if self._adding is not None:
             self._adding.cancel()
+        if self._batch is not None:
+            self._batch.cancel()
         if self._job is not None:
             self._job.stop()
         self.logic.jobs.on_change = None
@@ -172,16 +179,36 @@ class Panel:
         except SemiSegError as error:
             self.messages.error(error)
             return
-        self._job = self.logic.jobs.start(
-            request, on_change=self._progressed, on_frames=self._frames_added, on_end=self._job_ended
-        )
+        self._begin(request)
         self._record = None
         self.refresh()
 
+    def apply_to(self, nodes: Sequence[Any]) -> None:
+        """Segment images one after another, with the present choices."""
+        self.messages.hide()
+        card, chosen = self.models.card, self._parameters
+        if card is None or chosen is None:
+            return
+        device, stack, uncertainty = DEVICE_NAMES[chosen.device], chosen.slices_as_frames, chosen.uncertainty
+
+        def request(node: Any) -> Request:
+            return make_request(card, {0: node}, self._device(device), None, stack, None, uncertainty)
+
+        self._batch = Batch(nodes, request, self._begin)
+        self.refresh()
+
     def cancel(self) -> None:
-        """End the job."""
+        """End the job, and what would come after it."""
+        if self._batch is not None:
+            self._batch.cancel()
         if self._job is not None:
             self._job.cancel()
+
+    def _begin(self, request: Request) -> Segmenting:
+        self._job = self.logic.jobs.start(
+            request, on_change=self._progressed, on_frames=self._frames_added, on_end=self._job_ended
+        )
+        return self._job
 
     def add_model(self, path: Path) -> None:
         """Add a model from a file."""
@@ -213,6 +240,8 @@ class Panel:
                 self._choose_shown()
         self._refreshing = True
         try:
+            if self._batch is not None and self._job is None:
+                self._batch.go_on()
             state = self.state()
             if self._entered and state.record is not None:
                 reveal(state.record)
@@ -250,6 +279,7 @@ class Panel:
             card,
             fault,
             self._job,
+            self._batch,
             self.logic.jobs.welcome,
             self._shown_record(source),
         )
@@ -271,28 +301,48 @@ class Panel:
             raise SemiSegError("no-model", "No model is chosen", "Choose a model", "panel")
         if fault is not None:
             raise fault
-        device = DEVICE_NAMES[chosen.device]
+        return make_request(
+            card, self.inputs.nodes(), self._device(DEVICE_NAMES[chosen.device]), self.inputs.frames(source),
+            chosen.slices_as_frames, chosen.replace, chosen.uncertainty,
+        )  # fmt: skip
+
+    def _device(self, wished: str) -> str:
+        """Return a device that was chosen, if it is there as far as is known.
+
+        Raises:
+            SemiSegError: it is not.
+        """
         welcome = self.logic.jobs.welcome
-        if device == GPU and welcome is not None and not welcome.working_cards:
+        if wished == GPU and welcome is not None and not welcome.working_cards:
             raise SemiSegError(
                 "no-gpu", "There is no graphics card that can be used", "Choose Automatic or Processor", "device"
             )
-        return make_request(
-            card, self.inputs.nodes(), device, self.inputs.frames(source), chosen.slices_as_frames, chosen.replace,
-            chosen.uncertainty,
-        )  # fmt: skip
+        return wished
 
     def _shown_record(self, source: Source | None) -> Record | None:
         """Return the result that runs, the one that was chosen, or the newest of the chosen image: rather one that is
         not hidden for another."""
         if source is not None and source.node is not self._source_shown:
             self._source_shown, self._record = source.node, None
-        if self._job is not None and self._job.record is not None and self._job.record.exists:
-            self._record = self._job.record
+        job = self._job
+        if job is not None and job.record is not None and job.record.exists and self._shows(job, source):
+            self._record = job.record
         if self._record is not None and self._record.exists:
             return self._record
         found = [r for r in find_records(slicer.mrmlScene)[::-1] if source is None or r.source is source.node]
         return next((r for r in found if r.source is found[0].source and not is_behind(r)), found[0] if found else None)
+
+    def _shows(self, job: Segmenting, source: Source | None) -> bool:
+        """Return whether a job is about the chosen image; one of several may be about another."""
+        alone = self._batch is None or not self._batch.runs(job)
+        return alone or (source is not None and job.request.source.node is source.node)
+
+    def _open(self, node: Any) -> None:
+        """The user wants to see one of several images, and its result."""
+        if self._parameters is not None:
+            self._parameters.source = node
+            slicer.util.setSliceViewerLayers(background=node, fit=True)
+            self.changed()
 
     def _choose(self, record: Record) -> None:
         """The user wants to see another result."""
@@ -322,20 +372,30 @@ class Panel:
         for section in self.sections:
             if hasattr(section, "frames_added"):
                 section.frames_added()
-        if self._job is not None and self._job.record is not None:
-            self._arrived(self._job.record)
+        self._result_arrived(self._job)
+
+    def _result_arrived(self, job: Segmenting | None) -> None:
+        if job is None or job.record is None or job.abandoned:
+            return
+        if self._shows(job, self._source()[0]):
+            self._arrived(job.record)
+        else:
+            self._follow_views()  # it waits, hidden where it would lie over what is looked at
 
     def _job_ended(self, job: Segmenting) -> None:
-        self._job, self._record = None, job.record
-        if job.record is not None and not job.abandoned:
-            self._arrived(job.record)
         request = job.request
+        if self._shows(job, self._source()[0]):
+            self._record = job.record
+        self._job = None
+        self._result_arrived(job)
+        if self._batch is not None and self._batch.runs(job):
+            self._one_of_several_ended(self._batch, job)
+            return
         if job.state == segmenting.DONE and self._parameters is not None:
             self._parameters.replace = None  # what was asked for once; the next result stands beside this one
         self.changed()
         if job.state == segmenting.DONE:
-            count = None if request.frames is None else len(request.frames)
-            speed.remember(request.card, request.source, count, request.device, job.seconds)
+            _remember_speed(job)
             told = " ".join(f"{text.rstrip('.')}." for text in (*job.doubts, *job.notes))
             if job.doubts:
                 self.messages.warning(told, job.record)
@@ -349,6 +409,15 @@ class Panel:
                 self.messages.error(job.error, kept, job.record or request.source.node)
             elif kept:
                 self.messages.note(f"Cancelled: {kept}", job.record)
+
+    def _one_of_several_ended(self, batch: Batch, job: Segmenting) -> None:
+        batch.ended(job)
+        if job.state == segmenting.DONE:
+            _remember_speed(job)
+        if not batch.active and not job.abandoned:
+            told, look = summary(batch)
+            (self.messages.warning if look else self.messages.note)(told)
+        self.changed()
 
     def _installed(self) -> None:
         """New packages are there, for the next job."""
@@ -426,3 +495,9 @@ class Panel:
 
     def _nodes_changed(self, *_: Any) -> None:
         self.changed()
+
+
+def _remember_speed(job: Segmenting) -> None:
+    request = job.request
+    count = None if request.frames is None else len(request.frames)
+    speed.remember(request.card, request.source, count, request.device, job.seconds)

@@ -1,0 +1,236 @@
+"""The section Several images: which of the scene's images are to be segmented, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+
+from ..errors import SemiSegError
+from ..figures import looks_unlike
+from ..scene.record_figures import atypicality_of, segments_of
+from ..scene.records import Record, find_records
+from ..worker.protocol import ModelCard
+from . import batch
+from .cards import failure_of
+from .connections import Connections
+from .inputs import is_offered
+from .later import Later
+from .locks import WHY
+from .request import make_request
+from .segments_table import UNKNOWN
+from .state import PanelState
+
+NAME, RESULT, DICE = range(3)
+_HEADERS = ("Image", "Result", "Predicted Dice")
+_TIPS = (
+    "What is ticked is segmented. A double click shows an image and its result.",
+    "What this model has made of the image.",
+    "How well the model expects its outlines to agree with an expert's: of several segments the lowest. "
+    "A question mark: the image looks unlike those of the training.",
+)
+_ROW_HEIGHT, _ROWS_SEEN = 24, 8
+_WORDS = {
+    batch.WAITING: "waiting", batch.RUNNING: "running", batch.DONE: "done", batch.FAILED: "failed",
+    batch.CANCELLED: "cancelled", batch.GONE: "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Row:
+    key: str
+    name: str
+    result: str
+    tip: str
+    dice: str
+    ticked: bool
+
+
+class BatchSection:
+    """Shows the images that the model can segment, and begins a batch of those that are ticked."""
+
+    def __init__(self, ui: Any, on_start: Callable[[list[Any]], None], on_open: Callable[[Any], None]) -> None:
+        """Connect the widgets.
+
+        Args:
+            ui: the panel's widgets.
+            on_start: called with the images that are to be segmented.
+            on_open: called with the image that the user wants to see.
+        """
+        self.ui, self._on_start, self._on_open = ui, on_start, on_open
+        self._state = PanelState()
+        self._rows: list[_Row] = []
+        self._shown: list[_Row | None] = []
+        # What the user has ticked or not, by the ID of the node; the others are ticked until they have a result.
+        self._said: dict[str, bool] = {}
+        self._fits: dict[str, tuple[object, bool]] = {}
+        self._dice: dict[str, tuple[int, str]] = {}
+        self._filling = False
+        self._later = Later(self._show)
+        table = ui.batchTable
+        table.setColumnCount(len(_HEADERS))
+        table.setHorizontalHeaderLabels(list(_HEADERS))
+        for column, tip in enumerate(_TIPS):
+            table.horizontalHeaderItem(column).setToolTip(tip)
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
+        table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+        self._connections = Connections(
+            (ui.batchButton, "contentsCollapsed(bool)", self._folded),
+            (ui.batchRestButton, "clicked()", self._tick_the_rest),
+            (ui.batchNoneButton, "clicked()", self._tick_none),
+            (ui.batchStartButton, "clicked()", self._start),
+            (table, "cellChanged(int,int)", self._ticked),
+            (table, "cellDoubleClicked(int,int)", self._opened),
+        )
+
+    def refresh(self, state: PanelState) -> None:
+        """Show the moment."""
+        self._state = state
+        several = state.card is not None and len(state.card.modalities) == 1 and failure_of(state.card) is None
+        images = _images() if several else []
+        self.ui.batchButton.visible = len(images) > 1
+        if len(images) > 1 and not self.ui.batchButton.collapsed:
+            self._show()
+
+    def close(self) -> None:
+        """Disconnect the widgets."""
+        self._later.close()
+        self._connections.close()
+
+    # -- inside --
+
+    def _show(self) -> None:
+        state = self._state
+        if state.card is None:
+            return
+        images = _images()
+        self._said = {n.GetID(): self._said[n.GetID()] for n in images if n.GetID() in self._said}
+        fitting = [node for node in images if self._is_fit(node, state.card)]
+        newest = {r.shown_source: r for r in find_records(slicer.mrmlScene) if _is_of(r, state.card)}
+        self._rows = [self._row(node, newest.get(node), state) for node in fitting]
+        self._fill()
+        ui, count, others = self.ui, sum(row.ticked for row in self._rows), len(images) - len(fitting)
+        ui.batchInfoLabel.text = f"Not listed: {_count(others)} that the model cannot read."
+        ui.batchInfoLabel.visible = bool(others)
+        ui.batchStartButton.text = f"Segment {_count(count)}" if count else "Segment"
+        why = WHY if state.busy else "" if count else "Tick the images first."
+        if not state.complete and state.fault is not None:
+            why = f"{state.fault.cause}. {state.fault.remedy}."
+        ui.batchStartButton.enabled = not why
+        ui.batchStartButton.toolTip = why or (
+            "Segments one after another, with the choices above; of a cine all frames. Nothing is replaced."
+        )
+
+    def _row(self, node: Any, record: Record | None, state: PanelState) -> _Row:
+        key, item = node.GetID(), state.batch.of(node) if state.batch is not None else None
+        result = "there" if record is not None else "none"
+        tip = "This model has segmented it already." if record is not None else "Not segmented by this model yet."
+        if item is not None and (item.state != batch.DONE or record is not None):
+            result = _WORDS[item.state] or result
+            if item.error is not None:
+                tip = f"{item.error.cause}. {item.error.remedy}."
+            elif item.doubts:
+                tip = " ".join(f"{text.rstrip('.')}." for text in item.doubts)
+        return _Row(key, node.GetName(), result, tip, self._dice_of(record), self._said.get(key, record is None))
+
+    def _is_fit(self, node: Any, card: ModelCard) -> bool:
+        image, stack = node.GetImageData(), bool(self.ui.slicesAsFramesCheckBox.checked)
+        facts = (card.path, stack, image.GetDimensions() if image is not None else None)
+        known, fits = self._fits.get(node.GetID(), (None, False))
+        if known != facts:
+            try:
+                make_request(card, {0: node}, slices_as_frames=stack)
+                fits = True
+            except SemiSegError:
+                fits = False
+            self._fits[node.GetID()] = facts, fits
+        return fits
+
+    def _dice_of(self, record: Record | None) -> str:
+        if record is None:
+            return UNKNOWN
+        key, changed = record.table.GetID(), record.table.GetMTime()
+        if self._dice.get(key, (None, ""))[0] != changed:
+            self._dice[key] = changed, _lowest(record)
+        return self._dice[key][1]
+
+    def _fill(self) -> None:
+        table = self.ui.batchTable
+        self._filling = True
+        try:
+            if table.rowCount != len(self._rows):
+                table.setRowCount(len(self._rows))
+                header = table.horizontalHeader().sizeHint.height()
+                self._shown = (self._shown + [None] * len(self._rows))[: len(self._rows)]
+                table.setFixedHeight(header + _ROW_HEIGHT * max(2, min(len(self._rows), _ROWS_SEEN)) + 4)
+            for number, row in enumerate(self._rows):
+                if self._shown[number] == row:
+                    continue
+                self._shown[number] = row
+                for column, text in enumerate((row.name, row.result, row.dice)):
+                    item = table.item(number, column)
+                    if item is None:
+                        item = qt.QTableWidgetItem()
+                        if column == DICE:
+                            item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                        table.setItem(number, column, item)
+                    item.setText(text)
+                    if column == NAME:
+                        item.setCheckState(qt.Qt.Checked if row.ticked else qt.Qt.Unchecked)
+                    item.setToolTip(row.name if column == NAME else row.tip if column == RESULT else _TIPS[DICE])
+        finally:
+            self._filling = False
+
+    def _folded(self, collapsed: bool) -> None:
+        if not collapsed:
+            self._show()
+
+    def _ticked(self, number: int, column: int) -> None:
+        if not self._filling and column == NAME and number < len(self._rows):
+            on = self.ui.batchTable.item(number, NAME).checkState() == qt.Qt.Checked
+            self._said[self._rows[number].key] = on
+            self._shown[number] = None
+            self._later.start()  # not from within the table's own signal
+
+    def _tick_the_rest(self) -> None:
+        self._said.clear()
+        self._show()
+
+    def _tick_none(self) -> None:
+        self._said = {row.key: False for row in self._rows}
+        self._show()
+
+    def _start(self) -> None:
+        nodes = [slicer.mrmlScene.GetNodeByID(row.key) for row in self._rows if row.ticked]
+        self._said.clear()
+        self._on_start([node for node in nodes if node is not None])
+
+    def _opened(self, number: int, _column: int) -> None:
+        node = slicer.mrmlScene.GetNodeByID(self._rows[number].key) if number < len(self._rows) else None
+        if node is not None:
+            self._on_open(node)
+
+
+def _images() -> list[Any]:
+    return [node for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode") if is_offered(node)]
+
+
+def _is_of(record: Record, card: ModelCard) -> bool:
+    return record.run.get("pack") == Path(card.path).name
+
+
+def _lowest(record: Record) -> str:
+    found = [figures.predicted_dice for figures in segments_of(record) if figures.predicted_dice is not None]
+    if not found:
+        return UNKNOWN
+    return f"{min(found):.2f}{' ?' if looks_unlike(atypicality_of(record)) else ''}"
+
+
+def _count(images: int) -> str:
+    return f"{images} image{'' if images == 1 else 's'}"
