@@ -240,8 +240,7 @@ class Panel:
                 self._choose_shown()
         self._refreshing = True
         try:
-            if self._batch is not None and self._job is None:
-                self._batch.go_on()
+            self._go_on()
             state = self.state()
             if self._entered and state.record is not None:
                 reveal(state.record)
@@ -415,9 +414,20 @@ class Panel:
         if job.state == segmenting.DONE:
             _remember_speed(job)
         if not batch.active and not job.abandoned:
-            told, look = summary(batch)
-            (self.messages.warning if look else self.messages.note)(told)
+            self._tell(batch)
         self.changed()
+
+    def _go_on(self) -> None:
+        """Begin the job of the next one of several images."""
+        batch = self._batch
+        if batch is not None and batch.active and self._job is None:
+            batch.go_on()
+            if not batch.active:  # of what was left nothing could be begun
+                self._tell(batch)
+
+    def _tell(self, batch: Batch) -> None:
+        told, look = summary(batch)
+        (self.messages.warning if look else self.messages.note)(told)
 
     def _installed(self) -> None:
         """New packages are there, for the next job."""
