@@ -1,6 +1,6 @@
 """Make the pictures of the panels for the README and the extensions index: Resources/screenshots/SemiSeg*-*.png.
 
-python3 Testing/run.py bench screenshots [segmenting] [head] [cases] [next]
+python3 Testing/run.py bench screenshots [segmenting] [several] [head] [cases] [next]
 
 The panels are clicked and the slice views drawn in the headless Slicer of the tests, with Slicer's own scene and slice
 logics; colours and fonts of the widgets differ from a real Slicer window. The images are shipped samples. What is
@@ -27,6 +27,7 @@ SAMPLES = ROOT / "Resources" / "samples"
 PATIENCE, TRAINING = 300, 3600
 STEPS, GRID = 100, "192 x 128"  # of a training for a picture
 VIEW, GAP = (760, 800), 12
+PICTURE = np.diag([-1.0, -1.0, 1.0, 1.0])  # as Slicer reads pictures
 OVER_GAIN = 8.0
 SECTIONS = ("casesButton", "recipeButton", "preflightButton", "runButton", "modelsButton", "suggestButton")
 
@@ -122,6 +123,33 @@ def take(volume: Any, model: str, target: Path) -> None:
     write(module, view, target)
 
 
+def take_several() -> None:
+    """Write what the panel says after it has segmented a scene's images; the one that needs somebody most is shown."""
+    from SlicerRig import scenes, slice_views
+
+    samples = read_samples(SAMPLES / "cervix")
+    volumes = [scenes.add_volume(samples.image(name), name, PICTURE) for name in samples.held_out]
+    volumes.append(load_image(OVER_GAIN))
+    module = application.open_module("SemiSegCervical")
+    panel = module.panel
+    view = slice_views.SliceView("Red")
+    view.show(volumes[0], size=VIEW)
+    view.draw()
+    panel.ui.sourceSelector.setCurrentNode(volumes[0])
+    panel.models.choose("cervix")
+    panel.ui.batchButton.collapsed = False
+    application.process_events(0.5)
+    application.click(panel.ui.batchStartButton)
+    if not application.wait_until(lambda: not panel.state().busy, PATIENCE):
+        sys.exit(f"not done: {panel.ui.messageLabel.text}")
+    table = panel.ui.batchTable
+    expected = [float(table.item(row, 2).text().rstrip(" ?")) for row in range(table.rowCount)]
+    table.cellDoubleClicked(int(np.argmin(expected)), 0)
+    for button in ("inputButton", "modelButton", "outputButton"):
+        getattr(panel.ui, button).collapsed = True
+    write(module, view, TARGET / "SemiSegCervical-several.png")
+
+
 def write(module: Any, view: Any, target: Path) -> None:
     """Write panel and slice view as one picture, and close both."""
     application.process_events(1.0)
@@ -146,7 +174,7 @@ def load_partly(annotated: slice, others: slice) -> list[Any]:
     labelled = samples.labelled[annotated]
     volumes = []
     for name in (*labelled, *samples.unlabelled[others]):
-        volume = scenes.add_volume(samples.image(name), name, np.diag([-1.0, -1.0, 1.0, 1.0]))
+        volume = scenes.add_volume(samples.image(name), name, PICTURE)
         volumes.append(volume)
         if name in labelled:
             drawn = scenes.add_segmentation(volume, samples.labels(name), samples.classes)
@@ -227,7 +255,7 @@ def take_next() -> None:
 
 def main() -> None:
     """Make the pictures that are asked for."""
-    wanted = sys.argv[1:] or ["segmenting", "head", "cases", "next"]
+    wanted = sys.argv[1:] or ["segmenting", "several", "head", "cases", "next"]
     if reason := application.why_not():
         sys.exit(reason)
     application.start()
@@ -243,6 +271,9 @@ def main() -> None:
         take(load_image(OVER_GAIN), "cervix", TARGET / "SemiSegCervical-unlike.png")
         slicer.mrmlScene.Clear(0)
         take(load_cine(), "carotid", TARGET / "SemiSegCervical-cine.png")
+        slicer.mrmlScene.Clear(0)
+    if "several" in wanted:
+        take_several()
         slicer.mrmlScene.Clear(0)
     if "head" in wanted:
         take(load_head(), "fetal_head", TARGET / "SemiSegCervical-head.png")

@@ -127,7 +127,7 @@ def summary(batch: Batch) -> tuple[str, bool]:
     told = [f"{done} of {total} images are segmented." if done < total else f"All {total} images are segmented."]
     unlike = [item.name for item in by[DONE] if item.doubts]
     if unlike:
-        told.append(f"Some look unlike the images of the training: {_named(unlike)}.")
+        told.append(f"{_named(unlike)} look{'s' if len(unlike) == 1 else ''} unlike the images of the training.")
     if by[FAILED]:
         last = by[FAILED][-1]
         assert last.error is not None
