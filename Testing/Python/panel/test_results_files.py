@@ -30,10 +30,12 @@ class Asked:
 
     def __init__(self, section: Any) -> None:
         self.target, self.replace = "", False
+        self.folder = ""
         self.proposals: list[str] = []
         self.filters: list[str] = []
         self.files: list[list[Path]] = []
         section.choose, section.confirm = self._choose, self._confirm
+        section.choose_folder = lambda title, proposal: self.folder
 
     def _choose(self, title: str, proposal: str, files: str) -> str:
         self.proposals.append(proposal)
@@ -472,3 +474,102 @@ def test_dicom_seg_that_the_worker_writes_can_be_cancelled(opened, tmp_path, mon
     save(ui, "segmentation", ".dcm")
     assert ui_message(panel) == f"Saved: {tmp_path / 's.dcm'}."
     module.until(lambda: not list(module.temporary.rglob("*.npy")))
+
+
+@pytest.fixture
+def all_of_them(panel, ui, asked, tmp_path) -> list[Any]:
+    """Results of three volumes, two of which are called alike on disk, and of a cine; all are to be saved."""
+    made = [volume_record(SHAPE, name) for name in ("CT: a", "CT/ a", "MR")]
+    made.append(cine_record({0: 0.1, 1: 0.3}, 2)[0])
+    ui.exportButton.collapsed = False
+    application.process_events(0.1)
+    assert ui.allResultsCheckBox.isVisibleTo(panel.widget)
+    assert ui.allResultsCheckBox.text.startswith("All 4 results")
+    application.click(ui.allResultsCheckBox)
+    panel.results.ui.resultComboBox.setCurrentIndex(0)
+    asked.folder = str(tmp_path)
+    return made
+
+
+def show(panel: Any, record: Any) -> None:
+    panel._choose(record)
+    application.process_events(0.1)
+
+
+def test_all_results_go_into_a_folder(panel, ui, asked, tmp_path, all_of_them):
+    show(panel, all_of_them[2])
+    save(ui, "segmentation", ".nii.gz")
+    cine = f"{all_of_them[3].name}-segmentation.seq.nrrd"
+    names = ["CT_ a-segmentation.nii.gz", "CT_ a_2-segmentation.nii.gz", "MR-segmentation.nii.gz", cine]
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names)
+    assert ui_message(panel) == f"Saved: 4 files in {tmp_path}."
+    for name in names[:3]:
+        assert sorted(np.bincount(array(tmp_path / name).ravel())) == sorted(np.bincount(labels_of(SHAPE).ravel()))
+    save(ui, "table", ".csv")
+    assert len(list(tmp_path.glob("*.csv"))) == 5, "a cine has two"
+    slicer.mrmlScene.RemoveNode(all_of_them[0].uncertainty)
+    application.process_events(0.1)
+    save(ui, "uncertainty", ".nrrd")
+    assert len(list(tmp_path.glob("*-uncertainty*"))) == 3, "what has none is passed over"
+
+
+def test_all_results_replace_nothing_unasked(panel, ui, asked, tmp_path, all_of_them):
+    show(panel, all_of_them[2])
+    mine = tmp_path / "MR-segmentation.nrrd"
+    mine.write_text("mine")
+    save(ui, "segmentation", ".nrrd")
+    assert asked.files == [[mine]]
+    assert [file.name for file in tmp_path.iterdir()] == [mine.name]
+    asked.replace = True
+    save(ui, "segmentation", ".nrrd")
+    assert len(list(tmp_path.iterdir())) == 4
+    assert array(mine).any()
+    asked.folder = ""
+    save(ui, "segmentation", ".seg.nrrd")
+    assert len(list(tmp_path.iterdir())) == 4, "no folder was chosen"
+
+
+@pytest.mark.parametrize("how", ["cancel", "delete", "close", "full"])
+def test_what_ends_saving_all_results(panel, ui, asked, tmp_path, all_of_them, how, monkeypatch):
+    show(panel, all_of_them[2])
+    written = stored._Packer.add
+    volumes: list[int] = []
+
+    def add(packer: Any, voxels: np.ndarray) -> Iterator[int]:
+        if packer not in volumes:
+            volumes.append(packer)
+        yield from written(packer, voxels)
+        if len(volumes) == 2:
+            if how == "full":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            while not over:
+                yield 0
+
+    over: list[bool] = []
+    monkeypatch.setattr(stored._Packer, "add", add)
+    begin(ui, "segmentation", ".nrrd")
+    first = tmp_path / "CT_ a-segmentation.nrrd"
+    assert application.wait_until(lambda: len(volumes) == 2)
+    if how == "cancel":
+        application.click(ui.cancelExportButton)
+    elif how == "delete":
+        slicer.mrmlScene.RemoveNode(all_of_them[1].segmentation)
+        over.append(True)
+    elif how == "close":
+        slicer.mrmlScene.Clear(0)
+    assert application.wait_until(lambda: not panel.export.active)
+    application.process_events(0.1)
+    found = sorted(file.name for file in tmp_path.iterdir())
+    if how == "delete":
+        assert found == sorted([first.name, "MR-segmentation.nrrd", f"{all_of_them[3].name}-segmentation.seq.nrrd"]), (
+            "the others are wanted still"
+        )
+        assert "was deleted while the result was saved" in ui_message(panel)
+        assert ui_message(panel).endswith(f"Saved: 3 files in {tmp_path}.")
+    else:
+        assert found == [first.name]
+    if how == "cancel":
+        assert ui_message(panel) == f"Cancelled. Saved: 1 file in {tmp_path}."
+    if how == "full":
+        assert ui_message(panel).endswith(f"the disk is not full. Saved: 1 file in {tmp_path}.")
+    assert application.slot_errors() == []
