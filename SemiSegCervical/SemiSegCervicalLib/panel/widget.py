@@ -16,10 +16,9 @@ from ..scene.alone import follow_views, is_behind, lies_over_another, reveal, sh
 from ..scene.layers import composites
 from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
-from . import segmenting, speed
+from . import segmenting
 from .accessible import name_widgets
 from .adding import Adding
-from .batch import Batch, summary
 from .batch_section import BatchSection
 from .binding import Binding
 from .curve import CurveSection
@@ -35,6 +34,7 @@ from .parameters import DEVICE_NAMES, Parameters
 from .request import GPU, Request, make_request
 from .results import ResultsSection
 from .run import RunSection
+from .running import Running
 from .segmenting import Segmenting
 from .sizes import renew_sizes
 from .state import PanelState
@@ -75,13 +75,15 @@ class Panel:
         self.ui = ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
         self._observed: list[tuple[Any, int]] = []
-        self._job: Segmenting | None = None
-        self._batch: Batch | None = None
         self._adding: Adding | None = None
         self._record: Record | None = None
         self._source_shown: Any = None
         self._entered = self._refreshing = self._replacing = False
         self.messages = Messages(ui)
+        self._running = Running(
+            lambda *what, **told: logic.jobs.start(*what, **told),
+            self.messages, self._progressed, self._frames_added, self._job_ended,
+        )  # fmt: skip
         self._later = Later(self.refresh)  # one refresh for many events
         self._binding = Binding(Parameters, logic.getParameterNode, ui, self.changed)
         self._progress = Later(self._show_progress, _PROGRESS_MS)
@@ -156,10 +158,7 @@ class Panel:
         """End everything and let go of the scene."""
         if self._adding is not None:
             self._adding.cancel()
-        if self._batch is not None:
-            self._batch.cancel()
-        if self._job is not None:
-            self._job.stop()
+        self._running.stop()
         self.logic.jobs.on_change = None
         self._unbind()
         for scene, tag in self._observed:
@@ -179,7 +178,7 @@ class Panel:
         except SemiSegError as error:
             self.messages.error(error)
             return
-        self._begin(request)
+        self._running.begin(request)
         self._record = None
         self.refresh()
 
@@ -194,21 +193,12 @@ class Panel:
         def request(node: Any) -> Request:
             return make_request(card, {0: node}, self._device(device), None, stack, None, uncertainty)
 
-        self._batch = Batch(nodes, request, self._begin)
+        self._running.begin_several(nodes, request)
         self.refresh()
 
     def cancel(self) -> None:
         """End the job, and what would come after it."""
-        if self._batch is not None:
-            self._batch.cancel()
-        if self._job is not None:
-            self._job.cancel()
-
-    def _begin(self, request: Request) -> Segmenting:
-        self._job = self.logic.jobs.start(
-            request, on_change=self._progressed, on_frames=self._frames_added, on_end=self._job_ended
-        )
-        return self._job
+        self._running.cancel()
 
     def add_model(self, path: Path) -> None:
         """Add a model from a file."""
@@ -240,7 +230,7 @@ class Panel:
                 self._choose_shown()
         self._refreshing = True
         try:
-            self._go_on()
+            self._running.go_on()
             state = self.state()
             if self._entered and state.record is not None:
                 reveal(state.record)
@@ -277,8 +267,8 @@ class Panel:
             frames,
             card,
             fault,
-            self._job,
-            self._batch,
+            self._running.job,
+            self._running.batch,
             self.logic.jobs.welcome,
             self._shown_record(source),
         )
@@ -323,7 +313,7 @@ class Panel:
         not hidden for another."""
         if source is not None and source.node is not self._source_shown:
             self._source_shown, self._record = source.node, None
-        job = self._job
+        job = self._running.job
         if job is not None and job.record is not None and job.record.exists and self._shows(job, source):
             self._record = job.record
         if self._record is not None and self._record.exists:
@@ -333,8 +323,9 @@ class Panel:
 
     def _shows(self, job: Segmenting, source: Source | None) -> bool:
         """Return whether a job is about the chosen image; one of several may be about another."""
-        alone = self._batch is None or not self._batch.runs(job)
-        return alone or (source is not None and job.request.source.node is source.node)
+        if not self._running.is_one_of_several(job):
+            return True
+        return source is not None and job.request.source.node is source.node
 
     def _open(self, node: Any) -> None:
         """The user wants to see one of several images, and its result."""
@@ -371,63 +362,24 @@ class Panel:
         for section in self.sections:
             if hasattr(section, "frames_added"):
                 section.frames_added()
-        self._result_arrived(self._job)
+        self._result_arrived(self._running.job)
 
     def _result_arrived(self, job: Segmenting | None) -> None:
         if job is None or job.record is None or job.abandoned:
             return
-        if self._shows(job, self._source()[0]):
+        source = self._source()[0]
+        if self._shows(job, source):
             self._arrived(job.record)
-        else:
-            self._follow_views()  # it waits, hidden where it would lie over what is looked at
+        else:  # it waits, hidden where it would lie over what is looked at
+            follow_views(slicer.mrmlScene, source.shown if source is not None else None)
 
-    def _job_ended(self, job: Segmenting) -> None:
-        request = job.request
+    def _job_ended(self, job: Segmenting, one_of_several: bool) -> None:
         if self._shows(job, self._source()[0]):
             self._record = job.record
-        self._job = None
         self._result_arrived(job)
-        if self._batch is not None and self._batch.runs(job):
-            self._one_of_several_ended(self._batch, job)
-            return
-        if job.state == segmenting.DONE and self._parameters is not None:
+        if job.state == segmenting.DONE and self._parameters is not None and not one_of_several:
             self._parameters.replace = None  # what was asked for once; the next result stands beside this one
         self.changed()
-        if job.state == segmenting.DONE:
-            _remember_speed(job)
-            told = " ".join(f"{text.rstrip('.')}." for text in (*job.doubts, *job.notes))
-            if job.doubts:
-                self.messages.warning(told, job.record)
-            elif told:
-                self.messages.note(told, job.record)
-        elif not job.abandoned:
-            kept = ""
-            if job.record is not None:
-                kept = f"{job.kept} of {len(request.frames or ())} frames are finished and stay."
-            if job.error is not None:
-                self.messages.error(job.error, kept, job.record or request.source.node)
-            elif kept:
-                self.messages.note(f"Cancelled: {kept}", job.record)
-
-    def _one_of_several_ended(self, batch: Batch, job: Segmenting) -> None:
-        batch.ended(job)
-        if job.state == segmenting.DONE:
-            _remember_speed(job)
-        if not batch.active and not job.abandoned:
-            self._tell(batch)
-        self.changed()
-
-    def _go_on(self) -> None:
-        """Begin the job of the next one of several images."""
-        batch = self._batch
-        if batch is not None and batch.active and self._job is None:
-            batch.go_on()
-            if not batch.active:  # of what was left nothing could be begun
-                self._tell(batch)
-
-    def _tell(self, batch: Batch) -> None:
-        told, look = summary(batch)
-        (self.messages.warning if look else self.messages.note)(told)
 
     def _installed(self) -> None:
         """New packages are there, for the next job."""
@@ -505,9 +457,3 @@ class Panel:
 
     def _nodes_changed(self, *_: Any) -> None:
         self.changed()
-
-
-def _remember_speed(job: Segmenting) -> None:
-    request = job.request
-    count = None if request.frames is None else len(request.frames)
-    speed.remember(request.card, request.source, count, request.device, job.seconds)

@@ -139,6 +139,16 @@ def test_the_chosen_image_stays_chosen_and_another_may_be_looked_at_meanwhile(se
     assert on.panel.state().source.node is on.volumes[1]
 
 
+def test_nothing_lies_over_what_is_seen_while_another_module_is_open(several, blobs):
+    on = several()
+    begin(on)
+    on.module.widget.exit()
+    on.panel.exit()
+    end(on)
+    shown = [r.segmentation.GetDisplayNode().GetVisibility() for r in find_records(slicer.mrmlScene)]
+    assert shown == [1, 0, 0]
+
+
 def test_cancel_ends_all_and_keeps_what_is_done(several, blobs):
     on = several(4)
     begin(on)

@@ -332,6 +332,7 @@ def test_a_cine_whose_process_is_ended_under_it_is_not_called_complete(held: Any
 
     module = held("later-hold")
     job = begin(module, cine()[2])
+    module.until(lambda: job.kept == 1 and job._slices.waiting)  # for the worker, which has all of its frames
     module.widget.logic.jobs.end_worker()
     module.until(lambda: job.ended)
     application.process_events(0.1)
