@@ -35,6 +35,7 @@ _SAME_MM = 1e-6
 _FRAMES_AT_ONCE = 200
 """Of a sequence's header, for which Slicer takes 0.06 ms each."""
 _ORDER, _ITEM = re.compile(r"axis \d+ index values:="), re.compile(r"(axis \d+ item )(\d+)")
+_SEGMENT_ID = re.compile(r"(Segment\d+_)ID")
 _SMALL = 2
 """Voxels along each axis of the small file, where there are so many: some writers leave out axes of a single one."""
 
@@ -55,7 +56,7 @@ def write_volume_in_pieces(volume: Any, voxels: np.ndarray, path: Path) -> Share
     small.SetAndObserveImageData(_small_image(voxels))
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     if path.name.lower().endswith(".nrrd"):
-        head = _nrrd_head(_small_file(storage, small, path, ".nrrd"), voxels.shape[2::-1])
+        head = _nrrd_head(*_head_lines(_small_file(storage, small, path, ".nrrd")), voxels.shape[2::-1])
         yield from _pack_in_pieces(path, head, b"", (voxels[part] for part in slabs(voxels)), voxels.nbytes)
     else:
         header = bytearray(_small_file(storage, small, path, ".nii")[: -_small_voxels(voxels).nbytes])
@@ -133,31 +134,32 @@ def write_segmentation_in_pieces(segmentation: Any, path: Path) -> Shares[None]:
         return
     arrays = [_values(image) for image in layers]
     dtype = np.result_type(*(array.dtype for array in arrays))
-    small = _small_segmentation(segmentation, reference, layers, dtype)
-    keys = {
+    fields, keys = _segmentation_head(segmentation, reference, layers, dtype, path)
+    extent = reference.GetExtent()
+    x0, x1, y0, y1, z0, z1 = extent
+    values = {
         "Segmentation_ConversionParameters": content.SerializeAllConversionParameters(),
         "Segmentation_ContainedRepresentationNames": "".join(
             f"{name}|" for name in _REPRESENTATIONS if content.ContainsRepresentation(name)
         ),
     }
-    written = _small_file(slicer.vtkMRMLSegmentationStorageNode(), small, path, ".seg.nrrd")
-    fields = _keys(written)
-    order: dict[int, int] = {}
-    for i in range(content.GetNumberOfSegments()):
-        image = content.GetSegment(fields[f"Segment{i}_ID"]).GetRepresentation(LABELMAP)
-        drawn = image in layers
-        if drawn:
-            order[int(fields[f"Segment{i}_Layer"])] = layers.index(image)
-        keys[f"Segment{i}_Extent"] = " ".join(map(str, (image if drawn else reference).GetExtent()))
-    x0, x1, y0, y1, z0, z1 = reference.GetExtent()
+    for line in keys:
+        name, _, segment_id = line.partition(":=")
+        if found := _SEGMENT_ID.fullmatch(name):
+            image = content.GetSegment(segment_id).GetRepresentation(LABELMAP)
+            drawn = image in layers
+            values[f"{found[1]}Layer"] = str(layers.index(image) if drawn else 0)
+            # Slicer counts from the first voxel of the file, wherever the image begins.
+            inside = zip(image.GetExtent() if drawn else extent, (x0, x0, y0, y0, z0, z0), strict=True)
+            values[f"{found[1]}Extent"] = " ".join(str(at - first) for at, first in inside)
     shape = (z1 - z0 + 1, y1 - y0 + 1, x1 - x0 + 1)
-    head = _nrrd_head(written, shape[::-1], keys)
+    head = _nrrd_head(fields, keys, shape[::-1], values)
 
     def planes() -> Iterator[np.ndarray]:
         for part in slabs(np.broadcast_to(np.zeros(1, dtype), (*shape, len(layers)))):
             stacked = np.zeros((part.stop - part.start, *shape[1:], len(layers)), dtype)
-            for at, layer in order.items():
-                box = layers[layer].GetExtent()
+            for at, layer in enumerate(layers):
+                box = layer.GetExtent()
                 low, high = max(part.start, box[4] - z0), min(part.stop, box[5] - z0 + 1)
                 if low < high:
                     stacked[
@@ -165,7 +167,7 @@ def write_segmentation_in_pieces(segmentation: Any, path: Path) -> Shares[None]:
                         box[2] - y0 : box[3] - y0 + 1,
                         box[0] - x0 : box[1] - x0 + 1,
                         at,
-                    ] = arrays[layer][low + z0 - box[4] : high + z0 - box[4]]
+                    ] = arrays[at][low + z0 - box[4] : high + z0 - box[4]]
             yield stacked
 
     yield from _pack_in_pieces(path, head, b"", planes(), int(np.prod(shape)) * len(layers) * dtype.itemsize)
@@ -230,26 +232,33 @@ def _small_file(storage: Any, node: Any, beside: Path, ending: str) -> bytes:
     return content
 
 
-def _nrrd_head(small: bytes, sizes: Iterable[int], keys: Mapping[str, str] | None = None) -> bytes:
+def _head_lines(nrrd: bytes) -> tuple[list[str], list[str]]:
+    """Return the fields and the keys of a NRRD file, each a line of its header."""
+    lines = nrrd.partition(b"\n\n")[0].decode().split("\n")
+    return [line for line in lines if ":=" not in line], [line for line in lines if ":=" in line]
+
+
+def _nrrd_head(
+    fields: list[str], keys: list[str], sizes: Iterable[int], values: Mapping[str, str] | None = None
+) -> bytes:
     """Return the header of a small NRRD file as that of a large one, packed.
 
     Args:
-        small: the content of the file.
+        fields: the lines that say how the voxels lie there.
+        keys: the lines that say more.
         sizes: voxels along x, y and z.
-        keys: values that take the place of its own.
+        values: of some keys; they take the place of theirs.
     """
-    lines = small.partition(b"\n\n")[0].decode().split("\n")
-    fields = {line.partition(": ")[0]: number for number, line in enumerate(lines) if ":=" not in line}
-    kinds = lines[fields["kinds"]].split()[1:]
-    counts = lines[fields["sizes"]].split()[1:]
+    lines, named = list(fields), {line.partition(": ")[0]: number for number, line in enumerate(fields)}
+    kinds = lines[named["kinds"]].split()[1:]
+    counts = lines[named["sizes"]].split()[1:]
     for axis, size in zip((axis for axis, kind in enumerate(kinds) if kind == "domain"), sizes, strict=True):
         counts[axis] = str(size)
-    lines[fields["sizes"]] = f"sizes: {' '.join(counts)}"
-    lines[fields["encoding"]] = "encoding: gzip"
-    for number, line in enumerate(lines):
-        name, is_key, _ = line.partition(":=")
-        if is_key and keys is not None and name in keys:
-            lines[number] = f"{name}:={keys[name]}"
+    lines[named["sizes"]] = f"sizes: {' '.join(counts)}"
+    lines[named["encoding"]] = "encoding: gzip"
+    for line in keys:
+        name = line.partition(":=")[0]
+        lines.append(f"{name}:={values[name]}" if values is not None and name in values else line)
     return "\n".join([*lines, "", ""]).encode()
 
 
@@ -261,7 +270,7 @@ def _sequence_head(storage: Any, part: Any, beside: Any, like: Any, path: Path, 
     """
     if not all(map(storage.CanWriteFromReferenceNode, (part, beside))):  # cine MRI: each frame may have its own plane
         raise _in_different_places(like)
-    return _nrrd_head(_small_file(storage, part, path, ".seq.nrrd"), voxels.shape[2::-1])
+    return _nrrd_head(*_head_lines(_small_file(storage, part, path, ".seq.nrrd")), voxels.shape[2::-1])
 
 
 def _joined(heads: Sequence[bytes], count: int) -> bytes:
@@ -277,11 +286,6 @@ def _joined(heads: Sequence[bytes], count: int) -> bytes:
             elif found := _ITEM.match(line):
                 lines.append(f"{found[1]}{at * _FRAMES_AT_ONCE + int(found[2]):04}{line[found.end() :]}")
     return "\n".join([*lines, "", ""]).encode()
-
-
-def _keys(nrrd: bytes) -> dict[str, str]:
-    lines = nrrd.partition(b"\n\n")[0].decode().split("\n")
-    return {name: value for name, is_key, value in (line.partition(":=") for line in lines) if is_key}
 
 
 def _small_voxels(voxels: np.ndarray) -> np.ndarray:
@@ -342,30 +346,61 @@ def _extent_within(image: Any, reference: Any) -> tuple[int, ...]:
     return tuple((min if i % 2 else max)(own[i], outer[i]) for i in range(6))
 
 
-def _small_segmentation(segmentation: Any, reference: Any, layers: list[Any], dtype: np.dtype) -> Any:
-    """Return a segmentation node with the same segments in label maps of a few voxels, all of them set."""
-    node = slicer.vtkMRMLSegmentationNode()
-    content = node.GetSegmentation()
-    content.SetSourceRepresentationName(LABELMAP)
+def _segmentation_head(
+    segmentation: Any, reference: Any, layers: list[Any], dtype: np.dtype, path: Path
+) -> tuple[list[str], list[str]]:
+    """Let Slicer write the same segments with a few voxels, and return the fields and the keys of the file's header.
+
+    All of them lie in one label map there: what Slicer finds in several it would put together as their few voxels
+    allow, and number anew. Where there are several, the axis that they lie along comes from a file of its own.
+    """
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    image = _small_layer(reference, dtype)
+    segments = list(marks.segments_of(segmentation))
+    taken = [segment.GetLabelValue() for _, segment in segments if segment.GetRepresentation(LABELMAP) is layers[0]]
+    node = _small_segmentation(image)
+    for segment_id, segment in segments:
+        copy = slicer.vtkSegment()
+        copy.DeepCopyMetadata(segment)
+        copy.SetNameAutoGenerated(segment.GetNameAutoGenerated())
+        copy.SetColorAutoGenerated(segment.GetColorAutoGenerated())
+        if segment.GetRepresentation(LABELMAP) not in layers:  # nothing is drawn: it goes to those of the first
+            taken.append(max(taken) + 1)
+            copy.SetLabelValue(taken[-1])
+        copy.AddRepresentation(LABELMAP, image)
+        node.GetSegmentation().AddSegment(copy, segment_id)
+    fields, keys = _head_lines(_small_file(storage, node, path, ".seg.nrrd"))
+    if len(layers) > 1:
+        apart = _small_segmentation(image)
+        for number in range(len(layers)):
+            segment = slicer.vtkSegment()
+            segment.SetName(str(number))
+            segment.AddRepresentation(LABELMAP, _small_layer(reference, dtype))
+            apart.GetSegmentation().AddSegment(segment, str(number))
+        fields, _ = _head_lines(_small_file(storage, apart, path, ".seg.nrrd"))
+    return fields, keys
+
+
+def _small_layer(reference: Any, dtype: np.dtype) -> Any:
+    """Return a label map of the first voxels of a grid, all of them set."""
     extent = list(reference.GetExtent())
     for axis in range(3):
         extent[2 * axis + 1] = min(extent[2 * axis + 1], extent[2 * axis] + _SMALL - 1)
-    images = {}
-    for layer in layers:
-        image = images[layer] = slicer.vtkOrientedImageData()
-        image.SetExtent(extent)
-        matrix = vtk.vtkMatrix4x4()
-        reference.GetImageToWorldMatrix(matrix)
-        image.SetGeometryFromImageToWorldMatrix(matrix)
-        image.AllocateScalars(get_vtk_array_type(dtype), 1)
-        image.GetPointData().GetScalars().Fill(1)
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(extent)
+    matrix = vtk.vtkMatrix4x4()
+    reference.GetImageToWorldMatrix(matrix)
+    image.SetGeometryFromImageToWorldMatrix(matrix)
+    image.AllocateScalars(get_vtk_array_type(dtype), 1)
+    image.GetPointData().GetScalars().Fill(1)
+    return image
+
+
+def _small_segmentation(image: Any) -> Any:
+    """Return a segmentation node without segments on the grid of a label map."""
+    node = slicer.vtkMRMLSegmentationNode()
+    content = node.GetSegmentation()
+    content.SetSourceRepresentationName(LABELMAP)
     name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-    content.SetConversionParameter(name, slicer.vtkSegmentationConverter.SerializeImageGeometry(images[layers[0]]))
-    for segment_id, segment in marks.segments_of(segmentation):
-        copy = slicer.vtkSegment()
-        copy.DeepCopyMetadata(segment)
-        own = segment.GetRepresentation(LABELMAP)
-        if own is not None:
-            copy.AddRepresentation(LABELMAP, images.get(own, own))
-        content.AddSegment(copy, segment_id)
+    content.SetConversionParameter(name, slicer.vtkSegmentationConverter.SerializeImageGeometry(image))
     return node
