@@ -105,11 +105,16 @@ def wrapped_tool_tip(text: str) -> str:
     return f"<p>{text}</p>" if text and not text.startswith("<") else text
 
 
+# Slicer makes a timer for each, which belongs to its module manager, and lives with what it calls until Slicer ends.
+_single_shots: list[Any] = []
+
+
 @special("QTimer", "singleShot")
 def _single_shot(made: Any, milliseconds: int, function: Any) -> None:
     if threading.current_thread() is not threading.main_thread():
         print("QObject::startTimer: Timers can only be used with threads started with QThread", file=sys.stderr)
         return
+    _single_shots.append(function)
     QtCore.QTimer.singleShot(milliseconds, lambda: signals.run(function, ()))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import gc
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -209,6 +210,23 @@ def strokes(mask: np.ndarray) -> np.ndarray:
         middle = rows[rows.size // 2]
         drawn[max(middle - 1, 0) : middle + 2, column] = True
     return drawn & mask
+
+
+def kept_images() -> Callable[[], int]:
+    """Return what counts how many of the images and frames that the scene holds now are still in memory then."""
+    sequences = slicer.util.getNodesByClass("vtkMRMLSequenceNode")
+    frames = [each.GetNthDataNode(i) for each in sequences for i in range(each.GetNumberOfDataNodes())]
+    seen = []
+    for node in (*slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"), *frames):
+        seen.append(vtk.vtkWeakReference())
+        seen[-1].Set(node)
+    del sequences, frames, node
+
+    def count() -> int:
+        gc.collect()
+        return sum(each.Get() is not None for each in seen)
+
+    return count
 
 
 def _drawn(

@@ -103,11 +103,9 @@ class Slices:
             self._steps = None
             self.waiting = False
             self._timer.stop()
-            # Not now: this may run inside the timer's own signal.
-            qt.QTimer.singleShot(0, self._let_go)
-
-    def _let_go(self) -> None:
-        self._timer.disconnect("timeout()", self._turn)
+            # Not now: this may run inside the timer's own signal. What the signal is connected to, which is this and
+            # all that the work holds, goes with it; `singleShot` would hold it as long as Slicer runs.
+            self._timer.deleteLater()
 
 
 def answer_of(job: Job, ended: SemiSegError) -> Generator[Any, None, Any]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ class QtTransport:
         """Start the process."""
         self._listener = listener
         self._process = process = qt.QProcess()
-        for signal, slot in self._connections():
-            process.connect(signal, slot)
+        process.connect("readyReadStandardOutput()", self._read_output)
+        process.connect("readyReadStandardError()", self._read_errors)
+        process.connect("finished(int,QProcess::ExitStatus)", self._finished)
+        process.connect("errorOccurred(QProcess::ProcessError)", self._error)
         process.start(command[0], list(command[1:]))
 
     def write(self, data: bytes) -> None:
@@ -58,14 +60,6 @@ class QtTransport:
             self._process.waitForReadyRead(max(1, int(1000 * seconds)))
         else:
             time.sleep(seconds)
-
-    def _connections(self) -> tuple[tuple[str, Callable[..., None]], ...]:
-        return (
-            ("readyReadStandardOutput()", self._read_output),
-            ("readyReadStandardError()", self._read_errors),
-            ("finished(int,QProcess::ExitStatus)", self._finished),
-            ("errorOccurred(QProcess::ProcessError)", self._error),
-        )
 
     def _running(self) -> bool:
         # An object that Qt has destroyed counts as false.
@@ -95,16 +89,10 @@ class QtTransport:
 
     def _end(self, code: int | None) -> None:
         listener, self._listener = self._listener, None
-        # Not now: this runs inside a signal of the very process.
-        qt.QTimer.singleShot(0, self._let_go)
+        # Not now: this runs inside a signal of the very process. What is connected to it goes with it.
+        self._process.deleteLater()
         if listener is not None:
             listener.ended(code)
-
-    def _let_go(self) -> None:
-        process, self._process = self._process, None
-        if process:
-            for signal, slot in self._connections():
-                process.disconnect(signal, slot)
 
 
 class SlicerClient(Client):

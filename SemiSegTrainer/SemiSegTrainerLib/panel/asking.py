@@ -91,7 +91,8 @@ class Asking(Work):
         self.set(state=DONE)
 
     def over(self) -> None:
-        """Tell its end."""
+        """Tell its end, and let go of the images, of a scene that may be closed while the answer is still shown."""
+        self._training_set = replace(self._training_set, cases=[])
         self._asker.ended(self)
         if self._on_end is not None:
             self._on_end(self)

@@ -96,7 +96,8 @@ class Training(Work):
         self.keeping = keep
         self.version: Version | None = None
         self.notes: tuple[str, ...] = ()
-        self._write, self._on_news, self._on_end = write, on_news, on_end
+        self._write, self._begun_now = write, write is not None
+        self._on_news, self._on_end = on_news, on_end
         self._wish = _FINISH if keep else ""
         self._passed_on = ""
         self._job: Job | None = None  # the one that trains
@@ -189,12 +190,12 @@ class Training(Work):
     def tidy(self) -> Iterable[Any]:
         """Remove a run that was given up, and one of which nothing would be lost."""
         run = self.run
-        begun_now = self._write is not None
-        worthless = not run.prepared or (self.error is not None and begun_now and not run.saved)
+        worthless = not run.prepared or (self.error is not None and self._begun_now and not run.saved)
         return run.discard() if self._discarding or worthless else ()
 
     def over(self) -> None:
         """Let go of the scene and the run."""
+        self._write = None
         self._stop_observing()
         self._note()
         self.run.release()
@@ -224,6 +225,7 @@ class Training(Work):
             yield from self.checked(_generator(self._write(self.run.data)))
         finally:
             self._stop_observing()
+        self._write = None  # which holds the images of a scene that may be closed long before the end
         yield from self.checked(_generator(self.run.settle()))
 
     def _train(self) -> Generator[Any, None, Trained]:

@@ -469,6 +469,24 @@ def test_opening_is_quick_and_imports_nothing_heavy(tmp_path: Path, models: Any)
     assert found["seconds"] < 1.0, "mostly the rig's own time; in Slicer it is measured by the benchmark"
 
 
+@pytest.mark.parametrize("is_cine", [False, True], ids=["picture", "cine"])
+def test_what_was_segmented_goes_with_its_scene(
+    opened: Callable[..., Any], blobs: Any, picture: Any, cine: Any, is_cine: bool
+) -> None:
+    import slicer
+
+    module = opened("good")
+    for _ in range(2):
+        job = module.run(cine()[2] if is_cine else picture())
+        assert job.state == "done"
+        del job
+        kept = scenes.kept_images()
+        assert kept() > 1
+        slicer.mrmlScene.Clear(0)
+        application.process_events(0.3)
+        assert kept() == 0
+
+
 def test_no_callback_holds_the_main_thread_while_a_job_runs(opened: Callable[..., Any], blobs: Any, cine: Any) -> None:
     module = opened("good")
     module.choose(cine(40)[2])

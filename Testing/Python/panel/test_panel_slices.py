@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,9 +14,13 @@ from SlicerRig import application
 
 
 def slices(steps: Iterator[Any], ends: list[Any], **options: Any) -> Any:
+    return slices_of(steps, ends.append, **options)
+
+
+def slices_of(steps: Iterator[Any], on_end: Callable[[Any], None], **options: Any) -> Any:
     from SemiSegCervicalLib.panel.slices import Slices
 
-    return Slices(steps, ends.append, **options)
+    return Slices(steps, on_end, **options)
 
 
 def test_work_is_cut_at_its_budget() -> None:
@@ -118,6 +124,38 @@ def test_what_the_work_raises_is_told_and_cancelling_closes_it() -> None:
     work.cancel()
     application.process_events(0.05)
     assert (closed, more, work.active) == (["closed"], [], False)
+
+
+@pytest.mark.parametrize("end", ["done", "failed", "cancelled"])
+def test_work_that_is_over_is_forgotten(end: str) -> None:
+    class Work:
+        def __init__(self) -> None:
+            self.slices = slices_of(self.steps(), self.ended)
+            self.over = False
+
+        def steps(self) -> Iterator[None]:
+            yield
+            if end == "failed":
+                raise ValueError("no")
+            while end == "cancelled":
+                yield
+
+        def ended(self, _fault: Any) -> None:
+            self.over = True
+
+    def do() -> Any:
+        work = Work()
+        if end == "cancelled":
+            application.process_events(0.02)
+            work.slices.cancel()
+        else:
+            assert application.wait_until(lambda: work.over, 5)
+        return weakref.ref(work)
+
+    seen = do()
+    application.process_events(0.05)
+    gc.collect()
+    assert seen() is None
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import slicer
 from SemiSegCervicalLib.packs import find_packs
-from SlicerRig import application, state_table
+from SlicerRig import application, scenes, state_table
 from SlicerRig.state_table import Cell, hidden, off, on, shows
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the scripted worker uses POSIX signals")
@@ -274,6 +275,23 @@ def test_what_a_discarded_training_was_to_learn_from_is_forgotten(section: Any, 
         until(module, training, "cancelled")
     module.settle()
     assert not any(case.past.learned or case.past.validated for case in module.panel.training_set.cases)
+
+
+@pytest.mark.parametrize("end", ["", "pause", "discard"])
+def test_the_images_of_a_closed_scene_go_with_it(section: Any, end: str) -> None:
+    module = section("training")
+    training = start(module)
+    until(module, training, "training")
+    if end:
+        application.click(getattr(module.panel.run.ui, f"{end}Button"))
+        module.until(lambda: training.ended)
+    module.settle()
+    kept = scenes.kept_images()
+    assert kept() == 6
+    slicer.mrmlScene.Clear(0)
+    module.settle()
+    assert kept() == 0
+    assert training.ended == bool(end), "what it learns from is written down"
 
 
 def test_an_installation_that_ends_during_a_training_lets_it_end_first(section: Any) -> None:

@@ -72,6 +72,17 @@ def test_a_volume_does_not_keep_a_model_of_pictures_from_suggesting(
     assert all(row.idea.case != volume.GetID() for row in section.rows)
 
 
+def test_what_was_asked_about_goes_with_its_scene(asked: Any) -> None:
+    import slicer
+
+    del asked.film
+    kept = scenes.kept_images()
+    assert kept() > 1
+    slicer.mrmlScene.Clear(0)
+    settle(asked.module)
+    assert kept() == 0
+
+
 @pytest.mark.torch
 def test_reasons_are_read_whole(asked: Any) -> None:
     from SemiSegTrainerLib.learning.ranking import NEW_GROUP, UNSURE

@@ -224,6 +224,10 @@ def test_46_single_shot(qt: Any) -> None:
     timer.singleShot(0, own.hit)
     application.process_events(0.05)
     assert own.count == 2
+    seen = weakref.ref(own)
+    del own
+    gc.collect()
+    assert seen() is not None, "it lives as long as Slicer"
 
 
 def test_44_single_shot_from_a_thread_never_fires(qt: Any, capsys: pytest.CaptureFixture[str]) -> None:
