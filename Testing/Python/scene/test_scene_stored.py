@@ -169,6 +169,27 @@ def test_a_segmentation_whose_overlapping_segments_share_label_maps(scene, tmp_p
     assert len({*expected.values()}) == len(expected), "every segment is another one"
 
 
+@pytest.mark.parametrize("grid", ["its own", "another", "none"])
+def test_a_segmentation_whose_first_segment_is_empty(scene, tmp_path, grid):
+    """Slicer would bring what is drawn to a grid of its own making, in the file and in the scene, and lose voxels."""
+    volume = scenes.add_volume(np.zeros((6, 20, 20), np.int16), "v", oblique((0.5, 0.5, 2.0), seed=3))
+    other = scenes.add_volume(np.zeros((6, 20, 20), np.int16), "w", oblique((0.7, 0.7, 2.0), seed=3))
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    if grid != "none":
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume if grid == "its own" else other)
+    segmentation.GetSegmentation().SetSourceRepresentationName("Binary labelmap")
+    segmentation.GetSegmentation().AddEmptySegment("empty", "empty")
+    for name, first in (("drawn", (2, 3, 1)), ("over", (4, 4, 2))):
+        add_layer(segmentation, layer_of(volume, np.ones((2, 9, 7)), first), name)
+    segmentation.CreateClosedSurfaceRepresentation()
+    before = masks(segmentation, volume)
+    written = read_by_slicer(export.export_segmentation(segmentation, tmp_path / "s.seg.nrrd"))
+    assert masks(segmentation, volume) == before
+    if grid != "another":  # on whose larger voxels it is written
+        assert masks(written, volume) == before
+    assert written.GetSegmentation().ContainsRepresentation("Closed surface")
+
+
 def test_a_segmentation_on_a_grid_that_does_not_begin_at_0(scene, tmp_path):
     volume = scenes.add_volume(np.zeros((5, 8, 10), np.int16), "v", affine())
     segmentation = new_segmentation(volume, labels_of((5, 8, 10)), CLASSES)
