@@ -22,7 +22,7 @@ class Item:
     """One of the images.
 
     Attributes:
-        node: the volume; of a cine the one that shows its current frame.
+        node: the volume; of a cine the one that shows its current frame; None when it has been deleted.
         name: of the image, which stays when it is deleted.
         state: one of the above; `GONE` was deleted before it was done.
         error: why it failed.
@@ -78,11 +78,9 @@ class Batch:
 
     def go_on(self) -> None:
         """Begin the next one, unless one runs or the scene is being read or closed."""
+        self.forget_deleted()
         while self._current is None and self.active and not is_changing(slicer.mrmlScene):
             item = next(item for item in self.items if item.state == WAITING)
-            if item.node.GetScene() is None:
-                item.state = GONE
-                continue
             try:
                 job = self._start(self._request(item.node))
             except SemiSegError as error:
@@ -103,7 +101,8 @@ class Batch:
         elif job.error is not None:
             self._failed(item, job.error)
         else:
-            item.state = GONE if item.node.GetScene() is None else CANCELLED
+            self.forget_deleted()
+            item.state = GONE if item.node is None else CANCELLED
             if job.abandoned:  # with the scene; where only this image was deleted, the others are still wanted
                 self.cancel()
 
@@ -112,6 +111,14 @@ class Batch:
         for item in self.items:
             if item.state == WAITING:
                 item.state = CANCELLED
+
+    def forget_deleted(self) -> None:
+        """Let go of the images that are not in the scene any more."""
+        for item in self.items:
+            if item.node is not None and item.node.GetScene() is None:
+                item.node = None
+                if item.state == WAITING:
+                    item.state = GONE
 
     def _failed(self, item: Item, error: SemiSegError) -> None:
         before = [i for i in self.items if i.state in (DONE, FAILED)][-1:]

@@ -73,6 +73,11 @@ class Running:
         if self.job is not None:
             self.job.stop()
 
+    def forget_deleted(self) -> None:
+        """Let go of images that are not in the scene any more."""
+        if self.batch is not None:
+            self.batch.forget_deleted()
+
     def is_one_of_several(self, job: Segmenting) -> bool:
         """Return whether a job is that of a batch, of whose images the panel may show another one."""
         return self.batch is not None and self.batch.runs(job)

@@ -445,6 +445,7 @@ class Panel:
 
     def _scene_changed(self, *_: Any) -> None:
         self._record = None
+        self._running.forget_deleted()
         # Not now: while a scene is read, its choices come before the nodes that they name, and before the selectors
         # know these.
         self._unbind()
@@ -456,4 +457,5 @@ class Panel:
         self.changed()
 
     def _nodes_changed(self, *_: Any) -> None:
+        self._running.forget_deleted()
         self.changed()

@@ -193,6 +193,18 @@ def test_nothing_goes_on_without_a_scene_or_a_panel(several, blobs, gone):
     assert find_records(slicer.mrmlScene) == []
 
 
+def test_images_of_a_batch_are_let_go_with_their_scene(several, blobs):
+    on = several(3)
+    begin(on)
+    end(on)
+    kept = scenes.kept_images()
+    assert kept() >= 3
+    on.volumes.clear()
+    slicer.mrmlScene.Clear(0)
+    application.process_events(0.3)
+    assert kept() == 0
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_one_that_fails_is_told_and_the_others_go_on(several, blobs, number):
     on = several(3)
