@@ -26,6 +26,8 @@ WINDOW_CPU, WINDOW_GPU = 130_000, 80 * 112 * 112
 # take longer. Five cervix images taught more at 96 x 160 than at 160 x 256 (measured on twenty others), at a third of
 # the work.
 STRUCTURE_VOXELS, STRUCTURE_VOXELS_3D_GPU = 32, 64
+# Of the longest side of an image: two pixels at the deepest level of `DUAL_2D`.
+_SIDE_LEAST = 64
 _CASES_LOOKED_AT = 20
 
 Parts = Sequence[tuple[str, dict[str, Any]]]
@@ -212,7 +214,11 @@ def between_planes(labels: np.ndarray, planes: Sequence[int]) -> np.ndarray:
 
 def _plan_grid(shape: Sequence[int], across: float | None, gpu: bool) -> tuple[int, ...]:
     wanted = math.prod(shape) * (STRUCTURE_VOXELS / across) ** 2 if across else math.inf
-    return network_size(shape, min(max(wanted, PIXELS_LEAST), PIXELS_GPU if gpu else PIXELS_CPU))
+    size = network_size(shape, min(max(wanted, PIXELS_LEAST), PIXELS_GPU if gpu else PIXELS_CPU))
+    if max(size) >= _SIDE_LEAST:
+        return size
+    # Thumbnails are enlarged: at their own size they would be a single pixel at the networks' deepest level.
+    return network_size([n * _SIDE_LEAST / max(shape) for n in shape], math.inf)
 
 
 def usual_spacing(first: tuple[float, ...], entries: Sequence[Entry]) -> tuple[float, ...]:
@@ -283,7 +289,7 @@ def structure_size(label_maps: Iterable[np.ndarray], classes: Sequence[int]) -> 
     return min((float(np.median(s)) for s in sides.values() if s), default=None)
 
 
-def network_size(shape: Sequence[int], pixels: float, divisor: int = 32) -> tuple[int, ...]:
+def network_size(shape: Sequence[float], pixels: float, divisor: int = 32) -> tuple[int, ...]:
     """Choose a grid of about `pixels` voxels with the proportions of `shape` and sides that every network can halve."""
     scale = min(1.0, (pixels / math.prod(shape)) ** (1 / len(shape)))
     return tuple(max(divisor, round(n * scale / divisor) * divisor) for n in shape)

@@ -10,12 +10,14 @@ import pytest
 import SimpleITK as sitk
 import torch
 from PIL import Image
+from SemiSegCervicalLib.engine.branch import Branch
 from SemiSegTrainerLib.learning.datalist import read_datalist
 from SemiSegTrainerLib.learning.planning import (
     PIXELS_CPU,
     PIXELS_LEAST,
     between_planes,
     network_size,
+    plan_branches,
     plan_input,
     structure_size,
 )
@@ -49,6 +51,20 @@ def test_structure_size_is_that_of_the_smaller_class():
 def test_small_structures_get_a_finer_grid(tmp_path, side, pixels):
     datalist = write(tmp_path, squares(side, 2))
     assert plan_input(datalist, None, None, gpu=False).size == network_size((400, 640), pixels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((28, 28), (64, 64)), ((47, 40), (64, 64)), ((20, 47), (32, 64)), ((60, 16), (64, 32))]
+)
+def test_thumbnails_get_a_grid_that_the_networks_can_halve(tmp_path, shape, size):
+    labels = np.zeros(shape, dtype=np.uint8)
+    labels[4:12, 4:12] = 1
+    spec = plan_input(write(tmp_path, labels), None, None, gpu=False)
+    parts, reads = plan_branches(spec, False, None)
+    assert spec.size == size
+    assert all(
+        Branch(name, args, len(mine), 2).takes(spec.size) for (name, args), mine in zip(parts, reads, strict=True)
+    )
 
 
 def test_strokes_do_not_count(tmp_path):
