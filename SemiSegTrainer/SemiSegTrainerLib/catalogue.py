@@ -31,18 +31,20 @@ class MethodText:
     dimensions: tuple[int, ...] = (2, 3)
     minutes: float = 0.0
 
-    def fits(self, dimensions: int, unlabelled: bool, modalities: int) -> bool:
+    def fits(self, dimensions: int, unlabelled: bool, modalities: int, incomplete: bool = False) -> bool:
         """Return whether it can train on such data.
 
         Args:
             dimensions: 2 for pictures and frames, 3 for volumes.
             unlabelled: something is not annotated.
             modalities: how many there are.
+            incomplete: some cases lack one of them, which only a network for each modality can do without.
         """
         return (
             dimensions in self.dimensions
             and (unlabelled or not self.needs_unlabelled)
             and (modalities > 1 or not self.needs_modalities)
+            and (self.needs_modalities or not incomplete)
         )
 
 
@@ -108,15 +110,21 @@ def describe(name: str) -> MethodText:
     return _BY_NAME[name]
 
 
-def proposed(dimensions: int, unlabelled: bool, modalities: int = 1, minutes: float | None = None) -> MethodText:
+def proposed(
+    dimensions: int,
+    unlabelled: bool,
+    modalities: int = 1,
+    minutes: float | None = None,
+    incomplete: bool = False,
+) -> MethodText:
     """Return the method to begin with.
 
     Args:
-        dimensions, unlabelled, modalities: as `MethodText.fits` takes them.
+        dimensions, unlabelled, modalities, incomplete: as `MethodText.fits` takes them.
         minutes: how long the training may take; None for as long as it needs.
     """
     wished = (
-        "supervised" if not unlabelled
+        ("supervised_modalities" if incomplete else "supervised") if not unlabelled
         else "semi_cml" if modalities > 1
         else "cross_supervision" if dimensions == 2
         else "dual_uncertainty"

@@ -21,7 +21,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from ..catalogue import PROPOSED, proposed
 from .augment import Draw, change_intensity, warp, warp_grid
 from .data import TrainingData, load_training_data, read_case
-from .datalist import Datalist, Entry, read_datalist
+from .datalist import LISTS, Datalist, Entry, read_datalist
 from .folds import FOLD_SHARE, choose_source, split
 from .learned import Unseen
 from .method import Method, get_method
@@ -175,7 +175,8 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
     if method.uses_unlabelled and not data.open:
         raise SemiSegError(
             "nothing-unlabelled", f"The method {method.name} learns from what is not annotated, but everything is",
-            "Add unlabelled cases to the list unlabeled, or use --method supervised", "reading",
+            "Add unlabelled cases to the list unlabeled, or use --method "
+            f"{'supervised_modalities' if method.by_modality else 'supervised'}", "reading",
         )  # fmt: skip
     # Slices beside those that the starting model has learned from are nearly copies of them.
     fresh_folds = bool(strange.left_out)
@@ -226,7 +227,8 @@ def _finished(entry: Entry) -> bool:
 def _proposal(datalist: Datalist, first: Image, minutes: float | None) -> str:
     """Return the name of the method that is proposed for a datalist, by its entries and first image, and a time."""
     unlabelled = bool(datalist["unlabeled"]) or not all(e.label and _finished(e) for e in datalist["training"])
-    return proposed(len(first.spatial_shape), unlabelled, len(datalist.modalities), minutes).name
+    incomplete = any(e.present is not None for name in LISTS for e in datalist[name])
+    return proposed(len(first.spatial_shape), unlabelled, len(datalist.modalities), minutes, incomplete).name
 
 
 def _check_modalities(method: Method, datalist: Datalist) -> None:
@@ -242,7 +244,8 @@ def _check_modalities(method: Method, datalist: Datalist) -> None:
         missing = ", ".join(name for k, name in enumerate(names) if k not in incomplete.modalities)
         raise SemiSegError(
             "missing-modality", f"{incomplete.id} lacks {missing}, and the networks of {method.name} read everything",
-            "Add the image, leave the case out, or use a method with a network for each modality (semi_cml)", "reading",
+            "Add the image, leave the case out, or use a method with a network for each modality (semi_cml, or "
+            "supervised_modalities where everything is annotated)", "reading",
         )  # fmt: skip
     learned_from = trained if method.uses_unlabelled else [e for e in trained if e.label is not None]
     absent = [name for k, name in enumerate(names) if not any(k in e.modalities for e in learned_from)]

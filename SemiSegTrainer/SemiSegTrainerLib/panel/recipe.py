@@ -146,6 +146,12 @@ def has_unlabelled(training_set: TrainingSet) -> bool:
     return bool(training_set.used("unlabelled", "partly"))
 
 
+def lacks_images(training_set: TrainingSet) -> bool:
+    """Return whether a case that is used has no image of some modality."""
+    used = training_set.used("labelled", "partly", "unlabelled")
+    return any(image is None for case in used for image in case.images)
+
+
 def method_of(name: str, training_set: TrainingSet, minutes: float | None) -> MethodText:
     """Return the method of a name; of `AUTOMATIC`, and where there is no such method, the one for these data.
 
@@ -156,8 +162,9 @@ def method_of(name: str, training_set: TrainingSet, minutes: float | None) -> Me
     """
     known = {method.name: method for method in METHODS}
     return known.get(name) or proposed(
-        dimensions_of(training_set), has_unlabelled(training_set), len(training_set.modalities), minutes
-    )
+        dimensions_of(training_set), has_unlabelled(training_set), len(training_set.modalities), minutes,
+        lacks_images(training_set),
+    )  # fmt: skip
 
 
 def start_of(

@@ -26,6 +26,7 @@ from .recipe import (
     dimensions_of,
     fits,
     has_unlabelled,
+    lacks_images,
     method_of,
     start_of,
     trains_further,
@@ -117,7 +118,7 @@ class RecipeSection:
     def _show_methods(self, found: TrainingSet) -> None:
         chosen = self._parameters.method
         proposed = method_of(AUTOMATIC, found, self._length)
-        about = dimensions_of(found), has_unlabelled(found), len(found.modalities)
+        about = dimensions_of(found), has_unlabelled(found), len(found.modalities), lacks_images(found)
         suited = [m for m in METHODS if m.fits(*about) or m.name == chosen]
         entries = [(f"Automatic: {proposed.title}", AUTOMATIC), *((m.title, m.name) for m in suited)]
         _fill(self.ui.methodComboBox, entries, chosen if chosen in [name for _, name in entries] else AUTOMATIC)

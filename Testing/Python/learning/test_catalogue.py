@@ -30,11 +30,14 @@ def test_what_is_said_is_what_the_method_says(text):
 
 
 def test_what_is_proposed_fits():
-    for data in itertools.product((2, 3), (True, False), (1, 2)):
-        for minutes in (1, 10, 60, None):
-            assert catalogue.proposed(*data, minutes).fits(*data)
+    every = itertools.product((2, 3), (True, False), (1, 2), (False, True), (1, 10, 60, None))
+    for *data, modalities, incomplete, minutes in every:
+        data += [modalities]
+        if modalities > 1 or not incomplete:
+            assert catalogue.proposed(*data, minutes, incomplete).fits(*data, incomplete)
     assert not catalogue.describe("semi_cml").fits(2, True, 1)
     assert not catalogue.describe("cps").fits(3, False, 2)
+    assert not catalogue.describe("cps").fits(3, True, 2, incomplete=True)
 
 
 def test_what_needs_time_is_proposed_where_there_is_time():

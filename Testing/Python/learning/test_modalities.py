@@ -415,6 +415,21 @@ def test_modalities_teach_each_other_where_some_are_missing(datalist, tmp_path, 
     assert [b.modalities for b in pack.manifest.branches] == [(0,), (1,)]
 
 
+def test_annotated_cases_that_lack_a_modality_get_a_method_that_can_do_without(tmp_path):
+    datalist = cases.write_modalities(tmp_path, {"training0": 1}, unlabelled=0)
+    proposal = options("semiseg", calibrate="none")
+    assert prepare(datalist, proposal).method.name == "supervised_modalities"
+    # What one refusal advises is not refused in turn.
+    with pytest.raises(SemiSegError) as caught:
+        prepare(datalist, options("supervised", calibrate="none"))
+    assert "supervised_modalities" in caught.value.remedy
+    with pytest.raises(SemiSegError) as caught:
+        prepare(datalist, options("semi_cml", calibrate="none"))
+    assert caught.value.remedy.endswith("--method supervised_modalities")
+    whole = cases.write_modalities(tmp_path / "whole", unlabelled=0)
+    assert prepare(whole, proposal).method.name == "supervised"
+
+
 def test_data_that_a_method_cannot_use(datalist, trained, tmp_path):
     single = cases.write_dataset(tmp_path / "single", validation=1)
     says = refused(lambda: train_model(single, tmp_path / "a", options()), "one-modality")

@@ -235,6 +235,21 @@ def test_modalities_of_a_model_are_those_of_the_scene_in_any_order(module: Any, 
     assert sorted(offered) == ["Renamed", "Turned"]
 
 
+def test_cases_that_lack_a_modality_are_offered_what_can_do_without(module: Any, picture: Any) -> None:
+    import slicer
+    from SemiSegTrainerLib.scene import choices
+
+    volume, other = slicer.util.getNode("Picture"), picture(5, name="Alone")
+    for drawn in (volume, other):
+        draw(drawn, ("bright", "dark"))
+    choices.pair(volume, picture(4, name="Partner"), ("T1", "FLAIR"))
+    choices.set_modality(other, "FLAIR")
+    look(module)
+    automatic, *offered = texts(module.ui.methodComboBox)
+    assert automatic.startswith("Automatic: Supervised, one network for each modality")
+    assert offered == ["Supervised, one network for each modality"]
+
+
 @pytest.mark.parametrize(
     ("size", "expected"), [("", None), ("128 x 96", (96, 128)), ("64,32", (32, 64)), ("160\u00d796", (96, 160))]
 )
