@@ -210,8 +210,13 @@ def _refuse_slips(what: str, raw: Collection[str], known: Sequence[str]) -> None
 
 
 def _cases(raw: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """Return what a list of a datalist holds; nothing where there is no such list."""
+    """Return what a list of a datalist holds; nothing where there is no such list.
+
+    The Decathlon's own datalists give of a test case just the image.
+    """
     entries = raw.get(name) or []
+    if isinstance(entries, list) and name == "test":
+        entries = [{"image": entry} if isinstance(entry, str) else entry for entry in entries]
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f'{name} must be a list of cases as {{"image": "a.png", "label": "a_label.png"}}')
     return entries

@@ -151,6 +151,17 @@ def test_what_other_programs_want_to_know_is_passed_over(path):
     assert len(read_datalist(path)["training"]) == len(content["training"])
 
 
+def test_test_cases_of_the_decathlon_are_images_alone(path):
+    content = json.loads(path.read_text())
+    named = content["test"][0]["image"]
+    content |= {"numTest": 1, "test": [f"./{named}"]}
+    path.write_text(json.dumps(content))
+    (entry,) = read_datalist(path)["test"]
+    assert entry.images == (path.parent / named,)
+    assert entry.id == named.removesuffix(".png")
+    assert entry.label is None
+
+
 def test_missing_datalist(tmp_path):
     refused(lambda: read_datalist(tmp_path / "no.json"), "missing-file")
 
