@@ -17,7 +17,7 @@ from SemiSegCervicalLib.engine.schema import SegmentClass
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, stem
 
-from SemiSegTrainerLib.learning.datalist import Entry, file_stem, read_datalist
+from SemiSegTrainerLib.learning.datalist import SEGMENTS_MOST, Entry, file_stem, read_datalist
 from SemiSegTrainerLib.learning.evaluation import CaseFigures, compare_labels, summarise, translation
 from SemiSegTrainerLib.learning.targets import Completeness
 
@@ -180,8 +180,14 @@ def _references(
         absent = sorted(set(references) - set(found))
         # A segment that only a prediction has is a failure, too.
         maps = {p for e in entries for p in (e.label, found[e.stem]) if p is not None and not is_dicom_seg(p)}
-        largest = max((len(names), *(int(read_labels(p).max()) for p in maps)))
-        further = range(len(names) + 1, min(largest, 30) + 1)
+        highest = {path: int(read_labels(path).max(initial=0)) for path in sorted(maps)}
+        strange = next((path for path, value in highest.items() if value > SEGMENTS_MOST), None)
+        if strange is not None:
+            raise SemiSegError(
+                "unknown-label", f"{strange} holds the value {highest[strange]}, and segments are numbered 1, 2, 3 ...",
+                "Give a datalist in place of the folder, whose labels may name any value (255 as well)", "reading",
+            )  # fmt: skip
+        further = range(len(names) + 1, max((len(names), *highest.values())) + 1)
         classes = (*own, *(SegmentClass(value=v, name=f"segment {v}", color=_COLOR) for v in further))
     else:
         raise SemiSegError("missing-file", f"There is no folder or datalist {source}", "Check the path", "reading")

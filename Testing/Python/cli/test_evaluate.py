@@ -112,6 +112,19 @@ def test_reference_on_another_grid_of_equal_size_is_refused(tmp_path, capfd):
     assert evaluate(tmp_path)["dice"] == 1
 
 
+def test_references_of_any_value_need_a_datalist(tmp_path, capfd):
+    write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box()))
+    write(tmp_path / "references" / "a.nrrd", image_of(255 * box()))
+    assert evaluate(tmp_path) == 2
+    said = capfd.readouterr().err
+    assert "a.nrrd holds the value 255" in said
+    assert "datalist" in said
+    entry = {"image": "predictions/a_labels.nrrd", "label": "references/a.nrrd", "id": "a"}
+    listed = tmp_path / "datalist.json"
+    listed.write_text(json.dumps({"labels": {"255": "segment 1"}, "test": [entry]}))
+    assert evaluate(tmp_path, "datalist.json")["dice"] == 1.0
+
+
 def test_distances_are_in_mm_where_a_reference_is_a_bare_array(tmp_path):
     write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box(1)))
     write(tmp_path / "references" / "a.nrrd", sitk.GetImageFromArray(box()))
