@@ -11,6 +11,7 @@ import json
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -28,6 +29,7 @@ from .targets import Completeness
 
 LISTS = ("training", "unlabeled", "validation", "test")
 MODALITIES_MOST, SEGMENTS_MOST = 8, 30  # of a model
+_FOLDERS_MOST = 4
 # What a datalist may hold; numTraining and numTest are counts that those of the Decathlon have.
 _KEYS = (*LISTS, "labels", "segments", "modality", "name", "numTraining", "numTest")
 # What an entry may hold of which a slip would change what is learned. That an image lacks is seen at once.
@@ -44,7 +46,7 @@ class Entry:
     """One case of a datalist.
 
     Attributes:
-        id: name of the case, from its entry or its first file.
+        id: name of the case, from its entry or its first file, with its folders where others of a list have this name.
         images: one file per modality that the case has.
         label: label map, or None.
         spacing: what the entry says of the voxel size.
@@ -179,7 +181,8 @@ def read_datalist(path: Path) -> Datalist:
         _refuse_twins("modalities", modalities)
         count = len(modalities)
         lists = {
-            name: tuple(_entry(e, path.parent, classes, values, count) for e in _cases(raw, name)) for name in LISTS
+            name: _told_apart([_entry(e, path.parent, classes, values, count) for e in _cases(raw, name)])
+            for name in LISTS
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -312,6 +315,20 @@ def _entry(
         frame=_place(raw.get("frame")),
         names=tuple(c.name for c in classes),
     )
+
+
+def _told_apart(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Name cases by their folders, too, where their files are called alike, as in `anna/t1.nii` and `ben/t1.nii`."""
+    named = list(entries)
+    for depth in range(1, _FOLDERS_MOST + 1):
+        count = Counter(entry.stem.casefold() for entry in named)
+        for k, entry in enumerate(entries):
+            file = entry.images[0]
+            if count[named[k].stem.casefold()] > 1 and entry.id == stem(file):
+                # Of the same file listed again the name is the old one in the end.
+                folders = file.parent.parts[-depth:] if depth < _FOLDERS_MOST else ()
+                named[k] = replace(entry, id="_".join((*folders, entry.id)))
+    return tuple(named)
 
 
 def _lengths(spacing: Any, name: str) -> tuple[float, ...] | None:

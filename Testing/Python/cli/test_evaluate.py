@@ -144,17 +144,22 @@ def test_frames_have_no_distance_in_mm(tmp_path):
 
 
 def test_one_prediction_is_not_compared_with_two_cases(tmp_path, capsys):
-    write(tmp_path / "predictions" / "image_labels.nrrd", image_of(box()))
+    write(tmp_path / "predictions" / "a_image_labels.nrrd", image_of(box()))
     entries = []
     for name, shift in (("a", 0), ("b", 2)):
         write(tmp_path / name / "image.nrrd", image_of(box().astype(np.float32)))
         write(tmp_path / name / "label.nrrd", image_of(box(shift)))
-        entries.append({"image": f"{name}/image.nrrd", "label": f"{name}/label.nrrd"})
+        entries.append({"id": "a_image", "image": f"{name}/image.nrrd", "label": f"{name}/label.nrrd"})
     content = {"labels": {"1": "segment 1"}, "test": entries}
     (tmp_path / "list.json").write_text(json.dumps(content))
     assert evaluate(tmp_path, "list.json") == 2
-    assert "Two cases of the list test are called image" in capsys.readouterr().err
-    del content["test"][1]
+    assert "Two cases of the list test are called a_image" in capsys.readouterr().err
+    for entry in entries:  # then they are told apart by their folders
+        del entry["id"]
+    write(tmp_path / "predictions" / "b_image_labels.nrrd", image_of(box(2)))
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    assert evaluate(tmp_path, "list.json")["dice"] == 1
+    content["test"] = [{**entries[0], "id": "a_image"}]
     (tmp_path / "list.json").write_text(json.dumps(content))
     assert evaluate(tmp_path, "list.json")["dice"] == 1
 

@@ -234,6 +234,21 @@ def test_case_names_become_file_names(name, expected):
     assert not result.startswith(".")
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (("anna/t1.nii.gz", "ben/t1.nii.gz", "ben/t2.nii.gz"), ("anna_t1", "ben_t1", "t2")),
+        (("1/a/t1.nii", "1/b/T1.nii", "2/a/t1.nii"), ("1_a_t1", "b_T1", "2_a_t1")),
+        (("anna/t1.nii", "anna/t1.nii"), ("t1", "t1")),  # the same image, annotated twice
+        (("anna/t1.nii", "x/anna_t1.nii", "ben/t1.nii"), ("one_anna_t1", "one_x_anna_t1", "ben_t1")),
+    ],
+)
+def test_cases_whose_files_are_called_alike_are_told_apart_by_folders(tmp_path, files, expected):
+    content = {"labels": {"1": "a"}, "training": [{"image": f"one/{file}"} for file in files], "unlabeled": []}
+    path = cases.write_datalist(tmp_path, content)
+    assert tuple(entry.id for entry in read_datalist(path)["training"]) == expected
+
+
 def test_what_each_case_contributes(tmp_path):
     """Finished, partly finished, scribbled, empty and unlabelled cases, in one data set."""
     told = [{}, {"segments": [1]}, {"complete": False, "background": 3}, {"ignore": 255}, {"complete": False}]
