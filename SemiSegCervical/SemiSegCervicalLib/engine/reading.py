@@ -70,6 +70,12 @@ def read_stored(path: Path, labels: bool = False) -> Stored:
     except SemiSegError:
         raise
     except Exception as error:  # what a decoder raises on a damaged file is not its contract
+        if "orthonormal" in str(error):  # ITK's word; nothing is damaged
+            raise SemiSegError(
+                "sheared", f"The axes of {path} are not at right angles to each other",
+                "Resample it onto axes that are, its label map by nearest neighbour (nibabel: resample_to_output)",
+                "reading",
+            ) from error  # fmt: skip
         raise SemiSegError(
             "unreadable", f"{path} cannot be read as an image: {reason(error)}",
             "Open it in another program to see whether it is damaged, or export it again", "reading",

@@ -229,6 +229,9 @@ def _classes(raw: dict[str, Any]) -> tuple[tuple[int, ...], tuple[SegmentClass, 
     """Return the label values that stand for segments, ascending, and the classes, which are numbered in that order."""
     if not isinstance(raw["labels"], dict):
         raise ValueError('labels must name label values as {"0": "background", "1": "liver"}')
+    strange = next((key for key in raw["labels"] if not key.strip().removeprefix("-").isdecimal()), None)
+    if strange is not None:  # of nnU-Net names come first, and cases are not listed at all
+        raise ValueError(f'labels must name label values as {{"0": "background", "1": "liver"}}, not {strange!r}')
     labels = {int(k): str(v) for k, v in raw["labels"].items() if int(k) != 0}
     if not labels or min(labels) < 0:
         raise ValueError("labels must name the label values of one segment or more (0 is background)")

@@ -104,6 +104,19 @@ def test_result_of_a_colour_nifti_has_no_colours(tmp_path, count):
         assert getattr(result, get)() == getattr(source, get)()
 
 
+def test_sheared_nifti_is_not_called_damaged(tmp_path):
+    path = tmp_path / "a.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5, 6), dtype=np.int16)), str(path))
+    content = bytearray(path.read_bytes())
+    content[252:256] = struct.pack("<hh", 0, 2)  # qform_code, sform_code
+    content[280:328] = struct.pack("<12f", 1, 0.1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
+    path.write_bytes(content)
+    with pytest.raises(SemiSegError) as caught:
+        read_image([path])
+    assert caught.value.code == "sheared"
+    assert "right angles" in caught.value.cause
+
+
 def test_nifti_that_is_not_packed_as_its_name_says(tmp_path):
     sitk.WriteImage(oblique(2), str(tmp_path / "a.nii"))
     (tmp_path / "a.nii").rename(tmp_path / "a.nii.gz")
