@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import SegmentClass
@@ -16,7 +15,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from .data import read_sets
 from .datalist import Entry
 from .metrics import Agreement, compare
-from .targets import every_class, informative, membership
+from .targets import decided, every_class, informative
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,12 @@ def compare_labels(
             "unknown-label", f"The prediction for {entry.id} holds the value {strange}, which is not in the class list",
             "Compare it with references of the same class list", "reading",
         )  # fmt: skip
-    member = membership(torch.from_numpy(sets)[None], len(classes) + 1)[0].numpy()
-    single = (sets & (sets - 1)) == 0
+    single = decided(sets)
     segments = {}
-    for c in classes:
-        reference = single & member[c.value]
-        known = reference | ~member[c.value]
+    for c in classes:  # one at a time: maps of all classes of a large volume would fill the memory
+        member = (sets & (1 << c.value)) != 0
+        reference = single & member
+        known = reference | ~member
         segments[c.name] = compare(labels == c.value, reference, spacing, None if known.all() else known, distances)
     return CaseFigures(entry.id, segments, int(informative(sets, len(classes) + 1).sum()), spacing is not None)
 

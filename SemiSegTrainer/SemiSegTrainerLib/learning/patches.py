@@ -8,7 +8,7 @@ unlabelled stream is centred on an undecided voxel.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -37,13 +37,18 @@ def remember(possible: Tensor, classes: int, case: int) -> Places:
         case: index of the case, which seeds the choice.
     """
     flat = possible.flatten()
-    inside, single = flat != 0, decided(flat)
-    masks = {f"class-{c}": flat == 1 << c for c in range(1, classes)}
-    masks |= {"labelled": single & inside, "unlabelled": ~single & inside}
-    if not bool(masks["labelled"].any()):  # sets that rule out a class without deciding for one
-        masks["labelled"] = known(flat, classes)
+
+    def masks() -> Iterator[tuple[str, Tensor]]:
+        for c in range(1, classes):  # one at a time: those of many segments of a large volume would fill the memory
+            yield f"class-{c}", flat == 1 << c
+        inside, single = flat != 0, decided(flat)
+        labelled = single & inside
+        # Sets may rule out a class without deciding for one.
+        yield "labelled", labelled if bool(labelled.any()) else known(flat, classes)
+        yield "unlabelled", ~single & inside
+
     found = {}
-    for name, mask in masks.items():
+    for name, mask in masks():
         indices = torch.nonzero(mask).flatten()
         if len(indices) > _REMEMBERED:
             generator = torch.Generator().manual_seed(mix_seed("places", case, name))

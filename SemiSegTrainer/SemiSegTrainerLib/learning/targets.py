@@ -16,6 +16,8 @@ from SemiSegCervicalLib.errors import SemiSegError
 from torch import Tensor
 
 Sets = TypeVar("Sets", np.ndarray, Tensor)
+# So many label values are looked up in a table.
+_MOST_LISTED = 2**16
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def possible_classes(labels: np.ndarray, classes: int, completeness: Completenes
         meaning[told.background] = 1
     if told.ignore is not None:
         meaning[told.ignore] = unknown
-    found, where = np.unique(labels, return_inverse=True)
+    found = _values(labels)
     strange = [int(v) for v in found if int(v) not in meaning]
     if strange:
         raise SemiSegError(
@@ -82,7 +84,13 @@ def possible_classes(labels: np.ndarray, classes: int, completeness: Completenes
             "Correct the label map, name the value in the class list, or declare it as ignore or background",
             "reading",
         )
-    sets = np.array([meaning[int(v)] for v in found], dtype=np.int32)[where].reshape(labels.shape)
+    first = int(found[0]) if len(found) else 0
+    if len(found) and int(found[-1]) - first < _MOST_LISTED:
+        table = np.zeros(int(found[-1]) - first + 1, dtype=np.int32)
+        table[found - first] = [meaning[int(v)] for v in found]
+        sets = table[_from(first, labels)]
+    else:
+        sets = np.array([meaning[int(v)] for v in found], dtype=np.int32)[np.searchsorted(found, labels)]
     if told.slices is not None:
         if labels.ndim != 3:
             raise SemiSegError(
@@ -98,6 +106,18 @@ def possible_classes(labels: np.ndarray, classes: int, completeness: Completenes
         outside[list(told.slices)] = False
         sets[outside] = np.where(labels[outside] == 0, unknown, sets[outside])
     return sets
+
+
+def _values(labels: np.ndarray) -> np.ndarray:
+    """Return the values of a label map, ascending; of a usual one by a count, for to sort a large volume takes long."""
+    first, last = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    if last - first >= _MOST_LISTED:
+        return np.unique(labels)
+    return np.flatnonzero(np.bincount(_from(first, labels).ravel())) + first
+
+
+def _from(first: int, labels: np.ndarray) -> np.ndarray:
+    return np.subtract(labels, first, dtype=np.int64) if first else labels
 
 
 def membership(possible: Tensor, classes: int) -> Tensor:

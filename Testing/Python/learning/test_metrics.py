@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import torch
 from PIL import Image
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import SegmentClass
@@ -117,6 +120,23 @@ def test_unfinished_segment_is_not_judged(tmp_path):
     assert not math.isnan(unfinished.segments["one"].hd95)
     assert not unfinished.segments["two"].failed
     assert unfinished.dice == 1.0
+
+
+def test_many_segments_of_a_large_volume_are_compared_one_by_one(tmp_path):
+    labels = np.zeros((40, 100, 100), dtype=np.uint8)
+    for value in range(1, 31):
+        labels[:, 3 * value : 3 * value + 2] = value
+    classes = [SegmentClass(value=c, name=f"part {c}", color=(1.0, 0.0, 0.0)) for c in range(1, 31)]
+    sitk.WriteImage(sitk.GetImageFromArray(labels), str(tmp_path / "label.nrrd"))
+    target = Entry("case", (tmp_path / "label.nrrd",), tmp_path / "label.nrrd", "file", Completeness(), None)
+    tracemalloc.start()
+    with torch.profiler.profile(profile_memory=True) as torchs:  # its memory is not traced
+        figures = compare_labels(labels, target, classes, None, distances=False)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert figures.dice == 1.0
+    most += sum(max(0, event.self_cpu_memory_usage) for event in torchs.events())
+    assert most < 30 * labels.size, "bytes of a voxel: of the map as it is read and of its sets, not of every class"
 
 
 def test_labels_outside_the_class_list(tmp_path):

@@ -75,6 +75,17 @@ def test_what_the_class_list_does_not_know_is_refused(labels, told, code):
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize("values", [(7, 9), (5, 100_000), (1, 2)])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64])
+def test_label_values_may_be_small_or_large(values, kind):
+    if max(values) > np.iinfo(kind).max:
+        pytest.skip("no such value in this kind")
+    labels = np.array([[0, values[1]], [values[0], values[0]]], dtype=kind)
+    expected = np.array([[1, 4], [2, 2]])
+    for some, sets in ((labels, expected), (labels[1:], expected[1:])):
+        assert np.array_equal(possible_classes(some, 3, Completeness(values=values)), sets)
+
+
 def test_thirty_classes_fit_the_mask():
     sets = torch.from_numpy(possible_classes(np.array([[0, 30]]), 31))
     assert membership(sets, 31)[:, :, 1].nonzero().tolist() == [[0, 30]]
