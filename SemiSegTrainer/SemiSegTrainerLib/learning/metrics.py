@@ -58,7 +58,8 @@ def compare(
     hd95 = assd = float("nan")
     if distances and whole and p.any() and r.any():
         axes = _extended(p.shape)
-        flat = [m.reshape([m.shape[a] for a in axes]) for m in (p, r)]
+        box = _bounds(p | r)
+        flat = [m[box].reshape([m[box].shape[a] for a in axes]) for m in (p, r)]
         masks = [torch.from_numpy(np.ascontiguousarray(m))[None, None].float() for m in flat]
         size_mm = None if spacing is None else [spacing[a] for a in axes]
         with warnings.catch_warnings():
@@ -66,6 +67,13 @@ def compare(
             hd95 = float(compute_hausdorff_distance(masks[0], masks[1], True, percentile=95, spacing=size_mm))
             assd = float(compute_average_surface_distance(masks[0], masks[1], True, symmetric=True, spacing=size_mm))
     return Agreement(dice, hd95, assd, failed, int(r.sum()))
+
+
+def _bounds(mask: np.ndarray) -> tuple[slice, ...]:
+    """Return the box around what a mask holds: the rest of a volume is far larger and has no surface."""
+    others = [tuple(b for b in range(mask.ndim) if b != a) for a in range(mask.ndim)]
+    rows = [np.flatnonzero(mask.any(axis=other)) for other in others]
+    return tuple(slice(int(found[0]), int(found[-1]) + 1) for found in rows)
 
 
 def _extended(shape: Sequence[int]) -> list[int]:

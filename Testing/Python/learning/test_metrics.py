@@ -92,6 +92,19 @@ def test_distances_are_in_mm(size):
         assert compare(np.roll(a, 1, axis=axis), a, None).hd95 == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("thick", [1, 6])
+def test_distances_are_those_of_the_structures_box(thick):
+    """In a volume many times as large they take neither the time nor the memory of it."""
+    rng = np.random.default_rng(thick)
+    small = [rng.random((thick, 14, 12)) < share for share in (0.1, 0.3)]
+    volumes = [np.pad(mask, ((9, 20), (0, 90), (70, 0))) for mask in small]
+    beside = [np.pad(mask, 1) for mask in small]
+    with torch.profiler.profile(profile_memory=True) as torchs:
+        figures = compare(*volumes, (3.0, 0.8, 0.9))
+    assert figures == compare(*beside, (3.0, 0.8, 0.9))
+    assert max(event.self_cpu_memory_usage for event in torchs.events()) < volumes[0].size
+
+
 def test_only_decided_voxels_count():
     reference = box((20, 20), ((5, 5), (9, 9)))
     prediction = reference | box((20, 20), ((12, 12), (18, 18)))
