@@ -282,10 +282,13 @@ def structure_size(label_maps: Iterable[np.ndarray], classes: Sequence[int]) -> 
     """
     sides: dict[int, list[float]] = {}
     for labels in label_maps:
+        boxes = ndimage.find_objects(labels, max_label=max(classes))
         for value in classes:
-            parts, _ = ndimage.label(labels == value)
-            counts = np.bincount(parts.ravel())[1:]
-            sides.setdefault(value, []).extend(counts ** (1 / labels.ndim))
+            box = boxes[value - 1]
+            if box is not None:  # in a large volume most of it is of no structure
+                parts, _ = ndimage.label(labels[box] == value)
+                counts = np.bincount(parts.ravel())[1:]
+                sides.setdefault(value, []).extend(counts ** (1 / labels.ndim))
     return min((float(np.median(s)) for s in sides.values() if s), default=None)
 
 

@@ -45,6 +45,9 @@ def squares(side, count, size=(400, 640)):
 def test_structure_size_is_that_of_the_smaller_class():
     assert structure_size([squares(20, 3), squares(30, 2)], (1, 2)) == pytest.approx(20.0)
     assert structure_size([np.zeros((8, 8), dtype=int)], (1, 2)) is None
+    other = np.array([[-1, 0, 255], [3, 3, 1], [2**40, 0, 0]])  # values of nobody's classes
+    assert structure_size([other], (1, 2)) == 1.0
+    assert structure_size([other], (2,)) is None
 
 
 @pytest.mark.parametrize(("side", "pixels"), [(12, PIXELS_CPU), (100, 400 * 640 * 0.32**2), (140, PIXELS_LEAST)])
