@@ -218,7 +218,8 @@ def read_case(entry: Entry, spec: InputSpec, classes: int, look: Look | None = N
         if len(image.spatial_shape) > spec.spatial_dims:
             raise SemiSegError(
                 "mixed-dimensions", "It is a volume, and the networks look at single images",
-                "List either images or volumes; slices and frames may be saved as single images", "reading",
+                "List either images or volumes, and of these what a starting model reads; slices and frames may be "
+                "saved as single images", "reading",
             )  # fmt: skip
         if spec.sampling == "fit":
             network, where = to_network(image, spec)
