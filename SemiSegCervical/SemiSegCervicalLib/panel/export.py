@@ -4,67 +4,38 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import qt
 import slicer
 
-from ..dicom_seg import can_write
 from ..errors import SemiSegError
-from ..pieces import Pieces
-from ..scene.corrections import correction_columns_in_pieces
-from ..scene.dicom import encoded_in_pieces, has_dicom_files
-from ..scene.export import (
-    dicom_seg_file_in_pieces,
-    label_sequence_file_in_pieces,
-    labelmap_file_in_pieces,
-    left_out_in_pieces,
-    segmentation_sequence_file_in_pieces,
-    table_file,
-    table_files_in_pieces,
-    volume_file_in_pieces,
-    volume_sequence_file_in_pieces,
-)
-from ..scene.record_figures import FRAME, frame_numbers, frames_of
 from ..scene.records import Record, find_records
 from ..worker.client import Client
 from .connections import Connections
+from .export_files import (
+    PARTS,
+    describe_left_out_in_pieces,
+    different_names,
+    formats_of,
+    safe_name,
+    why_not,
+    write_in_pieces,
+    written_files,
+)
 from .exporting import Encode, Exporting
 from .later import Later
 from .state import PanelState
 
 _FOLDER_SETTING = "SemiSegCervical/exportFolder"
 _PROGRESS_MS = 100
-_LONGEST_NAME = 110
-"""Bytes of a proposed name before its ending: file systems take 255, some less."""
-_PARTS = ("segmentation", "uncertainty", "table")
 _NAMED = 8
 """Files that a question names; of more it says how many."""
 _OF_ONE = ("removed", "nothing-to-write")
 """Faults that concern one of several results; after any other the next ones would fail like it."""
-# What a person reads, and the ending; the first is offered first.
-_VOLUME_FORMATS: dict[str, dict[str, str]] = {
-    "segmentation": {
-        "Segmentation (.seg.nrrd)": ".seg.nrrd",
-        "Label map (.nii.gz)": ".nii.gz",
-        "Label map (.nrrd)": ".nrrd",
-    },
-    "uncertainty": {"Volume in percent (.nrrd)": ".nrrd", "Volume in percent (.nii.gz)": ".nii.gz"},
-    "table": {"Table (.csv)": ".csv"},
-}
-_DICOM_SEG = {"DICOM SEG (.dcm)": ".dcm"}
-_CINE_FORMATS: dict[str, dict[str, str]] = {
-    "segmentation": {
-        "Label maps of all frames (.seq.nrrd)": ".seq.nrrd",
-        "Segmentations of all frames (.seq.mrb)": ".seq.mrb",
-    },
-    "uncertainty": {"Frames in percent (.seq.nrrd)": ".seq.nrrd"},
-    "table": {"Tables of segments and frames (.csv)": ".csv"},
-}
 
 
 def choose_target(title: str, proposal: str, files: str) -> str:
@@ -139,7 +110,7 @@ class ExportSection:
         self._connections = Connections(
             *(
                 (getattr(ui, f"{part}ExportButton"), "clicked()", slot)
-                for part, slot in zip(_PARTS, (self._segmentation, self._uncertainty, self._table), strict=True)
+                for part, slot in zip(PARTS, (self._segmentation, self._uncertainty, self._table), strict=True)
             ),
             (ui.cancelExportButton, "clicked()", self._cancel),
             (ui.allResultsCheckBox, "toggled(bool)", self._all_wished),
@@ -173,13 +144,13 @@ class ExportSection:
         every = len(find_records(slicer.mrmlScene))
         self.ui.allResultsCheckBox.text = f"All {every} results of the scene, each into a file of its own"
         self.ui.allResultsCheckBox.visible = every > 1
-        for part, formats in _formats(record).items():
+        for part, formats in formats_of(record).items():
             combo = getattr(self.ui, f"{part}FormatComboBox")
             if list(formats) != [combo.itemText(i) for i in range(combo.count)]:
                 combo.clear()
                 combo.addItems(list(formats))
             button = getattr(self.ui, f"{part}ExportButton")
-            why = _why_not(record, part, self._busy) if not self._all else self._why_none(part)
+            why = why_not(record, part, self._busy) if not self._all else self._why_none(part)
             if self.active:
                 why = "Wait until the file is written, or cancel that."
             button.enabled = not why
@@ -206,7 +177,7 @@ class ExportSection:
     def _writable(self, part: str) -> list[Record]:
         """Return the results of which a part can be written, but for one that is being made."""
         found = find_records(slicer.mrmlScene)
-        return [record for record in found if record != self._running and not _why_not(record, part, busy=False)]
+        return [record for record in found if record != self._running and not why_not(record, part, busy=False)]
 
     def _why_none(self, part: str) -> str:
         return "" if self._writable(part) else "None of the results has it, or they are being made."
@@ -233,7 +204,7 @@ class ExportSection:
         if not targets:
             return
         # Not Path.exists: it raises for a name that is too long and for a folder that nobody may look into.
-        there = [file for one, path in targets for file in _written(one, part, path) if os.path.exists(file)]
+        there = [file for one, path in targets for file in written_files(one, part, path) if os.path.exists(file)]
         if there and not self.confirm(there):
             return
         slicer.app.userSettings().setValue(_FOLDER_SETTING, str(targets[0][1].parent))
@@ -246,8 +217,8 @@ class ExportSection:
 
     def _chosen_file(self, part: str, record: Record) -> list[tuple[Record, Path]]:
         title = getattr(self.ui, f"{part}FormatComboBox").currentText
-        ending = _formats(record)[part][title]
-        name = f"{_safe(record.name)}-{part}{ending}"
+        ending = formats_of(record)[part][title]
+        name = f"{safe_name(record.name)}-{part}{ending}"
         filter_ = f"{title.partition(' (')[0]} (*{ending})"
         chosen = self.choose(f"Save {part}", str(Path(default_folder(record)) / name), filter_)
         if not chosen:
@@ -262,9 +233,9 @@ class ExportSection:
         chosen = self.choose_folder(f"Save the {kind} of {len(records)} results", default_folder(record))
         if not chosen:
             return []
-        formats = [_formats(one)[part] for one in records]
+        formats = [formats_of(one)[part] for one in records]
         endings = [known.get(title, next(iter(known.values()))) for known in formats]
-        names = _different(_safe(one.name) for one in records)
+        names = different_names(safe_name(one.name) for one in records)
         return [
             (one, Path(chosen) / f"{name}-{part}{ending}")
             for one, name, ending in zip(records, names, endings, strict=True)
@@ -320,62 +291,6 @@ class ExportSection:
             self._on_note(saved)
 
 
-def write_in_pieces(
-    record: Record,
-    part: str,
-    path: Path,
-    overwrite: bool = False,
-    encode: Encode = encoded_in_pieces,
-) -> Generator[Any, None, list[Path]]:
-    """Write a part of a result.
-
-    Args:
-        record: the result.
-        part: "segmentation", "uncertainty" or "table".
-        path: the file; its ending chooses the format.
-        overwrite: replace what is there.
-        encode: writes DICOM SEG.
-
-    Returns:
-        The files.
-
-    Raises:
-        SemiSegError: it cannot be written, or a part of the result is gone.
-    """
-    if why := _why_not(record, part, busy=False):
-        raise SemiSegError("nothing-to-write", why.rstrip("."), "Press Apply to make it again", "export")
-    if part == "table":
-        corrected = yield from correction_columns_in_pieces(record)
-        numbers = [None if number is None else number + 1 for number in frame_numbers(record)]
-        frames: dict[str, list[Any]] = {FRAME: numbers, **corrected.get("-frames", {})}  # as they are counted now
-        return (yield from table_files_in_pieces(_tables(record), path, overwrite, {**corrected, "-frames": frames}))
-    cine = _is_cine(record)
-    if part == "uncertainty":
-        write = volume_sequence_file_in_pieces if cine else volume_file_in_pieces
-        return [(yield from write(record.uncertainty, path, overwrite))]
-    segmentation, source = record.segmentation, record.source
-    if path.name.lower().endswith(".dcm"):
-        model, version = str(record.run.get("model", "")), str(record.run.get("fingerprint", ""))
-        return [(yield from dicom_seg_file_in_pieces(segmentation, source, path, model, version, overwrite, encode))]
-    if not cine:
-        return [(yield from labelmap_file_in_pieces(segmentation, source, record.classes, path, overwrite))]
-    if path.name.lower().endswith(".seq.mrb"):
-        return [(yield from segmentation_sequence_file_in_pieces(segmentation, path, overwrite))]
-    return [(yield from label_sequence_file_in_pieces(segmentation, source, record.classes, path, overwrite))]
-
-
-def describe_left_out_in_pieces(record: Record, path: Path) -> Pieces[str]:
-    """Say which segments a file of label maps does not hold, and what helps; an empty text where it holds all."""
-    whole = ".seq.mrb" if _is_cine(record) else ".seg.nrrd"
-    if path.name.lower().endswith((whole, ".dcm")):
-        return ""
-    names = yield from left_out_in_pieces(record.segmentation, record.classes)
-    if not names:
-        return ""
-    rename = "it" if len(names) == 1 else "them"
-    return f"Left out, as the model has no such class: {', '.join(names)}. Rename {rename}, or save as {whole}."
-
-
 def default_folder(record: Record) -> str:
     """Return where to save: where was saved last, else beside the image, else among the user's documents."""
     last = slicer.util.settingsValue(_FOLDER_SETTING, "")
@@ -385,62 +300,3 @@ def default_folder(record: Record) -> str:
     places = [Path(str(last)) if last else None, Path(image).parent if image else None, Path(str(documents))]
     # Not Path.is_dir: it raises where a disk on the network is gone.
     return str(next((place for place in places if place is not None and os.path.isdir(place)), Path.home()))
-
-
-def _formats(record: Record) -> dict[str, dict[str, str]]:
-    """Return the formats of each part; DICOM SEG is among them where the image came from DICOM."""
-    if _is_cine(record):
-        return _CINE_FORMATS
-    if not has_dicom_files(record.source) or not can_write():
-        return _VOLUME_FORMATS
-    return {**_VOLUME_FORMATS, "segmentation": {**_VOLUME_FORMATS["segmentation"], **_DICOM_SEG}}
-
-
-def _is_cine(record: Record) -> bool:
-    return any(
-        node is not None and bool(node.IsA("vtkMRMLSequenceNode")) for node in (record.segmentation, record.source)
-    )
-
-
-def _tables(record: Record) -> dict[str, Any]:
-    tables = {"": record.table}
-    if record.frames_table is not None:
-        tables["-frames"] = record.frames_table
-    return tables
-
-
-def _written(record: Record, part: str, path: Path) -> list[Path]:
-    """Return the files that a part of a result becomes."""
-    return [table_file(path, addition) for addition in _tables(record)] if part == "table" else [path]
-
-
-def _different(names: Iterable[str]) -> list[str]:
-    """Return names of which no two are equal, also where case does not count."""
-    found: dict[str, str] = {}
-    for name in names:
-        free = next(n for n in chain([name], (f"{name}_{k}" for k in count(2))) if n.lower() not in found)
-        found[free.lower()] = free
-    return list(found.values())
-
-
-def _why_not(record: Record, part: str, busy: bool) -> str:
-    """Say why a part cannot be written now; an empty text where it can."""
-    if busy:
-        return "Wait until the job has ended, or cancel it."
-    if not record.exists:
-        return "The result was deleted."
-    if record.frames_table is not None and not frames_of(record):
-        return "No frame is computed yet."
-    if part == "uncertainty" and record.uncertainty is None:
-        return "This result was made without uncertainty, or it was deleted."
-    if part == "segmentation" and record.segmentation is None:
-        return "The segmentation was deleted."
-    if part == "segmentation" and record.source is None:
-        return "The image was deleted, on whose grid the segmentation is written."
-    return ""
-
-
-def _safe(name: str) -> str:
-    """Return a name that every file system takes."""
-    kept = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name)
-    return kept.encode()[:_LONGEST_NAME].decode(errors="ignore").strip(" .") or "result"

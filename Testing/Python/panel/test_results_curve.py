@@ -106,7 +106,7 @@ def test_a_click_on_the_curve_goes_to_the_frame_and_only_a_new_one_counts(panel,
 
 
 def test_figures_stay_with_their_frames_when_others_are_removed_from_the_cine(panel, ui, tmp_path):
-    from SemiSegCervicalLib.panel.export import write_in_pieces
+    from SemiSegCervicalLib.panel.export_files import write_in_pieces
     from SemiSegCervicalLib.pieces import whole
 
     doubts = {number: 0.01 * number for number in range(20)} | {9: 0.9}

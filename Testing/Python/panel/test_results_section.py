@@ -788,7 +788,7 @@ def say(panel: Any, image: Any, index: int) -> None:
 
 
 def test_what_is_said_of_the_pixel_size_holds_for_results_that_are_there(panel, ui, tmp_path):
-    from SemiSegCervicalLib.panel.export import write_in_pieces
+    from SemiSegCervicalLib.panel.export_files import write_in_pieces
     from SemiSegCervicalLib.pieces import whole
 
     doubts = {number: 0.1 for number in range(4)}
