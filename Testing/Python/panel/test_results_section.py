@@ -203,7 +203,7 @@ def test_while_a_job_runs_nothing_can_be_corrected_or_saved(panel, ui, state):
     record = state()
     ui.exportButton.collapsed = False
     application.settle()
-    running = replace(panel.state(), job=types.SimpleNamespace(ended=False), record=record)
+    running = replace(panel.state(), job=types.SimpleNamespace(ended=False, record=record), record=record)
     for section in (panel.results, panel.overlay, panel.curve, panel.export):
         section.refresh(running)
     for button in (ui.correctButton, ui.segmentationExportButton, ui.uncertaintyExportButton, ui.tableExportButton):
