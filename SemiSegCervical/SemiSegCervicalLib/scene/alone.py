@@ -10,6 +10,7 @@ from typing import Any
 from . import marks
 from .corrections import corrected_parts
 from .geometry import overlap
+from .hierarchy import patient_of
 from .navigation import shown_volumes
 from .record_figures import is_flat
 from .records import Record, find_records
@@ -40,28 +41,27 @@ def show_alone(record: Record, corrected: bool = True) -> None:
 
 
 def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None) -> None:
-    """Show the results of pictures and cines where a view shows theirs, and hide those that would lie over another one.
+    """Show the results of images where a view shows theirs, and hide those that would lie over another one.
 
-    Pictures, of whichever patient, share one coordinate system: what is outlined in one is drawn over all of them.
-    What somebody has shown again over the same picture stays.
+    Pictures, of whichever patient, share one coordinate system, and anonymous volumes often do, too: what is outlined
+    in one is drawn over all of them. Those of volumes that the subject hierarchy knows to be of one patient stay. What
+    somebody has shown again over the same image stays as well.
 
     Args:
         scene: the scene.
-        image: a picture that is about to be segmented; others count once they have results, for before that they may
-            be of the same patient.
-        looked_at: the result that the panel speaks of; it comes back also where no view shows its picture.
+        image: what is about to be segmented; others count once they have results, for before that they may be of the
+            same patient.
+        looked_at: the result that the panel speaks of; it comes back also where no view shows its image.
     """
-    found = [(record, record.shown_source) for record in find_records(scene) if is_flat(record)]
+    found = [(record, record.shown_source) for record in find_records(scene)]
     shown = shown_volumes(scene)
-    voxels = image.GetImageData() if image is not None else None
-    chosen = image if voxels is not None and voxels.GetDimensions()[2] == 1 else None
-    pictures = [volume for volume in shown if volume is chosen or any(volume is source for _, source in found)]
+    known = [volume for volume in shown if volume is image or any(volume is source for _, source in found)]
     for record, source in found:
         display = _display(record)
         if display is None or source is None:
             continue
         hidden = display.GetAttribute(marks.HIDDEN)
-        over = [v.GetID() for v in pictures if overlap(source, v)] if source not in shown else []
+        over = [volume.GetID() for volume in known if _confused(record, volume)] if source not in shown else []
         if over and display.GetVisibility() and hidden not in over:
             display.SetAttribute(marks.HIDDEN, over[0])
             display.SetVisibility(False)
@@ -70,11 +70,16 @@ def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None)
 
 
 def lies_over_another(record: Record) -> bool:
-    """Return whether no view shows the picture or the cine of a result, and one shows another image in its place."""
+    """Return whether no view shows the image of a result, and one shows another's in its place."""
     image, shown = record.shown_source, shown_volumes(record.table.GetScene())
-    if image is None or image in shown or not is_flat(record):
-        return False
-    return any(overlap(image, volume) for volume in shown)
+    return image is not None and image not in shown and any(_confused(record, volume) for volume in shown)
+
+
+def _confused(record: Record, volume: Any) -> bool:
+    """Return whether the outlines of a result are seen over another image, and may be taken for that one's."""
+    image = record.shown_source
+    patient = None if is_flat(record) else patient_of([image])
+    return overlap(image, volume) and (patient is None or patient != patient_of([volume]))
 
 
 def reveal(record: Record) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any
+
+import slicer
+
+DICOM_PATIENT = "dicom-patient-"
+"""What the name of a patient begins with whom DICOM names: it is the same in whatever scene."""
 
 
 def put_beside(image: Any, nodes: Iterable[Any]) -> None:
@@ -33,3 +39,28 @@ def put_beside(image: Any, nodes: Iterable[Any]) -> None:
             hierarchy.CreateItem(parent, node)
         elif hierarchy.GetItemParent(item) in top:
             hierarchy.SetItemParent(item, parent)
+
+
+def patient_of(nodes: Iterable[Any]) -> str | None:
+    """Return an anonymous name for the patient that the subject hierarchy puts one of the nodes under.
+
+    A scene that is added to another brings its patients along, also those that are there already: what DICOM calls them
+    tells that they are the same.
+
+    Args:
+        nodes: of one image; None is left out.
+
+    Returns:
+        The same for all images of a patient, of DICOM in whatever scene; None where no patient is known.
+    """
+    level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient()
+    for node in (node for node in nodes if node is not None and node.GetScene() is not None):
+        hierarchy = node.GetScene().GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")
+        item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
+        patient = hierarchy.GetItemAncestorAtLevel(item, level) if item else 0
+        if patient:
+            known = hierarchy.GetItemUID(patient, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMUIDName())
+            if known:
+                return DICOM_PATIENT + hashlib.sha256(known.encode()).hexdigest()[:12]
+            return f"patient-{patient}"
+    return None

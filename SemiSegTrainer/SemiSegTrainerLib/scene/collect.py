@@ -11,6 +11,7 @@ import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.pieces import Pieces, whole
 from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.hierarchy import DICOM_PATIENT
 
 from . import choices
 from .cases import outside_case, scene_case, slice_cases
@@ -18,7 +19,7 @@ from .classes import ClassMatching, SegmentKey, make_conflict, match_classes
 from .other_scenes import keep_only, read_scene
 from .outside import OutsideCase, folder_cases, look_in_pieces, unnamed
 from .past import outside_past, past_of
-from .sources import DICOM_PATIENT, Source, sources_in_pieces
+from .sources import Source, sources_in_pieces
 from .training_set import TrainingCase, TrainingSet
 
 

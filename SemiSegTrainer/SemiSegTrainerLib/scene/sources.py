@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.pieces import Pieces
 from SemiSegCervicalLib.scene import marks as result_marks
@@ -21,6 +19,7 @@ from SemiSegCervicalLib.scene.cine import (
     sequences_of,
 )
 from SemiSegCervicalLib.scene.corrections import drawn_by
+from SemiSegCervicalLib.scene.hierarchy import patient_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
 from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import image_of
@@ -30,8 +29,6 @@ from .annotation import Annotation, annotation_in_pieces
 from .choices import ChosenUse
 from .marks import accepted_frames, start_slice
 
-DICOM_PATIENT = "dicom-patient-"
-"""What the group of images begins with whose patient DICOM names: one group in whatever scene they lie."""
 _SET_GEOMETRY = (
     "set its source geometry to its image (Segment Editor, button beside Source volume), and the status of its segments"
 )
@@ -152,7 +149,7 @@ def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sou
             or volume.GetID() in found.partners
         ):
             continue
-        group = _patient(found.scene, [volume, *choices.partners_of(volume)]) or volume.GetID()
+        group = patient_of([volume, *choices.partners_of(volume)]) or volume.GetID()
         source = Source(volume.GetID(), volume.GetName(), group, volume, chosen=choices.chosen_use(volume))
         if not _readable(found, volume, volume.GetName()):
             continue
@@ -207,7 +204,7 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
         wanted = _wanted(sequence, chosen)
         browser = browser_of(sequence)
         proxy = browser.GetProxyNode(sequence) if browser is not None else None
-        group = _patient(found.scene, [sequence, browser, proxy, *partners]) or sequence.GetID()
+        group = patient_of([sequence, browser, proxy, *partners]) or sequence.GetID()
         by_frame: dict[str, list[Any]] = {}
         belonging: dict[str, str] = {}
         corrected: set[str] = set()
@@ -311,24 +308,3 @@ def _annotate(source: Source, segmentations: Sequence[Any]) -> Pieces[None]:
 def _is_corrected(segmentation: Any) -> bool:
     """Return whether somebody has gone on with what a model drew."""
     return any(drawn_by(segment) == "SEMIAUTOMATIC" for _, segment in result_marks.segments_of(segmentation))
-
-
-def _patient(scene: Any, nodes: Sequence[Any]) -> str | None:
-    """Return an anonymous name for the patient that the subject hierarchy puts one of the nodes under.
-
-    A scene that is added to another brings its patients along, also those that are there already: what DICOM calls them
-    tells that they are the same.
-    """
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    if hierarchy is None:
-        return None
-    level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient()
-    for node in nodes:
-        item = hierarchy.GetItemByDataNode(node) if node is not None else 0
-        patient = hierarchy.GetItemAncestorAtLevel(item, level) if item else 0
-        if patient:
-            known = hierarchy.GetItemUID(patient, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMUIDName())
-            if known:
-                return DICOM_PATIENT + hashlib.sha256(known.encode()).hexdigest()[:12]
-            return f"patient-{patient}"
-    return None

@@ -1,0 +1,87 @@
+"""Outlines of volumes are seen over their own: those of two patients often lie in one place, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+from SemiSegCervicalLib.scene.alone import follow_views, lies_over_another
+from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.hierarchy import patient_of
+from SemiSegCervicalLib.scene.records import Record, new_record
+from SemiSegCervicalLib.scene.segmentation import new_segmentation
+from SlicerRig import scenes
+
+CLASSES = [SegmentClass(1, "atrium", (0.0, 1.0, 0.0))]
+
+
+def volume_at(name: str, start: float = 0.0, patient: int = 0) -> Any:
+    """Add a volume of 6 slices that begins at a place in mm, with a patient of the subject hierarchy or none."""
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    affine[0, 3] = start
+    volume = scenes.add_volume(np.zeros((6, 20, 30), np.int16), name, affine)
+    if patient:
+        slicer.mrmlScene.GetSubjectHierarchyNode().CreateItem(patient, volume)
+    return volume
+
+
+def result_of(volume: Any) -> Record:
+    labels = np.zeros((6, 20, 30), np.uint8)
+    labels[1:5, 5:15, 5:20] = 1
+    return new_record(
+        slicer.mrmlScene, volume.GetName(), volume, new_segmentation(volume, labels, CLASSES), None, CLASSES, {}
+    )
+
+
+def look_at(volume: Any, *about: Any) -> None:
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        composite.SetBackgroundVolumeID(volume.GetID())
+    follow_views(slicer.mrmlScene, *about)
+
+
+def seen(*records: Record) -> list[bool]:
+    return [bool(record.segmentation.GetDisplayNode().GetVisibility()) for record in records]
+
+
+@pytest.fixture
+def views(scene) -> None:
+    for name in ("Red", "Yellow", "Green"):
+        view, composite = slicer.vtkMRMLSliceNode(), slicer.vtkMRMLSliceCompositeNode()
+        for node in (view, composite):
+            node.SetLayoutName(name)
+            scene.AddNode(node)
+        view.SetMappedInLayout(True)
+
+
+def test_those_of_another_patient_s_volume_are_hidden_while_this_one_is_looked_at(views):
+    first, second = (volume_at(name) for name in "AB")
+    one = result_of(first)
+    look_at(second)
+    assert seen(one) == [True], "it may be another sequence of the same patient"
+    look_at(second, second)
+    assert seen(one) == [False], "it is about to be segmented"
+    other = result_of(second)
+    look_at(first)
+    assert seen(one, other) == [True, False]
+    assert lies_over_another(other)
+    other.segmentation.GetDisplayNode().SetVisibility(True)
+    look_at(first)
+    assert seen(one, other) == [True, True], "the user wants to see it"
+    look_at(second)
+    assert seen(one, other) == [False, True]
+
+
+@pytest.mark.parametrize("whose", ["one patient's", "elsewhere", "two patients'"])
+def test_those_that_cannot_be_mistaken_stay(views, whose):
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    patients = [hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), name) for name in ("somebody", "another")]
+    studies = [hierarchy.CreateStudyItem(patient, "today") for patient in patients]
+    first = volume_at("T1", patient=studies[0])
+    second = volume_at("T2", 500.0 if whose == "elsewhere" else 0.0, studies[whose == "two patients'"])
+    assert (patient_of([first]) == patient_of([second])) == (whose != "two patients'")
+    one, other = result_of(first), result_of(second)
+    look_at(second)
+    assert seen(one, other) == [whose != "two patients'", True]
+    assert lies_over_another(one) == (whose == "two patients'")
