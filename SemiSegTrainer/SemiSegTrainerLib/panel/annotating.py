@@ -13,17 +13,19 @@ from SemiSegCervicalLib.panel.inputs import shown_frame
 from SemiSegCervicalLib.panel.results import open_segment_editor
 from SemiSegCervicalLib.panel.watching import Watching
 from SemiSegCervicalLib.scene.cine import browser_of
+from SemiSegCervicalLib.scene.navigation import shown_volumes
 from SemiSegCervicalLib.scene.source import source_of
 
 from ..scene.choices import chosen_use, set_use
 from ..scene.marks import accept_segmentation, accepted_frames, withdraw_frame
+from ..scene.outlines import show_outlines_of
 from ..scene.places import Place
 from ..scene.split import Split
 from ..scene.starts import accept, annotation_at, annotation_of, begin_drawing
 from ..scene.training_set import TrainingCase
 from .marking import MarkingControls
 from .pairing import PairingControls
-from .rows import CHOSEN_USES, LEFT_OUT, TRAINING, UNLABELLED, VALIDATION, Row, use_of, what_for, why_of
+from .rows import CHOSEN_USES, LEFT_OUT, TRAINING, UNLABELLED, VALIDATION, Row, accepted_note, use_of, why_of
 from .showing import show_case
 from .state import PanelState
 
@@ -65,6 +67,7 @@ class AnnotatingSection:
         self._state = PanelState()
         self._shown_cases: tuple[Any, ...] = ()
         self._shown_frames: list[tuple[str, str, str]] = []
+        self._looked_at: Any = None
         self._connections = Connections(
             (ui.showButton, "clicked()", self._show),
             (ui.drawButton, "clicked()", self._draw),
@@ -144,6 +147,7 @@ class AnnotatingSection:
         if row is None:
             return
         place, busy, cine = self._place(row), self._state.busy, _is_sequence(_node(row))
+        self._look_at(place)
         accepted = place is not None and place.is_frame and _is_accepted(place)
         here = ("frame" if cine else "slice") + (f" {place.number + 1}" if place is not None else "")
         picture = place is not None and place.is_picture
@@ -163,6 +167,15 @@ class AnnotatingSection:
         for button, reason in why.items():
             button.enabled = not reason
             button.toolTip = reason or self._tips[button.name]
+
+    def _look_at(self, place: Place | None) -> None:
+        """Where views begin to show the selected image: what is seen over it has to be what can be accepted of it."""
+        shown = place.shown if place is not None and place.shown in shown_volumes(slicer.mrmlScene) else None
+        if not self.ui.detailsBox.isVisible() or shown is self._looked_at:
+            return
+        self._looked_at = shown
+        if place is not None and shown is not None:
+            show_outlines_of(place)
 
     @property
     def _tips(self) -> dict[str, str]:
@@ -238,14 +251,14 @@ class AnnotatingSection:
     def _accept_here(self) -> None:
         place = self._here()
         if place is not None and self._try(lambda: accept(place)):
-            self._on_marked(f"{place.title} is accepted: {what_for(place)}.")
+            self._on_marked(accepted_note(place))
 
     def _accept_all(self) -> None:
         row = self._selected()
         place = self._place(row) if row is not None else None
         picture = place if place is not None and place.is_picture else None
         if row is not None and self._try(lambda: accept(picture) if picture else _accept_volume(_node(row))):
-            self._on_marked(f"{row.name} is accepted as a whole: {what_for(Place(_node(row), 0))}.")
+            self._on_marked(accepted_note(Place(_node(row), 0), whole=True))
 
     def _withdraw(self) -> None:
         place = self._here()

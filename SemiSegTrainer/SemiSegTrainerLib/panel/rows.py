@@ -10,6 +10,7 @@ from ..catalogue import MethodText
 from ..scene.choices import ChosenUse, chosen_use
 from ..scene.places import Place
 from ..scene.split import Split
+from ..scene.starts import is_empty
 from ..scene.training_set import TrainingCase, TrainingSet
 
 TRAINING, VALIDATION, UNLABELLED, LEFT_OUT = "Training", "Validation", "Unlabelled", "Left out"
@@ -173,11 +174,21 @@ def many(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
-def what_for(place: Place) -> str:
+def accepted_note(place: Place, whole: bool = False) -> str:
+    """Say what was accepted at a place, or the whole image of it, and what becomes of it."""
+    note = f"{place.node.GetName() if whole else place.title} is accepted{' as a whole' * whole}: {_what_for(place)}."
+    if whole or not is_empty(place):
+        return note
+    return f"{note} Nothing is drawn on it: all of it counts as background."
+
+
+def _what_for(place: Place) -> str:
     """Say what a training does with an annotation that was accepted at a place, as the user may have chosen before."""
     use = chosen_use(place.node, place.index_value if place.is_frame else str(place.number))
+    if use == "training":
+        return "the training learns from it"
     if use == "validation":
         return "models are measured with it"
     if use in ("unlabelled", "left out"):
         return f'the training does not learn from it while its use is "{use.capitalize()}" in the table of cases'
-    return "the training learns from it"
+    return "it counts from now on"

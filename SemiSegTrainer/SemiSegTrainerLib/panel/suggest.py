@@ -25,7 +25,7 @@ from . import asking
 from .asking import Idea, Suggesting, show_progress
 from .figures import ROW, fit_height
 from .jobs import Jobs
-from .rows import what_for
+from .rows import accepted_note
 from .showing import show_place
 from .state import PanelState
 
@@ -337,7 +337,7 @@ class SuggestSection:
         following = next((number for number, other in enumerate(self._rows) if not other.accepted), None)
         if following is not None:
             self.ui.suggestionsTable.selectRow(following)
-        self._messages.note(f"{place.title} is accepted: {what_for(place)}.")
+        self._messages.note(accepted_note(place))
         self._on_accept()
         self._on_change()
 

@@ -68,6 +68,15 @@ def shown_annotation(place: Place) -> Any:
     return _shown(place, annotation_at(place))
 
 
+def is_empty(place: Place) -> bool:
+    """Return whether nothing is drawn at a place in the segmentation in which it is annotated."""
+    found = annotation_at(place)
+    if not place.is_frame:
+        return found is not None and not _painted(found, place.node, place.number, place.number + 1)
+    item = item_at(found, place.index_value) if found is not None else None
+    return item is not None and not _painted(item, place.volume)
+
+
 def begin_drawing(place: Place, classes: Sequence[SegmentClass]) -> Any:
     """Return the segmentation node that a person draws in at a place, made where there is none.
 

@@ -125,6 +125,49 @@ def test_a_slice_is_accepted(module: Any, partly: Any) -> None:
     assert case(module, "Volume 1").use == "labelled"
 
 
+def test_what_is_accepted_is_told_to_be_empty(module: Any, partly: Any) -> None:
+    """Every slice but one of an atlas is drawn: who accepts that one says that nothing is there."""
+    from SemiSegCervicalLib.scene.navigation import show_frame
+    from SemiSegCervicalLib.scene.segmentation import new_segmentation
+    from SemiSegTrainerLib.scene.modes import set_mode
+    from TrainingRig import cases
+
+    labels = np.stack([cases.draw(50 + z)[1] for z in range(8)])
+    labels[5] = 0
+    set_mode(new_segmentation(partly.volumes[5], labels, partly.classes), "unfinished")
+    module.panel.look_again()
+    module.settle()
+    select(module, 5)
+    press(module, "showButton")
+    for number, empty in ((4, False), (5, True)):
+        show_frame(partly.volumes[5], number)
+        application.process_events(0.3)
+        press(module, "acceptHereButton")
+        told = "Nothing is drawn on it: all of it counts as background." in module.ui.messageLabel.text
+        assert told == empty
+
+
+def test_the_outlines_of_another_image_are_not_taken_for_those_of_the_selected_one(module: Any, partly: Any) -> None:
+    """Both lie in one place: what is accepted would not be what is seen."""
+    import slicer
+
+    own, other = (partly.segmentations[number].GetDisplayNode() for number in (0, 1))
+    slicer.util.setSliceViewerLayers(background=partly.volumes[0])
+    assert other.GetVisibility()
+    select(module, 1)
+    assert own.GetVisibility(), "no view shows the selected image"
+    select(module, 0)
+    assert module.ui.acceptHereButton.enabled
+    assert (own.GetVisibility(), other.GetVisibility()) == (1, 0)
+    other.SetVisibility(True)
+    module.panel.refresh()
+    application.process_events(0.3)
+    assert other.GetVisibility(), "the user wants to see it"
+    slicer.util.setSliceViewerLayers(background=partly.volumes[1])
+    select(module, 1)
+    assert (own.GetVisibility(), other.GetVisibility()) == (0, 1)
+
+
 def test_an_image_is_shown_without_what_lay_over_another_one(module: Any, partly: Any) -> None:
     import slicer
 
@@ -199,7 +242,7 @@ def test_the_start_on_a_picture_is_accepted_where_the_picture_is(module: Any, pa
     select(module, 6)
     assert module.ui.detailsBox.title == "Picture"
     press(module, "acceptAllButton")
-    assert module.ui.messageLabel.text == "Picture is accepted as a whole: the training learns from it."
+    assert module.ui.messageLabel.text == "Picture is accepted as a whole: it counts from now on."
     assert np.array_equal(case(module, "Picture").labels, drawn[1])
 
 
@@ -224,7 +267,7 @@ def test_what_is_accepted_and_left_out_is_not_said_to_be_learned_from(module: An
     module.ui.framesTable.cellClicked(3, 0)
     application.process_events(0.2)
     press(module, "acceptHereButton")
-    assert module.ui.messageLabel.text.endswith("frame 4 is accepted: the training learns from it.")
+    assert module.ui.messageLabel.text.endswith("frame 4 is accepted: it counts from now on.")
 
 
 def test_drawing_goes_on_in_the_segment_editor(module: Any, partly: Any) -> None:
