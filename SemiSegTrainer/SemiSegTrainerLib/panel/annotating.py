@@ -17,11 +17,11 @@ from SemiSegCervicalLib.scene.navigation import shown_volumes
 from SemiSegCervicalLib.scene.source import source_of
 
 from ..scene.choices import chosen_use, set_use
-from ..scene.marks import accept_segmentation, accepted_frames, withdraw_frame
+from ..scene.marks import accepted_frames, withdraw_frame
 from ..scene.outlines import show_outlines_of
 from ..scene.places import Place
 from ..scene.split import Split
-from ..scene.starts import accept, annotation_at, annotation_of, begin_drawing
+from ..scene.starts import accept, accept_volume, annotation_at, begin_drawing
 from ..scene.training_set import TrainingCase
 from .marking import MarkingControls
 from .pairing import PairingControls
@@ -257,7 +257,7 @@ class AnnotatingSection:
         row = self._selected()
         place = self._place(row) if row is not None else None
         picture = place if place is not None and place.is_picture else None
-        if row is not None and self._try(lambda: accept(picture) if picture else _accept_volume(_node(row))):
+        if row is not None and self._try(lambda: accept(picture) if picture else accept_volume(_node(row))):
             self._on_marked(accepted_note(Place(_node(row), 0), whole=True))
 
     def _withdraw(self) -> None:
@@ -299,15 +299,3 @@ def _is_accepted(place: Place) -> bool:
     except SemiSegError:
         return False
     return sequence is not None and place.index_value in accepted_frames(sequence)
-
-
-def _accept_volume(volume: Any) -> None:
-    """Make everything that is drawn in a volume a finished annotation.
-
-    Raises:
-        SemiSegError: nothing is drawn, or it is not clear which segmentation is meant.
-    """
-    found = annotation_of(volume) if volume is not None else None
-    if found is None:
-        raise SemiSegError("nothing-drawn", "Nothing is drawn in this image", "Draw in it first", "scene")
-    accept_segmentation(found)

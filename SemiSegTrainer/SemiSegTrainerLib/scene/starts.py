@@ -2,8 +2,9 @@
 
 On a frame of a cine the start is an item of the segmentation sequence in which the cine is annotated. On a slice of a
 volume it is a segmentation of its own, so that nothing counts before it is accepted; accepting then moves the slice
-into the segmentation that counts for the volume. What a person has drawn stays as it is, always, and so does what a
-person has corrected of a model's result. Without a model a person begins with empty segments (`begin_drawing`).
+into the segmentation that counts for the volume. So it does with what is seen there of a model's result. What a person
+has drawn stays as it is, always, and so does what a person has corrected of a model's result. Without a model a person
+begins with empty segments (`begin_drawing`).
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from .marks import (
     set_annotated_slices,
     start_slice,
 )
+from .modes import mode_of
 from .places import Place
 from .sources import annotating_sequences
 
@@ -161,11 +163,33 @@ def accept(place: Place) -> None:
         end_start(start)
         # A segment that the Segment Editor calls completed is so on this slice: nobody has drawn on the others.
         set_annotated_slices(start, [place.number])
+    else:
+        beside = _seen_beside(place.node, counting, (place.number, place.number + 1))
+        if len(beside) > 1:
+            raise _several(place.node, beside)
+        for seen in beside:
+            _take_over(place, seen, counting)
     annotation = start or counting
     if place.is_picture:
         accept_segmentation(annotation)
     else:
         accept_slice(annotation, place.number)
+
+
+def accept_volume(volume: Any) -> None:
+    """Make everything that is drawn in a volume a finished annotation.
+
+    Raises:
+        SemiSegError: nothing is drawn, or it is not clear which segmentation is meant: slices that are finished with
+            nothing on them are learned as background, whatever is seen there.
+    """
+    found = annotation_of(volume)
+    if found is None:
+        raise SemiSegError("nothing-drawn", "Nothing is drawn in this image", "Draw in it first", _STAGE)
+    beside = _seen_beside(volume, found, (0, grid(volume)[0])) if mode_of(found).mode != "whole" else []
+    if beside:
+        raise _several(volume, [found, *beside])
+    accept_segmentation(found)
 
 
 def annotation_of(volume: Any) -> Any:
@@ -364,7 +388,7 @@ def _put_on_slice(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
     drawn = _counting(volume)
     if _start_at(place) is not None or (drawn is not None and _painted(drawn, volume, number, number + 1)):
         return False
-    if drawn is None and _worked_in(place) is not None:
+    if _worked_in(place) is not None:
         return False
     scene = volume.GetScene()
     where = "" if place.is_picture else f" slice {number + 1}"
@@ -391,6 +415,22 @@ def _slice_image(volume: Any, labels: np.ndarray, number: int) -> Any:
     return image
 
 
+def _seen_beside(volume: Any, counting: Any, planes: tuple[int, int]) -> list[Any]:
+    """Return the segmentations, such as a model's results, that are seen on slices where the one that counts holds no
+    paint; none where that one was chosen, or does not count yet: a person has worked on it, and on no other.
+
+    Args:
+        volume: the image.
+        counting: the segmentation that is about to be accepted.
+        planes: first slice, and the one after the last.
+    """
+    if chosen_segmentation(volume) is counting or _counting(volume) is not counting:
+        return []
+    own = _painted_slices(counting, volume, planes)
+    others = [n for n in segmentations_of(volume) if n is not counting and start_slice(n) is None and _is_seen(n)]
+    return [node for node in others if _painted_slices(node, volume, planes) - own]
+
+
 def _move(place: Place, start: Any, target: Any) -> None:
     """Bring the start's slice into the segmentation that counts; paint of a person's on this slice forbids it."""
     volume, number = place.node, place.number
@@ -399,10 +439,19 @@ def _move(place: Place, start: Any, target: Any) -> None:
             "drawn-twice", f'"{target.GetName()}" and "{start.GetName()}" both hold paint on this slice',
             f'Erase it in one of them, or remove "{start.GetName()}" in the module Data', _STAGE,
         )  # fmt: skip
+    _take_over(place, start, target)
+    # A brush in 3D paints on other slices too.
+    if not _painted(start, volume, 0, number) and not _painted(start, volume, number + 1):
+        volume.GetScene().RemoveNode(start)
+
+
+def _take_over(place: Place, drawn: Any, target: Any) -> None:
+    """Draw in a segmentation what another one holds on a slice; where a class has no segment there, one is made."""
+    volume, number = place.node, place.number
     logic = slicer.vtkSlicerSegmentationsModuleLogic
-    for segment_id, segment in segments_of(start):
+    for segment_id, segment in segments_of(drawn):
         wanted = _same_class(target, segment)
-        found = segment_mask(start, segment_id, volume, (number, number + 1))
+        found = segment_mask(drawn, segment_id, volume, (number, number + 1))
         if found is not None:
             labels = np.zeros(grid(volume)[1:], np.uint8)
             labels[found.box[1:]] = found.mask[0]
@@ -410,9 +459,6 @@ def _move(place: Place, start: Any, target: Any) -> None:
             value = target.GetSegmentation().GetSegment(wanted).GetLabelValue()
             image = _slice_image(volume, labels * np.uint8(value), number)
             logic.SetBinaryLabelmapToSegment(image, target, wanted, logic.MODE_MERGE_MAX)
-    # A brush in 3D paints on other slices too.
-    if not _painted(start, volume, 0, number) and not _painted(start, volume, number + 1):
-        volume.GetScene().RemoveNode(start)
 
 
 def _same_class(target: Any, segment: Any) -> str:
@@ -445,6 +491,16 @@ def _painted(segmentation: Any, volume: Any, first: int = 0, last: int | None = 
     return any(segment_mask(segmentation, i, volume, planes) is not None for i, _ in segments_of(segmentation))
 
 
+def _painted_slices(segmentation: Any, volume: Any, planes: tuple[int, int]) -> set[int]:
+    """Return those of some slices on which any segment has paint."""
+    found: set[int] = set()
+    for segment_id, _ in segments_of(segmentation):
+        part = segment_mask(segmentation, segment_id, volume, planes)
+        if part is not None:
+            found.update((np.flatnonzero(part.mask.any(axis=(1, 2))) + part.box[0].start).tolist())
+    return found
+
+
 def _worked_on(segmentation: Any, volume: Any) -> bool:
     """Return whether a person has painted in a segmentation, or changed what a model drew, if only by erasing it."""
     return any(
@@ -457,14 +513,15 @@ def _worked_on(segmentation: Any, volume: Any) -> bool:
 def _seen(found: Sequence[Any]) -> list[Any]:
     """Return those of several segmentations, or of sequences of them, that are not hidden in the views; all of them
     where none is seen."""
-    seen = []
-    for node in found:
-        browser = browser_of(node) if node.IsA("vtkMRMLSequenceNode") else None
-        shown = browser.GetProxyNode(node) if browser is not None else node
-        display = shown.GetDisplayNode() if shown is not None and shown.IsA("vtkMRMLDisplayableNode") else None
-        if display is not None and display.GetVisibility():
-            seen.append(node)
-    return seen or list(found)
+    return [node for node in found if _is_seen(node)] or list(found)
+
+
+def _is_seen(node: Any) -> bool:
+    """Return whether a segmentation, or what shows a sequence of them, is not hidden in the views."""
+    browser = browser_of(node) if node.IsA("vtkMRMLSequenceNode") else None
+    shown = browser.GetProxyNode(node) if browser is not None else node
+    display = shown.GetDisplayNode() if shown is not None and shown.IsA("vtkMRMLDisplayableNode") else None
+    return display is not None and bool(display.GetVisibility())
 
 
 def _labels(segmentation: Any, volume: Any) -> np.ndarray:

@@ -21,6 +21,7 @@ from SemiSegTrainerLib.scene.modes import ModeNow, mode_of, set_mode
 from SemiSegTrainerLib.scene.places import Place, find_place
 from SemiSegTrainerLib.scene.starts import (
     accept,
+    accept_volume,
     annotation_at,
     annotation_of,
     begin_drawing,
@@ -565,6 +566,69 @@ def test_what_a_person_has_drawn_on_the_slice_stays(volume: Any, labels: np.ndar
     assert np.array_equal(voxels(own, volume), drawn)
     accept(Place(volume, 5))
     assert case_at(Place(volume, 5)).slices == (2, 5)
+
+
+@pytest.fixture
+def beside(volume: Any, labels: np.ndarray) -> tuple[Any, Any]:
+    """What a person has outlined on slices 0 and 4, and a model's result of all slices."""
+    every = np.repeat(labels[None], 8, axis=0)
+    own = every.copy()
+    own[[1, 2, 3, 5, 6, 7]] = 0
+    drawn = scenes.add_segmentation(volume, own, CLASSES)
+    set_mode(drawn, "painted")
+    return drawn, new_segmentation(volume, every, CLASSES)
+
+
+def test_a_slice_of_a_result_is_accepted_where_it_is_what_is_seen(volume: Any, labels: np.ndarray, beside: Any) -> None:
+    """The person's own segmentation holds nothing there: all of the slice would be learned as background."""
+    drawn, result = beside
+    accept(Place(volume, 5))
+    found = voxels(drawn, volume)
+    assert np.array_equal(found[5], labels)
+    assert np.flatnonzero(found.any(axis=(1, 2))).tolist() == [0, 4, 5]
+    assert case_at(Place(volume, 0)).annotated_slices == (0, 4, 5)
+    assert voxels(result, volume).any(axis=(1, 2)).all(), "the result stays"
+    result.GetDisplayNode().SetVisibility(False)
+    accept(Place(volume, 6))
+    assert not voxels(drawn, volume)[6].any(), "nothing is seen there"
+    assert case_at(Place(volume, 0)).annotated_slices == (0, 4, 5, 6)
+    result.GetDisplayNode().SetVisibility(True)
+    accept(Place(volume, 4))
+    choose_segmentation(volume, drawn)
+    accept(Place(volume, 7))
+    assert not voxels(drawn, volume)[7].any(), "this one was chosen"
+
+
+def test_a_corrected_slice_of_a_result_gets_no_start_beside_the_annotation(
+    volume: Any, labels: np.ndarray, beside: Any
+) -> None:
+    drawn, result = beside
+    assert not put_start(Place(volume, 4), labels, CLASSES)
+    correct(result, 1)
+    assert not put_start(Place(volume, 5), labels, CLASSES)
+    accept(Place(volume, 5))
+    assert np.count_nonzero(voxels(drawn, volume)[5]) > np.count_nonzero(labels)
+
+
+def test_several_results_on_the_slice_are_not_guessed_between(volume: Any, labels: np.ndarray, beside: Any) -> None:
+    new_segmentation(volume, np.repeat(labels[None], 8, axis=0), CLASSES)
+    with pytest.raises(SemiSegError, match="Several segmentations could count"):
+        accept(Place(volume, 5))
+    assert case_at(Place(volume, 0)).annotated_slices == (0, 4)
+
+
+def test_the_whole_volume_is_not_accepted_while_a_result_is_seen_where_nothing_is_drawn(
+    volume: Any, labels: np.ndarray, beside: Any
+) -> None:
+    drawn, result = beside
+    with pytest.raises(SemiSegError, match="Several segmentations could count") as caught:
+        accept_volume(volume)
+    assert "Choose one of them" in caught.value.remedy
+    assert mode_of(drawn).mode == "painted"
+    choose_segmentation(volume, result)
+    accept_volume(volume)
+    assert [mode_of(node).mode for node in (drawn, result)] == ["painted", "whole"]
+    assert case_at(Place(volume, 0)).labels.any(axis=(1, 2)).all()
 
 
 def test_paint_on_other_slices_of_a_start_is_not_lost(volume: Any, labels: np.ndarray) -> None:
