@@ -222,6 +222,14 @@ def _doubts(facts: Facts, parts: Parts, method: MethodText | None) -> Iterable[F
             "planes all is taken for background",
             'Choose "Unfinished: only the paint counts" for them in the section Cases',
         )
+    unfinished = [c for c, rows in parts.training if _drawn_on_single_slices(c, rows)]
+    if unfinished:
+        yield Finding(
+            "slices-unfinished",
+            f"Drawn on single slices, of which nobody says that they are finished: "
+            f"{_named(c.name for c in unfinished)}; only the paint counts there, and nothing is background",
+            'If they are, choose "Slices with paint are finished" for them in the section Cases',
+        )
     twice = [c for c, rows in parts.training if _unknown_share(c, rows) > 0.2]
     if twice:
         yield Finding(
@@ -368,6 +376,24 @@ def _unknown_share(case: TrainingCase, rows: Sequence[int]) -> float:
     """Return which share of the paint of a case does not count."""
     unknown = int(case.unknown[rows].sum())
     return unknown / max(1, unknown + int(case.counts[rows, 1:].sum()))
+
+
+def _drawn_on_single_slices(case: TrainingCase, rows: Sequence[int]) -> bool:
+    """Say whether outlines lie on several slices of a volume that do not follow each other, and are not finished.
+
+    So it is where somebody outlines every eighth slice: the Segment Editor calls that "in progress" by itself.
+
+    Args:
+        case: which is trained on.
+        rows: the slices of it that are.
+    """
+    if not case.complete or case.shape[0] == 1:
+        return False
+    painted = np.zeros(case.shape[0], dtype=bool)
+    painted[rows] = case.counts[rows, 1:].any(axis=1)
+    painted[list(case.annotated_slices)] = False
+    runs = _runs(painted)
+    return len(runs) > 1 and bool(np.median(runs) <= _SINGLE)
 
 
 def _drawn_across(case: TrainingCase) -> bool:

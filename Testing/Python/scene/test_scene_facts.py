@@ -180,6 +180,25 @@ def test_what_is_drawn_on_planes_across_the_slices_is_noticed(scene, axis, statu
         assert '"v1"' not in text
 
 
+def test_outlines_on_single_slices_that_nobody_calls_finished_are_noticed(scene):
+    """Outlining every fourth slice is "in progress" for the Segment Editor: nothing around it would be background."""
+    labels = np.zeros((16, 30, 40), np.uint8)
+    labels[2:14, 10:20, 10:30] = 1
+    every_fourth = labels.copy()
+    every_fourth[np.arange(16) % 4 != 0] = 0
+    drawn = {}
+    for name, painted in (("slices", every_fourth), ("block", labels), ("strokes", every_fourth), ("done", labels)):
+        volume = scenes.add_volume(np.random.default_rng(len(drawn)).integers(0, 99, labels.shape), name)
+        mode = {"done": "whole", "strokes": "scribbles"}.get(name, "unfinished")
+        drawn[name] = scenes.add_segmentation(volume, painted, CLASSES[:1])
+        set_mode(drawn[name], mode)
+    found = finding(facts(), "slices-unfinished")
+    assert '"slices"' in found.text
+    assert not {name for name in ("block", "strokes", "done") if f'"{name}"' in found.text}
+    set_mode(drawn["slices"], "painted")
+    assert "slices-unfinished" not in codes(facts())
+
+
 def test_nothing_painted_anywhere_is_refused(scene, labels):
     for number in range(3):
         volume = scenes.add_volume(large(number), f"v{number}")
