@@ -41,7 +41,7 @@ class PairingControls:
             (ui.segmentationComboBox, "activated(int)", self._segmentation_chosen),
             (ui.slicesAreFramesCheckBox, "clicked(bool)", self._frames_chosen),
             (ui.loneModalityComboBox, "activated(int)", self._modality_chosen),
-            (ui.partnerSelector, "currentNodeChanged(vtkMRMLNode*)", self._show_pair_button),
+            (ui.partnerSelector, "currentNodeChanged(vtkMRMLNode*)", self._partner_chosen),
             (ui.pairButton, "clicked()", self._pair),
             (ui.unpairButton, "clicked()", self._unpair),
         )
@@ -149,7 +149,20 @@ class PairingControls:
             ui.partnerSelector.setCurrentNode(None)
         self._show_pair_button()
 
-    def _show_pair_button(self, *_: Any) -> None:
+    def _partner_chosen(self, partner: Any) -> None:
+        """Keep the modalities of the pair before, each with the image that is called so: they may come the other way
+        round now."""
+        self._show_pair_button()
+        edits = self.ui.modalityLineEdit, self.ui.partnerModalityLineEdit
+        names = [edit.text.strip().casefold() for edit in edits]
+        if self._node is None or partner is None or not all(names):
+            return
+        images = [node.GetName().casefold() for node in (self._node, partner)]
+        kept, swapped = (sum(map(str.__contains__, images, order)) for order in (names, names[::-1]))
+        if swapped > kept:
+            edits[0].text, edits[1].text = edits[1].text, edits[0].text
+
+    def _show_pair_button(self) -> None:
         chosen = self.ui.partnerSelector.currentNode() is not None
         for widget in (self.ui.modalityHost, self.ui.pairButton):
             widget.visible = chosen

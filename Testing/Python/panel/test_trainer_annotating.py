@@ -425,6 +425,26 @@ def test_two_modalities_are_paired_and_taken_apart(module: Any, partly: Any, pic
     assert not ui.pairedLabel.isVisible()
 
 
+def test_modalities_of_the_pair_before_go_to_the_images_that_are_called_so(module: Any, partly: Any) -> None:
+    """Who then begins with the other image of the patient would have each learned as what the other one is."""
+    names = ("A T1", "B T1 post", "A T1 post", "B T1", "somebody", "somebody else")
+    for volume, name in zip(partly.volumes, names, strict=True):
+        volume.SetName(name)
+    ui = module.ui
+
+    def choose(first: int, second: int) -> tuple[str, str]:
+        select(module, first)
+        ui.partnerSelector.setCurrentNode(partly.volumes[second])
+        application.process_events(0.05)
+        return ui.modalityLineEdit.text, ui.partnerModalityLineEdit.text
+
+    assert choose(0, 2) == ("", "")
+    ui.modalityLineEdit.text, ui.partnerModalityLineEdit.text = "T1", "T1 post"
+    assert choose(1, 3) == ("T1 post", "T1")
+    assert choose(4, 5) == ("T1 post", "T1"), "nothing tells"
+    assert choose(0, 2) == ("T1", "T1 post")
+
+
 def test_only_other_images_are_offered_as_partners(module: Any, partly: Any) -> None:
     import slicer
     from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
