@@ -1,4 +1,4 @@
-"""Which results are seen: outlines of several of an image, or of several pictures, would lie over each other.
+"""Which outlines are seen: those of several results of an image, or of several images, would lie over each other.
 
 What is hidden here comes back as soon as it is looked at again; what the user hides or shows by hand stays so.
 """
@@ -12,9 +12,10 @@ from .corrections import corrected_parts
 from .geometry import overlap
 from .hierarchy import patient_of
 from .navigation import shown_volumes
-from .record_figures import is_flat
+from .nodes import nodes_of
 from .records import Record, find_records
 from .removing import holds_own_segments
+from .segmentation import image_of
 
 
 def show_alone(record: Record, corrected: bool = True) -> None:
@@ -41,11 +42,12 @@ def show_alone(record: Record, corrected: bool = True) -> None:
 
 
 def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None) -> None:
-    """Show the results of images where a view shows theirs, and hide those that would lie over another one.
+    """Show the outlines of images where a view shows theirs, and hide those that would lie over another one.
 
     Pictures, of whichever patient, share one coordinate system, and anonymous volumes often do, too: what is outlined
-    in one is drawn over all of them. Those of volumes that the subject hierarchy knows to be of one patient stay. What
-    somebody has shown again over the same image stays as well.
+    in one, by a model or by a person, is drawn over all of them, and may be taken for what was found in the one that is
+    looked at. Those of volumes that the subject hierarchy knows to be of one patient stay. What somebody has shown
+    again over the same image stays as well, and so does what belongs to no image.
 
     Args:
         scene: the scene.
@@ -53,33 +55,41 @@ def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None)
             same patient.
         looked_at: the result that the panel speaks of; it comes back also where no view shows its image.
     """
-    found = [(record, record.shown_source) for record in find_records(scene)]
-    shown = shown_volumes(scene)
-    known = [volume for volume in shown if volume is image or any(volume is source for _, source in found)]
-    for record, source in found:
-        display = _display(record)
+    records = find_records(scene)
+    results = {segmentation.GetID(): r for r in records if (segmentation := r.shown_segmentation) is not None}
+    shown, sources = shown_volumes(scene), [record.shown_source for record in records]
+    known = [volume for volume in shown if volume is image or any(volume is source for source in sources)]
+    for segmentation in nodes_of(scene, "vtkMRMLSegmentationNode"):
+        record = results.get(segmentation.GetID())
+        source = record.shown_source if record is not None else image_of(segmentation)
+        display = segmentation.GetDisplayNode()
         if display is None or source is None:
             continue
         hidden = display.GetAttribute(marks.HIDDEN)
-        over = [volume.GetID() for volume in known if _confused(record, volume)] if source not in shown else []
+        over = [volume.GetID() for volume in known if _confused(source, volume)] if source not in shown else []
         if over and display.GetVisibility() and hidden not in over:
             display.SetAttribute(marks.HIDDEN, over[0])
             display.SetVisibility(False)
-        elif hidden and not over and not is_behind(record) and (source in shown or record == looked_at):
-            _show(record)
+        elif not hidden or over or (source not in shown and (record is None or record != looked_at)):
+            continue
+        elif record is None or not is_behind(record):
+            display.RemoveAttribute(marks.HIDDEN)
+            display.SetVisibility(True)
 
 
 def lies_over_another(record: Record) -> bool:
     """Return whether no view shows the image of a result, and one shows another's in its place."""
     image, shown = record.shown_source, shown_volumes(record.table.GetScene())
-    return image is not None and image not in shown and any(_confused(record, volume) for volume in shown)
+    return image is not None and image not in shown and any(_confused(image, volume) for volume in shown)
 
 
-def _confused(record: Record, volume: Any) -> bool:
-    """Return whether the outlines of a result are seen over another image, and may be taken for that one's."""
-    image = record.shown_source
-    patient = None if is_flat(record) else patient_of([image])
-    return overlap(image, volume) and (patient is None or patient != patient_of([volume]))
+def _confused(image: Any, other: Any) -> bool:
+    """Return whether what is outlined in an image is seen over another one, and may be taken for that one's."""
+    if not overlap(image, other):
+        return False
+    data = image.GetImageData()
+    patient = patient_of([image]) if data is not None and data.GetDimensions()[2] > 1 else None
+    return patient is None or patient != patient_of([other])
 
 
 def reveal(record: Record) -> None:

@@ -73,6 +73,25 @@ def test_those_of_another_patient_s_volume_are_hidden_while_this_one_is_looked_a
     assert seen(one, other) == [False, True]
 
 
+def test_what_a_person_has_drawn_in_another_volume_is_not_taken_for_a_result(views):
+    """As a trained model's results look like what it has learned from."""
+    first, second = (volume_at(name) for name in "AB")
+    drawn = scenes.add_segmentation(first, np.ones((6, 20, 30), np.uint8), CLASSES)
+    lone = scenes.add_segmentation(first, np.ones((6, 20, 30), np.uint8), CLASSES)
+    lone.SetNodeReferenceID(lone.GetReferenceImageGeometryReferenceRole(), None)
+    displays = [node.GetDisplayNode() for node in (drawn, lone)]
+    look_at(second)
+    assert [display.GetVisibility() for display in displays] == [1, 1], "nothing was found in this one"
+    look_at(second, second)
+    assert [display.GetVisibility() for display in displays] == [0, 1], "nobody knows of which image the other is"
+    look_at(first)
+    assert displays[0].GetVisibility()
+    displays[0].SetVisibility(False)
+    look_at(second, second)
+    look_at(first)
+    assert not displays[0].GetVisibility(), "the user does not want to see it"
+
+
 @pytest.mark.parametrize("whose", ["one patient's", "elsewhere", "two patients'"])
 def test_those_that_cannot_be_mistaken_stay(views, whose):
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
