@@ -131,7 +131,7 @@ class Panel:
             self.annotating.node_goes(node)
 
         for event, slot in (
-            (slicer.vtkMRMLScene.StartCloseEvent, self._scene_closes),
+            (slicer.vtkMRMLScene.StartCloseEvent, self._scene_ends),
             (slicer.vtkMRMLScene.EndCloseEvent, self._scene_replaced),
             (slicer.vtkMRMLScene.StartImportEvent, self._scene_closes),
             (slicer.vtkMRMLScene.EndImportEvent, self._scene_replaced),
@@ -341,6 +341,11 @@ class Panel:
         for section in self.sections:
             if hasattr(section, "set_parameters"):
                 section.set_parameters(parameters)
+
+    def _scene_ends(self, *_: Any) -> None:
+        """The scene is closed: what was said of its images would be taken for a word on the next one's."""
+        self.messages.hide()
+        self._scene_closes()
 
     def _scene_closes(self, *_: Any) -> None:
         """The scene is closed, or another is added to it."""

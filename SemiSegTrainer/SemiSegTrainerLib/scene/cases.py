@@ -19,6 +19,8 @@ from .reslicing import planes_of, resliced_planes, same_grid
 from .sources import Source
 from .training_set import CaseImage, LabelReader, TrainingCase, Use
 
+BY_USER = "left out by you"
+"""Why an image is left out that somebody does not want to use."""
 UNKNOWN_MODALITY = "its modality is not known: choose it, or pair it with the other image of the patient"
 """Why an image of the scene is left out where others are pairs and nobody said which of the pair it is."""
 

@@ -14,7 +14,7 @@ from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.hierarchy import DICOM_PATIENT
 
 from . import choices
-from .cases import outside_case, scene_case, slice_cases
+from .cases import BY_USER, outside_case, scene_case, slice_cases
 from .classes import ClassMatching, SegmentKey, make_conflict, match_classes
 from .other_scenes import keep_only, read_scene
 from .outside import OutsideCase, folder_cases, look_in_pieces, unnamed
@@ -187,7 +187,7 @@ def _choose(case: TrainingCase, use: choices.ChosenUse | None) -> None:
     if use is None or case.use == "left out":
         return
     if use == "left out":
-        case.use, case.reason = "left out", "left out by you"
+        case.use, case.reason = "left out", BY_USER
     elif use == "unlabelled":
         if case.read_labels is not None:
             case.use, case.reason = "unlabelled", "by your choice its annotation is not used"

@@ -12,7 +12,7 @@ import numpy as np
 from SemiSegCervicalLib.pieces import Pieces
 
 from ..catalogue import MethodText
-from .cases import UNKNOWN_MODALITY
+from .cases import BY_USER, UNKNOWN_MODALITY
 from .split import Split
 from .training_set import TrainingCase, TrainingSet
 
@@ -29,6 +29,11 @@ _DIFFERENT = 2.0
 # Planes that follow each other: so few are drawn one by one, so many are not.
 _SINGLE, _STACKED = 2, 5
 _NAMED = 4
+_REMEDIES = {
+    BY_USER: "Change its use in the table, if it should count",
+    UNKNOWN_MODALITY: "Select it in the table: its modality and its pair are below",
+}
+"""What to do about what is left out, by the reason; of the others no use in the table helps."""
 
 
 @dataclass(frozen=True)
@@ -324,9 +329,7 @@ def _aside(training_set: TrainingSet, parts: Parts) -> Iterable[Finding]:
     for case in parts.left_out:
         reasons.setdefault(case.reason, []).append(case.name)
     for reason, names in reasons.items():
-        remedy = "Change its use in the table, if it should count"
-        if reason == UNKNOWN_MODALITY:
-            remedy = "Select it in the table: its modality and its pair are below"
+        remedy = _REMEDIES.get(reason, "Put that right, if it should count")
         yield Finding("left-out", f"{_named(names)} left out: {reason}", remedy)
     for note in training_set.notes:
         yield Finding("note", note, "It is not used as it is")

@@ -295,7 +295,10 @@ def _annotate(source: Source, segmentations: Sequence[Any]) -> Pieces[None]:
         source.segmentation, source.annotation = counting[0]
     elif counting:
         names = ", ".join(f'"{node.GetName()}"' for node, _ in counting)
-        source.why_not, source.left_out = f"several segmentations count for it ({names}): choose one", True
+        source.why_not, source.left_out = (
+            f"several segmentations count for it ({names}): choose one below the table",
+            True,
+        )
     elif read and all(annotation.flagged for _, annotation in read):
         source.why_not, source.left_out = "every segment is flagged", True
     elif any(annotation.predicted for _, annotation in read):

@@ -198,3 +198,14 @@ def test_while_a_training_runs_its_choices_rest(
     assert table.cellWidget(0, 2).enabled
     assert module.ui.quickButton.enabled
     assert np.isfinite(module.panel.recipe().minutes)
+
+
+def test_what_was_said_of_a_scene_goes_with_it(opened_trainer: Callable[..., Any], partly: Any) -> None:
+    import slicer
+
+    module = opened_trainer()
+    module.settle()
+    module.panel.messages.note("Volume 1, slice 6 is accepted")
+    slicer.mrmlScene.Clear(0)
+    module.settle()
+    assert not module.ui.messageFrame.isVisible()

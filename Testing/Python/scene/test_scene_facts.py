@@ -313,6 +313,7 @@ def test_what_is_left_out_is_named_with_its_reason(scene, labels):
     said = finding(found, "left-out")
     assert '"doubtful"' in said.text
     assert "flagged" in said.text
+    assert "use in the table" not in said.remedy, "that offers nothing that helps"
     assert '"hollow"' in finding(found, "note").text
     assert found.left_out == 1
 
