@@ -11,7 +11,8 @@ class Validated:
 
     Attributes:
         iteration: after how many iterations.
-        dice: of each class, in value order, over all voxels that are decided; None where there is none of it.
+        dice: of each class, in value order, over all voxels that are decided; None where there is none of it,
+            or nobody has outlined it.
         mean: of the classes that have one.
         voxels: decided voxels of the network's grid that it rests on.
         cases: how many cases they come from.

@@ -14,8 +14,8 @@ from SemiSegCervicalLib.errors import SemiSegError
 
 from .data import read_sets
 from .datalist import Entry
-from .metrics import Agreement, compare
-from .targets import decided, every_class, informative
+from .metrics import UNKNOWN, Agreement, compare
+from .targets import absent, decided, every_class, informative
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ def compare_labels(
 ) -> CaseFigures:
     """Compare a label map with an entry's reference on the voxels that the reference decides.
 
+    A segment that nobody has outlined there has no figures: it can only be found wrongly, upon the paint of others.
+
     Args:
         labels: integers ``(*spatial)`` on the source grid.
         entry: the case; it must have a label map.
@@ -76,6 +78,9 @@ def compare_labels(
         member = (sets & (1 << c.value)) != 0
         reference = single & member
         known = reference | ~member
+        if not (reference | absent(sets, c.value)).any():
+            segments[c.name] = UNKNOWN
+            continue
         segments[c.name] = compare(labels == c.value, reference, spacing, None if known.all() else known, distances)
     return CaseFigures(entry.id, segments, int(informative(sets, len(classes) + 1).sum()), spacing is not None)
 

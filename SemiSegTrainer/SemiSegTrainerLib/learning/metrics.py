@@ -30,6 +30,10 @@ class Agreement:
     voxels: int
 
 
+UNKNOWN = Agreement(float("nan"), float("nan"), float("nan"), False, 0)
+"""Of a segment that the reference says nothing of."""
+
+
 def compare(
     prediction: np.ndarray,
     reference: np.ndarray,

@@ -136,6 +136,11 @@ def outlined(possible: Sets) -> Sets:
     return decided(possible) & (possible > 1)
 
 
+def absent(possible: Sets, value: int) -> Sets:
+    """Bool map: somebody says of the voxel that a segment is not there, and has not just painted another one on it."""
+    return ((possible >> value) & 1 == 0) & ~decided(possible) | (possible == 1)
+
+
 def segments_in(possible: Tensor) -> set[int]:
     """Return the numbers of the segments that any voxel certainly belongs to."""
     return {int(sets).bit_length() - 1 for sets in possible[outlined(possible)].unique()}

@@ -23,7 +23,7 @@ from .data import read_case
 from .patches import cut
 from .preparation import Prepared
 from .readers import opinion, readers
-from .targets import decided, known, membership, outlined
+from .targets import absent, decided, known, membership, outlined
 
 _MOST = 48  # cases, however fast: they are kept in memory
 _LEAST = 2  # cases, however slow
@@ -89,7 +89,8 @@ class Validation:
             seconds: what the first measurement may take; later ones look at as many cases as it did.
         """
         classes = self.run.classes
-        sums = torch.zeros(3, classes, dtype=torch.int64)  # of both, of the reference, of what is found
+        # Voxels of both, of the reference, of what is found; and those of which somebody says that it is not there.
+        sums = torch.zeros(4, classes, dtype=torch.int64)
         voxels = cases = looked = 0
         self.seconds = 0.0
         for number in range(len(self.entries))[: self.count]:
@@ -105,9 +106,11 @@ class Validation:
             if self.count is None and cases >= _LEAST and self.seconds > seconds:
                 break
         self.count = looked
-        both, reference, found = (row.tolist() for row in sums)
+        both, reference, found, missing = (row.tolist() for row in sums)
+        # Of a segment that nobody has outlined nothing is known but that it is not where others are.
         dice = tuple(
-            2 * both[c] / (reference[c] + found[c]) if reference[c] + found[c] else None for c in range(1, classes)
+            2 * both[c] / (reference[c] + found[c]) if reference[c] + found[c] and reference[c] + missing[c] else None
+            for c in range(1, classes)
         )
         there = [value for value in dice if value is not None]
         return Validated(iteration, dice, sum(there) / len(there) if there else None, voxels, cases)
@@ -119,11 +122,12 @@ class Validation:
         sets, single = part.possible, decided(part.possible)
         inside = sets != 0
         member = membership(sets[None], classes)[0]
-        sums = torch.zeros(3, classes, dtype=torch.int64)
+        sums = torch.zeros(4, classes, dtype=torch.int64)
         for c in range(1, classes):
             reference = single & member[c]
             predicted = (found == c) & inside & (reference | ~member[c])
-            sums[:, c] = torch.stack([(reference & predicted).sum(), reference.sum(), predicted.sum()])
+            counted = reference & predicted, reference, predicted, absent(sets, c)
+            sums[:, c] = torch.stack([where.sum() for where in counted])
         return sums, int(known(sets, classes).sum())
 
 

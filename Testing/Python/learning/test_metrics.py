@@ -152,6 +152,23 @@ def test_many_segments_of_a_large_volume_are_compared_one_by_one(tmp_path):
     assert most < 30 * labels.size, "bytes of a voxel: of the map as it is read and of its sets, not of every class"
 
 
+def test_a_segment_that_nobody_has_outlined_has_no_figures(tmp_path):
+    """That it is not where another one was painted is all that is known: any such voxel would make its Dice 0."""
+    labels = np.zeros((20, 20), dtype=int)
+    labels[2:8, 2:8] = 1
+    prediction = labels.copy()
+    prediction[2, 2:8] = 2
+    unfinished = compare_labels(prediction, entry(tmp_path, labels, segments=(1,)), CLASSES, None)
+    assert math.isnan(unfinished.segments["two"].dice)
+    assert not unfinished.segments["two"].failed
+    assert unfinished.dice == unfinished.segments["one"].dice == pytest.approx(2 * 30 / (30 + 36))
+    for told in ({}, {"segments": (2,)}, {"complete": False, "background": 3}):
+        labels[15, 15] = 3 * ("background" in told)  # somebody says that it is not there
+        absent = compare_labels(prediction, entry(tmp_path, labels, **told), CLASSES, None)
+        assert absent.segments["two"].dice == 0.0
+        assert absent.segments["two"].failed
+
+
 def test_labels_outside_the_class_list(tmp_path):
     labels = np.zeros((20, 20), dtype=int)
     with pytest.raises(SemiSegError) as caught:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from PIL import Image
 from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.engine.predict import Predictor
@@ -19,6 +20,7 @@ from SemiSegTrainerLib.learning.observing import Wish, is_plateau
 from SemiSegTrainerLib.learning.preparation import RunOptions, prepare
 from SemiSegTrainerLib.learning.previews import Subject
 from SemiSegTrainerLib.learning.run import train_model
+from SemiSegTrainerLib.learning.targets import Completeness
 from SemiSegTrainerLib.learning.training import Settings
 from SemiSegTrainerLib.learning.validating import Validation
 from TrainingRig import cases, parts
@@ -117,6 +119,25 @@ def test_the_quick_validation_measures_what_the_full_one_does(tmp_path, datalist
     assert quick.mean == pytest.approx(sum(quick.dice) / 2)
     assert quick.mean > 0.5
     assert abs(quick.mean - summary["validation"]["dice"]) < 0.05
+
+
+def test_the_quick_validation_says_nothing_of_a_segment_that_nobody_has_outlined(tmp_path, datalist):
+    """As in the images of the clinic that had only one of the segments drawn."""
+    run = prepare(datalist, options("supervised"))
+    bright = Completeness(segments=(1,))
+    for told, known in ((bright, (True, False)), (Completeness(), (True, True))):
+        entries = [with_one_segment(tmp_path, entry, told) for entry in run.validation]
+        dice = Validation(replace(run, validation=entries)).measure(run.branches(), 1, 1.0).dice
+        assert tuple(value is not None for value in dice) == known
+
+
+def with_one_segment(folder, entry, told):
+    """An entry in whose label map the second segment is not painted."""
+    with Image.open(entry.label) as drawn:
+        labels = np.asarray(drawn)
+    path = folder / f"{entry.id}-{len(told.segments or ())}.png"
+    Image.fromarray(np.where(labels == 2, 0, labels).astype(np.uint8)).save(path)
+    return replace(entry, label=path, completeness=told)
 
 
 def test_a_preview_is_what_the_model_would_predict(tmp_path, datalist, always):
