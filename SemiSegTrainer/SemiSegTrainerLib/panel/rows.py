@@ -10,7 +10,7 @@ from ..catalogue import MethodText
 from ..scene.choices import ChosenUse, chosen_use
 from ..scene.places import Place
 from ..scene.split import Split
-from ..scene.starts import is_empty
+from ..scene.starts import empty_between, is_empty
 from ..scene.training_set import TrainingCase, TrainingSet
 
 TRAINING, VALIDATION, UNLABELLED, LEFT_OUT = "Training", "Validation", "Unlabelled", "Left out"
@@ -177,9 +177,15 @@ def many(count: int, word: str) -> str:
 def accepted_note(place: Place, whole: bool = False) -> str:
     """Say what was accepted at a place, or the whole image of it, and what becomes of it."""
     note = f"{place.node.GetName() if whole else place.title} is accepted{' as a whole' * whole}: {_what_for(place)}."
-    if whole or not is_empty(place):
-        return note
-    return f"{note} Nothing is drawn on it: all of it counts as background."
+    between = empty_between(place.node) if whole else 0
+    if between:
+        note += (
+            f" Nothing is drawn on {many(between, 'slice')} between those that are: all there counts as background. If "
+            "they are not finished, say under Annotated which are."
+        )
+    elif not whole and is_empty(place):
+        note += " Nothing is drawn on it: all of it counts as background."
+    return note
 
 
 def _what_for(place: Place) -> str:

@@ -79,6 +79,13 @@ def is_empty(place: Place) -> bool:
     return item is not None and not _painted(item, place.volume)
 
 
+def empty_between(volume: Any) -> int:
+    """Return on how many slices of a volume nothing is drawn between those that are, in what counts for it."""
+    found = _counting(volume)
+    painted = _painted_slices(found, volume, (0, grid(volume)[0])) if found is not None else set()
+    return max(painted) - min(painted) + 1 - len(painted) if painted else 0
+
+
 def begin_drawing(place: Place, classes: Sequence[SegmentClass]) -> Any:
     """Return the segmentation node that a person draws in at a place, made where there is none.
 

@@ -145,6 +145,8 @@ def test_what_is_accepted_is_told_to_be_empty(module: Any, partly: Any) -> None:
         press(module, "acceptHereButton")
         told = "Nothing is drawn on it: all of it counts as background." in module.ui.messageLabel.text
         assert told == empty
+    press(module, "acceptAllButton")
+    assert "Nothing is drawn on 1 slice between those that are" in module.ui.messageLabel.text
 
 
 def test_the_outlines_of_another_image_are_not_taken_for_those_of_the_selected_one(module: Any, partly: Any) -> None:
@@ -197,6 +199,7 @@ def test_a_models_result_counts_once_it_is_accepted(module: Any, partly: Any) ->
     assert case(module, "Volume 5").use == "unlabelled"
     select(module, 5)
     press(module, "acceptAllButton")
+    assert module.ui.messageLabel.text == "Volume 5 is accepted as a whole: it counts from now on."
     assert case(module, "Volume 5").use == "labelled"
     assert np.array_equal(case(module, "Volume 5").labels, labels)
 
