@@ -104,6 +104,9 @@ class RecipeSection:
             return
         self._show_methods(found)
         fresh = self._show_starts(found)
+        told = _name_text(self._installed.get(chosen.name.strip()), found)
+        ui.nameInfoLabel.text = f"<small>{escape(told)}</small>"
+        ui.nameInfoLabel.visible = bool(told)
         for widget in (ui.sizeLabel, ui.sizeLineEdit):
             widget.visible = fresh
         for widget in (ui.spacingLabel, ui.spacingLineEdit):
@@ -213,6 +216,20 @@ def _own_length(chosen: Any) -> str:
     if chosen.iterations:
         return f"{chosen.iterations} steps, as said under Advanced."
     return "" if chosen.minutes in PRESETS.values() else f"{chosen.minutes:g} minutes, as said under Advanced."
+
+
+def _name_text(card: ModelCard | None, found: TrainingSet) -> str:
+    """Say what an installed model of the new one's name is for; nothing where the new one does the same, or more."""
+    if card is None or card.failure is not None or not found.classes:
+        return ""
+    wanted = {name_key(entry.name) for entry in found.classes}
+    if fits(card, found) and {name_key(entry.name) for entry in card.classes} <= wanted:
+        return ""
+    names, kind = ", ".join(c.name for c in card.classes), "volumes" if card.spatial_dims == 3 else "single images"
+    return (
+        f"There is a model of this name, which segments {names} in {kind}. It would become an earlier version of the "
+        "new one and not be listed any more: choose another name to keep both."
+    )
 
 
 def _start_text(card: ModelCard | None, chosen: str, found: TrainingSet) -> str:

@@ -131,6 +131,29 @@ def test_a_short_training_learns_from_what_is_annotated(module: Any) -> None:
     assert panel.recipe().method == "cross_supervision", "who counts steps has time"
 
 
+def test_a_name_that_another_model_has_is_told(module: Any, trained: Path, models: Path) -> None:
+    """Every scene begins with the same name: the model of another organ would not be listed any more."""
+    import slicer
+
+    ui, panel = module.ui, module.panel
+    volume = slicer.util.getNode("Picture")
+    shutil.copy(trained, models / "My model.semiseg")
+    for name, segments, told in (
+        ("My model", ("kidney",), True),
+        ("Kidney", ("kidney",), False),
+        ("My model", ("bright", "dark"), False),
+        ("My model", ("bright", "dark", "kidney"), False),
+    ):
+        drawn = draw(volume, segments)
+        panel.parameters.name = name
+        panel.enter()
+        look(module)
+        assert ui.nameInfoLabel.isVisible() == told
+        slicer.mrmlScene.RemoveNode(drawn)
+        if told:
+            assert "segments bright, dark in single images" in ui.nameInfoLabel.text
+
+
 def test_it_starts_from_a_model_that_knows_the_segments(module: Any, trained: Path, models: Path) -> None:
     import slicer
 
