@@ -12,7 +12,7 @@ import vtk
 
 from ..errors import SemiSegError
 from ..packages import NEEDED, Package
-from ..scene.alone import follow_views, is_behind, lies_over_another, reveal, show_alone
+from ..scene.alone import bring_back, follow_views, is_behind, lies_over_another, reveal, show_alone
 from ..scene.layers import composites
 from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
@@ -345,7 +345,11 @@ class Panel:
     def _follow_views(self) -> None:
         """Show the outlines of the pictures that the views show, and of no others over them."""
         scene = slicer.mrmlScene
-        if self._entered and not (scene.IsImporting() or scene.IsClosing()):
+        if scene.IsImporting() or scene.IsClosing():
+            return
+        if not self._entered:
+            bring_back(scene)
+        else:
             source = self._source()[0]
             follow_views(scene, source.shown if source is not None else None, self._shown_record(source))
 

@@ -55,26 +55,46 @@ def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None)
             same patient.
         looked_at: the result that the panel speaks of; it comes back also where no view shows its image.
     """
-    records = find_records(scene)
-    results = {segmentation.GetID(): r for r in records if (segmentation := r.shown_segmentation) is not None}
-    shown, sources = shown_volumes(scene), [record.shown_source for record in records]
+    bring_back(scene)
+    shown, sources = shown_volumes(scene), [record.shown_source for record in find_records(scene)]
     known = [volume for volume in shown if volume is image or any(volume is source for source in sources)]
-    for segmentation in nodes_of(scene, "vtkMRMLSegmentationNode"):
-        record = results.get(segmentation.GetID())
-        source = record.shown_source if record is not None else image_of(segmentation)
-        display = segmentation.GetDisplayNode()
-        if display is None or source is None:
+    for display, source, record in _outlines(scene):
+        if source in shown:
             continue
         hidden = display.GetAttribute(marks.HIDDEN)
-        over = [volume.GetID() for volume in known if _confused(source, volume)] if source not in shown else []
+        over = [volume.GetID() for volume in known if _confused(source, volume)]
         if over and display.GetVisibility() and hidden not in over:
             display.SetAttribute(marks.HIDDEN, over[0])
             display.SetVisibility(False)
-        elif not hidden or over or (source not in shown and (record is None or record != looked_at)):
-            continue
-        elif record is None or not is_behind(record):
-            display.RemoveAttribute(marks.HIDDEN)
-            display.SetVisibility(True)
+        elif hidden and not over and record is not None and record == looked_at and not is_behind(record):
+            _come_back(display)
+
+
+def bring_back(scene: Any) -> None:
+    """Show what was hidden for another image as soon as a view shows its own, whatever module is open: who then paints
+    in it would not see it."""
+    shown = shown_volumes(scene)
+    for display, source, record in _outlines(scene):
+        if display.GetAttribute(marks.HIDDEN) and source in shown and (record is None or not is_behind(record)):
+            _come_back(display)
+
+
+def _outlines(scene: Any) -> list[tuple[Any, Any, Record | None]]:
+    """Return the display of each segmentation with the image that is seen beneath it, and the result that it is of."""
+    results = {segmentation: r for r in find_records(scene) if (segmentation := r.shown_segmentation) is not None}
+    found = []
+    for segmentation in nodes_of(scene, "vtkMRMLSegmentationNode"):
+        record = results.get(segmentation)
+        display = segmentation.GetDisplayNode()
+        source = record.shown_source if record is not None else image_of(segmentation)
+        if display is not None and source is not None:
+            found.append((display, source, record))
+    return found
+
+
+def _come_back(display: Any) -> None:
+    display.RemoveAttribute(marks.HIDDEN)
+    display.SetVisibility(True)
 
 
 def lies_over_another(record: Record) -> bool:
@@ -107,8 +127,7 @@ def _show(record: Record) -> None:
     display = _display(record)
     record.table.RemoveAttribute(marks.BEHIND)
     if display is not None:
-        display.RemoveAttribute(marks.HIDDEN)
-        display.SetVisibility(True)
+        _come_back(display)
 
 
 def _display(record: Record) -> Any:

@@ -18,7 +18,10 @@ from SemiSegCervicalLib.panel.install import InstallSection
 from SemiSegCervicalLib.panel.later import Later
 from SemiSegCervicalLib.panel.messages import Messages
 from SemiSegCervicalLib.panel.narrow import may_be_narrow
+from SemiSegCervicalLib.panel.watching import Watching
 from SemiSegCervicalLib.panel.widget import choose_file
+from SemiSegCervicalLib.scene.alone import bring_back
+from SemiSegCervicalLib.scene.layers import composites
 
 from ..catalogue import describe
 from ..scene import choices
@@ -89,6 +92,7 @@ class Panel:
         self._observed: list[int] = []
         self.messages = Messages(ui)
         self._later = Later(self.refresh)  # one refresh for many events
+        self._views = Watching(lambda: bring_back(slicer.mrmlScene))
         self._collecting = Collecting(self.changed)
         self._checking = Checking(self.changed)
         self._binding = Binding(Parameters, logic.getParameterNode, ui, self.changed)
@@ -219,7 +223,7 @@ class Panel:
             slicer.mrmlScene.RemoveObserver(tag)
         self._observed.clear()
         parts: list[Any] = [*self.sections, self.messages, self._later]
-        parts += [self._collecting, self._checking, self._binding]
+        parts += [self._views, self._collecting, self._checking, self._binding]
         for part in parts:
             part.close()
 
@@ -232,6 +236,7 @@ class Panel:
         self._bind()
         self._refreshing = True
         try:
+            self._views.watch(composites(slicer.mrmlScene))
             state = self.state()
             for section in self.sections:
                 section.refresh(state)

@@ -118,6 +118,26 @@ def test_outlines_follow_the_picture_in_the_views(opened, blobs):
     assert composites[0].GetBackgroundVolumeID() == first.GetID(), "it is seen over its own picture"
 
 
+def test_hidden_outlines_come_back_with_their_picture_also_in_another_module(opened, blobs):
+    """Who opens them in the Segment Editor would paint and see nothing."""
+    affine = np.diag([-0.3, -0.3, 1.0, 1.0])
+    first, second = (scenes.add_volume(cases.draw(i)[0], f"picture {i}", affine) for i in range(2))
+    drawn = scenes.add_segmentation(first, cases.draw(0)[1], scenes.BLOBS).GetDisplayNode()
+    module = opened()
+    show_in(["Red"], second)
+    module.choose(second)
+    assert not drawn.GetVisibility()
+    application.leave_module("SemiSegCervical")
+    application.process_events(0.05)
+    assert not drawn.GetVisibility()
+    show_in(["Red"], first)
+    application.process_events(0.05)
+    assert drawn.GetVisibility()
+    show_in(["Red"], second)
+    application.process_events(0.05)
+    assert drawn.GetVisibility(), "nothing is hidden in other modules"
+
+
 @pytest.fixture
 def red_only():
     """A layout with one slice view; the others live on unseen."""

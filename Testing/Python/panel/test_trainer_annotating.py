@@ -168,6 +168,10 @@ def test_the_outlines_of_another_image_are_not_taken_for_those_of_the_selected_o
     slicer.util.setSliceViewerLayers(background=partly.volumes[1])
     select(module, 1)
     assert (own.GetVisibility(), other.GetVisibility()) == (0, 1)
+    slicer.util.selectModule("SegmentEditor")
+    slicer.util.setSliceViewerLayers(background=partly.volumes[0])
+    application.process_events(0.1)
+    assert own.GetVisibility(), "who goes on drawing in it has to see it"
 
 
 def test_an_image_is_shown_without_what_lay_over_another_one(module: Any, partly: Any) -> None:

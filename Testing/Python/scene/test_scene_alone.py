@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from SemiSegCervicalLib.scene.alone import follow_views, lies_over_another
+from SemiSegCervicalLib.scene.alone import bring_back, follow_views, lies_over_another
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.hierarchy import patient_of
 from SemiSegCervicalLib.scene.records import Record, new_record
@@ -88,6 +88,7 @@ def test_what_a_person_has_drawn_in_another_volume_is_not_taken_for_a_result(vie
     assert displays[0].GetVisibility()
     displays[0].SetVisibility(False)
     look_at(second, second)
+    bring_back(slicer.mrmlScene)
     look_at(first)
     assert not displays[0].GetVisibility(), "the user does not want to see it"
 
