@@ -51,18 +51,19 @@ def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None)
 
     Args:
         scene: the scene.
-        image: what is about to be segmented; others count once they have results, for before that they may be of the
-            same patient.
+        image: what is about to be segmented; others count once they have results, or for results outlines of their own,
+            for before that they may be of the same patient.
         looked_at: the result that the panel speaks of; it comes back also where no view shows its image.
     """
     bring_back(scene)
-    shown, sources = shown_volumes(scene), [record.shown_source for record in find_records(scene)]
-    known = [volume for volume in shown if volume is image or any(volume is source for source in sources)]
-    for display, source, record in _outlines(scene):
+    shown, outlines = shown_volumes(scene), _outlines(scene)
+    with_results = [image, *(record.shown_source for record in find_records(scene))]
+    drawn_on = [*with_results, *(source for _, source, _ in outlines)]
+    for display, source, record in outlines:
         if source in shown:
             continue
-        hidden = display.GetAttribute(marks.HIDDEN)
-        over = [volume.GetID() for volume in known if _confused(source, volume)]
+        hidden, known = display.GetAttribute(marks.HIDDEN), with_results if record is None else drawn_on
+        over = [volume.GetID() for volume in shown if volume in known and _confused(source, volume)]
         if over and display.GetVisibility() and hidden not in over:
             display.SetAttribute(marks.HIDDEN, over[0])
             display.SetVisibility(False)

@@ -93,6 +93,16 @@ def test_what_a_person_has_drawn_in_another_volume_is_not_taken_for_a_result(vie
     assert not displays[0].GetVisibility(), "the user does not want to see it"
 
 
+def test_a_result_is_not_taken_for_what_is_drawn_in_another_volume(views):
+    first, second = (volume_at(name) for name in "AB")
+    drawn = scenes.add_segmentation(first, np.ones((6, 20, 30), np.uint8), CLASSES).GetDisplayNode()
+    result = result_of(second)
+    look_at(first, second)
+    assert (seen(result), drawn.GetVisibility()) == ([False], 1)
+    look_at(second, second)
+    assert (seen(result), drawn.GetVisibility()) == ([True], 0)
+
+
 @pytest.mark.parametrize("whose", ["one patient's", "elsewhere", "two patients'"])
 def test_those_that_cannot_be_mistaken_stay(views, whose):
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
