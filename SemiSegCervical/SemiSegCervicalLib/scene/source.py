@@ -12,6 +12,7 @@ from ..errors import SemiSegError
 from . import marks
 from .cine import browser_of, browser_of_proxy, frame_item, source_sequence
 from .geometry import Calibration, array_spacing, calibration, ijk_to_ras, in_world
+from .hierarchy import patient_of
 from .reading import grid, is_color, voxels_of
 from .records import Record
 
@@ -187,6 +188,14 @@ def check_together(sources: Sequence[Source]) -> None:
                 "same-image", f'"{other.node.GetName()}" is chosen more than once',
                 "Choose another image for each, and leave out what there is not", _STAGE,
             )  # fmt: skip
+        patients = {patient_of([source.shown]) for source in (first, other)} - {None}
+        if len(patients) > 1:
+            raise SemiSegError(
+                "different-patients",
+                f'"{other.node.GetName()}" and "{first.node.GetName()}" are of different patients',
+                "Choose the images of one patient",
+                _STAGE,
+            )
         if (other.kind, other.size, other.frames) != (first.kind, first.size, first.frames) or not np.allclose(
             other.affine, first.affine, atol=1e-3
         ):

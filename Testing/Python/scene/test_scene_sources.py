@@ -32,6 +32,18 @@ def refused(*nodes: Any) -> str:
     return error.value.code
 
 
+def test_modalities_are_of_one_patient(scene):
+    """Two patients on one scanner's grid would be segmented as if they were one."""
+    volumes = [scenes.add_volume(np.zeros((4, 10, 12), np.int16), name) for name in ("flair", "t1", "t2")]
+    check_together([source_of(node) for node in volumes])
+    hierarchy = scene.GetSubjectHierarchyNode()
+    for volume, name in zip(volumes, ("somebody", "another"), strict=False):
+        patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), name)
+        hierarchy.CreateItem(hierarchy.CreateStudyItem(patient, "today"), volume)
+    assert refused(*volumes[:2]) == "different-patients"
+    check_together([source_of(node) for node in volumes[1:]])  # of one nobody knows the patient
+
+
 def test_one_image_is_not_two_modalities(scene):
     flair, t1 = volume("flair"), volume("t1")
     assert refused(flair, flair) == refused(flair, t1, flair) == refused(flair, t1, t1) == "same-image"
