@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from SemiSegCervicalLib.engine.files import write_map
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegTrainerLib.learning import planning
 from SemiSegTrainerLib.learning.data import load_training_data, read_case
 from SemiSegTrainerLib.learning.datalist import file_stem, read_datalist
 from SemiSegTrainerLib.learning.evaluation import compare_labels
@@ -281,7 +282,8 @@ def test_annotated_slices_of_a_volume(tmp_path):
 
 
 @pytest.mark.parametrize("values", [(1, 2), (4, 255)])
-def test_a_dicom_seg_teaches_what_a_label_map_teaches(tmp_path, values):
+def test_a_dicom_seg_teaches_what_a_label_map_teaches(tmp_path, monkeypatch, values):
+    monkeypatch.setattr(planning, "STRUCTURE_VOXELS", 2)  # so that even these structures decide the model's voxels
     labels = np.zeros((8, 40, 48), dtype=np.uint8)
     labels[2:6, 10:30, 10:30] = 1
     labels[3:5, 15:20, 15:20] = 2
@@ -301,6 +303,7 @@ def test_a_dicom_seg_teaches_what_a_label_map_teaches(tmp_path, values):
         spec = plan_input(datalist, None, None, gpu=False)
         found.append((spec, load_training_data(datalist, spec)))
     (spec, expected), (other_spec, data) = found
+    assert min(spec.spacing) > 0.5
     assert other_spec == spec
     assert data.learned == expected.learned
     for ours, theirs in zip(data.possible, expected.possible, strict=True):

@@ -76,7 +76,7 @@ def test_strokes_do_not_count(tmp_path):
 
 
 @pytest.mark.parametrize("planes", [range(64), range(2, 64, 4), range(1, 64, 8)])
-@pytest.mark.parametrize("painted", ["everything", "planes"])
+@pytest.mark.parametrize("painted", ["everything", "planes", "planes, cropped"])
 def test_annotated_planes_are_planned_for_as_the_whole_structure(tmp_path, planes, painted):
     """As flat things of their own they would be small, and ask for the finest voxels."""
     z, y, x = np.ogrid[:64, :96, :96]
@@ -84,7 +84,10 @@ def test_annotated_planes_are_planned_for_as_the_whole_structure(tmp_path, plane
     for name, array in (("image", labels.astype(np.float32)), ("label", labels), ("some", labels.copy())):
         if name == "some":
             array[np.setdiff1d(np.arange(64), planes)] = 0
-        sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / f"{name}.nrrd"))
+        image = sitk.GetImageFromArray(array)
+        if name == "some" and painted.endswith("cropped"):  # the planes are those of the image all the same
+            image = image[20:76, 20:76, 5:60]
+        sitk.WriteImage(image, str(tmp_path / f"{name}.nrrd"))
 
     def plan(label, **more):
         entry = {"image": "image.nrrd", "label": f"{label}.nrrd", **more}
