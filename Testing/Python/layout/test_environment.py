@@ -35,7 +35,7 @@ def wheels(tmp_path, monkeypatch) -> Path:
         wheel.writestr(f"{info}/RECORD", f"semiseg_tiny.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_FIND_LINKS", folder.as_uri())  # pip splits it at spaces, which a path may have
     return folder
 
 
