@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from SemiSegCervicalLib.errors import SemiSegError
 
-from SemiSegTrainerLib.catalogue import PROPOSED
+from SemiSegTrainerLib.catalogue import METHODS, PROPOSED
 from SemiSegTrainerLib.learning.preparation import RunOptions
 from SemiSegTrainerLib.learning.processes import team
 from SemiSegTrainerLib.learning.run import HISTORY, SUMMARY, train_model
@@ -27,7 +27,11 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="New folder for model, history and summary.")],
     method: Annotated[
-        str, typer.Option(help="Name of the training method; semiseg takes the one that suits the data and the time.")
+        str,
+        typer.Option(
+            help=f"Training method: {', '.join(method.name for method in METHODS)}; or {PROPOSED}, the one that suits "
+            "the data and the time."
+        ),
     ] = PROPOSED,
     without: Annotated[
         list[str] | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -47,6 +48,13 @@ def test_train_writes_what_is_promised(model):
     assert {"python", "torch", "monai", "numpy"} <= set(summary["versions"])
     with (out / "history.csv").open(newline="") as stream:
         assert [row["iteration"] for row in csv.DictReader(stream)] == ["10", "12"]
+
+
+def test_every_method_is_named_where_one_is_asked_for(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")  # a narrow window breaks long names
+    assert run(["train", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert [name for name in (*method_names(), "semiseg") if not re.search(rf"\b{name}\b", shown)] == []
 
 
 @pytest.mark.parametrize("name", method_names())
