@@ -374,4 +374,7 @@ def _prepare_versions(table: Any) -> None:
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
     header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
     table.verticalHeader().setDefaultSectionSize(24)
-    table.horizontalHeaderItem(2).setToolTip("On the annotations that were kept aside when this version was trained.")
+    table.horizontalHeaderItem(2).setToolTip(
+        "On the annotations that were kept aside when this version was trained. They may be others for each version:\n"
+        "Compare with the one in use measures two on the same ones."
+    )
