@@ -232,6 +232,34 @@ def test_what_is_drawn_beyond_the_image_is_kept(scene, tmp_path):
     assert not any(line.endswith("sizes: 10 8 5") for line in larger)
 
 
+def test_a_grid_that_begins_before_the_image(scene, tmp_path):
+    """As that of a segmentation does which was drawn on a larger image, or read from a file of one."""
+    volume = scenes.add_volume(np.zeros((5, 8, 10), np.int16), "v", affine())
+    labels = labels_of((5, 8, 10))
+    segmentation = new_segmentation(volume, labels, CLASSES)
+    grid, converter = slicer.vtkOrientedImageData(), slicer.vtkSegmentationConverter
+    name = converter.GetReferenceImageGeometryParameterName()
+    converter.DeserializeImageGeometry(segmentation.GetSegmentation().GetConversionParameter(name), grid, False)
+    grid.SetExtent(-1, 11, -2, 9, -3, 5)
+    segmentation.GetSegmentation().SetConversionParameter(name, converter.SerializeImageGeometry(grid))
+    same_as_slicers(segmentation, tmp_path)
+    assert any(line.endswith("sizes: 13 12 9") for line in content(tmp_path / "ours.seg.nrrd")[0])
+    again = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(tmp_path / "ours.seg.nrrd"))
+    assert storage.ReadData(again)
+    values = {segment_id: value for value, (segment_id, _) in enumerate(marks.segments_of(again), start=1)}
+    np.testing.assert_array_equal(label_array(again, values, volume), labels)
+
+
+@pytest.mark.parametrize("other", [np.zeros((3, 5), np.uint8), np.zeros((3, 4), np.int16)], ids=["size", "type"])
+def test_frames_that_do_not_fit_together_are_refused(scene, tmp_path, other):
+    sequence, _ = scenes.add_cine([np.zeros((3, 4), np.uint8)] * 2 + [other], "cine", affine())
+    with pytest.raises(SemiSegError, match="different places"):
+        export.export_volume_sequence(sequence, tmp_path / "ours.seq.nrrd")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("count", [3, 450])
 @pytest.mark.parametrize("color", [False, True], ids=["grey", "colour"])
 def test_a_sequence(scene, tmp_path, count, color):

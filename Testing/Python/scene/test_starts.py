@@ -271,6 +271,22 @@ def test_a_frame_that_was_drawn_on_twice_is_not_guessed(cine: Any, labels: np.nd
             act(Place(sequence, 2))
 
 
+def test_of_two_sequences_the_one_that_a_person_drew_in_is_the_annotation_of_a_frame(
+    cine: Any, labels: np.ndarray
+) -> None:
+    """One with empty segments there, as the Segment Editor begins with, is not."""
+    sequence, _ = cine
+    first, second = (result_of(sequence, 0 * labels) for _ in range(2))
+    for drawn in (first, second):
+        for k in range(6):
+            for _, segment in segments_of(drawn.GetNthDataNode(k)):
+                segment.RemoveTag(ORIGIN)
+    for drawn, k in ((first, 2), (second, 3)):
+        correct(drawn.GetNthDataNode(k), 1)
+        assert annotation_at(Place(sequence, k)) is drawn
+        assert not put_start(Place(sequence, k), labels, CLASSES)
+
+
 @pytest.mark.parametrize("value", [1, 0])
 def test_a_picture_whose_result_was_corrected_gets_no_start(scene: Any, labels: np.ndarray, value: int) -> None:
     """Of two results the corrected one is meant."""
