@@ -19,7 +19,7 @@ from SemiSegCervicalLib.scene.export import export_tables
 from SemiSegCervicalLib.scene.record_figures import atypicality_of, segments_of, set_segments
 from SlicerRig import application, scenes
 from SlicerRig.dicom_database import DICOMDatabase
-from SlicerRig.records import cine_record, labels_of, volume_record
+from SlicerRig.records import cine_record, labels_of, stack_record, volume_record
 from TrainingRig import dicom
 
 SHAPE = (6, 30, 40)
@@ -258,18 +258,27 @@ def table(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_tables_tell_which_figures_were_made_before_a_correction(panel, ui, asked, tmp_path):
-    record, _ = cine_record({1: 0.1, 2: 0.3}, 5)
+@pytest.mark.parametrize("kind", ["volume", "stack", "cine"])
+def test_tables_tell_which_figures_were_made_before_a_correction(panel, ui, asked, tmp_path, kind):
+    """Of slices that were segmented as frames nobody knows which: they share their segments."""
+    record = {
+        "volume": lambda: volume_record(SHAPE),
+        "stack": lambda: stack_record([0.1, 0.3]),
+        "cine": lambda: cine_record({1: 0.1, 2: 0.3}, 5)[0],
+    }[kind]()
     application.process_events(0.1)
     asked.target, asked.replace = str(tmp_path / "t.csv"), True
     save(ui, "table", ".csv")
-    assert "Corrected since" not in table(tmp_path / "t.csv")[0] + table(tmp_path / "t-frames.csv")[0]
+    written = [path for path in (tmp_path / "t.csv", tmp_path / "t-frames.csv") if path.exists()]
+    assert len(written) == (1 if kind == "volume" else 2)
+    assert "Corrected since" not in sum((table(path)[0] for path in written), [])
     status = slicer.vtkSlicerSegmentationsModuleLogic
-    item = record.segmentation.GetNthDataNode(1)
+    item = record.segmentation.GetNthDataNode(1) if kind == "cine" else record.segmentation
     status.SetSegmentStatus(item.GetSegmentation().GetSegment("Segment_1"), status.InProgress)
     save(ui, "table", ".csv")
-    assert [row[-1] for row in table(tmp_path / "t.csv")] == ["Corrected since", "yes", "yes"]
-    assert [row[-1] for row in table(tmp_path / "t-frames.csv")] == ["Corrected since", "no", "yes"]
+    assert [row[-1] for row in table(written[0])] == ["Corrected since", "yes", "yes"]
+    if kind != "volume":
+        assert [row[-1] for row in table(written[1])] == ["Corrected since", "no" if kind == "cine" else "yes", "yes"]
 
 
 def test_an_existing_file_is_replaced_only_when_that_was_confirmed(panel, ui, asked, tmp_path):
