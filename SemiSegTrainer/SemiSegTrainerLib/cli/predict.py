@@ -102,7 +102,7 @@ def predict(
     spent = sum(row["seconds"] for row in rows)
     if known := [row["case"] for row in rows if row["learned_from"]]:
         reporter.say(f"{LEARNED}: {', '.join(known[:3])}{f' and {len(known) - 3} more' if len(known) > 3 else ''}")
-    reporter.say(f"{len(rows)} cases in {clock(spent)} on {rows[-1]['device']}. Results: {out}")
+    reporter.say(f"{len(rows)} case{'s' * (len(rows) != 1)} in {clock(spent)} on {rows[-1]['device']}. Results: {out}")
 
 
 @contextmanager
