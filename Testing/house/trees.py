@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,17 @@ class Import:
     name: str
     line: int
     at_import: bool
+
+
+def copy_modules(folder: Path) -> None:
+    """Copy the modules into a folder, to be changed there: the checkout may be read-only, the copy is not."""
+    for module in MODULES:
+        copy = folder / module
+        shutil.copytree(
+            ROOT / module, copy, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copyfile
+        )
+        for path in (copy, *copy.rglob("*")):
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
 
 
 def python_files(module: str, root: Path = ROOT) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from house.flat import lay_out
-from house.trees import MODULES, ROOT
+from house.trees import ROOT, copy_modules
 
 TOOLS = ("cmake", "cc", "c++", "make")
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -37,9 +37,8 @@ def source(tmp_path) -> Path:
     """A copy of what CMake reads, with a model and a sample among the shared resources."""
     folder = tmp_path / "source"
     folder.mkdir()
-    shutil.copy(ROOT / "CMakeLists.txt", folder)
-    for module in MODULES:
-        shutil.copytree(ROOT / module, folder / module, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(ROOT / "CMakeLists.txt", folder / "CMakeLists.txt")
+    copy_modules(folder)
     for name in ("models/test.semiseg", "samples/test/a.png"):
         (folder / "Resources" / name).parent.mkdir(parents=True)
         (folder / "Resources" / name).write_bytes(b"a")

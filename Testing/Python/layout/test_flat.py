@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from house.flat import lay_out
 from house.lists import SCRIPTS, listed
-from house.trees import LIBRARIES, MODULES, ROOT, Graph
+from house.trees import LIBRARIES, MODULES, ROOT, Graph, copy_modules
 from SlicerRig import application
 
 GRAPH = Graph.of_repository()
@@ -120,8 +119,7 @@ def test_packs_are_found_beside_the_flat_modules(tmp_path, monkeypatch):
 
 def test_a_file_missing_from_the_lists_is_missing_there(tmp_path):
     copy = tmp_path / "source"
-    for name in ("SemiSegCervical", "SemiSegTrainer"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_modules(copy)
     cmake = copy / "SemiSegCervical" / "CMakeLists.txt"
     cmake.write_text(cmake.read_text().replace("  SemiSegCervicalLib/errors.py\n", ""))
     lay_out(tmp_path / "flat", copy)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from house.lists import RESOURCES, SCRIPTS, listed
-from house.trees import MODULES, ROOT
+from house.trees import MODULES, ROOT, copy_modules
 
 pytestmark = pytest.mark.torch  # setuptools is in the lock that has torch, which asks for it
 PIP = [sys.executable, "-m", "pip"]
@@ -22,8 +22,7 @@ def wheel(tmp_path_factory) -> Path:
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for module in MODULES:
-        shutil.copytree(ROOT / module, source / module, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_modules(source)
     shutil.copytree(ROOT / "Resources" / "models", source / "Resources" / "models")
     command = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(source), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
