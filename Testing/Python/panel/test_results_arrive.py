@@ -138,6 +138,20 @@ def test_hidden_outlines_come_back_with_their_picture_also_in_another_module(ope
     assert drawn.GetVisibility(), "nothing is hidden in other modules"
 
 
+def test_another_result_of_the_picture_is_looked_at_where_the_user_has_zoomed_to(opened, blobs):
+    volume = scenes.add_volume(cases.draw(0)[0], "picture", np.diag([-0.3, -0.3, 1.0, 1.0]))
+    module = opened()
+    show_in(["Red"], volume)
+    older, _ = (module.run(volume).record for _ in range(2))
+    view = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
+    view.SetFieldOfView(3.0, 4.0, 1.0)
+    results = module.panel.results.ui.resultComboBox
+    results.currentIndex = 1
+    results.activated.emit(1)
+    assert module.panel.state().record == older
+    assert view.GetFieldOfView()[:2] == (3.0, 4.0)
+
+
 @pytest.fixture
 def red_only():
     """A layout with one slice view; the others live on unseen."""
