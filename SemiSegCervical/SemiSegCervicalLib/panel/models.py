@@ -129,6 +129,10 @@ class ModelSection:
         modalities = "" if card.modalities == _UNNAMED else f" ({escape(', '.join(card.modalities))})"
         lines.append(f"<b>For:</b> {kind}{modalities}")
         lines.append(f"<b>Quality:</b> {_quality(card)}")
+        if not card.calibrated_on:
+            lines.append(
+                "<b>Uncertainty:</b> not calibrated: the model may be surer than it should, and predicted Dice too high"
+            )
         lines.append(f"<b>Time:</b> {self._time(state, card)}")
         lines.append(f"<b>Licence:</b> {escape(card.licence.strip()) or 'not stated'}")
         if card.attribution.strip():

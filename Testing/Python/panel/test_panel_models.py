@@ -128,6 +128,16 @@ def test_quality_and_origin_are_said(
     assert "CC BY 4.0<br><b>Made from:</b> Images of A &amp; B" in said
 
 
+@pytest.mark.parametrize("fitted", [None, "12 images of the validation list"])
+def test_an_uncertainty_that_was_never_calibrated_is_called_so(
+    opened: Callable[..., Any], models: Path, trained: Path, picture: Any, fitted: str | None
+) -> None:
+    rewritten(trained, models / "known.semiseg", calibration={"temperatures": [1.5, 1.5], "fitted_on": fitted or ""})
+    module = opened("good")
+    module.choose(picture())
+    assert ("<b>Uncertainty:</b> not calibrated" in module.ui.modelInfoLabel.text) == (fitted is None)
+
+
 def test_a_modality_that_nobody_has_named_is_not_said(
     opened: Callable[..., Any], models: Path, trained: Path, picture: Any
 ) -> None:
