@@ -12,14 +12,13 @@ import vtk
 from ..errors import SemiSegError
 from ..packages import find_lacks
 from ..scene.dicom import DicomSeg, encoded_in_pieces
-from ..scene.pieces import slabs
+from ..scene.pieces import PIECE_BYTES, slabs
 from ..scene.records import Record
 from ..worker.arrays import ArrayWriter
 from ..worker.client import Client
 from ..worker.protocol import EncodeDicomSeg, Segment
 from .slices import Slices, answer_of
 
-_PIECE_BYTES = 4 << 20
 Encode = Callable[[DicomSeg, Path], Generator[Any, None, None]]
 
 
@@ -113,7 +112,7 @@ class Exporting:
             ended = SemiSegError("cancelled", "The process that writes was ended", "Save it again", "export")
             written = yield from answer_of(job, ended)
             with open(written.path, "rb") as source, path.open("wb") as target:
-                while piece := source.read(_PIECE_BYTES):
+                while piece := source.read(PIECE_BYTES):
                     target.write(piece)
                     yield None
         finally:

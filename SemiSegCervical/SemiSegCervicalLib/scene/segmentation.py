@@ -284,7 +284,7 @@ def label_array_in_pieces(segmentation: Any, values: Mapping[str, int], volume: 
     return labels
 
 
-def stacked_segments(segmentation: Any, volume: Any) -> np.ndarray:
+def stacked_segments_in_pieces(segmentation: Any, volume: Any) -> Pieces[np.ndarray]:
     """Read all segments of a node on the grid of a volume, also where they overlap.
 
     Args:
@@ -297,11 +297,6 @@ def stacked_segments(segmentation: Any, volume: Any) -> np.ndarray:
     Raises:
         SemiSegError: see `segment_mask`.
     """
-    return whole(stacked_segments_in_pieces(segmentation, volume))
-
-
-def stacked_segments_in_pieces(segmentation: Any, volume: Any) -> Pieces[np.ndarray]:
-    """Do what `stacked_segments` does, in pieces."""
     ids = [segment_id for segment_id, _ in marks.segments_of(segmentation)]
     labels = np.zeros(grid(volume), dtype=np.min_scalar_type(len(ids)))
     for planes in slabs(labels):

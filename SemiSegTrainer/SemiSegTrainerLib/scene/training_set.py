@@ -72,16 +72,6 @@ class Past:
         return Past(learned, (self.validated | other.validated) - learned)
 
 
-@dataclass(frozen=True)
-class Shares:
-    """How much of a case is annotated: slices with finished outlines of all slices, finished classes of all."""
-
-    slices: int
-    all_slices: int
-    classes: int
-    all_classes: int
-
-
 @dataclass(eq=False)
 class TrainingCase:
     """One image, or one frame of a cine.
@@ -186,11 +176,6 @@ class TrainingCase:
             finished = len(self.finished) if number in done else 0
             known += finished * (size - int(self.unknown[number])) + (self.classes - finished) * int(paint)
         return known / (self.classes * size * self.shape[0])
-
-    @property
-    def shares(self) -> Shares:
-        """How much is annotated; costs no look at any voxel."""
-        return Shares(len(self.annotated_slices), self.shape[0], len(self.finished), self.classes)
 
     @property
     def annotated_slices(self) -> tuple[int, ...]:

@@ -11,10 +11,11 @@ import pytest
 import slicer
 from SemiSegCervicalLib.dicom_seg import DicomSegment, coded_parts, encode_dicom_seg
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.dicom import dicom_files, has_dicom_files
 from SemiSegCervicalLib.scene.export import export_dicom_seg
-from SemiSegCervicalLib.scene.segmentation import new_segmentation, stacked_segments
+from SemiSegCervicalLib.scene.segmentation import new_segmentation, stacked_segments_in_pieces
 from SlicerRig import scenes
 from SlicerRig.dicom_database import DICOMDatabase
 from TrainingRig import dicom
@@ -140,7 +141,7 @@ def test_segments_that_overlap_are_all_there(scene, tmp_path, monkeypatch, label
     segmentation = new_segmentation(volume, labels, CLASSES)
     both = new_segmentation(volume, (labels > 0).astype(np.uint8), [SegmentClass(1, "both", (0, 1, 0))])
     segmentation.GetSegmentation().CopySegmentFromSegmentation(both.GetSegmentation(), "Segment_1")
-    assert stacked_segments(segmentation, volume).shape == (*SHAPE, 3)
+    assert whole(stacked_segments_in_pieces(segmentation, volume)).shape == (*SHAPE, 3)
     masks = gathered(export_dicom_seg(segmentation, volume, tmp_path / "o.dcm", "M", "v"), affine, places)
     for number, expected in ((1, labels == 1), (2, labels == 2), (3, labels > 0)):
         np.testing.assert_array_equal(masks[number], expected)
