@@ -18,8 +18,6 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene import marks as result_marks
 from SemiSegCervicalLib.scene.cine import browser_of, item_at
 from SemiSegCervicalLib.scene.classes import SegmentClass, name_key, terminology_key
-from SemiSegCervicalLib.scene.corrections import drawn_by
-from SemiSegCervicalLib.scene.frames import CineResult, FrameResult, keep_changes
 from SemiSegCervicalLib.scene.geometry import copy_geometry, copy_transform
 from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
@@ -29,31 +27,16 @@ from SemiSegCervicalLib.scene.segmentation import (
     check_values,
     fill_segmentation,
     image_of,
-    label_array,
-    oriented_image,
     segment_mask,
 )
 
 from .annotation import read_annotation
 from .choices import chosen_segmentation, partners_of
-from .marks import (
-    ACCEPTED_FRAME,
-    START,
-    accept_frame,
-    accept_segmentation,
-    accept_slice,
-    accepted_frames,
-    begin_start,
-    end_start,
-    set_annotated_slices,
-    start_slice,
-)
+from .drawn import STAGE, is_seen, nothing_drawn, painted, painted_slices, seen, several, worked_on
+from .marks import accept_segmentation, accept_slice, begin_start, end_start, set_annotated_slices, start_slice
 from .modes import mode_of
 from .places import Place
-from .sources import annotating_sequences
-
-_EVERY_FRAME = 50
-_STAGE = "scene"
+from .starts_cine import accept_at, keep_edits, put_on_frame, result_for, sequence_at, sequence_for
 
 
 def annotation_at(place: Place) -> Any:
@@ -62,7 +45,7 @@ def annotation_at(place: Place) -> Any:
     Raises:
         SemiSegError: several count for it.
     """
-    return _sequence_at(place) if place.is_frame else _start_at(place) or _counting(place.node) or _worked_in(place)
+    return sequence_at(place) if place.is_frame else _start_at(place) or _counting(place.node) or _worked_in(place)
 
 
 def shown_annotation(place: Place) -> Any:
@@ -74,15 +57,15 @@ def is_empty(place: Place) -> bool:
     """Return whether nothing is drawn at a place in the segmentation in which it is annotated."""
     found = annotation_at(place)
     if not place.is_frame:
-        return found is not None and not _painted(found, place.node, place.number, place.number + 1)
+        return found is not None and not painted(found, place.node, place.number, place.number + 1)
     item = item_at(found, place.index_value) if found is not None else None
-    return item is not None and not _painted(item, place.volume)
+    return item is not None and not painted(item, place.volume)
 
 
 def empty_between(volume: Any) -> int:
     """Return on how many slices of a volume nothing is drawn between those that are, in what counts for it."""
     found = _counting(volume)
-    painted = _painted_slices(found, volume, (0, grid(volume)[0])) if found is not None else set()
+    painted = painted_slices(found, volume, (0, grid(volume)[0])) if found is not None else set()
     return max(painted) - min(painted) + 1 - len(painted) if painted else 0
 
 
@@ -106,16 +89,16 @@ def begin_drawing(place: Place, classes: Sequence[SegmentClass]) -> Any:
     """
     if not place.is_frame:
         return _start_at(place) or annotation_of(place.node) or _blank(place.node, classes)
-    own = _sequence_at(place)
-    found = own or _result_for(place.node)
+    own = sequence_at(place)
+    found = own or result_for(place.node)
     item = item_at(found, place.index_value) if found is not None else None
     if found is None or (found is own and (item is None or not segments_of(item))):
-        _put_on_frame(place, np.zeros(grid(place.volume)[1:], np.uint8), classes)
-        found = _sequence_for(place.node)
+        put_on_frame(place, np.zeros(grid(place.volume)[1:], np.uint8), classes)
+        found = sequence_for(place.node)
         for node in (item_at(found, place.index_value), _shown(place, found)):
             for _, segment in segments_of(node):
                 segment.RemoveTag(result_marks.ORIGIN)  # what will be there is a person's
-    _keep_changes(browser_of(found), found)
+    keep_edits(browser_of(found), found)
     return _shown(place, found)
 
 
@@ -146,7 +129,7 @@ def put_start(place: Place, labels: np.ndarray, classes: Sequence[SegmentClass])
     if labels.shape != grid(place.volume)[1:] or labels.dtype != np.uint8:
         raise ValueError(f"labels must be uint8 {grid(place.volume)[1:]}, not {labels.dtype} {labels.shape}")
     check_values(labels, classes)
-    return _put_on_frame(place, labels, classes) if place.is_frame else _put_on_slice(place, labels, classes)
+    return put_on_frame(place, labels, classes) if place.is_frame else _put_on_slice(place, labels, classes)
 
 
 def accept(place: Place) -> None:
@@ -156,12 +139,12 @@ def accept(place: Place) -> None:
         SemiSegError: nothing is drawn there, or two segmentations claim the same slice.
     """
     if place.is_frame:
-        _accept_frame(place)
+        accept_at(place)
         return
     start = _start_at(place)
     counting = _counting(place.node) if start is not None else annotation_of(place.node)
     if start is None and counting is None:
-        raise _nothing_drawn(place)
+        raise nothing_drawn(place)
     if start is not None and counting is not None:
         _move(place, start, counting)
         start = None
@@ -173,9 +156,9 @@ def accept(place: Place) -> None:
     else:
         beside = _seen_beside(place.node, counting, (place.number, place.number + 1))
         if len(beside) > 1:
-            raise _several(place.node, beside)
-        for seen in beside:
-            _take_over(place, seen, counting)
+            raise several(place.node, beside)
+        for other in beside:
+            _take_over(place, other, counting)
     annotation = start or counting
     if place.is_picture:
         accept_segmentation(annotation)
@@ -192,10 +175,10 @@ def accept_volume(volume: Any) -> None:
     """
     found = annotation_of(volume)
     if found is None:
-        raise SemiSegError("nothing-drawn", "Nothing is drawn in this image", "Draw in it first", _STAGE)
+        raise SemiSegError("nothing-drawn", "Nothing is drawn in this image", "Draw in it first", STAGE)
     beside = _seen_beside(volume, found, (0, grid(volume)[0])) if mode_of(found).mode != "whole" else []
     if beside:
-        raise _several(volume, [found, *beside])
+        raise several(volume, [found, *beside])
     accept_segmentation(found)
 
 
@@ -209,131 +192,10 @@ def annotation_of(volume: Any) -> Any:
     if found is not None:
         return found
     drawn = [n for n in segmentations_of(volume) if start_slice(n) is None and segments_of(n)]
-    drawn = [n for n in drawn if _worked_on(n, volume)] or _seen(drawn)
+    drawn = [n for n in drawn if worked_on(n, volume)] or seen(drawn)
     if len(drawn) > 1:
-        raise _several(volume, drawn)
+        raise several(volume, drawn)
     return drawn[0] if drawn else None
-
-
-# -- cine --
-
-
-def _accept_frame(place: Place) -> None:
-    """Accept what is drawn on a frame: what a person has worked on there, else the only thing that is seen there."""
-    images, value = place.node, place.index_value
-    sequence = _sequence_at(place) or _result_for(images)
-    if sequence is None:
-        raise _nothing_drawn(place)
-    try:
-        accept_frame(sequence, value)
-    except SemiSegError:  # nothing is drawn on this frame where others are annotated, but perhaps a model's result is
-        result = _result_for(images, value)
-        if result is None:
-            raise
-        accept_frame(result, value)
-
-
-def _result_for(images: Any, value: str = "") -> Any:
-    """Return the only segmentation sequence that there is for a cine, or that is seen, such as a model's result; None
-    without one. With an index value only those count that have segments there."""
-    found = annotating_sequences(images)
-    if chosen_segmentation(images) in found:
-        return chosen_segmentation(images)
-    if value:
-        items = [(sequence, item_at(sequence, value)) for sequence in found]
-        found = [sequence for sequence, item in items if item is not None and segments_of(item)]
-    found = _seen(found)
-    if len(found) > 1:
-        raise _several(images, found)
-    return found[0] if found else None
-
-
-def _sequence_at(place: Place) -> Any:
-    """Return the segmentation sequence in which a frame is annotated: the chosen one, where the frame is accepted,
-    where a person has drawn on it or corrected a model, or else that of the cine; None without any."""
-    images, value = place.node, place.index_value
-    found = annotating_sequences(images)
-    if chosen_segmentation(images) in found:
-        return chosen_segmentation(images)
-    accepted = [sequence for sequence in found if value in accepted_frames(sequence)]
-    if accepted:
-        return accepted[0]
-    items = [(sequence, item_at(sequence, value)) for sequence in found]
-    worked = [s for s, item in items if item is not None and _worked_on_frame(s, item, value, place.volume)]
-    if len(worked) > 1:
-        raise _several(images, worked)
-    return worked[0] if worked else _sequence_for(images)
-
-
-def _worked_on_frame(sequence: Any, item: Any, value: str, volume: Any) -> bool:
-    """Return whether a person has drawn in an item or corrected it, and it is no copy that browsing made."""
-    return _worked_on(item, volume) and not _is_copy(sequence, item, value, volume)
-
-
-def _sequence_for(images: Any) -> Any:
-    """Return the segmentation sequence in which a cine is annotated: the chosen one, where most is accepted, or any of
-    the user's."""
-    found = annotating_sequences(images)
-    if chosen_segmentation(images) in found:
-        return chosen_segmentation(images)
-    accepted = {sequence.GetID(): len(accepted_frames(sequence)) for sequence in found}
-    own = [
-        sequence
-        for sequence in found
-        if accepted[sequence.GetID()]
-        or sequence.GetAttribute(START)
-        or sequence.GetAttribute(result_marks.CONTENT) is None
-    ]
-    return max(own, key=lambda sequence: accepted[sequence.GetID()], default=None)
-
-
-def _put_on_frame(place: Place, labels: np.ndarray, classes: Sequence[SegmentClass]) -> bool:
-    images, value = place.node, place.index_value
-    browser = browser_of(images)
-    if browser is None:
-        raise SemiSegError(
-            "no-browser", f'No sequence browser shows "{images.GetName()}"', "Add it to one in the module Sequences",
-            _STAGE,
-        )  # fmt: skip
-    sequence = _sequence_at(place)
-    if sequence is None:
-        result = CineResult(images, classes, uncertainty=False)
-        while result.prepare(_EVERY_FRAME):
-            pass
-        result.add_frames([FrameResult(value, labels)])
-        result.finish()
-        result.segmentations.SetAttribute(START, "1")
-        return True
-    browser = browser_of(sequence)
-    _keep_changes(browser, sequence)
-    item = item_at(sequence, value)
-    drawn = item is not None and (_painted(item, place.volume) or _worked_on(item, place.volume))
-    if drawn and not _is_copy(sequence, item, value, place.volume):
-        return False
-    made = slicer.vtkMRMLSegmentationNode()
-    made.SetName(sequence.GetName())
-    fill_segmentation(made, place.volume, oriented_image(place.volume, labels[None], classes), classes)
-    sequence.SetDataNodeAtValue(made, value)
-    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-    return True
-
-
-def _keep_changes(browser: Any, sequence: Any) -> None:
-    """Have edits stored, also of frames that had none, which would be lost; frames that are only passed stay empty."""
-    if not browser.GetSaveChanges(sequence):
-        keep_changes(browser, sequence)
-
-
-def _is_copy(sequence: Any, item: Any, value: str, volume: Any) -> bool:
-    """Return whether an item is what browsing made of an accepted frame, and nobody has drawn in it since."""
-    accepted = item.GetAttribute(ACCEPTED_FRAME)
-    origin = item_at(sequence, accepted) if accepted not in (None, value) else None
-    if origin is None:
-        return False
-    return np.array_equal(_labels(item, volume), _labels(origin, volume))
-
-
-# -- volumes and pictures --
 
 
 def segmentations_of(volume: Any) -> list[Any]:
@@ -356,7 +218,7 @@ def _counting(volume: Any) -> Any:
         return chosen_segmentation(volume)
     found = [node for node in drawn if read_annotation(node, volume).counts]
     if len(found) > 1:
-        raise _several(volume, found)
+        raise several(volume, found)
     return found[0] if found else None
 
 
@@ -367,10 +229,10 @@ def _worked_in(place: Place) -> Any:
         SemiSegError: there are several.
     """
     volume, number = place.node, place.number
-    drawn = [n for n in segmentations_of(volume) if start_slice(n) is None and _worked_on(n, volume)]
-    found = [n for n in drawn if place.is_picture or _painted(n, volume, number, number + 1)]
+    drawn = [n for n in segmentations_of(volume) if start_slice(n) is None and worked_on(n, volume)]
+    found = [n for n in drawn if place.is_picture or painted(n, volume, number, number + 1)]
     if len(found) > 1:
-        raise _several(volume, found)
+        raise several(volume, found)
     return found[0] if found else None
 
 
@@ -393,7 +255,7 @@ def _blank(volume: Any, classes: Sequence[SegmentClass]) -> Any:
 def _put_on_slice(place: Place, labels: np.ndarray, classes: Sequence[SegmentClass]) -> bool:
     volume, number = place.node, place.number
     drawn = _counting(volume)
-    if _start_at(place) is not None or (drawn is not None and _painted(drawn, volume, number, number + 1)):
+    if _start_at(place) is not None or (drawn is not None and painted(drawn, volume, number, number + 1)):
         return False
     if _worked_in(place) is not None:
         return False
@@ -433,22 +295,22 @@ def _seen_beside(volume: Any, counting: Any, planes: tuple[int, int]) -> list[An
     """
     if chosen_segmentation(volume) is counting or _counting(volume) is not counting:
         return []
-    own = _painted_slices(counting, volume, planes)
-    others = [n for n in segmentations_of(volume) if n is not counting and start_slice(n) is None and _is_seen(n)]
-    return [node for node in others if _painted_slices(node, volume, planes) - own]
+    own = painted_slices(counting, volume, planes)
+    others = [n for n in segmentations_of(volume) if n is not counting and start_slice(n) is None and is_seen(n)]
+    return [node for node in others if painted_slices(node, volume, planes) - own]
 
 
 def _move(place: Place, start: Any, target: Any) -> None:
     """Bring the start's slice into the segmentation that counts; paint of a person's on this slice forbids it."""
     volume, number = place.node, place.number
-    if _painted(target, volume, number, number + 1):
+    if painted(target, volume, number, number + 1):
         raise SemiSegError(
             "drawn-twice", f'"{target.GetName()}" and "{start.GetName()}" both hold paint on this slice',
-            f'Erase it in one of them, or remove "{start.GetName()}" in the module Data', _STAGE,
+            f'Erase it in one of them, or remove "{start.GetName()}" in the module Data', STAGE,
         )  # fmt: skip
     _take_over(place, start, target)
     # A brush in 3D paints on other slices too.
-    if not _painted(start, volume, 0, number) and not _painted(start, volume, number + 1):
+    if not painted(start, volume, 0, number) and not painted(start, volume, number + 1):
         volume.GetScene().RemoveNode(start)
 
 
@@ -487,62 +349,3 @@ def _add_segment(segmentation: Any, name: str, color: Sequence[float], terminolo
     if terminology:
         content.GetSegment(made).SetTerminology(terminology)
     return str(made)
-
-
-# -- what is drawn --
-
-
-def _painted(segmentation: Any, volume: Any, first: int = 0, last: int | None = None) -> bool:
-    """Return whether any segment has paint on the slices from `first` to before `last`."""
-    planes = (first, grid(volume)[0] if last is None else last)
-    return any(segment_mask(segmentation, i, volume, planes) is not None for i, _ in segments_of(segmentation))
-
-
-def _painted_slices(segmentation: Any, volume: Any, planes: tuple[int, int]) -> set[int]:
-    """Return those of some slices on which any segment has paint."""
-    found: set[int] = set()
-    for segment_id, _ in segments_of(segmentation):
-        part = segment_mask(segmentation, segment_id, volume, planes)
-        if part is not None:
-            found.update((np.flatnonzero(part.mask.any(axis=(1, 2))) + part.box[0].start).tolist())
-    return found
-
-
-def _worked_on(segmentation: Any, volume: Any) -> bool:
-    """Return whether a person has painted in a segmentation, or changed what a model drew, if only by erasing it."""
-    return any(
-        drawn_by(segment) == "SEMIAUTOMATIC"
-        or (drawn_by(segment) == "MANUAL" and segment_mask(segmentation, segment_id, volume) is not None)
-        for segment_id, segment in segments_of(segmentation)
-    )
-
-
-def _seen(found: Sequence[Any]) -> list[Any]:
-    """Return those of several segmentations, or of sequences of them, that are not hidden in the views; all of them
-    where none is seen."""
-    return [node for node in found if _is_seen(node)] or list(found)
-
-
-def _is_seen(node: Any) -> bool:
-    """Return whether a segmentation, or what shows a sequence of them, is not hidden in the views."""
-    browser = browser_of(node) if node.IsA("vtkMRMLSequenceNode") else None
-    shown = browser.GetProxyNode(node) if browser is not None else node
-    display = shown.GetDisplayNode() if shown is not None and shown.IsA("vtkMRMLDisplayableNode") else None
-    return display is not None and bool(display.GetVisibility())
-
-
-def _labels(segmentation: Any, volume: Any) -> np.ndarray:
-    ids = [segment_id for segment_id, _ in segments_of(segmentation)]
-    return label_array(segmentation, {segment_id: value for value, segment_id in enumerate(ids, 1)}, volume)
-
-
-def _several(image: Any, found: Sequence[Any]) -> SemiSegError:
-    names = ", ".join(f'"{node.GetName()}"' for node in found)
-    return SemiSegError(
-        "several", f'Several segmentations could count for "{image.GetName()}" ({names})',
-        "Choose one of them under Segmentation in the section Cases, or remove those that are not needed", _STAGE,
-    )  # fmt: skip
-
-
-def _nothing_drawn(place: Place) -> SemiSegError:
-    return SemiSegError("nothing-drawn", f"Nothing is drawn on {place.title}", "Go there and draw in it first", _STAGE)

@@ -1,0 +1,77 @@
+"""What is drawn in segmentations, and what is said where it is not clear which of them is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.scene.cine import browser_of
+from SemiSegCervicalLib.scene.corrections import drawn_by
+from SemiSegCervicalLib.scene.marks import segments_of
+from SemiSegCervicalLib.scene.reading import grid
+from SemiSegCervicalLib.scene.segmentation import label_array, segment_mask
+
+from .places import Place
+
+STAGE = "scene"
+
+
+def painted(segmentation: Any, volume: Any, first: int = 0, last: int | None = None) -> bool:
+    """Return whether any segment has paint on the slices from `first` to before `last`."""
+    planes = (first, grid(volume)[0] if last is None else last)
+    return any(segment_mask(segmentation, i, volume, planes) is not None for i, _ in segments_of(segmentation))
+
+
+def painted_slices(segmentation: Any, volume: Any, planes: tuple[int, int]) -> set[int]:
+    """Return those of some slices on which any segment has paint."""
+    found: set[int] = set()
+    for segment_id, _ in segments_of(segmentation):
+        part = segment_mask(segmentation, segment_id, volume, planes)
+        if part is not None:
+            found.update((np.flatnonzero(part.mask.any(axis=(1, 2))) + part.box[0].start).tolist())
+    return found
+
+
+def worked_on(segmentation: Any, volume: Any) -> bool:
+    """Return whether a person has painted in a segmentation, or changed what a model drew, if only by erasing it."""
+    return any(
+        drawn_by(segment) == "SEMIAUTOMATIC"
+        or (drawn_by(segment) == "MANUAL" and segment_mask(segmentation, segment_id, volume) is not None)
+        for segment_id, segment in segments_of(segmentation)
+    )
+
+
+def seen(found: Sequence[Any]) -> list[Any]:
+    """Return those of several segmentations, or of sequences of them, that are not hidden in the views; all of them
+    where none is seen."""
+    return [node for node in found if is_seen(node)] or list(found)
+
+
+def is_seen(node: Any) -> bool:
+    """Return whether a segmentation, or what shows a sequence of them, is not hidden in the views."""
+    browser = browser_of(node) if node.IsA("vtkMRMLSequenceNode") else None
+    shown = browser.GetProxyNode(node) if browser is not None else node
+    display = shown.GetDisplayNode() if shown is not None and shown.IsA("vtkMRMLDisplayableNode") else None
+    return display is not None and bool(display.GetVisibility())
+
+
+def labels_of(segmentation: Any, volume: Any) -> np.ndarray:
+    """Return what is drawn as a label map ``(Z, Y, X)`` on the grid of a volume; segments are numbered from 1."""
+    ids = [segment_id for segment_id, _ in segments_of(segmentation)]
+    return label_array(segmentation, {segment_id: value for value, segment_id in enumerate(ids, 1)}, volume)
+
+
+def several(image: Any, found: Sequence[Any]) -> SemiSegError:
+    """Return the error that any of several segmentations could be meant for an image."""
+    names = ", ".join(f'"{node.GetName()}"' for node in found)
+    return SemiSegError(
+        "several", f'Several segmentations could count for "{image.GetName()}" ({names})',
+        "Choose one of them under Segmentation in the section Cases, or remove those that are not needed", STAGE,
+    )  # fmt: skip
+
+
+def nothing_drawn(place: Place) -> SemiSegError:
+    """Return the error that there is nothing at a place to accept."""
+    return SemiSegError("nothing-drawn", f"Nothing is drawn on {place.title}", "Go there and draw in it first", STAGE)
