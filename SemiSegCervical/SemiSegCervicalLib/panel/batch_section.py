@@ -89,6 +89,11 @@ class BatchSection:
             (table, "cellDoubleClicked(int,int)", self._opened),
         )
 
+    def set_parameters(self, _parameters: Any) -> None:
+        """Forget what was known by IDs of nodes: another scene uses them again."""
+        for known in (self._said, self._fits, self._dice):
+            known.clear()
+
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
         self._state = state

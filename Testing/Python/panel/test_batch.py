@@ -228,6 +228,17 @@ def test_two_failures_of_one_kind_end_it(several, blobs):
     assert "Free some space" in on.ui.batchTable.item(0, RESULT).toolTip()
 
 
+def test_another_scene_begins_anew(several, blobs, picture):
+    on = several(2)
+    application.click(on.ui.batchNoneButton)
+    ids = [volume.GetID() for volume in on.volumes]
+    slicer.mrmlScene.Clear(0)
+    again = [picture(seed, f"New {seed}") for seed in range(2)]
+    application.process_events(0.2)
+    assert [volume.GetID() for volume in again] == ids
+    assert ticked(on.ui) == ["New 0", "New 1"]
+
+
 def test_one_image_is_no_batch(opened, blobs, picture):
     module = opened("good")
     module.choose(picture())
