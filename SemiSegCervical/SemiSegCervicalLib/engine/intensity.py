@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,8 +18,8 @@ def limit(array: Tensor, spec: InputSpec) -> Tensor:
     """
     if not any(spec.ranges):
         return array
-    low, high = (_column(numbers, array) for numbers in bounds(spec))
-    return array.clamp(low, high)
+    pairs = zip(array, spec.fixed, strict=True)
+    return torch.stack([channel if known is None else channel.clamp(known.low, known.high) for channel, known in pairs])
 
 
 def standardise(array: Tensor, spec: InputSpec) -> Tensor:
@@ -30,44 +29,32 @@ def standardise(array: Tensor, spec: InputSpec) -> Tensor:
     # What rounding leaves of an even image must not be blown up; the bound follows the unit of the intensities.
     floor = array.abs().amax(axes, keepdim=True).mul(1e-5).clamp_min(1e-30)
     deviation = array.std(axes, keepdim=True, correction=0).maximum(floor)
-    return _scaled(array, mean, deviation, spec)
+    for k, known in enumerate(spec.ranges):
+        if known is not None:
+            mean[k], deviation[k] = known.mean, known.deviation
+    return _scaled(array, mean, deviation, spec.clip)
 
 
 class Standards:
     """The mean and spread of a whole image, by which parts of it are standardised."""
 
     def __init__(self, array: np.ndarray, spec: InputSpec) -> None:
-        """Measure those of ``(M, *spatial)`` that have no range; nothing is copied."""
+        """Measure those channels of ``(M, *spatial)`` that have no range; nothing is copied."""
         self.spec = spec
         pairs = zip(array, spec.fixed, strict=True)
-        measured = [_moments(channel) if known is None else (0.0, 1.0) for channel, known in pairs]
+        found = [_moments(channel) if known is None else (known.mean, known.deviation) for channel, known in pairs]
         column = (-1, *(1,) * (array.ndim - 1))
         self._mean, self._deviation = (
-            torch.tensor(numbers, dtype=torch.float32).view(column) for numbers in zip(*measured, strict=True)
+            torch.tensor(numbers, dtype=torch.float32).view(column) for numbers in zip(*found, strict=True)
         )
 
     def apply(self, part: Tensor) -> Tensor:
         """Standardise a part ``(M, *any)`` of the image, limited and resampled already; see `standardise`."""
-        return _scaled(part, self._mean, self._deviation, self.spec)
+        return _scaled(part, self._mean, self._deviation, self.spec.clip)
 
 
-def bounds(spec: InputSpec) -> tuple[list[float], list[float]]:
-    """Return the least and the largest intensity that count, of each modality; infinite without a range."""
-    low = [-math.inf if r is None else r.low for r in spec.fixed]
-    return low, [math.inf if r is None else r.high for r in spec.fixed]
-
-
-def _scaled(array: Tensor, mean: Tensor, deviation: Tensor, spec: InputSpec) -> Tensor:
-    if any(spec.ranges):
-        known = _column([r is not None for r in spec.fixed], array) > 0
-        mean = torch.where(known, _column([r.mean if r else 0.0 for r in spec.fixed], array), mean)
-        deviation = torch.where(known, _column([r.deviation if r else 1.0 for r in spec.fixed], array), deviation)
-    return ((array - mean) / deviation).clamp_(-spec.clip, spec.clip)
-
-
-def _column(numbers: Sequence[float], array: Tensor) -> Tensor:
-    """Return one number for each channel, so that it meets all of the channel."""
-    return torch.tensor(numbers, dtype=array.dtype, device=array.device).view(-1, *(1,) * (array.ndim - 1))
+def _scaled(array: Tensor, mean: Tensor, deviation: Tensor, clip: float) -> Tensor:
+    return ((array - mean) / deviation).clamp_(-clip, clip)
 
 
 def _moments(channel: np.ndarray) -> tuple[float, float]:

@@ -68,10 +68,6 @@ class Batch:
         """How many have had their turn, the one that runs included, and how many there are."""
         return sum(item.state != WAITING for item in self.items), len(self.items)
 
-    def of(self, node: Any) -> Item | None:
-        """Return what is known of an image; None if it is not one of them."""
-        return next((item for item in self.items if item.node is node), None)
-
     def runs(self, job: Segmenting) -> bool:
         """Return whether a job is the one that runs now."""
         return self._job is job

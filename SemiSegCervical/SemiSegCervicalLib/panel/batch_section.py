@@ -14,6 +14,7 @@ from ..errors import SemiSegError
 from ..figures import looks_unlike
 from ..scene.record_figures import atypicality_of, segments_of
 from ..scene.records import Record, find_records
+from ..words import many
 from ..worker.protocol import ModelCard
 from . import batch
 from .cards import failure_of
@@ -24,6 +25,7 @@ from .locks import WHY
 from .request import make_request
 from .segments_table import UNKNOWN
 from .state import PanelState
+from .tables import set_headers
 
 NAME, RESULT, DICE = range(3)
 _HEADERS = ("Image", "Result", "Predicted Dice")
@@ -72,10 +74,7 @@ class BatchSection:
         self._filling = False
         self._later = Later(self._show)
         table = ui.batchTable
-        table.setColumnCount(len(_HEADERS))
-        table.setHorizontalHeaderLabels(list(_HEADERS))
-        for column, tip in enumerate(_TIPS):
-            table.horizontalHeaderItem(column).setToolTip(tip)
+        set_headers(table, _HEADERS, _TIPS)
         header = table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
@@ -97,11 +96,7 @@ class BatchSection:
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""
         self._state = state
-        several = state.card is not None and len(state.card.modalities) == 1 and failure_of(state.card) is None
-        images = _images() if several else []
-        self.ui.batchButton.visible = len(images) > 1
-        if len(images) > 1 and not self.ui.batchButton.collapsed:
-            self._show()
+        self._show()
 
     def close(self) -> None:
         """Disconnect the widgets."""
@@ -111,19 +106,22 @@ class BatchSection:
     # -- inside --
 
     def _show(self) -> None:
-        state = self._state
-        if state.card is None:
+        state, card = self._state, self._state.card
+        several = card is not None and len(card.modalities) == 1 and failure_of(card) is None
+        images = _images() if several else []
+        self.ui.batchButton.visible = len(images) > 1
+        if card is None or len(images) < 2 or self.ui.batchButton.collapsed:
             return
-        images = _images()
         self._said = {n.GetID(): self._said[n.GetID()] for n in images if n.GetID() in self._said}
-        fitting = [node for node in images if self._is_fit(node, state.card)]
-        newest = {r.shown_source: r for r in find_records(slicer.mrmlScene) if _is_of(r, state.card)}
-        self._rows = [self._row(node, newest.get(node), state) for node in fitting]
+        fitting = [node for node in images if self._is_fit(node, card)]
+        newest = {r.shown_source: r for r in find_records(slicer.mrmlScene) if _is_of(r, card)}
+        items = {item.node: item for item in state.batch.items} if state.batch is not None else {}
+        self._rows = [self._row(node, newest.get(node), items.get(node)) for node in fitting]
         self._fill()
         ui, count, others = self.ui, sum(row.ticked for row in self._rows), len(images) - len(fitting)
-        ui.batchInfoLabel.text = f"Not listed: {_count(others)} that the model cannot read."
+        ui.batchInfoLabel.text = f"Not listed: {many(others, 'image')} that the model cannot read."
         ui.batchInfoLabel.visible = bool(others)
-        ui.batchStartButton.text = f"Segment {_count(count)}" if count else "Segment"
+        ui.batchStartButton.text = f"Segment {many(count, 'image')}" if count else "Segment"
         why = WHY if state.busy else "" if count else "Tick the images first."
         if not state.complete and state.fault is not None:
             why = f"{state.fault.cause}. {state.fault.remedy}."
@@ -132,8 +130,8 @@ class BatchSection:
             "Segments one after another, with the choices above; of a cine all frames. Nothing is replaced."
         )
 
-    def _row(self, node: Any, record: Record | None, state: PanelState) -> _Row:
-        key, item = node.GetID(), state.batch.of(node) if state.batch is not None else None
+    def _row(self, node: Any, record: Record | None, item: batch.Item | None) -> _Row:
+        key = node.GetID()
         result = "there" if record is not None else "none"
         tip = "This model has segmented it already." if record is not None else "Not segmented by this model yet."
         if item is not None and (item.state != batch.DONE or record is not None):
@@ -192,9 +190,8 @@ class BatchSection:
         finally:
             self._filling = False
 
-    def _folded(self, collapsed: bool) -> None:
-        if not collapsed:
-            self._show()
+    def _folded(self, _collapsed: bool) -> None:
+        self._show()
 
     def _ticked(self, number: int, column: int) -> None:
         if not self._filling and column == NAME and number < len(self._rows):
@@ -235,7 +232,3 @@ def _lowest(record: Record) -> str:
     if not found:
         return UNKNOWN
     return f"{min(found):.2f}{' ?' if looks_unlike(atypicality_of(record)) else ''}"
-
-
-def _count(images: int) -> str:
-    return f"{images} image{'' if images == 1 else 's'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import slicer
 
 from ..errors import SemiSegError
 from ..scene.records import Record, find_records
+from ..words import many
 from ..worker.client import Client
 from .connections import Connections
 from .export_files import (
@@ -101,10 +102,10 @@ class ExportSection:
         self._exporting: Exporting | None = None
         self._part = ""
         self._tasks: list[_Task] = []
-        self._done = self._total = 0
+        self._total = 0
         self._files: list[Path] = []
         self._missing: list[str] = []
-        self._faults: list[Exception] = []
+        self._fault: Exception | None = None
         self._cancelled = False
         self._later = Later(self._show_progress, _PROGRESS_MS)
         self._connections = Connections(
@@ -141,46 +142,43 @@ class ExportSection:
         self._connections.close()
 
     def _show(self, record: Record) -> None:
-        every = len(find_records(slicer.mrmlScene))
-        self.ui.allResultsCheckBox.text = f"All {every} results of the scene, each into a file of its own"
-        self.ui.allResultsCheckBox.visible = every > 1
+        every, box = find_records(slicer.mrmlScene), self.ui.allResultsCheckBox
+        box.text = f"All {len(every)} results of the scene, each into a file of its own"
+        box.visible = len(every) > 1
+        together = self._are_all_wished(every)
         for part, formats in formats_of(record).items():
             combo = getattr(self.ui, f"{part}FormatComboBox")
             if list(formats) != [combo.itemText(i) for i in range(combo.count)]:
                 combo.clear()
                 combo.addItems(list(formats))
             button = getattr(self.ui, f"{part}ExportButton")
-            why = why_not(record, part, self._busy) if not self._all else self._why_none(part)
+            why = why_not(record, part, self._busy)
+            if together:
+                why = "" if self._writable(every, part) else "None of the results has it, or they are being made."
             if self.active:
                 why = "Wait until the file is written, or cancel that."
             button.enabled = not why
-            button.toolTip = why or ("Choose a folder and write them." if self._all else "Choose a file and write it.")
+            button.toolTip = why or ("Choose a folder and write them." if together else "Choose a file and write it.")
 
     def _show_progress(self) -> None:
         exporting, ui = self._exporting, self.ui
         ui.exportProgressHost.visible = exporting is not None
         share = exporting.share if exporting is not None else None
         if self._total > 1:
-            share = (self._done + (share or 0.0)) / self._total
+            share = (self._total - len(self._tasks) - 1 + (share or 0.0)) / self._total
         ui.exportProgressBar.setRange(0, 0 if share is None else 100)
         ui.exportProgressBar.value = 0 if share is None else int(100 * share)
 
-    @property
-    def _all(self) -> bool:
-        box = self.ui.allResultsCheckBox
-        return bool(box.checked) and len(find_records(slicer.mrmlScene)) > 1
+    def _are_all_wished(self, every: Sequence[Record]) -> bool:
+        return bool(self.ui.allResultsCheckBox.checked) and len(every) > 1
 
     def _all_wished(self, _on: bool) -> None:
         if self._record is not None:
             self._show(self._record)
 
-    def _writable(self, part: str) -> list[Record]:
+    def _writable(self, every: Sequence[Record], part: str) -> list[Record]:
         """Return the results of which a part can be written, but for one that is being made."""
-        found = find_records(slicer.mrmlScene)
-        return [record for record in found if record != self._running and not why_not(record, part, busy=False)]
-
-    def _why_none(self, part: str) -> str:
-        return "" if self._writable(part) else "None of the results has it, or they are being made."
+        return [record for record in every if record != self._running and not why_not(record, part, busy=False)]
 
     def _cancel(self) -> None:
         self._tasks = []
@@ -200,7 +198,11 @@ class ExportSection:
         record = self._record
         if record is None or self.active:
             return
-        targets = self._chosen_folder(part, record) if self._all else self._chosen_file(part, record)
+        every = find_records(slicer.mrmlScene)
+        if self._are_all_wished(every):
+            targets = self._chosen_folder(part, record, self._writable(every, part))
+        else:
+            targets = self._chosen_file(part, record)
         if not targets:
             return
         # Not Path.exists: it raises for a name that is too long and for a folder that nobody may look into.
@@ -209,8 +211,8 @@ class ExportSection:
             return
         slicer.app.userSettings().setValue(_FOLDER_SETTING, str(targets[0][1].parent))
         self._part, self._tasks = part, [_Task(one, path, bool(there)) for one, path in targets]
-        self._done, self._total = 0, len(targets)
-        self._files, self._missing, self._faults, self._cancelled = [], [], [], False
+        self._total = len(targets)
+        self._files, self._missing, self._fault, self._cancelled = [], [], None, False
         self._write_next()
         self._show(record)
         self._show_progress()
@@ -225,9 +227,8 @@ class ExportSection:
             return []
         return [(record, Path(chosen if chosen.lower().endswith(ending) else chosen + ending))]
 
-    def _chosen_folder(self, part: str, record: Record) -> list[tuple[Record, Path]]:
+    def _chosen_folder(self, part: str, record: Record, records: Sequence[Record]) -> list[tuple[Record, Path]]:
         """Ask for a folder and name a file in it for each result, in the chosen format or else in its first one."""
-        records = self._writable(part)
         title = getattr(self.ui, f"{part}FormatComboBox").currentText
         kind = {"segmentation": "segmentations", "uncertainty": "uncertainties", "table": "tables"}[part]
         chosen = self.choose_folder(f"Save the {kind} of {len(records)} results", default_folder(record))
@@ -254,10 +255,9 @@ class ExportSection:
 
     def _ended(self, files: list[Path], fault: Exception | None) -> None:
         self._exporting = None
-        self._done += 1
         self._files += files
         if fault is not None:
-            self._faults.append(fault)
+            self._fault = fault
             if not isinstance(fault, SemiSegError):
                 logging.error("SemiSeg: a result could not be saved", exc_info=fault)
             if not isinstance(fault, SemiSegError) or fault.code not in _OF_ONE:
@@ -276,9 +276,9 @@ class ExportSection:
         files, missing = self._files, " ".join(dict.fromkeys(filter(None, self._missing)))
         saved = f"Saved: {', '.join(str(file) for file in files)}."
         if self._total > 1 and files:
-            saved = f"Saved: {len(files)} file{'' if len(files) == 1 else 's'} in {files[0].parent}."
-        if self._faults:
-            fault = self._faults[-1]
+            saved = f"Saved: {many(len(files), 'file')} in {files[0].parent}."
+        fault = self._fault
+        if fault is not None:
             if not isinstance(fault, SemiSegError):
                 cause = f"Something went wrong that should not have ({type(fault).__name__}: {fault})"
                 fault = SemiSegError("defect", cause, "Report it with the log", "export")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..packs import ENDING, find_packs
+from ..words import many
 from ..worker.protocol import ModelCard
 from .cards import read_card
 from .connections import Connections
@@ -166,6 +167,5 @@ def _quality(card: ModelCard) -> str:
             metric, data = metric.replace(written, said), data.replace(written, said)
         measured.setdefault((data, quality.cases), []).append(f"{escape(metric)} {quality.value:.3g}")
     return "; ".join(
-        f"{', '.join(figures)} on {escape(data)} ({cases} case{'s' * (cases != 1)})"
-        for (data, cases), figures in measured.items()
+        f"{', '.join(figures)} on {escape(data)} ({many(cases, 'case')})" for (data, cases), figures in measured.items()
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from . import segmenting, speed
 from .batch import Batch, summary
+from .jobs import Jobs
 from .messages import Messages
 from .request import Request
 from .segmenting import Segmenting
@@ -22,7 +23,7 @@ class Running:
 
     def __init__(
         self,
-        start: Callable[..., Segmenting],
+        jobs: Callable[[], Jobs],
         messages: Messages,
         on_change: Callable[[], None],
         on_frames: Callable[[], None],
@@ -31,7 +32,7 @@ class Running:
         """Begin nothing yet.
 
         Args:
-            start: begins a job, as `Jobs.start`.
+            jobs: returns what begins jobs.
             messages: where it is told.
             on_change: called when a job has changed.
             on_frames: called when its result has more frames.
@@ -39,12 +40,12 @@ class Running:
         """
         self.job: Segmenting | None = None
         self.batch: Batch | None = None
-        self._start, self._messages = start, messages
+        self._jobs, self._messages = jobs, messages
         self._on_change, self._on_frames, self._on_end = on_change, on_frames, on_end
 
     def begin(self, request: Request) -> Segmenting:
         """Begin a job."""
-        self.job = self._start(request, on_change=self._on_change, on_frames=self._on_frames, on_end=self._ended)
+        self.job = self._jobs().start(request, on_change=self._on_change, on_frames=self._on_frames, on_end=self._ended)
         return self.job
 
     def begin_several(self, nodes: Sequence[Any], request: Callable[[Any], Request]) -> None:

@@ -9,6 +9,7 @@ import slicer
 import vtk
 
 from ..scene.records import Record
+from ..scene.source import Source
 from ..worker.client import Client
 from ..worker.job import JobCancelled
 from ..worker.protocol import Model
@@ -68,6 +69,10 @@ class Segmenting(Work):
     def abandoned(self) -> bool:
         """Whether its nodes are going or gone, and must not be touched any more."""
         return self._abandoned
+
+    def is_about(self, source: Source | None) -> bool:
+        """Return whether an image is the one that is segmented."""
+        return source is not None and self.request.source.node is source.node
 
     def abandon(self) -> None:
         """Cancel it and touch no node any more, for the scene or the panel is going."""

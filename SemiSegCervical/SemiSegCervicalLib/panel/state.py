@@ -53,4 +53,4 @@ class PanelState:
         """Whether what runs is about the chosen image."""
         if not self.in_batch:
             return self.busy
-        return self.job is not None and self.source is not None and self.job.request.source.node is self.source.node
+        return self.job is not None and self.job.is_about(self.source)

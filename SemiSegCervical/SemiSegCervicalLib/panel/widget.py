@@ -14,6 +14,7 @@ from ..errors import SemiSegError
 from ..packages import NEEDED, Package
 from ..scene.alone import bring_back, follow_views, is_behind, lies_over_another, reveal, show_alone
 from ..scene.layers import composites
+from ..scene.nodes import is_changing
 from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
 from . import segmenting
@@ -81,8 +82,7 @@ class Panel:
         self._entered = self._refreshing = self._replacing = False
         self.messages = Messages(ui)
         self._running = Running(
-            lambda *what, **told: logic.jobs.start(*what, **told),
-            self.messages, self._progressed, self._frames_added, self._job_ended,
+            lambda: logic.jobs, self.messages, self._progressed, self._frames_added, self._job_ended,
         )  # fmt: skip
         self._later = Later(self.refresh)  # one refresh for many events
         self._binding = Binding(Parameters, logic.getParameterNode, ui, self.changed)
@@ -323,9 +323,7 @@ class Panel:
 
     def _shows(self, job: Segmenting, source: Source | None) -> bool:
         """Return whether a job is about the chosen image; one of several may be about another."""
-        if not self._running.is_one_of_several(job):
-            return True
-        return source is not None and job.request.source.node is source.node
+        return not self._running.is_one_of_several(job) or job.is_about(source)
 
     def _open(self, node: Any) -> None:
         """The user wants to see one of several images, and its result."""
@@ -345,7 +343,7 @@ class Panel:
     def _follow_views(self) -> None:
         """Show the outlines of the pictures that the views show, and of no others over them."""
         scene = slicer.mrmlScene
-        if scene.IsImporting() or scene.IsClosing():
+        if is_changing(scene):
             return
         if not self._entered:
             bring_back(scene)

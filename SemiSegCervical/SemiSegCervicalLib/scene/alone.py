@@ -5,7 +5,8 @@ What is hidden here comes back as soon as it is looked at again; what the user h
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from . import marks
 from .corrections import corrected_parts
@@ -16,6 +17,9 @@ from .nodes import nodes_of
 from .records import Record, find_records
 from .removing import holds_own_segments
 from .segmentation import image_of
+
+_Outline: TypeAlias = "tuple[Any, Any, Record | None]"
+"""Display, image beneath and result of a segmentation; see `_outlines`."""
 
 
 def show_alone(record: Record, corrected: bool = True) -> None:
@@ -55,8 +59,8 @@ def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None)
             for before that they may be of the same patient.
         looked_at: the result that the panel speaks of; it comes back also where no view shows its image.
     """
-    bring_back(scene)
     shown, outlines = shown_volumes(scene), _outlines(scene)
+    _bring_back(shown, outlines)
     with_results = [image, *(record.shown_source for record in find_records(scene))]
     drawn_on = [*with_results, *(source for _, source, _ in outlines)]
     for display, source, record in outlines:
@@ -68,19 +72,22 @@ def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None)
             display.SetAttribute(marks.HIDDEN, over[0])
             display.SetVisibility(False)
         elif hidden and not over and record is not None and record == looked_at and not is_behind(record):
-            _come_back(display)
+            come_back(display)
 
 
 def bring_back(scene: Any) -> None:
     """Show what was hidden for another image as soon as a view shows its own, whatever module is open: who then paints
     in it would not see it."""
-    shown = shown_volumes(scene)
-    for display, source, record in _outlines(scene):
+    _bring_back(shown_volumes(scene), _outlines(scene))
+
+
+def _bring_back(shown: Sequence[Any], outlines: Sequence[_Outline]) -> None:
+    for display, source, record in outlines:
         if display.GetAttribute(marks.HIDDEN) and source in shown and (record is None or not is_behind(record)):
-            _come_back(display)
+            come_back(display)
 
 
-def _outlines(scene: Any) -> list[tuple[Any, Any, Record | None]]:
+def _outlines(scene: Any) -> list[_Outline]:
     """Return the display of each segmentation with the image that is seen beneath it, and the result that it is of."""
     results = {segmentation: r for r in find_records(scene) if (segmentation := r.shown_segmentation) is not None}
     found = []
@@ -93,7 +100,8 @@ def _outlines(scene: Any) -> list[tuple[Any, Any, Record | None]]:
     return found
 
 
-def _come_back(display: Any) -> None:
+def come_back(display: Any) -> None:
+    """Show outlines that were hidden for another image."""
     display.RemoveAttribute(marks.HIDDEN)
     display.SetVisibility(True)
 
@@ -128,7 +136,7 @@ def _show(record: Record) -> None:
     display = _display(record)
     record.table.RemoveAttribute(marks.BEHIND)
     if display is not None:
-        _come_back(display)
+        come_back(display)
 
 
 def _display(record: Record) -> Any:

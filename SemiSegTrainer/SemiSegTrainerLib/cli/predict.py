@@ -23,6 +23,7 @@ from SemiSegCervicalLib.errors import SemiSegError, naming
 from SemiSegCervicalLib.figures import doubts, doubts_of_frames
 from SemiSegCervicalLib.formats import PICTURES, ending
 from SemiSegCervicalLib.packs import fingerprint
+from SemiSegCervicalLib.words import many
 
 from SemiSegTrainerLib.learning.learned import planes_learned
 
@@ -102,7 +103,7 @@ def predict(
     spent = sum(row["seconds"] for row in rows)
     if known := [row["case"] for row in rows if row["learned_from"]]:
         reporter.say(f"{LEARNED}: {', '.join(known[:3])}{f' and {len(known) - 3} more' if len(known) > 3 else ''}")
-    reporter.say(f"{len(rows)} case{'s' * (len(rows) != 1)} in {clock(spent)} on {rows[-1]['device']}. Results: {out}")
+    reporter.say(f"{many(len(rows), 'case')} in {clock(spent)} on {rows[-1]['device']}. Results: {out}")
 
 
 @contextmanager

@@ -23,7 +23,8 @@ WISHES = ("auto", "image", "range")
 # Air is -1000 Hounsfield units; no other modality has so many voxels so far below 0.
 _AIR = (-1100.0, -900.0)
 _AIR_SHARE = 0.001
-_CASES_LOOKED_AT = 20
+# So many cases tell what the input of a new model should be.
+CASES_LOOKED_AT = 20
 # As many of every case, lest one large structure tell all.
 _VOXELS_OF_A_CASE = 20_000
 _PERCENTILES = (0.5, 99.5)
@@ -55,7 +56,7 @@ def plan_ranges(datalist: Datalist, first: Image, wish: str = "auto") -> tuple[I
     asked = {"auto": [k for k in every if k not in without], "image": [], "range": list(every)}[wish]
     if not asked:
         return ()
-    annotated = [e for e in datalist["training"] if e.label is not None][:_CASES_LOOKED_AT]
+    annotated = [e for e in datalist["training"] if e.label is not None][:CASES_LOOKED_AT]
     inside: dict[int, list[np.ndarray]] = {k: [] for k in asked}
     air: dict[int, list[bool]] = {k: [] for k in asked}
     for entry in annotated:

@@ -17,7 +17,7 @@ from SemiSegCervicalLib.engine.schema import InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
 
 from .datalist import Datalist, Entry
-from .intensities import plan_ranges
+from .intensities import CASES_LOOKED_AT, plan_ranges
 
 PIXELS_LEAST, PIXELS_CPU, PIXELS_GPU = 15_400, 41_000, 95_000
 # Voxels of a 3D window. 80 x 112 x 112, the literature's on the left atrium, is what a graphics card can hold.
@@ -28,7 +28,6 @@ WINDOW_CPU, WINDOW_GPU = 130_000, 80 * 112 * 112
 STRUCTURE_VOXELS, STRUCTURE_VOXELS_3D_GPU = 32, 64
 # Of the longest side of an image: two pixels at the deepest level of `DUAL_2D`.
 _SIDE_LEAST = 64
-_CASES_LOOKED_AT = 20
 
 Parts = Sequence[tuple[str, dict[str, Any]]]
 
@@ -142,7 +141,7 @@ def plan_input(
     across = None
     if size is None or (dims == 3 and spacing is None):
         numbers = [c.value for c in datalist.classes]
-        across = structure_size((_read_outlines(entry) for entry in outlined[:_CASES_LOOKED_AT]), numbers)
+        across = structure_size((_read_outlines(entry) for entry in outlined[:CASES_LOOKED_AT]), numbers)
     ranges = plan_ranges(datalist, first, intensities)
     try:
         if dims == 2:
@@ -232,7 +231,7 @@ def usual_spacing(first: tuple[float, ...], entries: Sequence[Entry]) -> tuple[f
         mm in the same order, each that of some volume.
     """
     found = [first]
-    for entry in entries[1 :: max(1, len(entries) // _CASES_LOOKED_AT)]:
+    for entry in entries[1 :: max(1, len(entries) // CASES_LOOKED_AT)]:
         try:
             affine = read_affine(entry.images[0], of_dicom=True)
         except (SemiSegError, OSError):  # whoever reads the image says so

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import qt
 from SemiSegCervicalLib.panel.slices import Slices
+from SemiSegCervicalLib.panel.tables import set_headers
 from SemiSegCervicalLib.pieces import Pieces
 
 from .pictures import pixmap
@@ -86,10 +87,7 @@ class CasesTable:
         self._shown: list[tuple[object, ...] | None] = []
         self._pictures: dict[str, np.ndarray] = {}
         self._locked = ""
-        table.setColumnCount(len(HEADERS))
-        table.setHorizontalHeaderLabels(list(HEADERS))
-        for column, tip in enumerate(_TIPS):
-            table.horizontalHeaderItem(column).setToolTip(tip)
+        set_headers(table, HEADERS, _TIPS)
         header = table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.Fixed)
         header.setSectionResizeMode(NAME, qt.QHeaderView.Stretch)

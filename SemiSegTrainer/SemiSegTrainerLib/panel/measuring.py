@@ -10,12 +10,12 @@ from typing import Any
 
 from SemiSegCervicalLib.panel.request import CPU
 from SemiSegCervicalLib.panel.speed import in_words
+from SemiSegCervicalLib.words import many
 from SemiSegCervicalLib.worker.protocol import Welcome
 
 from ..worker.protocol import Measure, Measured
 from .asking import Asking
 from .recipe import Recipe
-from .rows import many
 
 
 class Measuring(Asking):

@@ -9,13 +9,13 @@ from typing import Any
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.inputs import TIMES
+from SemiSegCervicalLib.words import many
 
 from ..scene.facts import ClassFacts, Facts, Finding
 from ..worker.protocol import Measured
 from .asking import show_progress
 from .jobs import Jobs
 from .measuring import Measuring, measured_part, measured_text
-from .rows import many
 from .state import PanelState
 
 _ASIDES = ("left-out", "note")

@@ -9,9 +9,9 @@ from typing import Any
 import qt
 from SemiSegCervicalLib.panel.run import BANNER_STYLE
 from SemiSegCervicalLib.scene.classes import name_key
+from SemiSegCervicalLib.words import many
 
 from ..scene.classes import Conflict, SegmentKey
-from .rows import many
 from .state import PanelState
 
 _ROW_HEIGHT, _ROWS_SEEN = 44, 4

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from SemiSegCervicalLib.words import many
+
 from ..catalogue import MethodText
 from ..scene.choices import ChosenUse, chosen_use
 from ..scene.places import Place
@@ -167,11 +169,6 @@ def _why_together(uses: Counter[str], done: Iterable[TrainingCase]) -> str:
     )  # fmt: skip
     parts = [f"{uses[use]} {text}" for use, text in words if uses[use]]
     return ", ".join(parts) if list(done) else "no frame accepted"
-
-
-def many(count: int, word: str) -> str:
-    """Return a number and a word, in the plural where it has to be."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def accepted_note(place: Place, whole: bool = False) -> str:

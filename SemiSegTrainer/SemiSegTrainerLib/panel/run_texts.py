@@ -7,10 +7,10 @@ import time
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.request import CPU
 from SemiSegCervicalLib.panel.speed import in_words
+from SemiSegCervicalLib.words import many
 from SemiSegCervicalLib.worker.protocol import Welcome
 
 from . import training as states
-from .rows import many
 from .run_folder import Run
 from .training import UNREADABLE, Training
 

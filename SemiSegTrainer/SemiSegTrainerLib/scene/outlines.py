@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from SemiSegCervicalLib.scene import marks
+from SemiSegCervicalLib.scene.alone import come_back
 from SemiSegCervicalLib.scene.geometry import overlap
 from SemiSegCervicalLib.scene.layers import hide_uncertainty, views_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
@@ -33,8 +34,7 @@ def show_outlines_of(place: Place) -> None:
             continue
         if image in own:
             if display.GetAttribute(marks.HIDDEN):
-                display.RemoveAttribute(marks.HIDDEN)
-                display.SetVisibility(True)
+                come_back(display)
         elif display.GetVisibility() and overlap(image, place.shown):
             display.SetAttribute(marks.HIDDEN, "1")
             display.SetVisibility(False)

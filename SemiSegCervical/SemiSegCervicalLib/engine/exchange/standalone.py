@@ -5,13 +5,13 @@ Nothing here works in slabs, as the engine does: what is traced must not depend 
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..intensity import bounds
 from ..pack import Pack
 from ..schema import InputSpec
 from ..uncertainty import entropy
@@ -76,7 +76,8 @@ class Fitted(nn.Module):
         self.clip = float(spec.clip)
         self.mode = "bilinear" if spec.spatial_dims == 2 else "trilinear"
         self.antialias = spec.spatial_dims == 2
-        self.low, self.high = bounds(spec)
+        self.low = [-math.inf if r is None else r.low for r in spec.fixed]
+        self.high = [math.inf if r is None else r.high for r in spec.fixed]
         self.fixed = [r is not None for r in spec.fixed]
         self.mean = [r.mean if r else 0.0 for r in spec.fixed]
         self.deviation = [r.deviation if r else 1.0 for r in spec.fixed]
