@@ -61,7 +61,7 @@ def volumes(size: tuple[int, int, int] = (8, 12, 16), labelled: int = 3, unlabel
         known[1::2] = 2**CLASSES - 1
         possible.append(known if row < labelled else torch.full_like(labels, 2**CLASSES - 1))
     rows = tuple(range(labelled + unlabelled))
-    return TrainingData(torch.stack(images), torch.stack(possible), rows[:labelled], rows[labelled:], "volumes")
+    return TrainingData(tuple(images), tuple(possible), rows[:labelled], rows[labelled:], "volumes")
 
 
 def two_modalities(data: TrainingData) -> TrainingData:
@@ -70,12 +70,12 @@ def two_modalities(data: TrainingData) -> TrainingData:
     Blobs that lie in the same place in every image would leave nothing to tell the areas of two images by.
     """
     generator = torch.Generator().manual_seed(1)
-    images, possible = torch.stack(list(data.images)), torch.stack(list(data.possible))
+    images, possible = torch.stack(data.images), torch.stack(data.possible)
     second = 0.3 * torch.randn(images.shape, generator=generator) - 0.7 * images
     images = torch.cat([images, second], dim=1)
     for maps in (images, possible):
         maps[1::2] = maps[1::2].roll(maps.shape[-1] // 2, dims=-1)
-    return dataclasses.replace(data, images=images, possible=possible)
+    return dataclasses.replace(data, images=tuple(images), possible=tuple(possible))
 
 
 def training(

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,11 +20,14 @@ from torch import Tensor
 
 from .datalist import Datalist, Entry
 from .learned import digests_learned, digests_seen
+from .memory import room_for_cases
 from .patches import Places, remember
 from .seeds import mix_seed
+from .storage import Storage
 from .targets import decided, every_class, informative, outlined, possible_classes
 
-Cases = Sequence[Tensor] | Tensor
+Cases = tuple[Tensor, ...]
+_PROCESSOR = torch.device("cpu")
 # Is told a case as it is stored: its image and class sets.
 Look = Callable[[Image, np.ndarray], None]
 
@@ -33,8 +37,8 @@ class TrainingData:
     """All cases of a run as tensors on the network's grid.
 
     Attributes:
-        images: float32 ``(M, *grid)`` per case, preprocessed; one tensor where all are of one size. What stands for a
-            modality that a case lacks is no image: `present` tells, and no network looks at it.
+        images: float32 ``(M, *grid)`` per case, preprocessed. What stands for a modality that a case lacks is no image:
+            `present` tells, and no network looks at it.
         possible: int32 class sets ``(*grid)`` per case; 0 marks padding.
         annotated: indices of the cases with at least one informative voxel.
         open: indices of the cases with at least one undecided voxel.
@@ -46,6 +50,7 @@ class TrainingData:
         learned: digests of the annotated planes that the model has then learned from; see `learned`.
         seen: per case, digests of its planes, annotated or not, by which it is known under any name; or none at all.
         spacing: of the grid's voxels in mm; None where it is unknown, or where networks see the whole of a case.
+        device: where the networks look at them; the cases themselves lie there or, where they are too many, in memory.
     """
 
     images: Cases
@@ -60,11 +65,12 @@ class TrainingData:
     learned: frozenset[str] = frozenset()
     seen: tuple[frozenset[str], ...] = ()
     spacing: tuple[float, ...] | None = None
+    device: torch.device = _PROCESSOR
 
     @property
-    def device(self) -> torch.device:
-        """Where the cases are."""
-        return self.images[0].device
+    def nbytes(self) -> int:
+        """What the cases take."""
+        return sum(tensor.nbytes for tensor in (*self.images, *self.possible))
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -72,17 +78,19 @@ class TrainingData:
         return self.patch or tuple(self.images[0].shape[1:])
 
     def to(self, device: torch.device) -> TrainingData:
-        """Return the same data on another device."""
-
-        def moved(tensors: Cases) -> Cases:
-            return tensors.to(device) if isinstance(tensors, Tensor) else tuple(t.to(device) for t in tensors)
-
+        """Return the same data for networks on another device; cases that it has no room for stay where they are."""
         present, groups = (None if t is None else t.to(device) for t in (self.present, self.groups))
-        return replace(self, images=moved(self.images), possible=moved(self.possible), present=present, groups=groups)
+        images, possible = self.images, self.possible
+        if self.nbytes <= room_for_cases(device):
+            images, possible = (tuple(t.to(device) for t in tensors) for tensors in (images, possible))
+        return replace(self, images=images, possible=possible, present=present, groups=groups, device=device)
 
 
 def load_training_data(
-    datalist: Datalist, spec: InputSpec, on_annotated: Callable[[Entry, Image, np.ndarray], None] | None = None
+    datalist: Datalist,
+    spec: InputSpec,
+    on_annotated: Callable[[Entry, Image, np.ndarray], None] | None = None,
+    folder: Path | None = None,
 ) -> TrainingData:
     """Read all training and unlabelled cases.
 
@@ -90,6 +98,7 @@ def load_training_data(
         datalist: the data.
         spec: the model's input.
         on_annotated: told each annotated case as it is stored, and its class sets.
+        folder: for what memory is not to hold; see `Storage`.
 
     Raises:
         SemiSegError: a file is at fault, nothing is annotated, or no segment is left on the network's grid.
@@ -111,11 +120,16 @@ def load_training_data(
         if on_annotated:
             on_annotated(entry, image, sets)
 
-    pairs = [read_case(entry, spec, classes, partial(look, entry)) for entry in entries]
-    if not pairs:
+    storage = Storage(folder)
+    for entry in entries:
+        for tensor in read_case(entry, spec, classes, partial(look, entry)):
+            storage.put(tensor)
+    if not entries:
         raise SemiSegError(
             "no-cases", f"{datalist.path} names no training case", "Add cases to its list training", "reading"
         )
+    stored = storage.all()
+    pairs = list(zip(stored[::2], stored[1::2], strict=True))
     known = list(dict.fromkeys(e.group for e in entries if e.group is not None))
     groups = [known.index(e.group) if e.group is not None else len(known) + row for row, e in enumerate(entries)]
     present = presence([e.modalities for e in entries], len(spec.modalities))
@@ -184,7 +198,7 @@ def gather_cases(
     images, possible = zip(*pairs, strict=True)
     about = (tuple(annotated), tuple(undecided), digest.hexdigest()[:16])
     if spec.sampling == "fit":
-        return TrainingData(torch.stack(images), torch.stack(possible), *about, present=present, groups=groups)
+        return TrainingData(images, possible, *about, present=present, groups=groups)
     places = tuple(remember(sets, classes, row) for row, sets in enumerate(possible))
     return TrainingData(images, possible, *about, spec.size, places, present, groups)
 

@@ -18,9 +18,10 @@ from SemiSegCervicalLib.errors import SemiSegError
 
 from .datalist import Datalist, Entry, read_datalist
 from .folds import FOLD_SHARE, split
-from .memory import used_gib
+from .memory import room_for_cases, used_gib
 from .preparation import Prepared, RunOptions, prepare
 from .readers import opinion, readers
+from .storage import IN_MEMORY
 
 # Cases of each list that are read: a step draws a few of them, and all of them together may be many gigabytes.
 _CASES = 6
@@ -73,7 +74,8 @@ def measure(datalist_path: Path, options: RunOptions, on_progress: Callable[[int
     each = _seconds_of_a_case(run, [source.grid for source in sources])
     folds = run.source == "folds" and bool(split(run.data, rows, run.settings.seed)[0])
     if memory is not None:
-        memory += (count - read) * _bytes_of_a_case(run) / 2**30
+        each_case = run.data.nbytes / len(run.data.images)
+        memory += (_held(count * each_case, run.device) - _held(run.data.nbytes, run.device)) / 2**30
     on_progress(3, 3)
     return Cost(
         pace, memory, training.precision, run.spec, _in_words(run.spec, sources),
@@ -138,9 +140,11 @@ def _seconds_of_a_case(run: Prepared, shapes: Sequence[tuple[int, ...]]) -> floa
     return once * sum(windows) / len(windows)
 
 
-def _bytes_of_a_case(run: Prepared) -> float:
-    sizes = [t.numel() * t.element_size() for maps in (run.data.images, run.data.possible) for t in maps]
-    return sum(sizes) / len(run.data.images)
+def _held(size: float, device: torch.device) -> float:
+    """Return how many bytes of so many of training cases lie in a device's memory."""
+    if device.type == "cpu":
+        return min(size, IN_MEMORY)
+    return size if size <= room_for_cases(device) else 0.0
 
 
 def _in_words(spec: InputSpec, sources: Sequence[_Source]) -> tuple[str, ...]:

@@ -1,13 +1,16 @@
-"""How much memory a training takes."""
+"""How much memory a training takes, and may take."""
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
 import torch
 
 _GIB = 2**30
+# One part of a device's memory for cases, the others for what networks make of them.
+_SHARE = 3
 
 
 def used_gib(device: torch.device) -> float | None:
@@ -29,3 +32,12 @@ def used_gib(device: torch.device) -> float | None:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _GIB  # the most so far, in bytes there
     return None
+
+
+def room_for_cases(device: torch.device) -> float:
+    """Return how many bytes of training cases a device may hold, so that networks and their gradients have the rest."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] / _SHARE
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() / _SHARE
+    return math.inf

@@ -135,7 +135,7 @@ class Prepared:
         return Training(branches, self.method, cases, self.classes, settings, folder, self.device.type, self.reads)
 
 
-def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -> Prepared:
+def prepare(datalist_path: Path, options: RunOptions, most: int | None = None, folder: Path | None = None) -> Prepared:
     """Read and check everything.
 
     Args:
@@ -143,6 +143,7 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
         options: what the user chose.
         most: read of each list only so many cases, of every kind and from everywhere in it; None for all. Where these
             are refused for what they hold, others may hold it.
+        folder: for cases that memory is not to hold; see `storage.Storage`.
 
     Raises:
         SemiSegError: anything the user can put right.
@@ -168,10 +169,10 @@ def prepare(datalist_path: Path, options: RunOptions, most: int | None = None) -
         if reason and options.device != "auto":
             raise cannot_run(device, reason)
         if reason:  # planned anew: the processor trains with smaller grids
-            return prepare(datalist_path, replace(options, device="cpu"), most)
+            return prepare(datalist_path, replace(options, device="cpu"), most, folder)
     started = frozenset(start.manifest.provenance.learned if start else ())
     strange = Unseen(started, len(datalist.classes) + 1)
-    data = load_training_data(datalist, spec, strange.look)
+    data = load_training_data(datalist, spec, strange.look, folder)
     if method.uses_unlabelled and not data.open:
         raise SemiSegError(
             "nothing-unlabelled", f"The method {method.name} learns from what is not annotated, but everything is",

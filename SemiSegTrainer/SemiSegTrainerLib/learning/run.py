@@ -70,7 +70,7 @@ def train_model(
         check_output(out, options.resume)
     team().meet()  # the others would find what this one soon writes there
     say("reading", 0, 1, 0.0, {})
-    run = prepare(datalist_path, options)
+    run = prepare(datalist_path, options, folder=out / CHECKPOINTS)
     training = run.training(out / CHECKPOINTS)
 
     observer = Observer(run, training, wish, on_news) if wish is not None and on_news is not None else None

@@ -93,20 +93,21 @@ class ViewPlan:
         draw = Draw(torch.Generator().manual_seed(mix_seed(seed, iteration, stream)), len(cases), data.device)
         grid = warp_grid(draw, data.size, self.geometry, data.spacing)
         if data.patch is None:
-            images, possible = (torch.stack([maps[c] for c in cases]) for maps in (data.images, data.possible))
+            drawn = (torch.stack([maps[c] for c in cases]) for maps in (data.images, data.possible))
         else:
             generator = torch.Generator().manual_seed(mix_seed(seed, iteration, stream, "patches"))
             sides = cut_sizes(data.patch, self.geometry.rotation, data.spacing)
             blocks = [
                 draw_block(data.places[c], data.possible[c].shape, data.patch, sides, stream, generator) for c in cases
             ]
-            images, possible = (
+            drawn = (
                 torch.stack([cut(maps[c], block) for c, block in zip(cases, blocks, strict=True)])
                 for maps in (data.images, data.possible)
             )
             # The grid is in units of the patch, and the cut is larger.
             share = [n / m for n, m in zip(data.patch, sides, strict=True)]
             grid = grid * torch.tensor(share[::-1], device=grid.device)
+        images, possible = (maps.to(data.device) for maps in drawn)
         return View(*warp(images, possible, grid, every_class(classes)), rows)
 
     def _draw(self, stream: str, view: View, iteration: int, seed: int) -> Draw:

@@ -271,7 +271,7 @@ def test_an_image_that_is_listed_twice_is_on_one_side(group):
 
 def test_both_halves_hold_every_segment_where_that_is_possible():
     data = blobs(8)
-    possible = data.possible.clone()
+    possible = [sets.clone() for sets in data.possible]
     for row in (0, 1, 2, 3, 4, 5):  # the dark segment is in two cases only
         possible[row][possible[row] == 4] = 1
     data = gather_cases(list(zip(data.images, possible, strict=True)), parts.SPEC, 3)

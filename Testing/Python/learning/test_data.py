@@ -260,7 +260,7 @@ def test_what_each_case_contributes(tmp_path):
     data = parts.load(path)
     assert data.annotated == (0, 1, 2, 3), "the fifth says nothing about any voxel"
     assert data.open == (1, 2, 4, 5)
-    assert data.images.shape == (6, 1, *cases.SIZE)
+    assert [image.shape for image in data.images] == 6 * [(1, *cases.SIZE)]
     sets = [set(row.unique().tolist()) for row in data.possible]
     assert sets == [{1, 2, 4}, {0b101, 2, 4}, {7, 2, 4}, {1, 2, 4}, {7}, {7}]
 

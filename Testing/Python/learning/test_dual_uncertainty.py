@@ -129,7 +129,9 @@ def test_a_run_smooths_what_its_supervised_term_says(tmp_path):
         run.step(iteration)
         expected.update(value.per_branch.tolist())
     assert run.losses.values == pytest.approx(expected.values, rel=1e-6)
-    nothing = dataclasses.replace(data, possible=torch.full_like(data.possible, every_class(parts.CLASSES)))
+    nothing = dataclasses.replace(
+        data, possible=tuple(torch.full_like(sets, every_class(parts.CLASSES)) for sets in data.possible)
+    )
     blind = parts.training("supervised", nothing)
     blind.step(0)
     assert blind.losses.weights == [0.0, 0.0], "a step without any annotation ranks nobody"

@@ -214,11 +214,11 @@ def test_small_step_against_the_gradient_lowers_the_term(either, name, term):
 
 @pytest.mark.parametrize(("name", "term"), [(n, t) for n, t in TERMS if hasattr(term_of(n, t), "source")])
 def test_pseudo_labels_are_detached_and_never_contradict_what_is_annotated(data, name, term):
-    possible = data.possible.clone()
+    possible = torch.stack(data.possible)
     possible[:, ::2, : possible.shape[-1] // 2] = NOTHING  # every case is annotated in part
     possible[:, :, -4:] = NOTHING - 2  # here one class is ruled out
     rows = tuple(range(len(possible)))
-    _, step = prepare(name, dataclasses.replace(data, possible=possible, annotated=rows, open=rows))
+    _, step = prepare(name, dataclasses.replace(data, possible=tuple(possible), annotated=rows, open=rows))
     chosen = term_of(name, term)
     seen = step.views[chosen.view]
     for student in range(len(step.students)):
@@ -339,7 +339,7 @@ def test_equal_seeds_give_equal_weights(data, name):
 
 @every_method
 def test_nan_stops_the_run_with_the_name_of_a_term(data, name):
-    poisoned = dataclasses.replace(data, images=torch.full_like(data.images, torch.nan))
+    poisoned = dataclasses.replace(data, images=tuple(torch.full_like(image, torch.nan) for image in data.images))
     run = parts.training(name, poisoned)
     before = copy.deepcopy(parts.weights(run))
     with pytest.raises(NonFiniteLossError) as caught:
@@ -350,9 +350,9 @@ def test_nan_stops_the_run_with_the_name_of_a_term(data, name):
 
 @pytest.mark.parametrize("name", [n for n in method_names() if get_method(n).uses_unlabelled])
 def test_nan_in_an_unlabelled_case_names_a_term(data, name):
-    images = data.images.clone()
+    images = torch.stack(data.images)
     images[list(data.open)] = torch.nan
-    run = parts.training(name, dataclasses.replace(data, images=images))
+    run = parts.training(name, dataclasses.replace(data, images=tuple(images)))
     with pytest.raises(NonFiniteLossError) as caught:
         run.run()
     others = [t.name for t in run.method.terms if t.term.reads != {"labelled"}]

@@ -71,12 +71,12 @@ def test_a_missing_image_is_null(datalist, data):
     assert (first.modalities, third.modalities) == ((0,), (0, 1))
     assert [p.name for p in second.images] == ["training1_second.png"]
     assert data.present.tolist() == [[True, False], [False, True], [True, True], [True, False], *[[True, True]] * 3]
-    assert not data.images[0, 1].any()
-    assert not data.images[1, 0].any()
+    assert not data.images[0][1].any()
+    assert not data.images[1][0].any()
     assert data.images[2].flatten(1).any(dim=1).all()
     whole = parts.load(cases.write_modalities(datalist.parent / "whole"), SPEC)
     assert whole.present is None
-    assert torch.equal(whole.images[0, 0], data.images[0, 0]), "each modality is standardised for itself"
+    assert torch.equal(whole.images[0][0], data.images[0][0]), "each modality is standardised for itself"
     assert whole.fingerprint != data.fingerprint
 
 
@@ -109,7 +109,7 @@ def step_of(data, cases_of_views, method="supervised_modalities"):
     original = run_.plan.build(run_.data, run_.classes, run_.method, 0, 0)
     for name, view in original.items():
         rows = torch.tensor(cases_of_views.get(name, view.cases.tolist()))
-        view.images, view.possible = run_.data.images[rows], run_.data.possible[rows]
+        view.images, view.possible = (torch.stack(maps)[rows] for maps in (run_.data.images, run_.data.possible))
         view.inside, view.cases = torch.ones_like(view.possible, dtype=torch.bool), rows
 
     class Plan:
@@ -138,9 +138,11 @@ def test_each_network_sees_its_own_modality_of_the_rows_that_have_it(data):
 
 def test_what_stands_for_a_missing_image_never_counts(data):
     """Whatever lies in its place: loss, gradients and weights after some steps are the same bits."""
-    noise = data.images.clone()
+    noise = torch.stack(data.images)
     noise[~data.present] = 5 * torch.randn(int((~data.present).sum()), *cases.SIZE)
-    runs = [parts.training("supervised_modalities", d, iterations=4) for d in (data, replaced(data, images=noise))]
+    runs = [
+        parts.training("supervised_modalities", d, iterations=4) for d in (data, replaced(data, images=tuple(noise)))
+    ]
     for run_ in runs:
         run_.run()
     assert parts.same(*map(parts.weights, runs))

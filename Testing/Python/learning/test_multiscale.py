@@ -444,10 +444,10 @@ def test_the_perturbation_leaves_what_teaches_alone(data):
     ("left_out", "named"), [(["cross"], "pixel"), (["pixel"], "cross"), (["pixel", "cross"], "patch")]
 )
 def test_nan_in_an_unlabelled_case_names_the_first_term_that_meets_it(data, left_out, named):
-    images = data.images.clone()
+    images = torch.stack(data.images)
     images[list(data.open)] = torch.nan
     method = get_method("multiscale_contrast").without(left_out)
-    run = parts.training(method, dataclasses.replace(data, images=images), iterations=2)
+    run = parts.training(method, dataclasses.replace(data, images=tuple(images)), iterations=2)
     with pytest.raises(NonFiniteLossError, match=f"The term {named} "):
         run.run()
 

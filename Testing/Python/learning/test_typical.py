@@ -54,7 +54,7 @@ def test_a_model_points_out_images_unlike_those_of_its_training(tmp_path: Path, 
 
 
 def test_no_label_is_looked_at(data: TrainingData) -> None:
-    other = dataclasses.replace(data, possible=torch.ones_like(torch.as_tensor(data.possible)), annotated=(), open=())
+    other = dataclasses.replace(data, possible=tuple(map(torch.ones_like, data.possible)), annotated=(), open=())
     assert typical_images(other) == typical_images(data)
 
 
@@ -69,9 +69,9 @@ def test_too_few_images_or_patients_say_nothing(data: TrainingData) -> None:
 
 def test_copies_of_one_image_are_described_too(data: TrainingData) -> None:
     """A training must not fail at its end, whatever its images are."""
-    one = torch.as_tensor(data.images)[:1]
+    one = torch.stack(data.images)[:1]
     for images in (one.expand(24, -1, -1, -1), torch.zeros(24, *one.shape[1:])):
-        known = typical_images(dataclasses.replace(data, images=images))
+        known = typical_images(dataclasses.replace(data, images=tuple(images)))
         assert known is not None
         typicality = Typicality(known)
         assert typicality.atypicality(appearance(slices_of(images[3]))) < 1.0
@@ -80,10 +80,10 @@ def test_copies_of_one_image_are_described_too(data: TrainingData) -> None:
 
 def test_the_limit_follows_how_patients_differ(data: TrainingData) -> None:
     """Images of a patient are alike: what the next patient looks like, only other patients tell."""
-    images, patients = torch.as_tensor(data.images).clone(), torch.arange(24) // 3
+    images, patients = torch.stack(data.images), torch.arange(24) // 3
     images[:3] += 0.5 * torch.randn(images[:3].shape, generator=torch.Generator().manual_seed(0))
     together, alone = (
-        typical_images(dataclasses.replace(data, images=images, groups=groups)) for groups in (patients, None)
+        typical_images(dataclasses.replace(data, images=tuple(images), groups=groups)) for groups in (patients, None)
     )
     assert together is not None
     assert alone is not None
@@ -92,21 +92,21 @@ def test_the_limit_follows_how_patients_differ(data: TrainingData) -> None:
 
 
 def test_cases_that_lack_a_modality_are_left_out(data: TrainingData) -> None:
-    second = torch.cat([torch.as_tensor(data.images), torch.as_tensor(data.images).flip(-1)], dim=1)
+    second = torch.cat([torch.stack(data.images), torch.stack(data.images).flip(-1)], dim=1)
     second[::2, 1] = 0.0
     present = torch.ones(24, 2, dtype=torch.bool)
     present[::2, 1] = False
-    found = typical_images(dataclasses.replace(data, images=second, present=present))
+    found = typical_images(dataclasses.replace(data, images=tuple(second), present=present))
     assert found is not None
     assert found.images == 12
-    whole = typical_images(dataclasses.replace(data, images=second[1::2], possible=data.possible[1::2]))
+    whole = typical_images(dataclasses.replace(data, images=tuple(second[1::2]), possible=data.possible[1::2]))
     assert found == whole
 
 
 def test_what_is_held_out_is_not_looked_at(data: TrainingData) -> None:
-    possible = torch.as_tensor(data.possible).clone()
+    possible = torch.stack(data.possible)
     possible[:5] = 0
-    found = typical_images(dataclasses.replace(data, possible=possible))
+    found = typical_images(dataclasses.replace(data, possible=tuple(possible)))
     assert found == typical_images(dataclasses.replace(data, images=data.images[5:], possible=data.possible[5:]))
 
 
@@ -117,18 +117,18 @@ def test_volumes_and_odd_ones_out() -> None:
     typicality = Typicality(known)
     usual = [typicality.atypicality(appearance(slices_of(image))) for image in parts.volumes(unlabelled=9).images]
     assert max(usual) < 1.0
-    assert typicality.atypicality(appearance(slices_of(torch.as_tensor(data.images[0]).round()))) > 1.0
+    assert typicality.atypicality(appearance(slices_of(data.images[0].round()))) > 1.0
 
 
 def test_one_odd_image_among_many_does_not_decide_the_limit(data: TrainingData) -> None:
     """From a hundred images on a quantile is taken, and the odd one is pointed out itself."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.as_tensor(data.images).repeat(5, 1, 1, 1)
+    images = torch.stack(data.images).repeat(5, 1, 1, 1)
     images = images + 0.2 * torch.randn(images.shape, generator=generator)
-    possible = torch.as_tensor(data.possible).repeat(5, 1, 1)
-    usual = typical_images(dataclasses.replace(data, images=images, possible=possible))
+    possible = torch.stack(data.possible).repeat(5, 1, 1)
+    usual = typical_images(dataclasses.replace(data, images=tuple(images), possible=tuple(possible)))
     images[7] = -images[7].abs()
-    odd = typical_images(dataclasses.replace(data, images=images, possible=possible))
+    odd = typical_images(dataclasses.replace(data, images=tuple(images), possible=tuple(possible)))
     assert usual is not None
     assert odd is not None
     assert odd.limit < 1.5 * usual.limit
