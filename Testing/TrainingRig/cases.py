@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 from PIL import Image
 
 SIZE = (32, 48)
@@ -70,6 +71,22 @@ def write_dataset(
     }
     content = {"name": "blobs", "modality": {"0": "ultrasound"}, "labels": LABELS, **lists, **more}
     return write_datalist(folder, content)
+
+
+def write_stacks(folder: Path, labelled: int = 2, unlabelled: int = 1, validation: int = 0, planes: int = 12) -> Path:
+    """Write volumes of a few small pictures each, and return their datalist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lists: dict[str, list[dict[str, str]]] = {"training": [], "unlabeled": [], "validation": []}
+    for place, (name, count) in enumerate(zip(lists, (labelled, unlabelled, validation), strict=True)):
+        for i in range(count):
+            drawn = [draw(1000 * place + 100 * i + plane, (16, 24)) for plane in range(planes)]
+            entry = {"image": f"{name}{i}.nii.gz"} | (
+                {} if name == "unlabeled" else {"label": f"{name}{i}_label.nii.gz"}
+            )
+            for file, maps in zip(entry.values(), zip(*drawn, strict=True), strict=False):
+                sitk.WriteImage(sitk.GetImageFromArray(np.stack(maps)), str(folder / file))
+            lists[name].append(entry)
+    return write_datalist(folder, {"modality": {"0": "mr"}, "labels": LABELS, **lists})
 
 
 def write_modalities(

@@ -79,15 +79,20 @@ def two_modalities(data: TrainingData) -> TrainingData:
 
 
 def training(
-    method: Method | str, data: TrainingData, folder: Path | None = None, seed: int = 0, **settings: Any
+    method: Method | str,
+    data: TrainingData,
+    folder: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    **settings: Any,
 ) -> Training:
-    """Prepare a run of the tiny branches on the CPU; a method with a branch for each modality gets two modalities."""
+    """Prepare a run of the tiny branches; a method with a branch for each modality gets two modalities."""
     recipe = get_method(method) if isinstance(method, str) else method
     if recipe.by_modality and data.images[0].shape[0] == 1:
         data = two_modalities(data)
     chosen = Settings(**{"iterations": 6, "seed": seed, "precision": "32-true", "log_every": 2, **settings})
     return Training(
-        branches(seed, dims=len(data.size), **recipe.projectors), recipe, data, CLASSES, chosen, folder, "cpu",
+        branches(seed, dims=len(data.size), **recipe.projectors), recipe, data, CLASSES, chosen, folder, device,
         ((0,), (1,)) if recipe.by_modality else (),
     )  # fmt: skip
 

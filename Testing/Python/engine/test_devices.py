@@ -104,7 +104,7 @@ def test_a_card_that_gives_other_numbers_than_the_processor_is_not_used_without_
     for module in (selection, torch_backend):
         monkeypatch.setattr(module, "resolve_device", lambda name: torch.device("cpu" if name == "cpu" else CARD))
     monkeypatch.setattr(torch_backend, "UNSURE_DEVICES", (CARD.type,) if unsure else ("mps",))
-    with Card(number=1.0):
+    with Card(wrong=1.0):
         predictor = Predictor(parts.pack(), "auto", backend="torch")
         assert predictor.device.type == ("cpu" if unsure else CARD.type)
         assert any("wrong numbers" in note and "processor" in note for note in predictor.backend.notes) == unsure

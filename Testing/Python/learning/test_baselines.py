@@ -24,9 +24,9 @@ NOTHING = every_class(parts.CLASSES)
 def data(tmp_path_factory):
     """Pictures of which the labelled ones are annotated in their left half: both kinds have undecided voxels."""
     loaded = parts.load(cases.write_dataset(tmp_path_factory.mktemp("data")))
-    possible = loaded.possible.clone()
+    possible = torch.stack(loaded.possible)
     possible[..., possible.shape[-1] // 2 :] = NOTHING
-    return dataclasses.replace(loaded, possible=possible, open=tuple(range(len(possible))))
+    return dataclasses.replace(loaded, possible=tuple(possible), open=tuple(range(len(possible))))
 
 
 def look(name, data, iteration=3):

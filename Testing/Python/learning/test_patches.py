@@ -194,7 +194,7 @@ def test_a_card_that_gives_other_numbers_than_the_processor_does_not_train(tmp_p
     monkeypatch.setattr(preparation, "resolve_device", lambda name: torch.device("cpu") if name == "cpu" else CARD)
     monkeypatch.setattr(preparation, "UNSURE_DEVICES", (CARD.type,))
     datalist = write(tmp_path)
-    with Card(number=1.0):
+    with Card(wrong=1.0):
         assert preparation.prepare(datalist, RunOptions("supervised", device="auto")).device == torch.device("cpu")
         with pytest.raises(SemiSegError, match="wrong numbers"):
             preparation.prepare(datalist, RunOptions("supervised", device="mps"))

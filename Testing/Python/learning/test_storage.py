@@ -4,9 +4,7 @@ import subprocess
 import sys
 import textwrap
 
-import numpy as np
 import pytest
-import SimpleITK as sitk
 import torch
 from SemiSegTrainerLib.learning import data as reading
 from SemiSegTrainerLib.learning import memory, storage
@@ -107,24 +105,11 @@ def test_a_folder_that_cannot_be_written_leaves_everything_in_memory(tmp_path):
     assert all(map(torch.equal, kept.all(), some()))
 
 
-def write_volumes(folder):
-    """Write two annotated volumes and one that is not."""
-    lists = {"training": [], "unlabeled": []}
-    for row in range(3):
-        drawn = [cases.draw(10 * row + plane, (16, 24)) for plane in range(12)]
-        image, labels = (np.stack(maps) for maps in zip(*drawn, strict=True))
-        entry = {"image": f"{row}.nii.gz", "label": f"{row}_label.nii.gz"}
-        for array, file in ((image, entry["image"]), (labels, entry["label"])):
-            sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / file))
-        lists["training" if row < 2 else "unlabeled"].append(entry)
-    return cases.write_datalist(folder, {"modality": {"0": "mr"}, "labels": cases.LABELS, **lists})
-
-
 @pytest.mark.parametrize(
     ("written", "size"),
     [
         pytest.param(cases.write_dataset, cases.SIZE, id="pictures"),
-        pytest.param(write_volumes, (16, 16, 16), id="volumes"),
+        pytest.param(cases.write_stacks, (16, 16, 16), id="volumes"),
     ],
 )
 def test_a_training_from_the_file_is_that_from_memory(tmp_path, monkeypatch, written, size):
