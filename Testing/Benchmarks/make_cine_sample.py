@@ -56,7 +56,8 @@ def make_cine(data: Path) -> Path:
 
     mrml.start()
     import slicer
-    from SemiSegCervicalLib.scene.export import export_volume_sequence
+    from SemiSegCervicalLib.pieces import whole
+    from SemiSegCervicalLib.scene.export import volume_sequence_file_in_pieces
     from SlicerRig.scenes import add_volume
 
     sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", NAME.partition(".")[0])
@@ -71,7 +72,7 @@ def make_cine(data: Path) -> Path:
     TARGET.mkdir(parents=True, exist_ok=True)
     text = README.format(name=NAME, count=len(chosen), all=len(cases), size=f"{frame.shape[1]} x {frame.shape[0]}")
     (TARGET / "README.md").write_text(text, encoding="utf-8")
-    return export_volume_sequence(sequence, TARGET / NAME, overwrite=True)
+    return whole(volume_sequence_file_in_pieces(sequence, TARGET / NAME, overwrite=True))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import vtk
 from SemiSegCervicalLib.engine.predict import Prediction
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene import export
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
@@ -37,8 +38,9 @@ def save_results(
     Raises:
         SemiSegError: a file cannot be written.
     """
-    for folder in (plan.SEGMENTATIONS, plan.LABELS, plan.UNCERTAINTY):
-        (out / folder).mkdir()
+    segmentations, labels, uncertainty = _folders(out)
+    for folder in (segmentations, labels, uncertainty):
+        folder.mkdir()
     for name in samples.held_out:
         made.volumes[name] = add_picture(samples.image(name), name)
     single = [name for name in predictions if name not in made.frames]
@@ -47,9 +49,9 @@ def save_results(
         volume, result = made.volumes[name], predictions[name]
         outlines = new_segmentation(volume, result.labels, samples.classes)
         doubt = new_uncertainty_volume(volume, result.uncertainty)
-        export.export_segmentation(outlines, out / plan.SEGMENTATIONS / f"{name}.seg.nrrd")
-        export.export_labelmap(outlines, volume, samples.classes, out / plan.LABELS / f"{name}_labels.nrrd")
-        export.export_volume(doubt, out / plan.UNCERTAINTY / f"{name}_uncertainty.nrrd")
+        whole(export.segmentation_file_in_pieces(outlines, segmentations / f"{name}.seg.nrrd"))
+        whole(export.labelmap_file_in_pieces(outlines, volume, samples.classes, labels / f"{name}_labels.nrrd"))
+        whole(export.volume_file_in_pieces(doubt, uncertainty / f"{name}_uncertainty.nrrd"))
     _save_frames(made, samples, predictions, out)
     progress(len(single), len(single) + 1)
     tidy(made, samples.held_out[0])
@@ -78,9 +80,14 @@ def _save_frames(made: DemoScene, samples: Samples, predictions: Mapping[str, Pr
         vtk.vtkObject.GlobalWarningDisplayOn()
     result.add_frames(frames)
     result.finish()
-    stem = plan.CINE_NAME.replace(" ", "-")
-    export.export_segmentation_sequence(result.segmentations, out / plan.SEGMENTATIONS / f"{stem}.seq.mrb")
-    export.export_label_sequence(
-        result.segmentations, made.cine, samples.classes, out / plan.LABELS / f"{stem}_labels.seq.nrrd"
-    )
-    export.export_volume_sequence(result.uncertainty, out / plan.UNCERTAINTY / f"{stem}_uncertainty.seq.nrrd")
+    segmentations, labels, uncertainty = _folders(out)
+    stem, outlines = plan.CINE_NAME.replace(" ", "-"), result.segmentations
+    file = labels / f"{stem}_labels.seq.nrrd"
+    whole(export.label_sequence_file_in_pieces(outlines, made.cine, samples.classes, file))
+    whole(export.segmentation_sequence_file_in_pieces(outlines, segmentations / f"{stem}.seq.mrb"))
+    whole(export.volume_sequence_file_in_pieces(result.uncertainty, uncertainty / f"{stem}_uncertainty.seq.nrrd"))
+
+
+def _folders(out: Path) -> tuple[Path, Path, Path]:
+    """Return where segmentations, label maps and uncertainty go."""
+    return out / plan.SEGMENTATIONS, out / plan.LABELS, out / plan.UNCERTAINTY

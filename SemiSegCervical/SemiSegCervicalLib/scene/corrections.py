@@ -70,7 +70,7 @@ def correction_columns_in_pieces(record: Record) -> Pieces[dict[str, dict[str, l
     """Return what the exported tables of a result say of corrections: nothing where there are none.
 
     Returns:
-        For the table of segments (``""``) and that of frames (``"-frames"``), as `export.export_tables` takes them.
+        For the table of segments (``""``) and that of frames (``"-frames"``), as `table_files_in_pieces` takes them.
     """
     corrected = yield from corrected_parts_in_pieces(record)
     if not any(corrected):

@@ -19,7 +19,7 @@ import slicer
 
 from ..atomic import move
 from ..errors import SemiSegError
-from ..pieces import Pieces, Shares, checked, whole
+from ..pieces import Pieces, Shares, checked
 from . import marks
 from .cine import copy_index, index_values, item_at
 from .classes import SegmentClass, names_without_class, segment_values
@@ -40,11 +40,6 @@ _VOLUME_SUFFIXES = (".nrrd", ".nii.gz")
 _BUNDLE = "cine"
 """Folder and scene within a ``.seq.mrb``, whose own name may be changed by anybody."""
 _ROWS = 200
-
-
-def export_segmentation(segmentation: Any, path: str | Path, overwrite: bool = False) -> Path:
-    """Do what `segmentation_file_in_pieces` does, at once."""
-    return whole(segmentation_file_in_pieces(segmentation, path, overwrite))
 
 
 def segmentation_file_in_pieces(segmentation: Any, path: str | Path, overwrite: bool = False) -> Shares[Path]:
@@ -70,17 +65,6 @@ def segmentation_file_in_pieces(segmentation: Any, path: str | Path, overwrite: 
         yield from _unchanged(segmentation, write_segmentation_in_pieces(segmentation, temporary))
 
     return (yield from _place(path, (".seg.nrrd",), overwrite, write))
-
-
-def export_labelmap(
-    segmentation: Any,
-    volume: Any,
-    classes: Sequence[SegmentClass],
-    path: str | Path,
-    overwrite: bool = False,
-) -> Path:
-    """Do what `labelmap_file_in_pieces` does, at once."""
-    return whole(labelmap_file_in_pieces(segmentation, volume, classes, path, overwrite))
 
 
 def labelmap_file_in_pieces(
@@ -118,13 +102,6 @@ def labelmap_file_in_pieces(
     return (yield from _place(path, _VOLUME_SUFFIXES, overwrite, write))
 
 
-def export_dicom_seg(
-    segmentation: Any, volume: Any, path: str | Path, model: str, version: str, overwrite: bool = False
-) -> Path:
-    """Do what `dicom_seg_file_in_pieces` does, at once."""
-    return whole(dicom_seg_file_in_pieces(segmentation, volume, path, model, version, overwrite))
-
-
 def dicom_seg_file_in_pieces(
     segmentation: Any,
     volume: Any,
@@ -160,11 +137,6 @@ def dicom_seg_file_in_pieces(
     return (yield from _place(path, (".dcm",), overwrite, write))
 
 
-def export_volume(volume: Any, path: str | Path, overwrite: bool = False) -> Path:
-    """Do what `volume_file_in_pieces` does, at once."""
-    return whole(volume_file_in_pieces(volume, path, overwrite))
-
-
 def volume_file_in_pieces(volume: Any, path: str | Path, overwrite: bool = False) -> Shares[Path]:
     """Write a volume, for instance an uncertainty map in percent.
 
@@ -184,11 +156,6 @@ def volume_file_in_pieces(volume: Any, path: str | Path, overwrite: bool = False
         yield from _unchanged(volume, write_volume_in_pieces(volume, voxels_of(volume), temporary))
 
     return (yield from _place(path, _VOLUME_SUFFIXES, overwrite, write))
-
-
-def export_segmentation_sequence(sequence: Any, path: str | Path, overwrite: bool = False) -> Path:
-    """Do what `segmentation_sequence_file_in_pieces` does, at once."""
-    return whole(segmentation_sequence_file_in_pieces(sequence, path, overwrite))
 
 
 def segmentation_sequence_file_in_pieces(sequence: Any, path: str | Path, overwrite: bool = False) -> Shares[Path]:
@@ -222,17 +189,6 @@ def segmentation_sequence_file_in_pieces(sequence: Any, path: str | Path, overwr
             bundle.writestr(f"{_BUNDLE}/{_BUNDLE}.mrml", ElementTree.tostring(root, "UTF-8", xml_declaration=True))
 
     return (yield from _place(path, (".seq.mrb",), overwrite, write))
-
-
-def export_label_sequence(
-    segmentations: Any,
-    source: Any,
-    classes: Sequence[SegmentClass],
-    path: str | Path,
-    overwrite: bool = False,
-) -> Path:
-    """Do what `label_sequence_file_in_pieces` does, at once."""
-    return whole(label_sequence_file_in_pieces(segmentations, source, classes, path, overwrite))
 
 
 def label_sequence_file_in_pieces(
@@ -302,11 +258,6 @@ def left_out_in_pieces(segmentation: Any, classes: Sequence[SegmentClass]) -> Pi
         names.update(dict.fromkeys(names_without_class(node, classes)))
         yield
     return list(names)
-
-
-def export_volume_sequence(sequence: Any, path: str | Path, overwrite: bool = False) -> Path:
-    """Do what `volume_sequence_file_in_pieces` does, at once."""
-    return whole(volume_sequence_file_in_pieces(sequence, path, overwrite))
 
 
 def volume_sequence_file_in_pieces(sequence: Any, path: str | Path, overwrite: bool = False) -> Shares[Path]:
@@ -442,16 +393,6 @@ def _require_items(sequence: Any) -> None:
             "Wait for the first result, or press Apply",
             "export",
         )
-
-
-def export_tables(
-    tables: Mapping[str, Any],
-    path: str | Path,
-    overwrite: bool = False,
-    more: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
-) -> list[Path]:
-    """Do what `table_files_in_pieces` does, at once."""
-    return whole(table_files_in_pieces(tables, path, overwrite, more))
 
 
 def table_files_in_pieces(

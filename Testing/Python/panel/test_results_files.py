@@ -14,8 +14,9 @@ import numpy as np
 import pydicom
 import pytest
 import slicer
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene import stored
-from SemiSegCervicalLib.scene.export import export_tables
+from SemiSegCervicalLib.scene.export import table_files_in_pieces
 from SemiSegCervicalLib.scene.record_figures import atypicality_of, segments_of, set_segments
 from SlicerRig import application, scenes
 from SlicerRig.dicom_database import DICOMDatabase
@@ -385,7 +386,7 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(scene_table, tmp_path
     path = tmp_path / "t.csv"
     path.write_text("old")
     with pytest.raises(Exception, match="exists already"):
-        export_tables({"": scene_table}, path)
+        whole(table_files_in_pieces({"": scene_table}, path))
     assert path.read_text() == "old"
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene.cine import index_values, item_at
-from SemiSegCervicalLib.scene.export import export_label_sequence
+from SemiSegCervicalLib.scene.export import label_sequence_file_in_pieces
 from SemiSegCervicalLib.scene.layers import views_of
 from SemiSegCervicalLib.scene.marks import COMPUTED, segments_of
 from SemiSegCervicalLib.scene.record_figures import frame_segments, frames_of
@@ -505,7 +506,7 @@ def test_what_is_drawn_on_a_frame_without_result_stays(panel, ui, editor, tmp_pa
     for node in (editor.segmentation, item_at(record.segmentation, index_values(record.source)[4])):
         assert [segment.GetName() for _, segment in segments_of(node)] == ["drawn"]
     path = tmp_path / "labels.seq.nrrd"
-    export_label_sequence(record.segmentation, record.source, record.classes, path)
+    whole(label_sequence_file_in_pieces(record.segmentation, record.source, record.classes, path))
     header = path.read_bytes().split(b"\n\n")[0].decode()
     assert re.findall(r"axis 3 item 000(\d) computed:=1", header) == ["1", "2", "4"]
 
@@ -789,7 +790,6 @@ def say(panel: Any, image: Any, index: int) -> None:
 
 def test_what_is_said_of_the_pixel_size_holds_for_results_that_are_there(panel, ui, tmp_path):
     from SemiSegCervicalLib.panel.export_files import write_in_pieces
-    from SemiSegCervicalLib.pieces import whole
 
     doubts = {number: 0.1 for number in range(4)}
     picture, film = volume_record((1, 30, 40), "Picture", "mm2"), cine_record(doubts, 4)[0]

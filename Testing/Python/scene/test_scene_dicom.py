@@ -14,7 +14,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.dicom import dicom_files, has_dicom_files
-from SemiSegCervicalLib.scene.export import export_dicom_seg
+from SemiSegCervicalLib.scene.export import dicom_seg_file_in_pieces
 from SemiSegCervicalLib.scene.segmentation import new_segmentation, stacked_segments_in_pieces
 from SlicerRig import scenes
 from SlicerRig.dicom_database import DICOMDatabase
@@ -74,7 +74,7 @@ def test_every_voxel_lies_where_it_was_drawn(scene, tmp_path, monkeypatch, label
     affine = oblique()
     volume, places = load(tmp_path / "series", monkeypatch, affine, rounding)
     segmentation = new_segmentation(volume, labels, CLASSES)
-    path = export_dicom_seg(segmentation, volume, tmp_path / "out.dcm", "Cervix, 2D", "0123abc")
+    path = whole(dicom_seg_file_in_pieces(segmentation, volume, tmp_path / "out.dcm", "Cervix, 2D", "0123abc"))
     masks = gathered(path, affine, places)
     assert {number: mask.sum() for number, mask in masks.items()} == {k: (labels == k).sum() for k in (1, 2)}
     for number, mask in masks.items():
@@ -94,7 +94,9 @@ def test_it_says_whose_what_and_who_drew_it(scene, tmp_path, monkeypatch, labels
     drawn = slicer.vtkSegment()
     drawn.SetName("cyst")
     content.AddSegment(drawn)
-    found = pydicom.dcmread(export_dicom_seg(segmentation, volume, tmp_path / "out.dcm", "Cervix, 2D", "0123abc"))
+    found = pydicom.dcmread(
+        whole(dicom_seg_file_in_pieces(segmentation, volume, tmp_path / "out.dcm", "Cervix, 2D", "0123abc"))
+    )
     assert found.SOPClassUID == dicom.SEGMENTATION
     assert found.StudyInstanceUID == "1.2.77"
     assert found.FrameOfReferenceUID == "1.2.9"
@@ -142,7 +144,9 @@ def test_segments_that_overlap_are_all_there(scene, tmp_path, monkeypatch, label
     both = new_segmentation(volume, (labels > 0).astype(np.uint8), [SegmentClass(1, "both", (0, 1, 0))])
     segmentation.GetSegmentation().CopySegmentFromSegmentation(both.GetSegmentation(), "Segment_1")
     assert whole(stacked_segments_in_pieces(segmentation, volume)).shape == (*SHAPE, 3)
-    masks = gathered(export_dicom_seg(segmentation, volume, tmp_path / "o.dcm", "M", "v"), affine, places)
+    masks = gathered(
+        whole(dicom_seg_file_in_pieces(segmentation, volume, tmp_path / "o.dcm", "M", "v")), affine, places
+    )
     for number, expected in ((1, labels == 1), (2, labels == 2), (3, labels > 0)):
         np.testing.assert_array_equal(masks[number], expected)
 
@@ -175,7 +179,7 @@ def test_what_cannot_be_written_is_refused_and_nothing_lost(scene, tmp_path, mon
 
     def refused(code: str, overwrite: bool = True) -> str:
         with pytest.raises(SemiSegError) as caught:
-            export_dicom_seg(segmentation, volume, path, "M", "v", overwrite)
+            whole(dicom_seg_file_in_pieces(segmentation, volume, path, "M", "v", overwrite))
         assert caught.value.code == code
         assert caught.value.remedy
         assert path.read_text() == "mine"
@@ -203,7 +207,7 @@ def test_what_cannot_be_written_is_refused_and_nothing_lost(scene, tmp_path, mon
 def test_an_image_whose_axes_are_not_perpendicular_has_none(scene, tmp_path, monkeypatch, labels):
     volume, _ = load(tmp_path / "series", monkeypatch, oblique(), 0.1)
     with pytest.raises(SemiSegError, match="perpendicular"):
-        export_dicom_seg(new_segmentation(volume, labels, CLASSES), volume, tmp_path / "o.dcm", "M", "v")
+        whole(dicom_seg_file_in_pieces(new_segmentation(volume, labels, CLASSES), volume, tmp_path / "o.dcm", "M", "v"))
 
 
 def test_files_are_those_of_the_volume(scene, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene import export, marks
 from SemiSegCervicalLib.scene.classes import SegmentClass, segment_values
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
@@ -50,7 +51,7 @@ def volume(scene):
 @pytest.mark.parametrize("ending", [".nrrd", ".nii.gz"])
 def test_a_labelmap_reads_back_with_values_and_geometry(volume, labels, tmp_path, ending):
     segmentation = new_segmentation(volume, labels, CLASSES)
-    path = export.export_labelmap(segmentation, volume, CLASSES, tmp_path / f"out{ending}")
+    path = whole(export.labelmap_file_in_pieces(segmentation, volume, CLASSES, tmp_path / f"out{ending}"))
     image = sitk.ReadImage(str(path))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), labels)
     tolerance = 1e-5 if ending == ".nii.gz" else 1e-12  # NIfTI holds its geometry in single precision
@@ -60,7 +61,7 @@ def test_a_labelmap_reads_back_with_values_and_geometry(volume, labels, tmp_path
 
 def test_a_segmentation_file_reads_back_with_names_and_tags(volume, labels, tmp_path, scene):
     segmentation = new_segmentation(volume, labels, CLASSES)
-    path = export.export_labelmap(segmentation, volume, CLASSES, tmp_path / "out.seg.nrrd")
+    path = whole(export.labelmap_file_in_pieces(segmentation, volume, CLASSES, tmp_path / "out.seg.nrrd"))
     image = sitk.ReadImage(str(path))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), labels)
     np.testing.assert_allclose(file_affine(image), ijk_to_ras(volume), atol=1e-12)
@@ -73,7 +74,7 @@ def test_label_values_follow_the_class_list_not_the_order_of_the_segments(volume
     users = [SegmentClass(1, "Posterior ", (0, 0, 1)), SegmentClass(2, "front", (1, 0, 0), CODE)]
     segmentation = scenes.add_segmentation(volume, labels, users)
     assert list(segment_values(segmentation, CLASSES).values()) == [2, 1]
-    path = export.export_labelmap(segmentation, volume, CLASSES, tmp_path / "out.nrrd")
+    path = whole(export.labelmap_file_in_pieces(segmentation, volume, CLASSES, tmp_path / "out.nrrd"))
     swapped = np.choose(labels, np.array([0, 2, 1], np.uint8))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), swapped)
 
@@ -102,18 +103,18 @@ def test_a_segment_that_fits_two_classes_is_asked_about(volume, labels, tmp_path
     twins = [SegmentClass(1, "left", (1, 0, 0), CODE), SegmentClass(2, "right", (0, 0, 1), CODE)]
     segmentation = scenes.add_segmentation(volume, labels, [SegmentClass(1, "lip", (1, 0, 0), CODE)])
     with pytest.raises(SemiSegError, match="left, right"):
-        export.export_labelmap(segmentation, volume, twins, tmp_path / "out.nrrd")
+        whole(export.labelmap_file_in_pieces(segmentation, volume, twins, tmp_path / "out.nrrd"))
     doubled = scenes.add_segmentation(
         volume, labels, [SegmentClass(1, "a", (1, 0, 0), CODE), SegmentClass(2, "b", (0, 0, 1), CODE)]
     )
     with pytest.raises(SemiSegError, match="both"):
-        export.export_labelmap(doubled, volume, CLASSES, tmp_path / "out.nrrd")
+        whole(export.labelmap_file_in_pieces(doubled, volume, CLASSES, tmp_path / "out.nrrd"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_uncertainty_reads_back_in_percent(volume, tmp_path):
     overlay = new_uncertainty_volume(volume, np.full((5, 8, 10), 0.37))
-    image = sitk.ReadImage(str(export.export_volume(overlay, tmp_path / "u.nrrd")))
+    image = sitk.ReadImage(str(whole(export.volume_file_in_pieces(overlay, tmp_path / "u.nrrd"))))
     assert image.GetPixelIDTypeAsString() == "8-bit unsigned integer"
     assert set(sitk.GetArrayFromImage(image).ravel()) == {37}
     np.testing.assert_allclose(file_affine(image), ijk_to_ras(volume), atol=1e-12)
@@ -132,7 +133,9 @@ def cine_result() -> tuple[CineResult, np.ndarray]:
 
 def test_a_cine_reads_back_as_sequences(scene, tmp_path):
     result, labels = cine_result()
-    path = export.export_label_sequence(result.segmentations, result.source, CLASSES, tmp_path / "l.seq.nrrd")
+    path = whole(
+        export.label_sequence_file_in_pieces(result.segmentations, result.source, CLASSES, tmp_path / "l.seq.nrrd")
+    )
     # SimpleITK reads the frames as components of a voxel
     found = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     np.testing.assert_array_equal(np.moveaxis(found[0], -1, 0), labels)
@@ -141,11 +144,11 @@ def test_a_cine_reads_back_as_sequences(scene, tmp_path):
     assert "axis 3 item 0000 computed:=0" in header
     assert "DataNodeClassName:=vtkMRMLLabelMapVolumeNode" in header
 
-    path = export.export_volume_sequence(result.uncertainty, tmp_path / "u.seq.nrrd")
+    path = whole(export.volume_sequence_file_in_pieces(result.uncertainty, tmp_path / "u.seq.nrrd"))
     values = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     np.testing.assert_array_equal(values[0, 0, 0], [0, 10, 20])
 
-    path = export.export_segmentation_sequence(result.segmentations, tmp_path / "s.seq.mrb")
+    path = whole(export.segmentation_sequence_file_in_pieces(result.segmentations, tmp_path / "s.seq.mrb"))
     again = slicer.vtkMRMLSequenceNode()
     scene.AddNode(again)
     storage = slicer.vtkMRMLSequenceStorageNode()
@@ -168,13 +171,13 @@ def test_frames_in_different_places_are_refused_where_the_file_could_not_hold_th
     labels, doubt = np.ones((6, 8), np.uint8), np.full((6, 8), 0.5)
     result.add_frames([FrameResult(sequence.GetNthIndexValue(k), labels, doubt) for k in range(2)])
     for write in (
-        lambda path: export.export_label_sequence(result.segmentations, sequence, CLASSES, path),
-        lambda path: export.export_volume_sequence(result.uncertainty, path),
+        lambda path: whole(export.label_sequence_file_in_pieces(result.segmentations, sequence, CLASSES, path)),
+        lambda path: whole(export.volume_sequence_file_in_pieces(result.uncertainty, path)),
     ):
         with pytest.raises(SemiSegError, match="different places") as fault:
             write(tmp_path / "cine.seq.nrrd")
         assert ".seq.mrb" in fault.value.remedy
-    assert export.export_segmentation_sequence(result.segmentations, tmp_path / "cine.seq.mrb").is_file()
+    assert whole(export.segmentation_sequence_file_in_pieces(result.segmentations, tmp_path / "cine.seq.mrb")).is_file()
 
 
 def test_nothing_is_written_over_unless_it_was_allowed(volume, labels, tmp_path):
@@ -183,10 +186,10 @@ def test_nothing_is_written_over_unless_it_was_allowed(volume, labels, tmp_path)
         path = tmp_path / name
         path.write_text("precious")
         with pytest.raises(SemiSegError, match="exists already") as error:
-            export.export_labelmap(segmentation, volume, CLASSES, path)
+            whole(export.labelmap_file_in_pieces(segmentation, volume, CLASSES, path))
         assert error.value.code == "file-exists"
         assert path.read_text() == "precious"
-        export.export_labelmap(segmentation, volume, CLASSES, path, overwrite=True)
+        whole(export.labelmap_file_in_pieces(segmentation, volume, CLASSES, path, overwrite=True))
         np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), labels)
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -195,12 +198,14 @@ def test_faults_of_the_target_are_explained_and_leave_nothing(volume, labels, tm
     segmentation = new_segmentation(volume, labels, CLASSES)
     for name, code in (("out.txt", "bad-ending"), ("missing/out.nrrd", "missing-folder")):
         with pytest.raises(SemiSegError) as error:
-            export.export_labelmap(segmentation, volume, CLASSES, tmp_path / name)
+            whole(export.labelmap_file_in_pieces(segmentation, volume, CLASSES, tmp_path / name))
         assert error.value.code == code
     with pytest.raises(SemiSegError) as error:
-        export.export_segmentation_sequence(
-            scenes.add_drawn_sequence(*scenes.add_cine([np.zeros((4, 5), np.uint8)], "c"), "drawn"),
-            tmp_path / "s.seq.mrb",
+        whole(
+            export.segmentation_sequence_file_in_pieces(
+                scenes.add_drawn_sequence(*scenes.add_cine([np.zeros((4, 5), np.uint8)], "c"), "drawn"),
+                tmp_path / "s.seq.mrb",
+            )
         )
     assert error.value.code == "empty-sequence"
     assert list(tmp_path.iterdir()) == []
@@ -209,10 +214,11 @@ def test_faults_of_the_target_are_explained_and_leave_nothing(volume, labels, tm
 def test_surfaces_are_refused(volume, labels, tmp_path, scene):
     segmentation = new_segmentation(volume, labels, CLASSES)
     segmentation.CreateClosedSurfaceRepresentation()
-    export.export_segmentation(segmentation, tmp_path / "labels.seg.nrrd")  # surfaces beside them do no harm
+    # surfaces beside them do no harm
+    whole(export.segmentation_file_in_pieces(segmentation, tmp_path / "labels.seg.nrrd"))
     segmentation.GetSegmentation().SetSourceRepresentationName("Closed surface")
     with pytest.raises(SemiSegError, match="holds surfaces") as error:
-        export.export_segmentation(segmentation, tmp_path / "surfaces.seg.nrrd")
+        whole(export.segmentation_file_in_pieces(segmentation, tmp_path / "surfaces.seg.nrrd"))
     assert error.value.code == "no-labelmap"
     assert [path.name for path in tmp_path.iterdir()] == ["labels.seg.nrrd"]
 
@@ -237,7 +243,7 @@ def test_a_full_disk_leaves_the_old_file(scene, tmp_path, ending):
     path = tmp_path / f"out{ending}"
     path.write_text("precious")
     with files_end_at(10000), pytest.raises(SemiSegError) as error:
-        export.export_labelmap(segmentation, volume, CLASSES, path, overwrite=True)
+        whole(export.labelmap_file_in_pieces(segmentation, volume, CLASSES, path, overwrite=True))
     assert error.value.code == "cannot-write"
     assert path.read_text() == "precious"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -253,11 +259,11 @@ def test_a_full_disk_leaves_the_old_sequence(scene, tmp_path, ending):
     path = tmp_path / f"out{ending}"
     path.write_text("precious")
     write, node = {
-        ".seq.mrb": (export.export_segmentation_sequence, result.segmentations),
-        ".seq.nrrd": (export.export_volume_sequence, result.uncertainty),
+        ".seq.mrb": (export.segmentation_sequence_file_in_pieces, result.segmentations),
+        ".seq.nrrd": (export.volume_sequence_file_in_pieces, result.uncertainty),
     }[ending]
     with files_end_at(5000), pytest.raises(SemiSegError) as error:
-        write(node, path, overwrite=True)
+        whole(write(node, path, overwrite=True))
     assert error.value.code == "cannot-write"
     assert path.read_text() == "precious"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -267,7 +273,7 @@ def test_exporting_leaves_the_nodes_as_they_are(volume, labels, tmp_path, scene)
     segmentation = new_segmentation(volume, labels, CLASSES)
     count = scene.GetNumberOfNodes()
     before = (segmentation.GetMTime(), segmentation.GetStorageNode(), segmentation.GetModifiedSinceRead())
-    export.export_labelmap(segmentation, volume, CLASSES, tmp_path / "out.nrrd")
-    export.export_segmentation(segmentation, tmp_path / "out.seg.nrrd")
+    whole(export.labelmap_file_in_pieces(segmentation, volume, CLASSES, tmp_path / "out.nrrd"))
+    whole(export.segmentation_file_in_pieces(segmentation, tmp_path / "out.seg.nrrd"))
     assert (segmentation.GetMTime(), segmentation.GetStorageNode(), segmentation.GetModifiedSinceRead()) == before
     assert scene.GetNumberOfNodes() == count

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegCervicalLib.scene.export import export_segmentation
+from SemiSegCervicalLib.scene.export import segmentation_file_in_pieces
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
 from SemiSegTrainerLib.scene import choices, marks
 from SemiSegTrainerLib.scene.annotation import CERTAIN_BACKGROUND, IGNORE
@@ -201,7 +202,7 @@ def test_slicers_own_segmentation_files_bring_their_names(scene, labels, tmp_pat
     painted = np.stack([labels] * 5)
     write(outside / "a.nrrd", np.random.default_rng(0).normal(size=painted.shape).astype(np.float32))
     volume = scenes.add_volume(np.zeros(painted.shape, np.float32), "v", np.diag([-1.0, -1.0, 1.0, 1.0]))
-    export_segmentation(scenes.add_segmentation(volume, painted, CLASSES), outside / "a.seg.nrrd")
+    whole(segmentation_file_in_pieces(scenes.add_segmentation(volume, painted, CLASSES), outside / "a.seg.nrrd"))
     mrml.clear()
     choices.add_folder(str(outside))
     found = collect_training_set()
@@ -242,7 +243,7 @@ def test_what_a_segmentation_file_says_of_itself_is_heard(scene, labels, tmp_pat
         over[:, 1:8] = 1
         content.SeparateSegmentLabelmap("Segment_2")
         slicer.util.updateSegmentBinaryLabelmapFromArray(over, segmentation, "Segment_2", volume)
-    export_segmentation(segmentation, tmp_path / "more" / "a.seg.nrrd")
+    whole(segmentation_file_in_pieces(segmentation, tmp_path / "more" / "a.seg.nrrd"))
     mrml.clear()
     choices.add_folder(str(tmp_path / "more"))
     (case,) = collect_training_set().cases

@@ -10,9 +10,10 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import vtk
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene import pieces
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegCervicalLib.scene.export import export_segmentation
+from SemiSegCervicalLib.scene.export import segmentation_file_in_pieces
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume, uncertainty_volume_in_pieces
 from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation, segmentation_in_pieces
 from SlicerRig import scenes
@@ -135,7 +136,7 @@ def test_a_result_in_the_place_of_surfaces_is_saved_as_a_label_map(scene, case, 
     chosen.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "ball", [1, 0, 0])
     run(segmentation_in_pieces(volume, labels, CLASSES, replace=chosen))
     assert chosen.GetSegmentation().GetSourceRepresentationName() == "Binary labelmap"
-    path = export_segmentation(chosen, tmp_path / "out.seg.nrrd")
+    path = whole(segmentation_file_in_pieces(chosen, tmp_path / "out.seg.nrrd"))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), labels)
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene import marks
 from SemiSegCervicalLib.scene.cine import frame_item, index_values, item_at, source_sequence
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegCervicalLib.scene.export import export_label_sequence
+from SemiSegCervicalLib.scene.export import label_sequence_file_in_pieces
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult, StackResult
 from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, copy_geometry, ijk_to_ras
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume, percent, perceptual_ramp, uncertainty_colors
@@ -317,7 +318,7 @@ def test_frames_that_are_close_in_time_keep_their_own_results(scene, tmp_path):
     for value, doubt in doubts.items():
         stored = item_at(result.uncertainty, value)
         np.testing.assert_array_equal(slicer.util.arrayFromVolume(stored)[0], percent(doubt))
-    file = export_label_sequence(result.segmentations, sequence, classes, tmp_path / "fast.seq.nrrd")
+    file = whole(label_sequence_file_in_pieces(result.segmentations, sequence, classes, tmp_path / "fast.seq.nrrd"))
     assert f"index values:={' '.join(values)}" in file.read_bytes()[:4000].decode("latin1")
 
 

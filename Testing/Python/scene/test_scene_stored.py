@@ -59,7 +59,7 @@ def content(path: Path) -> tuple[list[str], bytes]:
 def test_a_volume(scene, tmp_path, shape, dtype, ending):
     values = np.random.default_rng(1).integers(0, 99, shape).astype(dtype)
     volume = scenes.add_volume(values, "v", affine())
-    ours = export.export_volume(volume, tmp_path / f"ours{ending}")
+    ours = whole(export.volume_file_in_pieces(volume, tmp_path / f"ours{ending}"))
     theirs = by_slicer(slicer.vtkMRMLVolumeArchetypeStorageNode(), volume, tmp_path / f"theirs{ending}")
     if ending == ".nrrd":
         assert content(ours) == content(theirs)
@@ -80,7 +80,7 @@ def test_a_segmentation(scene, tmp_path, shape, boxed):
 
 def same_as_slicers(segmentation: Any, folder: Path) -> None:
     """Make sure that a segmentation's file differs from Slicer's in no more than how tight its extents are."""
-    ours = export.export_segmentation(segmentation, folder / "ours.seg.nrrd")
+    ours = whole(export.segmentation_file_in_pieces(segmentation, folder / "ours.seg.nrrd"))
     theirs = by_slicer(slicer.vtkMRMLSegmentationStorageNode(), segmentation, folder / "theirs.seg.nrrd")
     (lines, voxels), (expected, expected_voxels) = content(ours), content(theirs)
     assert voxels == expected_voxels
@@ -164,7 +164,7 @@ def test_a_segmentation_whose_overlapping_segments_share_label_maps(scene, tmp_p
             add_layer(segmentation, image, name, value)
     segmentation.GetSegmentation().AddEmptySegment("empty", "empty")
     expected = masks(segmentation, volume)
-    written = read_by_slicer(export.export_segmentation(segmentation, tmp_path / "s.seg.nrrd"))
+    written = read_by_slicer(whole(export.segmentation_file_in_pieces(segmentation, tmp_path / "s.seg.nrrd")))
     assert masks(written, volume) == expected
     assert len({*expected.values()}) == len(expected), "every segment is another one"
 
@@ -183,7 +183,7 @@ def test_a_segmentation_whose_first_segment_is_empty(scene, tmp_path, grid):
         add_layer(segmentation, layer_of(volume, np.ones((2, 9, 7)), first), name)
     segmentation.CreateClosedSurfaceRepresentation()
     before = masks(segmentation, volume)
-    written = read_by_slicer(export.export_segmentation(segmentation, tmp_path / "s.seg.nrrd"))
+    written = read_by_slicer(whole(export.segmentation_file_in_pieces(segmentation, tmp_path / "s.seg.nrrd")))
     assert masks(segmentation, volume) == before
     if grid != "another":  # on whose larger voxels it is written
         assert masks(written, volume) == before
@@ -256,7 +256,7 @@ def test_a_grid_that_begins_before_the_image(scene, tmp_path):
 def test_frames_that_do_not_fit_together_are_refused(scene, tmp_path, other):
     sequence, _ = scenes.add_cine([np.zeros((3, 4), np.uint8)] * 2 + [other], "cine", affine())
     with pytest.raises(SemiSegError, match="different places"):
-        export.export_volume_sequence(sequence, tmp_path / "ours.seq.nrrd")
+        whole(export.volume_sequence_file_in_pieces(sequence, tmp_path / "ours.seq.nrrd"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -268,7 +268,7 @@ def test_a_sequence(scene, tmp_path, count, color):
     sequence.SetAttribute("of", "the sequence")
     for number in range(0, count, 2):
         sequence.GetNthDataNode(number).SetAttribute("of.one", f"frame {number}")
-    ours = export.export_volume_sequence(sequence, tmp_path / "ours.seq.nrrd")
+    ours = whole(export.volume_sequence_file_in_pieces(sequence, tmp_path / "ours.seq.nrrd"))
     theirs = by_slicer(slicer.vtkMRMLVolumeSequenceStorageNode(), sequence, tmp_path / "theirs.seq.nrrd")
     (lines, voxels), (expected, expected_voxels) = content(ours), content(theirs)
     assert voxels == expected_voxels
@@ -326,7 +326,7 @@ def test_a_bundle(scene, tmp_path):
     segmentations = cine().segmentations
     segmentations.GetNthDataNode(1).SetAttribute("mine", "kept")
     segmentations.SetDataNodeAtValue(slicer.vtkMRMLSegmentationNode(), "5.00")  # a frame that was only passed
-    ours = export.export_segmentation_sequence(segmentations, tmp_path / "ours äöü.seq.mrb")
+    ours = whole(export.segmentation_sequence_file_in_pieces(segmentations, tmp_path / "ours äöü.seq.mrb"))
     inside = segmentations.GetSequenceScene().GetNumberOfNodes()
     theirs = by_slicer(slicer.vtkMRMLSequenceStorageNode(), segmentations, tmp_path / "theirs.seq.mrb")
     for own, expected in zip(bundled(ours), bundled(theirs), strict=True):
@@ -338,7 +338,7 @@ def test_a_bundle(scene, tmp_path):
 def test_a_bundle_of_a_cine_with_an_odd_name(scene, tmp_path):
     segmentations = cine(name='cine <äöü> & "co";:\'').segmentations
     segmentations.GetNthDataNode(1).SetAttribute("mine", 'a "b": <c> & d')
-    path = export.export_segmentation_sequence(segmentations, tmp_path / "s.seq.mrb")
+    path = whole(export.segmentation_sequence_file_in_pieces(segmentations, tmp_path / "s.seq.mrb"))
     _, first, second, _ = bundled(path)
     assert first[1] == second[1] == segmentations.GetName()
     assert second[2]["mine"] == 'a "b": <c> & d'

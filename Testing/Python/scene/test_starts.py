@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegCervicalLib.scene.export import export_segmentation
+from SemiSegCervicalLib.scene.export import segmentation_file_in_pieces
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
 from SemiSegCervicalLib.scene.marks import ORIGIN, segment_tag, segments_of
 from SemiSegCervicalLib.scene.segmentation import image_of, label_array, new_segmentation, oriented_image
@@ -781,7 +782,7 @@ def test_a_start_that_is_saved_alone_is_finished_on_its_slice_only(volume: Any, 
     if drawn_beside:
         start.GetSegmentation().AddEmptySegment("mine")
     path = tmp_path / "start.seg.nrrd"
-    export_segmentation(start, path)
+    whole(segmentation_file_in_pieces(start, path))
     slicer.mrmlScene.RemoveNode(start)
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(str(path))

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene.cine import item_at
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegCervicalLib.scene.export import export_segmentation
+from SemiSegCervicalLib.scene.export import segmentation_file_in_pieces
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
@@ -477,7 +478,7 @@ def test_acceptance_survives_saving_the_scene(scene, labels, tmp_path):
 def test_marks_travel_in_a_lone_segmentation_file(full, labels, tmp_path, scene):
     volume, segmentation = drawn(volume_labels(), {1: 1, 2: 1}, shape=(6, 10, 12))
     marks.set_annotated_slices(segmentation, [1, 4])
-    path = export_segmentation(segmentation, tmp_path / "s.seg.nrrd")
+    path = whole(segmentation_file_in_pieces(segmentation, tmp_path / "s.seg.nrrd"))
     scene.RemoveNode(segmentation)
     assert case_of(volume).use == "unlabelled"
     again = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "again")
