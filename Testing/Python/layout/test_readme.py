@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from pathlib import Path
 
 import pytest
 from house.trees import MODULES, ROOT, python_files
@@ -52,17 +53,20 @@ def test_the_offline_command_names_what_is_needed():
     assert removal.group(1).split() == [package.name for package in wanted]
 
 
-def test_links_lead_to_files():
+def parts_of(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_links_lead_to_files_and_their_parts():
     pages = [ROOT / "README.md", *(ROOT / "Resources").rglob("README.md"), *(ROOT / "Testing").rglob("README.md")]
     assert len(pages) >= 6
     for page in pages:
-        text = page.read_text(encoding="utf-8")
-        for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", text):
-            assert (page.parent / target).exists(), f"{page} links to {target}"
-        titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-        parts = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-        for target in re.findall(r"\]\(#([^)]+)\)", text):
-            assert target in parts, f"{page} has no part {target}"
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+            name, _, part = link.partition("#")
+            target = page.parent / name if name else page
+            assert target.exists(), f"{page} links to {name}"
+            assert not part or part in parts_of(target), f"{page} links to {link}"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "Resources" / "screenshots").iterdir()))
