@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from SemiSegCervicalLib.scene.alone import bring_back, follow_views, lies_over_another
+from SemiSegCervicalLib.scene.alone import bring_back, follow_views, is_behind, lies_over_another, reveal, show_alone
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.hierarchy import patient_of
 from SemiSegCervicalLib.scene.records import Record, new_record
@@ -115,3 +115,44 @@ def test_those_that_cannot_be_mistaken_stay(views, whose):
     look_at(second)
     assert seen(one, other) == [whose != "two patients'", True]
     assert lies_over_another(one) == (whose == "two patients'")
+
+
+def test_a_result_that_was_hidden_for_another_one_of_its_image_comes_back_when_it_is_looked_at(views):
+    first, second = (volume_at(name) for name in "AB")
+    old, new = result_of(first), result_of(first)
+    show_alone(new)
+    assert (seen(old, new), is_behind(old)) == ([False, True], True)
+    look_at(second, second)
+    look_at(first)
+    assert seen(old, new) == [False, True], "the image brings back only what it hid"
+    reveal(old)
+    assert (seen(old), is_behind(old)) == ([True], False)
+    look_at(second, second)
+    assert seen(old) == [False]
+    look_at(first)
+    assert seen(old) == [True], "it is not behind any more"
+
+
+def test_only_the_result_that_is_looked_at_comes_back_without_its_image(views):
+    volumes = [volume_at(name) for name in "ABC"]
+    records = [result_of(volume) for volume in volumes[:2]]
+    look_at(volumes[2], volumes[2])
+    assert seen(*records) == [False, False]
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        composite.SetBackgroundVolumeID(None)
+    follow_views(slicer.mrmlScene, None, records[1])
+    assert seen(*records) == [False, True]
+
+
+def test_what_has_no_display_is_passed_over(views):
+    first, second = (volume_at(name) for name in "AB")
+    bare, record = result_of(first), result_of(first)
+    drawn = scenes.add_segmentation(first, np.ones((6, 20, 30), np.uint8), CLASSES)
+    for node in (bare.segmentation, drawn):
+        node.SetAndObserveDisplayNodeID(None)
+    show_alone(record)
+    look_at(second, second)
+    assert seen(record) == [False]
+    look_at(first)
+    reveal(bare)
+    assert seen(record) == [True]
