@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import vtk
-from vtk.util.numpy_support import vtk_to_numpy
+from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
 from ..pieces import Pieces
 
@@ -24,16 +23,17 @@ def slabs(array: np.ndarray) -> Iterator[slice]:
         yield slice(first, min(first + planes, len(array)))
 
 
-def allocated(image: Any) -> np.ndarray:
-    """Give an image uint8 voxels, their values not yet set.
+def allocated(image: Any, dtype: np.dtype | type = np.uint8) -> np.ndarray:
+    """Give an image voxels, their values not yet set.
 
     Args:
         image: ``vtkImageData`` whose extent is set.
+        dtype: of the voxels.
 
     Returns:
         A view of the voxels, ``(Z, Y, X)``.
     """
-    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    image.AllocateScalars(get_vtk_array_type(dtype), 1)
     scalars = image.GetPointData().GetScalars()
     scalars.SetName("ImageScalars")
     x, y, z = image.GetDimensions()

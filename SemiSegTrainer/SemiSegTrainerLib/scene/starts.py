@@ -280,7 +280,7 @@ def _slice_image(volume: Any, labels: np.ndarray, number: int) -> Any:
     image = slicer.vtkOrientedImageData()
     image.SetExtent(left, right, low, high, number, number)
     copy_geometry(volume, image)
-    np.copyto(allocated(image)[0], labels[low : high + 1, left : right + 1])
+    np.copyto(allocated(image, labels.dtype)[0], labels[low : high + 1, left : right + 1])
     return image
 
 
@@ -322,11 +322,11 @@ def _take_over(place: Place, drawn: Any, target: Any) -> None:
         wanted = _same_class(target, segment)
         found = segment_mask(drawn, segment_id, volume, (number, number + 1))
         if found is not None:
-            labels = np.zeros(grid(volume)[1:], np.uint8)
-            labels[found.box[1:]] = found.mask[0]
             # The image has to hold the value that the segment has in its layer, which it may share with others.
             value = target.GetSegmentation().GetSegment(wanted).GetLabelValue()
-            image = _slice_image(volume, labels * np.uint8(value), number)
+            labels = np.zeros(grid(volume)[1:], np.min_scalar_type(value))
+            labels[found.box[1:]] = found.mask[0] * value
+            image = _slice_image(volume, labels, number)
             logic.SetBinaryLabelmapToSegment(image, target, wanted, logic.MODE_MERGE_MAX)
 
 

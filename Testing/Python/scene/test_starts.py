@@ -13,6 +13,7 @@ from SemiSegCervicalLib.pieces import whole
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.export import segmentation_file_in_pieces
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
+from SemiSegCervicalLib.scene.geometry import copy_geometry
 from SemiSegCervicalLib.scene.marks import ORIGIN, segment_tag, segments_of
 from SemiSegCervicalLib.scene.segmentation import image_of, label_array, new_segmentation, oriented_image
 from SemiSegTrainerLib.scene.choices import choose_segmentation, pair
@@ -196,8 +197,6 @@ def test_after_a_start_drawings_on_any_frame_stay_and_passing_by_makes_none(cine
 
 
 def test_a_result_of_another_model_is_left_alone(cine: Any, labels: np.ndarray) -> None:
-    from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
-
     sequence, _ = cine
     result = CineResult(sequence, CLASSES)
     while result.prepare(50):
@@ -442,6 +441,14 @@ def test_drawing_goes_on_in_the_only_result(volume: Any, cine: Any, labels: np.n
     assert browser.GetSaveChanges(made.segmentations)
 
 
+def test_segments_to_draw_in_have_the_colour_and_the_terminology_of_their_class(volume: Any) -> None:
+    kind = "c~SCT^123037004^Anatomical Structure~SCT^71252005^Cervix~^^~c~^^~^^"
+    drawn = begin_drawing(Place(volume, 3), (SegmentClass(1, "lip", (0.0, 0.5, 1.0), kind), CLASSES[0]))
+    (_, lip), (_, wall) = segments_of(drawn)
+    assert (lip.GetColor(), lip.GetTerminology()) == ((0.0, 0.5, 1.0), kind)
+    assert wall.GetColor() == (1.0, 0.0, 0.0)
+
+
 def test_an_empty_segmentation_is_drawn_in(volume: Any) -> None:
     empty = begin_drawing(Place(volume, 3), ())
     assert begin_drawing(Place(volume, 3), CLASSES) is empty
@@ -524,6 +531,26 @@ def test_a_slice_moves_into_the_users_segmentation_and_nothing_else_changes(volu
     assert annotation_at(place) is own
     assert [s.GetName() for _, s in segments_of(own)] == ["WALL ", "lumen"]
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+
+
+def test_a_slice_moves_into_segments_of_large_label_values(volume: Any, labels: np.ndarray) -> None:
+    """As FreeSurfer's label maps have: Slicer keeps them as the values of the layer."""
+    drawn = np.zeros((8, 10, 12), np.int16)
+    drawn[2, 4:6, 3:7], drawn[2, 7:9, 3:7] = 1024, 2035
+    imported = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    copy_geometry(volume, imported)
+    slicer.util.updateVolumeFromArray(imported, drawn)
+    own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    own.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    assert slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(imported, own)
+    for (_, segment), entry in zip(segments_of(own), CLASSES, strict=True):
+        segment.SetName(entry.name)
+    accept_slice(own, 2)
+    put_start(Place(volume, 5), labels, CLASSES)
+    accept(Place(volume, 5))
+    expected = np.select([drawn == 1024, drawn == 2035], [1, 2]).astype(np.uint8)
+    expected[5] = labels
+    assert np.array_equal(voxels(own, volume), expected)
 
 
 def test_a_class_that_the_user_has_not_drawn_yet_is_added(volume: Any, labels: np.ndarray) -> None:
@@ -732,8 +759,6 @@ def test_several_that_count_are_not_guessed_between(volume: Any, labels: np.ndar
 
 def test_a_result_that_a_person_takes_over_counts(volume: Any, cine: Any, labels: np.ndarray) -> None:
     """What a model made counts for nobody; accepting it on one slice or frame makes it a label there."""
-    from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
-
     drawn = np.zeros((8, 10, 12), np.uint8)
     drawn[2:5] = labels
     new_segmentation(volume, drawn, CLASSES)
