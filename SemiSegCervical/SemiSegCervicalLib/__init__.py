@@ -1,1 +1,1 @@
-"""What segments: models, prediction, and the scene they meet."""
+"""Segmentation: models and their prediction, the worker that runs them, the scene and the panel."""

@@ -36,13 +36,13 @@ Share = Annotated[float, Field(ge=0, le=0.95)]
 
 
 class IntensityRange(Strict):
-    """What the intensities of a modality are, where they mean the same in every image, as Hounsfield units do.
+    """How a modality is standardised whose intensities mean the same in every image, as Hounsfield units do.
 
     Attributes:
-        low: what is less becomes this, and
-        high: what is more becomes that;
-        mean: is taken off, and
-        deviation: is divided by, then.
+        low: intensities are clipped to this at least,
+        high: and to this at most.
+        mean: subtracted from the clipped intensities,
+        deviation: by which the difference is divided.
     """
 
     low: float
@@ -64,8 +64,8 @@ class InputSpec(Strict):
     - ``windows``: the image is turned so that its array axes run towards superior, posterior, left (volumes only),
       resampled to `spacing` and covered by windows of `size`, each side overlapping the next by the share `overlap`.
 
-    Intensities are standardised per image and modality: mean 0, standard deviation 1, clipped to +-`clip`. Those of a
-    modality that has a range are so by it, and not by the image; they are clipped to it before they are resampled.
+    Intensities are standardised per image and modality: mean 0, standard deviation 1, clipped to +-`clip`. A modality
+    that has a range is clipped to it before it is resampled, and standardised by it instead of by the image.
 
     Attributes:
         spacing: mm in array order, of ``windows`` only; None keeps the source's own voxels.

@@ -16,6 +16,7 @@ from SemiSegCervicalLib.engine.files import is_dicom_seg, is_sequence, read_affi
 from SemiSegCervicalLib.engine.schema import SegmentClass
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, stem
+from SemiSegCervicalLib.words import many
 
 from SemiSegTrainerLib.learning.datalist import SEGMENTS_MOST, Entry, file_stem, read_datalist
 from SemiSegTrainerLib.learning.evaluation import CaseFigures, compare_labels, summarise, translation
@@ -64,12 +65,12 @@ def evaluate(
         if values is not None:
             reporter.say(f"Compared by name: the classes of {predictions / SUMMARY} have other numbers in {references}")
         if without := summary["distances_left_out"]:
-            reporter.say(f"Of {without} cases no spacing is known: the distances are means of the others")
+            reporter.say(f"{many(without, 'case')} without a known spacing: the distances are means of the others")
         if learned:
-            reporter.say(f"Of {len(learned)} cases the model had learned from the image, the first is {learned[0]}")
+            reporter.say(f"{many(len(learned), 'image')} that the model had learned from, the first is {learned[0]}")
         if unpredicted:
-            reporter.say(f"{len(unpredicted)} references have no prediction, the first is {unpredicted[0]}")
-        reporter.say(f"Mean Dice {_say(summary['dice'])} over {summary['dice_cases']} cases. Written: {out}")
+            reporter.say(f"{many(len(unpredicted), 'reference')} without a prediction, the first is {unpredicted[0]}")
+        reporter.say(f"Mean Dice {_say(summary['dice'])} over {many(summary['dice_cases'], 'case')}. Written: {out}")
 
 
 def label_maps(folder: Path) -> dict[str, Path]:
@@ -169,7 +170,7 @@ def _references(
         if absent:
             raise SemiSegError(
                 "missing-prediction",
-                f"{len(absent)} cases of the list {list_name} have no prediction, the first is {absent[0]}",
+                f"{many(len(absent), 'case')} of the list {list_name} without a prediction, the first is {absent[0]}",
                 "Predict the whole list first", "reading",
             )  # fmt: skip
         entries, classes, absent = known, datalist.classes, []

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.words import many
 
 from SemiSegTrainerLib.catalogue import METHODS, PROPOSED
 from SemiSegTrainerLib.learning.preparation import RunOptions
@@ -113,7 +114,7 @@ def train(
         )
         figures = summary["validation"]
         if figures and figures["dice"] is not None:
-            reporter.say(f"Dice {figures['dice']:.3f} on {figures['dice_cases']} validation cases")
+            reporter.say(f"Dice {figures['dice']:.3f} on {many(figures['dice_cases'], 'validation case')}")
         if summary["validation_left_out"]:
             reporter.say(f"Not measured: {summary['validation_left_out']}")
         reporter.say(f"Model: {summary['model']}\nHistory: {out / HISTORY}\nSummary: {out / SUMMARY}")

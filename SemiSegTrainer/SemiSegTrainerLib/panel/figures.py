@@ -8,6 +8,7 @@ from typing import Any
 
 import qt
 from SemiSegCervicalLib.panel.segments_table import UNKNOWN, number_text
+from SemiSegCervicalLib.words import many
 
 from ..worker.protocol import ModelMeasure
 
@@ -70,7 +71,7 @@ def what_it_rests_on(
         also_decided: what else the same annotations decided, as a run says it.
         left_out: what a run says of what it was not measured on.
     """
-    images = "1 image" if figures.cases == 1 else f"{figures.cases} images"
+    images = many(figures.cases, "image")
     voxels = f" ({number_text(figures.voxels)} {voxel}s)" if figures.voxels else ""
     said = [f"Dice on {images}{voxels} with annotations that were kept aside from the training; 1.00 is perfect."]
     if left_out:

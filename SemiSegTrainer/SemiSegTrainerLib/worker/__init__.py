@@ -1,1 +1,1 @@
-"""What the trainer adds to the cervical library's worker process: ``train``."""
+"""What the trainer adds to the cervical library's worker process: training, measuring, comparing and suggesting."""

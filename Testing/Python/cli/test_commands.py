@@ -159,7 +159,7 @@ def test_a_copy_of_what_the_model_learned_from_is_pointed_out(tmp_path, model, d
     figures = tmp_path / "figures.json"
     assert run(["evaluate", str(tmp_path / "out"), str(tmp_path), "--out", str(figures)]) == 0
     assert json.loads(figures.read_text())["learned_from"] == ["copy"]
-    assert "Of 1 cases the model had learned from the image" in " ".join(capsys.readouterr().err.split())
+    assert "1 image that the model had learned from" in " ".join(capsys.readouterr().err.split())
 
 
 def test_predict_and_evaluate_a_list(tmp_path, model, datalist, capsys):

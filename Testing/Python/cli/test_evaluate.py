@@ -77,7 +77,7 @@ def test_millimetres_and_voxels_have_no_mean(tmp_path, capfd, known, unit, mean,
     assert evaluate(tmp_path, "list.json")["hd95"] == pytest.approx(mean)
     said = capfd.readouterr().err
     assert f"HD95 {mean:.3f} {unit}, ASSD" in said
-    assert ("Of 1 cases no spacing is known" in said) == bool(left_out)
+    assert ("1 case without a known spacing" in said) == bool(left_out)
     summary = json.loads((tmp_path / "figures.json").read_text())
     assert summary["hd95"] == pytest.approx(mean)
     assert (summary["distances_in"], summary["distances_left_out"]) == (unit, left_out)
