@@ -179,9 +179,28 @@ def _refusals(training_set: TrainingSet, facts: Facts, parts: Parts, method: Met
 
 def _doubts(facts: Facts, parts: Parts, method: MethodText | None) -> Iterable[Finding]:
     """Find what will learn badly."""
+    if facts.training:
+        yield from _class_doubts(facts, parts)
+    slices = sum(len(set(rows) & set(case.annotated_slices)) or 1 for case, rows in parts.training)
+    if 0 < slices < FEW_CASES:
+        what = "1 image, frame or slice is" if slices == 1 else f"{slices} images, frames or slices are"
+        yield Finding("few-annotated", f"Only {what} annotated", "Annotate some more")
+    yield from _outline_doubts(parts)
+    yield from _size_doubts(facts, parts)
+    if facts.modalities > 1 and not (method is not None and method.needs_modalities):
+        single = [c for c in parts.images if len(c.present) < facts.modalities]
+        if single:
+            yield Finding(
+                "unpaired",
+                f"Not every modality is there of {_named(c.name for c in single)}",
+                "Pair them, leave them out, or choose a method with a network for each modality",
+                method is not None,
+            )
+
+
+def _class_doubts(facts: Facts, parts: Parts) -> Iterable[Finding]:
+    """Find classes of which there is too little."""
     for entry in facts.classes:
-        if not facts.training:
-            continue
         if not entry.training_voxels:
             yield Finding(
                 "class-empty",
@@ -208,10 +227,10 @@ def _doubts(facts: Facts, parts: Parts, method: MethodText | None) -> Iterable[F
                 f'Only {entry.training_voxels} {facts.voxel}s of "{entry.name}" would train',
                 "Draw more of it",
             )
-    slices = sum(len(set(rows) & set(case.annotated_slices)) or 1 for case, rows in parts.training)
-    if 0 < slices < FEW_CASES:
-        what = "1 image, frame or slice is" if slices == 1 else f"{slices} images, frames or slices are"
-        yield Finding("few-annotated", f"Only {what} annotated", "Annotate some more")
+
+
+def _outline_doubts(parts: Parts) -> Iterable[Finding]:
+    """Find segmentations that may say something else than the person meant who drew them."""
     hollow = [c for c, rows in parts.training if c.finished and not c.counts[rows, 1:].any()]
     if hollow:
         yield Finding(
@@ -243,6 +262,10 @@ def _doubts(facts: Facts, parts: Parts, method: MethodText | None) -> Iterable[F
             "other, or are flagged",
             "Cut the segments out of each other in the Segment Editor",
         )
+
+
+def _size_doubts(facts: Facts, parts: Parts) -> Iterable[Finding]:
+    """Find sizes of voxels and images that are not known, or differ much."""
     if facts.uncalibrated:
         mixed = facts.spacings is not None
         yield Finding(
@@ -260,15 +283,6 @@ def _doubts(facts: Facts, parts: Parts, method: MethodText | None) -> Iterable[F
             "Enter the spacing in the Volumes module where it is another one",
         )
     yield from _differences(facts)
-    if facts.modalities > 1 and not (method is not None and method.needs_modalities):
-        single = [c for c in parts.images if len(c.present) < facts.modalities]
-        if single:
-            yield Finding(
-                "unpaired",
-                f"Not every modality is there of {_named(c.name for c in single)}",
-                "Pair them, leave them out, or choose a method with a network for each modality",
-                method is not None,
-            )
 
 
 def _differences(facts: Facts) -> Iterable[Finding]:
