@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from SemiSegCervicalLib.scene.records import find_records
+from SemiSegCervicalLib.figures import SegmentFigures
+from SemiSegCervicalLib.scene.record_figures import set_segments
+from SemiSegCervicalLib.scene.records import find_records, new_record
+from SemiSegCervicalLib.scene.segmentation import new_segmentation
 from SlicerRig import application, scenes
 
 NAME, RESULT, DICE = range(3)
@@ -244,3 +247,42 @@ def test_one_image_is_no_batch(opened, blobs, picture):
     module.choose(picture())
     application.process_events(0.1)
     assert not module.ui.batchButton.visible
+
+
+def test_the_lowest_predicted_dice_is_told_and_doubted_where_the_image_looks_unlike(several, blobs):
+    on = several(2, "good")
+    empty = new_segmentation(on.volumes[0], np.zeros((1, 32, 48), np.uint8), scenes.BLOBS)
+    run = {"pack": blobs.name}
+    record = new_record(slicer.mrmlScene, "Result", on.volumes[0], empty, None, scenes.BLOBS, run)
+    shown = [((0.91, 0.84), 0.5, "0.84"), ((None, 0.91), 1.2, "0.91 ?"), ((None, None), 1.2, "\N{EN DASH}")]
+    for dice, atypicality, said in shown:
+        figures = [SegmentFigures(name, 1, 5, None, None, 0.1, share) for name, share in zip("ab", dice, strict=True)]
+        set_segments(record, figures, None, atypicality)
+        on.panel.refresh()
+        assert rows(on.ui)[0] == ("Picture 0", "there", said)
+    assert rows(on.ui)[1] == ("Picture 1", "none", "\N{EN DASH}")
+
+
+@pytest.mark.parametrize(
+    ("states", "unlike", "said"),
+    [
+        ("dd", 0, "All 2 images are segmented."),
+        ("dd", 1, "All 2 images are segmented. Picture 0 looks unlike the images of the training."),
+        ("dd", 2, "All 2 images are segmented. Picture 0, Picture 1 look unlike the images of the training."),
+        ("dddd", 4, "All 4 images are segmented. Picture 0, Picture 1, Picture 2 and 1 more look unlike"),
+        ("ddc", 0, "2 of 3 images are segmented. 1 was not begun or not finished."),
+        ("dcc", 0, "1 of 3 images are segmented. 2 were not begun or not finished."),
+        ("dg", 0, "1 of 2 images are segmented."),
+    ],
+)
+def test_what_is_told_of_how_several_went(clean, picture, states, unlike, said):
+    from SemiSegCervicalLib.panel import batch
+
+    words = {"d": batch.DONE, "c": batch.CANCELLED, "g": batch.GONE}
+    done = batch.Batch([picture(0, f"Picture {n}") for n in range(len(states))], lambda node: node, lambda job: job)
+    for number, (item, state) in enumerate(zip(done.items, states, strict=True)):
+        item.state, item.doubts = words[state], ("It is odd",) * (number < unlike)
+    told, look = batch.summary(done)
+    assert told.startswith(said)
+    assert look == (unlike > 0), "only then is it a warning"
+    assert not done.active
