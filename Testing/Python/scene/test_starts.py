@@ -10,6 +10,7 @@ import pytest
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.pieces import whole
+from SemiSegCervicalLib.scene.cine import item_at
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.export import segmentation_file_in_pieces
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
@@ -285,6 +286,23 @@ def test_of_two_sequences_the_one_that_a_person_drew_in_is_the_annotation_of_a_f
         correct(drawn.GetNthDataNode(k), 1)
         assert annotation_at(Place(sequence, k)) is drawn
         assert not put_start(Place(sequence, k), labels, CLASSES)
+
+
+def test_what_browsing_copied_is_not_taken_for_drawn_where_another_sequence_has_the_frame(cine, labels) -> None:
+    sequence, browser = cine
+    browsed = scenes.add_drawn_sequence(sequence, browser, "browsed")
+    browser.SetMissingItemMode(browsed, browser.MissingItemCreateFromPrevious)
+    browser.SetSaveChanges(browsed, True)
+    scenes.draw_frame(browsed, sequence, "0.00", labels, CLASSES)
+    accept_frame(browsed, "0.00")
+    for number in (0, 1):
+        browser.SetSelectedItemNumber(number)
+        mrml.process_events()
+    assert item_at(browsed, "0.04") is not None
+    other = scenes.add_drawn_sequence(sequence, browser, "by hand")
+    scenes.draw_frame(other, sequence, "0.04", labels[::-1].copy(), CLASSES)
+    assert annotation_at(Place(sequence, 1)) is other
+    assert annotation_at(Place(sequence, 0)) is browsed
 
 
 @pytest.mark.parametrize("value", [1, 0])
