@@ -28,6 +28,8 @@ from SemiSegTrainerLib.scene.starts import (
     annotation_at,
     annotation_of,
     begin_drawing,
+    empty_between,
+    is_empty,
     put_start,
     shown_annotation,
 )
@@ -465,6 +467,24 @@ def test_segments_to_draw_in_have_the_colour_and_the_terminology_of_their_class(
     (_, lip), (_, wall) = segments_of(drawn)
     assert (lip.GetColor(), lip.GetTerminology()) == ((0.0, 0.5, 1.0), kind)
     assert wall.GetColor() == (1.0, 0.0, 0.0)
+
+
+def test_where_nothing_is_drawn_is_known(volume: Any, cine: Any, labels: np.ndarray) -> None:
+    assert (empty_between(volume), is_empty(Place(volume, 3))) == (0, False), "there is nothing to draw in"
+    drawn = begin_drawing(Place(volume, 3), CLASSES)
+    accept_slice(drawn, 3)
+    assert (empty_between(volume), is_empty(Place(volume, 3))) == (0, True)
+    painted = np.zeros((8, 10, 12), np.uint8)
+    for number, between in ((3, 0), (4, 0), (7, 2)):
+        painted[number] = labels
+        paint(drawn, volume, painted)
+        assert empty_between(volume) == between
+    assert [number for number in range(8) if is_empty(Place(volume, number))] == [0, 1, 2, 5, 6]
+    sequence, _ = cine
+    places = [Place(sequence, number) for number in range(3)]
+    for place, values in zip(places, (labels, 0 * labels), strict=False):
+        put_start(place, values, CLASSES)
+    assert [is_empty(place) for place in places] == [False, True, False], "the last has no item to draw in"
 
 
 def test_an_empty_segmentation_is_drawn_in(volume: Any) -> None:
