@@ -414,6 +414,19 @@ def test_drawing_begins_on_a_cine_of_which_nothing_is_drawn(cine: Any, labels: n
     assert np.array_equal(case_at(Place(sequence, 2)).labels, labels)
 
 
+def test_drawing_begins_on_a_frame_that_the_users_sequence_lacks(cine: Any, labels: np.ndarray) -> None:
+    sequence, browser = cine
+    drawn = scenes.add_drawn_sequence(sequence, browser, "by hand")
+    scenes.draw_frame(drawn, sequence, "0.00", labels, CLASSES)
+    browser.SetSelectedItemNumber(2)
+    mrml.process_events()
+    shown = begin_drawing(Place(sequence, 2), CLASSES)
+    assert shown is browser.GetProxyNode(drawn)
+    assert [segment.GetName() for _, segment in segments_of(shown)] == ["wall", "lumen"]
+    assert is_empty(Place(sequence, 2))
+    assert np.array_equal(voxels(item_at(drawn, "0.00"), Place(sequence, 0).shown)[0], labels), "what is drawn stays"
+
+
 # -- volumes --
 
 
