@@ -56,7 +56,7 @@ def filled(array: np.ndarray) -> tuple[np.ndarray, bool]:
     """Give voxels without a number one that the image has.
 
     Parametric maps and resampled scans have NaN where there is no tissue, or no scan: it becomes the darkest voxel, as
-    minus infinity does; infinity becomes the brightest.
+    minus infinity does; infinity becomes the brightest. (From NIfTI none arrive here: ITK reads all of these as 0.)
 
     Args:
         array: float32 ``(M, *spatial)``; each modality for itself.
