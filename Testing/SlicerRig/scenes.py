@@ -11,7 +11,7 @@ import numpy as np
 import slicer
 import vtk
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegTrainerLib.scene.marks import accept_frame, set_background, set_scribbles
+from SemiSegTrainerLib.scene.marks import accept_frame, set_scribbles
 from vtk.util.numpy_support import numpy_to_vtk
 
 from . import mrml
@@ -236,11 +236,10 @@ def _drawn(
         painted = np.zeros_like(labels)
         for entry in classes:
             painted[strokes(labels == entry.value)] = entry.value
-        outside = SegmentClass(max(c.value for c in classes) + 1, "certain background", (0.4, 0.4, 0.4))
+        outside = SegmentClass(max(c.value for c in classes) + 1, "Background", (0.4, 0.4, 0.4))
         painted[strokes(labels == 0)] = outside.value
         shown = [*classes, outside]
         node = add_segmentation(volume, painted, shown, {c.value: Status.InProgress for c in shown})
-        set_background(node, f"Segment_{outside.value}", True)
         set_scribbles(node, True)
         return node
     if one_finished:

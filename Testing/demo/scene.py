@@ -10,7 +10,7 @@ import slicer
 from scipy import ndimage
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.marks import CALIBRATED
-from SemiSegTrainerLib.scene.marks import accept_frame, set_background, set_scribbles
+from SemiSegTrainerLib.scene.marks import BACKGROUND, accept_frame, set_scribbles
 from SlicerRig import mrml, scenes
 
 from . import plan
@@ -19,7 +19,6 @@ from .samples import Samples
 Annotated = Literal["outlined", "one lip", "scribbles", "none"]
 # A picture's rows run down and its columns to the patient's left, as Slicer loads pictures.
 _PICTURE = np.diag([-1.0, -1.0, 1.0, 1.0])
-_BACKGROUND_NAME = "certain background"
 _BRUSH = 3
 _LOOP_DISTANCE = 26
 
@@ -122,12 +121,11 @@ def _scribble(made: DemoScene, samples: Samples, name: str) -> None:
     """Paint strokes of every class and of certain background."""
     made.painted[name] = strokes(samples.labels(name), samples.classes)
     made.annotated[name] = "scribbles"
-    outside = SegmentClass(max(c.value for c in samples.classes) + 1, _BACKGROUND_NAME, (0.45, 0.45, 0.45))
+    outside = SegmentClass(max(c.value for c in samples.classes) + 1, BACKGROUND, (0.45, 0.45, 0.45))
     shown = [*samples.classes, outside]
     node = scenes.add_segmentation(
         made.volumes[name], made.painted[name], shown, {entry.value: scenes.Status.InProgress for entry in shown}
     )
-    set_background(node, f"Segment_{outside.value}", True)
     set_scribbles(node, True)
 
 

@@ -9,9 +9,9 @@ Zero in a label map is never taken for background by itself. A segment's status 
 
 A model's segment that nobody accepted is as good as "not started", whatever an edit made of its status, until
 it is completed or accepted. One that is completed in a start on one slice is finished on that slice. Scribbles and
-background strokes that no model drew are a person's word: their paint counts with any status but flagged. With
-scribbles only paint is decided. A voxel that two segments claim is `IGNORE`. Where outlines are finished on different
-slices, the slices that all of them share are the annotated ones.
+background strokes (what is painted in a segment called "background") that no model drew are a person's word: their
+paint counts with any status but flagged. With scribbles only paint is decided. A voxel that two segments claim is
+`IGNORE`. Where outlines are finished on different slices, the slices that all of them share are the annotated ones.
 """
 
 from __future__ import annotations

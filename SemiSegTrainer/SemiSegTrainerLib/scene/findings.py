@@ -13,6 +13,7 @@ from SemiSegCervicalLib.pieces import Pieces
 
 from ..catalogue import MethodText
 from .cases import BY_USER, UNKNOWN_MODALITY
+from .marks import BACKGROUND
 from .split import Split
 from .training_set import TrainingCase, TrainingSet
 
@@ -143,14 +144,14 @@ def _refusals(training_set: TrainingSet, facts: Facts, parts: Parts, method: Met
         yield Finding(
             "one-kind",
             f'All that is annotated is "{painted[0].name}": nothing says what is not',
-            "Paint background strokes, a second segment, or finish an outline",
+            f'Paint some of the rest in a segment called "{BACKGROUND}", draw a second segment, or finish an outline',
             True,
         )
     elif not told:
         yield Finding(
             "no-background",
             "Nothing says what is background, so that the model will find none",
-            "Paint background strokes, or finish the outlines of an image, frame or slice",
+            f'Paint some of the rest in a segment called "{BACKGROUND}", or finish an image, frame or slice',
         )
     if not facts.open_voxels:
         needed = method is not None and method.needs_unlabelled

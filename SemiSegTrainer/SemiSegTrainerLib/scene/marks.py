@@ -17,6 +17,7 @@ from typing import Any
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.cine import browser_of, item_at
+from SemiSegCervicalLib.scene.classes import name_key
 from SemiSegCervicalLib.scene.marks import ORIGIN, PREDICTION, segment_tag, segments_of
 
 ACCEPTED = "SemiSeg.Accepted"
@@ -27,9 +28,8 @@ SLICES = "SemiSeg.AnnotatedSlices"
 PAINTED = "painted"
 SCRIBBLES = "SemiSeg.Scribbles"
 """Segment tag "1": strokes, not outlines; what is not painted has not been looked at."""
-ROLE = "SemiSeg.Role"
-"""Segment tag: `BACKGROUND` for strokes that say "certainly none of the classes"."""
 BACKGROUND = "background"
+"""What a segment is called whose paint says "certainly none of the classes"; case does not count."""
 START = "SemiSeg.Start"
 """Attribute of a segmentation that holds a model's outlines as a start on one slice, and in a volume tag of its
 segments: the slice's number. Attribute of a segmentation sequence that was made for starts: "1"."""
@@ -43,7 +43,7 @@ Status = slicer.vtkSlicerSegmentationsModuleLogic
 
 def is_background(segment: Any) -> bool:
     """Return whether a segment's paint means "certainly background"."""
-    return segment_tag(segment, ROLE) == BACKGROUND
+    return name_key(segment.GetName()) == BACKGROUND
 
 
 def accept_segmentation(segmentation: Any, segments: Iterable[str] | None = None) -> None:
@@ -151,15 +151,6 @@ def end_start(segmentation: Any) -> None:
     segmentation.RemoveAttribute(START)
     for _, segment in segments_of(segmentation):
         segment.RemoveTag(START)
-
-
-def set_background(segmentation: Any, segment_id: str, background: bool) -> None:
-    """Say whether a segment's strokes mean "certainly background" instead of a class of its own."""
-    segment = segmentation.GetSegmentation().GetSegment(segment_id)
-    if background:
-        segment.SetTag(ROLE, BACKGROUND)
-    else:
-        segment.RemoveTag(ROLE)
 
 
 def accept_frame(sequence: Any, index_value: str, segments: Iterable[str] | None = None) -> None:

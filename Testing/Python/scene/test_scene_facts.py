@@ -144,7 +144,7 @@ def test_only_one_kind_of_voxel_is_refused(scene, labels):
     found = facts()
     assert found.refused is None
     assert "no-background" in codes(found)
-    marks.set_background(segmentation, "Segment_2", True)
+    segmentation.GetSegmentation().GetSegment("Segment_2").SetName(" Background")
     assert not {"one-kind", "no-background"} & set(codes(facts()))
 
 
