@@ -284,6 +284,17 @@ def test_a_sequence(scene, tmp_path, count, color):
         )
 
 
+@pytest.mark.parametrize("moved", range(5))
+def test_a_frame_that_lies_elsewhere_is_noticed_in_whatever_part_of_the_header(scene, tmp_path, monkeypatch, moved):
+    monkeypatch.setattr(stored, "_FRAMES_AT_ONCE", 2)
+    sequence, _ = scenes.add_cine([np.zeros((3, 4), np.uint8)] * 5, "cine", affine())
+    whole(export.volume_sequence_file_in_pieces(sequence, tmp_path / "alike.seq.nrrd"))
+    sequence.GetNthDataNode(moved).SetOrigin(1.0, 2.0, 3.0)
+    with pytest.raises(SemiSegError, match="different places"):
+        whole(export.volume_sequence_file_in_pieces(sequence, tmp_path / "apart.seq.nrrd"))
+    assert [path.name for path in tmp_path.iterdir()] == ["alike.seq.nrrd"]
+
+
 def bundled(path: Path) -> list[tuple[str, str, dict[str, str], np.ndarray]]:
     """Read a ``.seq.mrb`` as Slicer does: index value, name, attributes and segments' voxels of each frame."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode")
