@@ -539,7 +539,7 @@ def test_all_results_replace_nothing_unasked(panel, ui, asked, tmp_path, all_of_
     assert len(list(tmp_path.iterdir())) == 4, "no folder was chosen"
 
 
-@pytest.mark.parametrize("how", ["cancel", "delete", "close", "full"])
+@pytest.mark.parametrize("how", ["cancel", "delete", "close", "full", "defect"])
 def test_what_ends_saving_all_results(panel, ui, asked, tmp_path, all_of_them, how, monkeypatch):
     show(panel, all_of_them[2])
     written = stored._Packer.add
@@ -552,6 +552,8 @@ def test_what_ends_saving_all_results(panel, ui, asked, tmp_path, all_of_them, h
         if len(volumes) == 2:
             if how == "full":
                 raise OSError(errno.ENOSPC, "No space left on device")
+            if how == "defect":
+                raise ZeroDivisionError("by zero")
             while not over:
                 yield 0
 
@@ -582,4 +584,7 @@ def test_what_ends_saving_all_results(panel, ui, asked, tmp_path, all_of_them, h
         assert ui_message(panel) == f"Cancelled. Saved: 1 file in {tmp_path}."
     if how == "full":
         assert ui_message(panel).endswith(f"the disk is not full. Saved: 1 file in {tmp_path}.")
+    if how == "defect":
+        said = "Something went wrong that should not have (ZeroDivisionError: by zero). Report it with the log."
+        assert ui_message(panel) == f"{said} Saved: 1 file in {tmp_path}."
     assert application.slot_errors() == []
