@@ -14,7 +14,7 @@ import pytest
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.pieces import whole
-from SemiSegCervicalLib.scene import export, marks, stored
+from SemiSegCervicalLib.scene import export, marks, pieces, stored
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume
@@ -80,7 +80,9 @@ def test_a_segmentation(scene, tmp_path, shape, boxed):
 
 def same_as_slicers(segmentation: Any, folder: Path) -> None:
     """Make sure that a segmentation's file differs from Slicer's in no more than how tight its extents are."""
-    ours = whole(export.segmentation_file_in_pieces(segmentation, folder / "ours.seg.nrrd"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "PIECE_BYTES", 400)  # a few planes at once, as of a large image
+        ours = whole(export.segmentation_file_in_pieces(segmentation, folder / "ours.seg.nrrd"))
     theirs = by_slicer(slicer.vtkMRMLSegmentationStorageNode(), segmentation, folder / "theirs.seg.nrrd")
     (lines, voxels), (expected, expected_voxels) = content(ours), content(theirs)
     assert voxels == expected_voxels
