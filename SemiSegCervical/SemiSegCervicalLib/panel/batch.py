@@ -132,9 +132,7 @@ def summary(batch: Batch) -> tuple[str, bool]:
     if unlike:
         told.append(f"{_named(unlike)} look{'s' if len(unlike) == 1 else ''} unlike the images of the training.")
     if by[FAILED]:
-        last = by[FAILED][-1]
-        assert last.error is not None
-        told.append(f"Failed: {_named([item.name for item in by[FAILED]])}. {last.error.cause}. {last.error.remedy}.")
+        told.append(f"Failed: {_named([item.name for item in by[FAILED]])}. {by[FAILED][-1].error}")
     if by[CANCELLED]:
         told.append(f"{len(by[CANCELLED])} {'was' if len(by[CANCELLED]) == 1 else 'were'} not begun or not finished.")
     return " ".join(told), bool(unlike or by[FAILED])

@@ -124,7 +124,7 @@ class BatchSection:
         ui.batchStartButton.text = f"Segment {many(count, 'image')}" if count else "Segment"
         why = WHY if state.busy else "" if count else "Tick the images first."
         if not state.complete and state.fault is not None:
-            why = f"{state.fault.cause}. {state.fault.remedy}."
+            why = str(state.fault)
         ui.batchStartButton.enabled = not why
         ui.batchStartButton.toolTip = why or (
             "Segments one after another, with the choices above; of a cine all frames. Nothing is replaced."
@@ -137,7 +137,7 @@ class BatchSection:
         if item is not None and (item.state != batch.DONE or record is not None):
             result = _WORDS[item.state] or result
             if item.error is not None:
-                tip = f"{item.error.cause}. {item.error.remedy}."
+                tip = str(item.error)
             elif item.doubts:
                 tip = " ".join(f"{text.rstrip('.')}." for text in item.doubts)
         return _Row(key, node.GetName(), result, tip, self._dice_of(record), self._said.get(key, record is None))

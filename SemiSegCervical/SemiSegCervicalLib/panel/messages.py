@@ -33,7 +33,7 @@ class Messages:
     def error(self, error: SemiSegError, more: str = "", about: Any = None) -> None:
         """Show what went wrong and what helps, and a sentence more, wherever the panel is scrolled to; `look_at`
         explains `about`."""
-        self._say(f"{error.cause}. {error.remedy}. {more}".rstrip(), _ERROR_STYLE, about)
+        self._say(f"{error} {more}".rstrip(), _ERROR_STYLE, about)
         self._coming.start()
 
     def warning(self, text: str, about: Any = None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import SemiSegError
 from ..scene.cine import is_sequence
 from ..scene.corrections import corrected_parts
 from ..scene.records import find_records
@@ -64,7 +63,7 @@ class RunSection:
             else "End the computation. Images and frames that are finished stay." if state.in_batch
             else "End the computation. Frames that are finished stay." if state.busy
             else "Segment the image." if state.fault is None
-            else _sentence(state.fault)
+            else str(state.fault)
         )  # fmt: skip
         ui.progressBar.visible = state.busy
         ui.stageLabel.text = _place(state) + stage_text(job) if state.busy and job is not None else _idle_text(state)
@@ -165,8 +164,4 @@ def _place(state: PanelState) -> str:
 
 def _idle_text(state: PanelState) -> str:
     """Say why Apply cannot be pressed, for a tool tip is seen only by who looks for it."""
-    return _sentence(state.fault) if state.fault is not None else ""
-
-
-def _sentence(error: SemiSegError) -> str:
-    return f"{error.cause}. {error.remedy}."
+    return str(state.fault) if state.fault is not None else ""

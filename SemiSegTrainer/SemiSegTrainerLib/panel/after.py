@@ -320,13 +320,12 @@ class AfterSection:
         if state.training_set is None or self.busy:
             return
         self._messages.hide()
-        device = "cpu" if state.recipe is not None and state.recipe.device == "cpu" else "auto"
         packs = [version.path for version in chosen]
         self._measured.clear()
         self._outside = state.training_set.outside
         training_set = asking.as_asked(state.training_set, read_card(packs[0]))
         self._comparing = Comparing(
-            packs, device, _WORST, self._jobs(), training_set, state.split, self._progressed, self._compared
+            packs, state.device, _WORST, self._jobs(), training_set, state.split, self._progressed, self._compared
         )
         self._on_change()
 

@@ -82,7 +82,7 @@ class PreflightSection:
         text, style = verdict(facts) if facts is not None or state.fault is None else (str(state.fault), _BAD)
         if state.fault is not None and state.training_set is not None and state.recipe is None:
             # What is chosen under Training makes none: that goes before what is known of the images.
-            said = escape(f"{state.fault.cause}. {state.fault.remedy}.")
+            said = escape(str(state.fault))
             text, style = f"<b>The training cannot start yet.</b> {said}", _BAD
         ui.verdictLabel.text, ui.verdictLabel.styleSheet = text, style
         findings = [] if facts is None else sorted(facts.findings, key=_gravity)

@@ -182,7 +182,7 @@ class RunSection:
     def _show_buttons(self, state: PanelState) -> None:
         ui, training = self.ui, self.training
         ui.startButton.visible = not self.running
-        fault = f"{state.fault.cause}. {state.fault.remedy}." if state.fault is not None else ""
+        fault = str(state.fault) if state.fault is not None else ""
         ui.startButton.enabled = not (fault or state.busy)
         ui.startButton.toolTip = fault or state.busy or _START
         ui.runningHost.visible = self.running

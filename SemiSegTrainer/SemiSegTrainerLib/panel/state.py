@@ -55,3 +55,8 @@ class PanelState:
     fault: SemiSegError | None = None
     busy: str = ""
     welcome: Welcome | None = None
+
+    @property
+    def device(self) -> str:
+        """What computes for a question to the worker: the processor where it was chosen for training, else any."""
+        return "cpu" if self.recipe is not None and self.recipe.device == "cpu" else "auto"

@@ -244,11 +244,10 @@ class SuggestSection:
         if card is None or state.training_set is None or self._why_not():
             return
         self._messages.hide()
-        device = "cpu" if state.recipe is not None and state.recipe.device == "cpu" else "auto"
         training_set = asking.as_asked(state.training_set, card)
         self._classes = tuple(training_set.classes)
         self._asking = Suggesting(
-            Path(card.path), device, int(self.ui.suggestCountSpinBox.value), self._jobs(), training_set,
+            Path(card.path), state.device, int(self.ui.suggestCountSpinBox.value), self._jobs(), training_set,
             state.split, self._progressed, self._answered,
         )  # fmt: skip
         self._on_change()
