@@ -267,6 +267,8 @@ def test_frames_that_do_not_fit_together_are_refused(scene, tmp_path, other):
 def test_a_sequence(scene, tmp_path, count, color):
     frames = np.random.default_rng(2).integers(0, 255, (count, 3, 4, 3) if color else (count, 3, 4), dtype=np.uint8)
     sequence, _ = scenes.add_cine(list(frames), "cine äöü", affine())
+    sequence.SetIndexName("position")
+    sequence.SetIndexUnit("mm")
     sequence.SetAttribute("of", "the sequence")
     for number in range(0, count, 2):
         sequence.GetNthDataNode(number).SetAttribute("of.one", f"frame {number}")
