@@ -122,6 +122,8 @@ def test_uncertainty_reads_back_in_percent(volume, tmp_path):
 
 def cine_result() -> tuple[CineResult, np.ndarray]:
     sequence, _ = scenes.add_cine([np.zeros((8, 10), np.uint8)] * 3, "cine", affine())
+    sequence.SetIndexName("position")
+    sequence.SetIndexUnit("mm")
     result = CineResult(sequence, CLASSES)
     result.prepare(99)
     labels = np.zeros((3, 8, 10), np.uint8)
@@ -142,6 +144,7 @@ def test_a_cine_reads_back_as_sequences(scene, tmp_path):
     header = path.read_bytes()[:4000].decode("latin1")
     assert "axis 3 index values:=0.00 0.04 0.08" in header
     assert "axis 3 item 0000 computed:=0" in header
+    assert 'labels: "" "" "" "position"\nunits: "" "" "" "mm"' in header
     assert "DataNodeClassName:=vtkMRMLLabelMapVolumeNode" in header
 
     path = whole(export.volume_sequence_file_in_pieces(result.uncertainty, tmp_path / "u.seq.nrrd"))
@@ -156,6 +159,7 @@ def test_a_cine_reads_back_as_sequences(scene, tmp_path):
     storage.SetFileName(str(path))
     assert storage.ReadData(again)
     assert [again.GetNthIndexValue(i) for i in range(again.GetNumberOfDataNodes())] == ["0.04", "0.08"]
+    assert (again.GetIndexName(), again.GetIndexUnit()) == ("position", "mm")
     segments = marks.segments_of(again.GetNthDataNode(0))
     assert [segment.GetName() for _, segment in segments] == ["anterior", "posterior"]
     assert marks.segment_tag(segments[0][1], marks.ORIGIN) == marks.PREDICTION
