@@ -25,6 +25,33 @@ def runs_otherwise(a: np.ndarray, b: np.ndarray) -> bool:
     return not any(says_nothing(m) for m in (a, b)) and not same_axes(_directions(a), _directions(b))
 
 
+def turned(array: np.ndarray, own: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Permute and flip the axes of ``(k, j, i)`` so that they run as those of another affine; nothing is resampled.
+
+    Args:
+        array: the voxels.
+        own: their 4x4 IJK-to-RAS matrix.
+        wanted: that of the other grid.
+
+    Returns:
+        The array, a view, and its affine; None where no permutation makes the axes the same.
+    """
+    cosines = np.linalg.solve(_directions(wanted)[:3, :3], _directions(own)[:3, :3])
+    # Along each axis of the other grid: which of these runs there, and whether backwards.
+    axes = np.abs(cosines).argmax(axis=1)
+    back = cosines[np.arange(3), axes] < 0
+    if sorted(axes) != [0, 1, 2]:
+        return None
+    affine = own.copy()
+    affine[:3, :3] = own[:3, axes] * np.where(back, -1.0, 1.0)
+    counts = np.array(array.shape[::-1])[axes]
+    affine[:3, 3] += own[:3, axes] @ (back * (counts - 1))
+    if runs_otherwise(affine, wanted):
+        return None
+    view = array.transpose(*(2 - axes)[::-1])
+    return np.flip(view, tuple(2 - int(axis) for axis in np.flatnonzero(back))), affine
+
+
 def lies_elsewhere(a: np.ndarray, b: np.ndarray) -> bool:
     """Say whether the first voxels of two affines are more than a voxel apart.
 

@@ -7,12 +7,13 @@ SimpleITK; DICOM SEG through pydicom.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ..affines import SAME_VOXEL, lies_elsewhere, runs_otherwise, same_axes, says_nothing
+from ..affines import SAME_VOXEL, lies_elsewhere, runs_otherwise, same_axes, says_nothing, turned
 from ..errors import SemiSegError
 from .dicom import is_dicom
 from .dicom_segments import is_dicom_seg, read_dicom_seg
@@ -26,6 +27,8 @@ __all__ = [
 ]  # fmt: skip
 
 Spacing = tuple[float, ...] | None | Literal["file"]
+# Of a label from a whole number: files that are stored with a slope, or in floats, come back as 0.999.
+_ROUNDING = 0.01
 
 
 def read_image(paths: Sequence[Path], spacing: Spacing = "file", frames: bool = False) -> Image:
@@ -85,8 +88,9 @@ def read_labels(
         path: the file.
         shape: the image's grid ``(Y, X)`` or ``(Z, Y, X)`` that it must have.
         affine: the image's 4x4 IJK-to-RAS matrix: a label map that was cropped, as Slicer does with segmentations on
-            request, then goes back to its place, with 0 around it; one whose voxels run in other directions is refused,
-            and one of the image's size that lies in another place.
+            request, then goes back to its place, with 0 around it, and one that was turned by right angles or mirrored,
+            as programs do that know a single orientation, back into the image's directions; one whose voxels run
+            otherwise is refused, and one of the image's size that lies in another place.
         names: what the label values 1, 2, ... are called: a DICOM SEG has names instead.
 
     Returns:
@@ -106,12 +110,10 @@ def read_labels(
     stored = read_stored(Path(path), labels=True)
     array = stored.array
     if shape is not None and affine is not None:
-        if runs_otherwise(stored.affine, affine):
-            raise SemiSegError(
-                "grids-differ", f"The voxels of the label map {path} run in other directions than its image's",
-                "Export the label map on the image's own grid", "reading",
-            )  # fmt: skip
         whole = (1,) * (3 - len(shape)) + tuple(shape)
+        if runs_otherwise(stored.affine, affine):
+            stored = _turned_back(stored, whole, affine, path)
+            array = stored.array
         if array.shape == whole and lies_elsewhere(stored.affine, affine):
             raise SemiSegError(
                 "grids-differ", f"The label map {path} lies in another place than its image, as if it were of another",
@@ -125,7 +127,7 @@ def read_labels(
             "size-differs", f"The label map {path} has the size {_times(array.shape)}, its image {_times(shape)}",
             "Export the label map on the image's own grid", "reading",
         )  # fmt: skip
-    if not np.isfinite(array).all() or not np.array_equal(array, np.rint(array)):
+    if not np.isfinite(array).all() or np.abs(array - np.rint(array)).max(initial=0) > _ROUNDING:
         raise SemiSegError(
             "not-labels", f"The label map {path} holds values that are not whole numbers",
             "Export it as a label map, not as an image or probability", "reading",
@@ -139,6 +141,25 @@ def _rescaled(affine: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     for column, wanted in enumerate(reversed(spacing)):
         result[:3, column] *= wanted / np.linalg.norm(result[:3, column])
     return result
+
+
+def _turned_back(stored: Stored, shape: tuple[int, ...], affine: np.ndarray, path: Path) -> Stored:
+    """Return a label map in the directions of its image; turned, it must lie within the image, or is of another one.
+
+    Raises:
+        SemiSegError: it runs in directions of its own, or lies elsewhere.
+    """
+    found = turned(stored.array, stored.affine, affine)
+    if found is not None:
+        first = np.linalg.solve(affine[:3, :3], found[1][:3, 3] - affine[:3, 3])[::-1]
+        lengths = [np.linalg.norm(matrix[:3, 2::-1], axis=0) for matrix in (found[1], affine)]
+        last = first + np.array(found[0].shape) * lengths[0] / lengths[1]
+        if first.min() >= -1 and (last <= np.array(shape) + 1).all():
+            return replace(stored, array=found[0], affine=found[1])
+    raise SemiSegError(
+        "grids-differ", f"The voxels of the label map {path} run in other directions than its image's",
+        "Export the label map on the image's own grid", "reading",
+    )  # fmt: skip
 
 
 def _uncropped(stored: Stored, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from SemiSegCervicalLib.affines import same_axes
+from SemiSegCervicalLib.affines import same_axes, turned
 from SemiSegCervicalLib.atomic import write_atomically
 from SemiSegCervicalLib.engine.files import is_dicom_seg, is_sequence, read_affine, read_image, read_labels
 from SemiSegCervicalLib.engine.schema import SegmentClass
@@ -247,7 +247,8 @@ def _refuse_another_place(predicted: Path, affine: np.ndarray | None, entry: Ent
     reference = read_affine(entry.label)
     if affine is None or reference is None or _bare(affine) or _bare(reference):
         return
-    if not same_axes(reference, affine):
+    turns = turned(np.empty((1, 1, 1)), reference, affine)  # reading it undoes that
+    if turns is None or not same_axes(turns[1], affine):
         raise SemiSegError(
             "grids-differ", f"The voxels of {entry.label} have another size or direction than those of {predicted}",
             "Resample the reference onto the image's grid", "reading",

@@ -103,13 +103,24 @@ def test_cropped_segmentation_is_put_back(tmp_path):
 
 def test_reference_on_another_grid_of_equal_size_is_refused(tmp_path, capfd):
     write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box()))
-    for other in ({"direction": (0, -1, 0, -1, 0, 0, 0, 0, 1)}, {"spacing": (0.5, 0.75, 1.5)}):
+    for other, says in (
+        ({"direction": (0, -1, 0, -1, 0, 0, 0, 0, 1)}, "other directions"),
+        ({"spacing": (0.5, 0.75, 1.5)}, "size or direction"),
+    ):
         write(tmp_path / "references" / "a.nrrd", image_of(box(), **other))
         assert evaluate(tmp_path) == 2
-        assert "size or direction" in capfd.readouterr().err
+        assert says in capfd.readouterr().err
     # A map written from a bare array says nothing of its place.
     write(tmp_path / "references" / "a.nrrd", sitk.GetImageFromArray(box()))
     assert evaluate(tmp_path)["dice"] == 1
+
+
+def test_reference_that_was_turned_is_turned_back(tmp_path):
+    write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box(1)))
+    write(tmp_path / "references" / "a.nii.gz", sitk.PermuteAxes(image_of(box()), [1, 0, 2])[::-1, :, ::-1])
+    figures = evaluate(tmp_path)
+    assert figures["dice"] == pytest.approx(0.8)
+    assert figures["hd95"] == pytest.approx(SPACING[2])
 
 
 def test_references_of_any_value_need_a_datalist(tmp_path, capfd):

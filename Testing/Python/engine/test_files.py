@@ -384,20 +384,65 @@ def test_smaller_label_map_without_a_place_is_no_crop(tmp_path):
         assert caught.value.code == "size-differs"
 
 
-@pytest.mark.parametrize(
-    "turn", [lambda i: i[::-1], lambda i: i[:, ::-1, ::-1], lambda i: sitk.PermuteAxes(i, [1, 0, 2])]
-)
-def test_label_map_that_runs_in_other_directions_is_refused(tmp_path, turn):
+TURNS = [
+    lambda i: i[::-1],
+    lambda i: i[:, ::-1, ::-1],
+    lambda i: sitk.PermuteAxes(i, [1, 0, 2]),
+    lambda i: sitk.PermuteAxes(i, [2, 0, 1])[:, ::-1],
+]
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_label_map_that_was_turned_comes_back(tmp_path, turn):
+    """As by programs that know one orientation: the same voxels in another order, and the header tells which."""
     image = oblique(3, (8, 9, 9))
     sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
     affine = read_image([tmp_path / "a.nrrd"]).affine
-    labels = sitk.Cast(sitk.Greater(image, 0), sitk.sitkUInt8)
-    sitk.WriteImage(labels, str(tmp_path / "same.nrrd"))
-    assert np.array_equal(read_labels(tmp_path / "same.nrrd", (8, 9, 9), affine), sitk.GetArrayFromImage(labels))
-    sitk.WriteImage(turn(labels), str(tmp_path / "turned.nrrd"))
+    labels = sitk.Cast(image, sitk.sitkUInt8)
+    for name, stored in (("same", labels), ("turned", turn(labels)), ("cropped", turn(labels[2:8, 1:7, 3:6]))):
+        sitk.WriteImage(stored, str(tmp_path / f"{name}.nrrd"))
+        expected = sitk.GetArrayFromImage(labels)
+        if name == "cropped":
+            inside = np.zeros_like(expected)
+            inside[3:6, 1:7, 2:8] = expected[3:6, 1:7, 2:8]
+            expected = inside
+        assert np.array_equal(read_labels(tmp_path / f"{name}.nrrd", (8, 9, 9), affine), expected)
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_label_map_that_was_turned_and_lies_elsewhere_is_refused(tmp_path, turn):
+    """Directions that were lost: turned as its header says, it would lie beside the image."""
+    image = oblique(3, (8, 9, 9))
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    affine = read_image([tmp_path / "a.nrrd"]).affine
+    labels = turn(sitk.Cast(image, sitk.sitkUInt8))
+    labels.SetOrigin(np.add(image.GetOrigin(), 20).tolist())
+    sitk.WriteImage(labels, str(tmp_path / "turned.nrrd"))
     with pytest.raises(SemiSegError) as caught:
         read_labels(tmp_path / "turned.nrrd", (8, 9, 9), affine)
     assert caught.value.code == "grids-differ"
+
+
+def test_label_map_in_directions_of_its_own_is_refused(tmp_path):
+    image = oblique(3, (8, 9, 9))
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    labels = sitk.Cast(image, sitk.sitkUInt8)
+    labels.SetDirection(oblique(5).GetDirection())
+    sitk.WriteImage(labels, str(tmp_path / "b.nrrd"))
+    with pytest.raises(SemiSegError) as caught:
+        read_labels(tmp_path / "b.nrrd", (8, 9, 9), read_image([tmp_path / "a.nrrd"]).affine)
+    assert caught.value.code == "grids-differ"
+
+
+def test_labels_may_be_stored_with_rounding(tmp_path):
+    """As NIfTI with a slope, or whatever was resampled in floats by nearest neighbour."""
+    labels = np.arange(60).reshape(SHAPE) % 3
+    sitk.WriteImage(sitk.GetImageFromArray((labels * 0.999).astype(np.float32)), str(tmp_path / "a.nii.gz"))
+    assert np.array_equal(read_labels(tmp_path / "a.nii.gz"), labels)
+    sitk.WriteImage(sitk.GetImageFromArray((labels * 0.9).astype(np.float32)), str(tmp_path / "b.nii.gz"))
+    with pytest.raises(SemiSegError) as caught:
+        read_labels(tmp_path / "b.nii.gz")
+    assert caught.value.code == "not-labels"
 
 
 def test_label_map_that_lies_in_another_place_is_refused(tmp_path):
