@@ -12,7 +12,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -37,6 +37,8 @@ _ENTRY_KEYS = (
     "label", "spacing", "group", "sequence", "complete", "background", "ignore", "slices", "segments", "held_out",
 )  # fmt: skip
 _ALIKE = 0.8
+# What other programs call the lists.
+_OTHER_NAMES = {"train": "training", "val": "validation", "valid": "validation"}
 # A path and the number of what lies there; see `_file`.
 File = tuple[str, int]
 
@@ -169,7 +171,7 @@ def read_datalist(path: Path) -> Datalist:
     if not path.is_file():
         raise SemiSegError("missing-file", f"There is no datalist {path}", "Check the path", "reading")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows begin files with a mark
+        raw = _parsed(path)
         if not isinstance(raw, dict):
             raise ValueError("it is not a JSON object")
         _refuse_slips("it", raw, _KEYS)
@@ -201,13 +203,26 @@ def read_datalist(path: Path) -> Datalist:
     return datalist
 
 
-def _refuse_slips(what: str, raw: Collection[str], known: Sequence[str]) -> None:
+def _parsed(path: Path) -> Any:
+    """Return what a JSON file holds; in UTF-8, or as Windows' own tools write it: UTF-16, or with a mark before it."""
+    try:
+        return json.loads(path.read_bytes())
+    except UnicodeDecodeError as error:
+        raise ValueError("its characters are not in UTF-8; save it in that encoding") from error
+
+
+def _refuse_slips(what: str, raw: dict[str, Any], known: Sequence[str]) -> None:
     """Refuse a key that is nearly one of the known: passed over, `slice` would make a label map a finished one.
+
+    So are lists under the names of other programs: nobody would miss that nothing validates.
 
     Others are passed over, for datalists hold what other programs want to know; so are numbered ones (image2).
     """
     for key in raw:
-        close = get_close_matches(key.casefold().replace("-", "_"), known, 1, _ALIKE)
+        plain = key.casefold().replace("-", "_")
+        close = get_close_matches(plain, known, 1, _ALIKE)
+        if raw[key] and _OTHER_NAMES.get(plain) in known:
+            close = [_OTHER_NAMES[plain]]
         if close and key not in known and not key[-1:].isdigit():
             raise ValueError(f"{what} has the unknown key {key!r}, which may be meant for {close[0]!r}")
 
@@ -215,9 +230,9 @@ def _refuse_slips(what: str, raw: Collection[str], known: Sequence[str]) -> None
 def _cases(raw: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """Return what a list of a datalist holds; nothing where there is no such list.
 
-    The Decathlon's own datalists give of a test case just the image.
+    The Decathlon's own datalists give of a test case just the image; MONAI's Auto3DSeg calls that list testing.
     """
-    entries = raw.get(name) or []
+    entries = raw.get(name) or (raw.get("testing") if name == "test" else None) or []
     if isinstance(entries, list) and name == "test":
         entries = [{"image": entry} if isinstance(entry, str) else entry for entry in entries]
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -269,7 +284,8 @@ def _entry(
     images = [listed[k] for k in present]
     if not all(isinstance(file, str) for file in (*images, raw.get("label") or "")):
         raise ValueError(f"image and label must be files, not {raw['image']!r} and {raw.get('label')!r}")
-    name = str(raw.get("id") or (stem(Path(images[0])) if images else "an entry"))
+    files = tuple(_located(folder, file) for file in images)
+    name = str(raw.get("id") or (stem(files[0]) if files else "an entry"))
     _refuse_slips(name, raw, _ENTRY_KEYS)
     if len(listed) != modalities:
         raise ValueError(f"{name} has {len(listed)} images for {modalities} modalities")
@@ -307,8 +323,8 @@ def _entry(
     group = sequence if raw.get("group") is None else raw["group"]
     return Entry(
         id=name,
-        images=tuple(folder / p for p in images),
-        label=folder / raw["label"] if raw.get("label") else None,
+        images=files,
+        label=_located(folder, raw["label"]) if raw.get("label") else None,
         spacing=spacing,
         completeness=completeness,
         group=None if group is None else str(group),
@@ -318,6 +334,12 @@ def _entry(
         frame=_place(raw.get("frame")),
         names=tuple(c.name for c in classes),
     )
+
+
+def _located(folder: Path, text: str) -> Path:
+    """Return where a listed file is; a list that was made on Windows may have its relative paths in Windows' way."""
+    path = folder / text
+    return folder / text.replace("\\", "/") if "\\" in text and not path.exists() else path
 
 
 def _told_apart(entries: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -184,7 +184,7 @@ def look_in_pieces(case: OutsideCase) -> Pieces[None]:
 def _listed(path: Path) -> Iterator[OutsideCase]:
     """Read the cases of a data list; its test list is left alone."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(path.read_bytes())
         names = {int(value): str(name) for value, name in raw["labels"].items() if int(value) != 0}
         said = {int(value): entry for value, entry in raw.get("segments", {}).items()}
         names = {value: str(said.get(value, {}).get("name", name)) for value, name in names.items()}

@@ -136,6 +136,8 @@ def test_label_values_may_be_any(tmp_path):
         ('{"labels": {"1": "a"}, "training": [{"image": "a", "Complete": false}]}', "for 'complete'"),
         ('{"labels": {"1": "a"}, "training": [{"image": "a", "held-out": [1]}]}', "for 'held_out'"),
         ('{"labels": {"1": "a"}, "unlabelled": [{"image": "a"}]}', "it has the unknown key 'unlabelled'"),
+        ('{"labels": {"1": "a"}, "val": [{"image": "a"}]}', "meant for 'validation'"),
+        ('{"labels": {"1": "a"}, "Train": [{"image": "a"}]}', "meant for 'training'"),
     ],
 )
 def test_malformed_datalists(tmp_path, text, says):
@@ -153,15 +155,36 @@ def test_what_other_programs_want_to_know_is_passed_over(path):
     assert len(read_datalist(path)["training"]) == len(content["training"])
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_datalists_as_windows_writes_them(tmp_path, encoding):
+    """PowerShell writes UTF-16, and Python there joins paths by a backslash."""
+    cases.write_dataset(tmp_path / "Ordner Ü", labelled=1, unlabelled=0)
+    files = {"image": "Ordner Ü\\training0.png", "label": "Ordner Ü\\training0_label.png"}
+    path = tmp_path / "datalist.json"
+    content = {"labels": {"1": "a"}, "training": [files]}
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding=encoding)
+    (entry,) = read_datalist(path)["training"]
+    assert entry.id == "training0"
+    assert entry.images == (tmp_path / "Ordner Ü" / "training0.png",)
+    assert entry.label == tmp_path / "Ordner Ü" / "training0_label.png"
+
+
+def test_a_datalist_in_another_encoding_is_refused_with_a_remedy(tmp_path):
+    path = tmp_path / "datalist.json"
+    path.write_text('{"labels": {"1": "Drüse"}}', encoding="latin-1")
+    assert "save it in that encoding" in refused(lambda: read_datalist(path), "bad-datalist")
+
+
 def test_test_cases_of_the_decathlon_are_images_alone(path):
     content = json.loads(path.read_text())
     named = content["test"][0]["image"]
-    content |= {"numTest": 1, "test": [f"./{named}"]}
-    path.write_text(json.dumps(content))
-    (entry,) = read_datalist(path)["test"]
-    assert entry.images == (path.parent / named,)
-    assert entry.id == named.removesuffix(".png")
-    assert entry.label is None
+    for called in ("test", "testing"):
+        content |= {"numTest": 1, "test": [], called: [f"./{named}"]}
+        path.write_text(json.dumps(content))
+        (entry,) = read_datalist(path)["test"]
+        assert entry.images == (path.parent / named,)
+        assert entry.id == named.removesuffix(".png")
+        assert entry.label is None
 
 
 def test_missing_datalist(tmp_path):
