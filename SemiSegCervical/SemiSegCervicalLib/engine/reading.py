@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from PIL import Image as PillowImage
+from scipy import ndimage
 
 from ..affines import LPS_AND_RAS
 from ..atomic import reason
 from ..errors import SemiSegError
-from ..formats import PICTURES, ending
+from ..formats import PICTURES, VOLUMES, ending
 from . import dicom, nrrd
 from .image import grey_from_rgb
 
@@ -29,6 +30,11 @@ _META_IMAGES = (".mha", ".mhd")
 _META_AXES = re.compile(rb"^\s*NDims\s*[=:]\s*(.*?)\s*$", re.MULTILINE)
 _MOST_AXES = 10
 """That the MetaImage format knows."""
+_LOSSY = (".jpg", ".jpeg")
+# Of 0 to 255: what JPEG leaves of black and of white. Grey between them is an edge, or a value of its own where it is
+# even over some pixels.
+_BLACK, _WHITE, _EVEN, _PIXELS = 48, 207, 12, 5
+_VIDEOS = (".avi", ".mp4", ".mov", ".wmv", ".mkv", ".mpg", ".mpeg", ".m4v")
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,8 @@ def read_stored(path: Path, labels: bool = False) -> Stored:
                 "Resample it onto axes that are, its label map by nearest neighbour (nibabel: resample_to_output)",
                 "reading",
             ) from error  # fmt: skip
+        if "determine ImageIO reader" in str(error) and ending(path) not in VOLUMES:
+            raise _other_kind(path) from error
         raise SemiSegError(
             "unreadable", f"{path} cannot be read as an image: {reason(error)}",
             "Open it in another program to see whether it is damaged, or export it again", "reading",
@@ -127,7 +135,35 @@ def _read_picture(path: Path, labels: bool) -> Stored:
                     "Save it in grey or with a palette, with a value for each segment", "reading",
                 )  # fmt: skip
         array = array[..., 0] if grey else grey_from_rgb(array)
+    if labels and ending(path) in _LOSSY:
+        array = _black_and_white(array, path)
     return Stored(array.astype(np.float32)[None], None, np.eye(4), rgb)
+
+
+def _black_and_white(array: np.ndarray, path: Path) -> np.ndarray:
+    """Return a mask that was saved as JPEG, which blurs its edges, as 0 and 255.
+
+    Raises:
+        SemiSegError: it holds other greys, whose values are lost.
+    """
+    spread = ndimage.maximum_filter(array, _PIXELS) - ndimage.minimum_filter(array, _PIXELS)
+    between = (array > _BLACK) & (array < _WHITE)
+    dark = array.any() and array.max() <= _BLACK
+    if dark or bool((between & (spread <= _EVEN)).any()):
+        raise SemiSegError(
+            "not-labels", f"The label map {path} is a JPEG in several greys, whose values do not stay as they were",
+            "Save it as PNG, with a value for each segment; JPEG can only hold black and white", "reading",
+        )  # fmt: skip
+    return np.where(array > 127, 255, 0).astype(np.uint8)
+
+
+def _other_kind(path: Path) -> SemiSegError:
+    """Name what to do with a file of a kind that is not read here."""
+    if ending(path) in _VIDEOS:
+        remedy = "Save its frames as PNG (ffmpeg -i FILE frame%04d.png); the frames of one video need one sequence key"
+    else:
+        remedy = "Save it as PNG, NRRD or NIfTI; read as well are JPEG, BMP, TIFF, MetaImage and DICOM"
+    return SemiSegError("unknown-kind", f"{path} is of a kind that cannot be read", remedy, "reading")
 
 
 def _read_dicom(path: Path) -> Stored:

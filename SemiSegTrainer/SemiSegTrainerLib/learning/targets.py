@@ -18,6 +18,8 @@ from torch import Tensor
 Sets = TypeVar("Sets", np.ndarray, Tensor)
 # So many label values are looked up in a table.
 _MOST_LISTED = 2**16
+# So many unknown label values are no forgotten segments.
+_SMOOTHED = 10
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,12 @@ def possible_classes(labels: np.ndarray, classes: int, completeness: Completenes
         meaning[told.ignore] = unknown
     found = _values(labels)
     strange = [int(v) for v in found if int(v) not in meaning]
+    if len(strange) > _SMOOTHED and len(strange) > 2 * len(meaning):
+        raise SemiSegError(
+            "unknown-label", f"The label map holds {len(strange)} values beside those of the class list, from "
+            f"{strange[0]} to {strange[-1]}, as a mask does that was smoothed, or is an image or a probability",
+            "Threshold it, and resample masks by nearest neighbour: a voxel's value says its segment", "reading",
+        )  # fmt: skip
     if strange:
         raise SemiSegError(
             "unknown-label",

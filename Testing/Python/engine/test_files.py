@@ -434,6 +434,42 @@ def test_label_map_in_directions_of_its_own_is_refused(tmp_path):
     assert caught.value.code == "grids-differ"
 
 
+@pytest.mark.parametrize("quality", [30, 75, 95])
+@pytest.mark.parametrize("blur", [1, 4])
+def test_masks_in_jpeg_are_black_and_white(tmp_path, quality, blur):
+    """As data sets of polyps and of thyroid nodules have them."""
+    y, x = np.mgrid[:120, :160]
+    mask = (((y - 60) / 30) ** 2 + ((x - 80) / 40) ** 2 < 1) | ((y - 10) ** 2 + (x - 10) ** 2 < 9)
+    white = Image.fromarray(np.uint8(255 * mask))
+    white.resize((160 // blur, 120 // blur), Image.Resampling.BOX).resize((160, 120)).convert("RGB").save(
+        tmp_path / "a.jpg", quality=quality
+    )
+    found = read_labels(tmp_path / "a.jpg", (120, 160))
+    assert np.unique(found).tolist() == [0, 255]
+    assert (found != 255 * mask).mean() < 0.01
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "empty.jpg")
+    assert not read_labels(tmp_path / "empty.jpg").any()
+
+
+@pytest.mark.parametrize("values", [(0, 1, 2), (0, 100, 255), (0, 85, 170)])
+def test_label_maps_of_several_values_in_jpeg_are_refused(tmp_path, values):
+    labels = np.array(values, np.uint8)[np.arange(60)[:, None] // 20 * np.ones((1, 60), int)]
+    Image.fromarray(labels).save(tmp_path / "a.jpg", quality=90)
+    with pytest.raises(SemiSegError) as caught:
+        read_labels(tmp_path / "a.jpg")
+    assert caught.value.code == "not-labels"
+    assert "PNG" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("a.avi", "ffmpeg"), ("a.npy", "NRRD"), ("a.gif", "PNG"), ("a", "PNG")])
+def test_other_kinds_of_files_are_not_called_damaged(tmp_path, name, remedy):
+    (tmp_path / name).write_bytes(bytes(range(200)))
+    with pytest.raises(SemiSegError) as caught:
+        read_image([tmp_path / name])
+    assert caught.value.code == "unknown-kind"
+    assert remedy in caught.value.remedy
+
+
 def test_labels_may_be_stored_with_rounding(tmp_path):
     """As NIfTI with a slope, or whatever was resampled in floats by nearest neighbour."""
     labels = np.arange(60).reshape(SHAPE) % 3

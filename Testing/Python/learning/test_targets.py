@@ -176,3 +176,13 @@ def test_projection_never_gives_mass_outside_the_set():
     assert torch.allclose(q.movedim(1, -1)[free], p.movedim(1, -1)[free], atol=1e-6)
     impossible = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
     assert project(impossible, torch.full((1, 1, 1), 0b110)).flatten().tolist() == [0.0, 0.5, 0.5]
+
+
+def test_a_smoothed_mask_is_called_one():
+    """The edge of a mask that was enlarged linearly; to name its values would be no help."""
+    ramp = np.arange(0, 256, 15)[None]
+    with pytest.raises(SemiSegError, match="smoothed") as caught:
+        possible_classes(ramp, 2, Completeness(values=(255,)))
+    assert "Threshold" in caught.value.remedy
+    with pytest.raises(SemiSegError, match="the value 15, 30"):
+        possible_classes(ramp[:, :4], 2, Completeness(values=(255,)))
