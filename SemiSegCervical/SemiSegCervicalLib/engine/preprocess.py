@@ -36,9 +36,18 @@ def place(source: Sequence[int], size: Sequence[int]) -> Placement:
 
 
 def as_volume(image: Image) -> Image:
-    """Return an image of a single slice as a volume of one slice; its thickness is what the affine says."""
+    """Return an image of a single slice as a volume of one slice; its thickness is what the affine says.
+
+    Raises:
+        SemiSegError: it is a picture of unknown scale, which is no slice of anything.
+    """
     if len(image.spatial_shape) == 3:
         return image
+    if image.spacing is None:
+        raise SemiSegError(
+            "wrong-dimensions", "It is a single picture whose pixel size is unknown, and the model reads volumes",
+            "Choose a model for single images; of a slice of a volume state the spacing", "reading",
+        )  # fmt: skip
     thickness = float(np.linalg.norm(image.affine[:3, 2])) or 1.0
     spacing = None if image.spacing is None else (thickness, *image.spacing)
     return replace(image, array=image.array[:, None], spacing=spacing)

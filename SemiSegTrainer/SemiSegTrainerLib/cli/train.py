@@ -98,9 +98,9 @@ def train(
         summary = train_model(datalist, out, options, reporter.progress)
         reporter.event("done", summary=summary)
         reporter.say(
-            f"{summary['method']}: {summary['iterations']} iterations in {clock(summary['seconds'])} "
+            f"{summary['method']}: {many(summary['iterations'], 'iteration')} in {clock(summary['seconds'])} "
             f"on {summary['device']} ({summary['precision']}), "
-            f"{summary['labelled']} labelled and {summary['unlabelled']} unlabelled cases"
+            f"{summary['labelled']} labelled and {many(summary['unlabelled'], 'unlabelled case')}"
         )
         if told := summary["intensity_ranges"]:
             reporter.say(f"Intensities: {', '.join(told)}, as annotated structures have them")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from SemiSegCervicalLib.engine.grid import NetworkView, labels_to_grid, plan_gri
 from SemiSegCervicalLib.engine.image import Image
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import BranchSpec, Calibration, InputSpec
+from SemiSegCervicalLib.errors import SemiSegError
 from TrainingRig import dicom, parts
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -268,3 +270,10 @@ def test_a_single_slice_through_a_ball(tmp_path, finder, axes, thickness):
     at = (affine @ [i, j, 0, 1])[:3]
     assert np.linalg.norm(at - centre) < 1.5
     assert 2 * (mask & reference).sum() / (mask.sum() + reference.sum()) > 0.7
+
+
+def test_a_picture_of_unknown_scale_is_no_slice_of_a_volume(finder):
+    picture = Image(np.zeros((1, 32, 32), dtype=np.float32))
+    with pytest.raises(SemiSegError, match="reads volumes"):
+        finder.predict(picture)
+    assert finder.predict(replace(picture, spacing=(1.0, 1.0))).labels.shape == (32, 32)

@@ -228,7 +228,7 @@ def series(path):
         ("text.nrrd", lambda p: p.write_text("NRRD0004\n"), "unreadable"),
         ("empty.nii", lambda p: p.write_bytes(b""), "unreadable"),
         ("cut.png", damaged, "unreadable"),
-        ("strange.xyz", lambda p: p.write_bytes(os.urandom(500)), "unreadable"),
+        ("strange.xyz", lambda p: p.write_bytes(os.urandom(500)), "unknown-kind"),
         ("series.nrrd", series, "time-series"),
         ("nan.nrrd", nan_volume, "not-finite"),
     ],
