@@ -23,8 +23,10 @@ from SemiSegCervicalLib.engine.files import Spacing
 from SemiSegCervicalLib.engine.schema import SegmentClass
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import stem
+from SemiSegCervicalLib.words import many
 
 from ..modality_places import places_of
+from .nnunet import as_datalist, is_nnunet, numbered
 from .targets import Completeness
 
 LISTS = ("training", "unlabeled", "validation", "test")
@@ -174,6 +176,8 @@ def read_datalist(path: Path) -> Datalist:
         raw = _parsed(path)
         if not isinstance(raw, dict):
             raise ValueError("it is not a JSON object")
+        if is_nnunet(raw):
+            raw = as_datalist(raw, path.parent)
         _refuse_slips("it", raw, _KEYS)
         values, classes = _classes(raw)
         modality = raw.get("modality") or {"0": "image"}
@@ -279,16 +283,18 @@ def _refuse_twins(what: str, names: Sequence[str]) -> None:
 def _entry(
     raw: dict[str, Any], folder: Path, classes: Sequence[SegmentClass], values: tuple[int, ...], modalities: int
 ) -> Entry:
-    listed = raw["image"] if isinstance(raw["image"], list) else [raw["image"]]
+    listed = raw["image"] if isinstance(raw["image"], list) else _files(folder, raw["image"], modalities)
     present = tuple(k for k, file in enumerate(listed) if file is not None)
     images = [listed[k] for k in present]
     if not all(isinstance(file, str) for file in (*images, raw.get("label") or "")):
         raise ValueError(f"image and label must be files, not {raw['image']!r} and {raw.get('label')!r}")
     files = tuple(_located(folder, file) for file in images)
-    name = str(raw.get("id") or (stem(files[0]) if files else "an entry"))
+    first = files[0] if isinstance(raw["image"], list) and files else _located(folder, str(raw["image"]))
+    name = str(raw.get("id") or (stem(first) if files else "an entry"))
     _refuse_slips(name, raw, _ENTRY_KEYS)
     if len(listed) != modalities:
-        raise ValueError(f"{name} has {len(listed)} images for {modalities} modalities")
+        hint = "; if it holds all of them, save each as a file of its own" if len(listed) == 1 else ""
+        raise ValueError(f"{name} has {many(len(listed), 'image')} for {modalities} modalities{hint}")
     if not images:
         raise ValueError(f"{name} has no image in any modality")
     numbers = {c.name: c.value for c in classes} | {label: c.value for label, c in zip(values, classes, strict=True)}
@@ -340,6 +346,12 @@ def _located(folder: Path, text: str) -> Path:
     """Return where a listed file is; a list that was made on Windows may have its relative paths in Windows' way."""
     path = folder / text
     return folder / text.replace("\\", "/") if "\\" in text and not path.exists() else path
+
+
+def _files(folder: Path, image: Any, modalities: int) -> list[Any]:
+    """Return what one file stands for: itself, or the files of its channels, which nnU-Net lists by a single name."""
+    path = _located(folder, image) if isinstance(image, str) else folder
+    return [image] if path.exists() else numbered(path, list(range(modalities))) or [image]
 
 
 def _told_apart(entries: Sequence[Entry]) -> tuple[Entry, ...]:

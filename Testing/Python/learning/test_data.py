@@ -102,7 +102,7 @@ def test_label_values_may_be_any(tmp_path):
         ('{"labels": {"1": "a", "2": "b"}, "segments": {"2": {"name": "a"}}}', "two segments are called 'a'"),
         ('{"labels": {"1": "a"}, "modality": {"0": "mri", "1": "MRI"}}', "two modalities are called 'MRI'"),
         ('{"labels": {"1": "a"}, "training": [{}]}', "image"),
-        ('{"labels": {"1": "a"}, "training": [{"image": ["a.png", "b.png"]}]}', "2 images for 1 modalities"),
+        ('{"labels": {"1": "a"}, "training": [{"image": ["a.png", "b.png"]}]}', "2 images for 1 modalit"),
         ('{"labels": {"1": "a"}, "training": ["a.png"]}', "usable"),
         ('{"labels": {"1": "a"}, "training": [{"image": "a", "complete": "false"}]}', "complete"),
         ('{"labels": {"1": "a"}, "training": [{"image": "a", "ignore": "255"}]}', "ignore"),
