@@ -106,6 +106,9 @@ def train(
             reporter.say(f"Intensities: {', '.join(told)}, as annotated structures have them")
         if never := summary["segments_never_shown"]:
             reporter.say(f"Not learned: no training case shows {', '.join(never)}")
+        if small := summary["segments_small"]:
+            told = ", ".join(f"{name} (about {many(max(1, round(n)), 'voxel')} across)" for name, n in small.items())
+            reporter.say(f"Hardly seen at this --size or --spacing (a finer one helps): {told}")
         fitted = summary["calibration"]
         reporter.say(
             f"Uncertainty: calibrated on {fitted['fitted_on']}"

@@ -51,6 +51,8 @@ class TrainingData:
         seen: per case, digests of its planes, annotated or not, by which it is known under any name; or none at all.
         spacing: of the grid's voxels in mm; None where it is unknown, or where networks see the whole of a case.
         device: where the networks look at them; the cases themselves lie there or, where they are too many, in memory.
+        outlined: of the cases as they are stored: bit c is set where class c is outlined in any.
+        shrunk: how many of its voxels, along a side, a voxel of the grid stands for in the finest annotated case.
     """
 
     images: Cases
@@ -66,6 +68,8 @@ class TrainingData:
     seen: tuple[frozenset[str], ...] = ()
     spacing: tuple[float, ...] | None = None
     device: torch.device = _PROCESSOR
+    outlined: int = 0
+    shrunk: float = 1.0
 
     @property
     def nbytes(self) -> int:
@@ -107,14 +111,15 @@ def load_training_data(
     entries = (*datalist["training"], *datalist["unlabeled"])
     learned: set[str] = set()
     seen: list[frozenset[str]] = []
-    spacing, drawn = spec.spacing, False
+    spacing, drawn, shrunk = spec.spacing, 0, 1.0
 
     def look(entry: Entry, image: Image, sets: np.ndarray) -> None:
-        nonlocal spacing, drawn
-        drawn = drawn or bool(outlined(sets).any())
+        nonlocal spacing, drawn, shrunk
+        drawn |= int(np.bitwise_or.reduce(sets[outlined(sets)], initial=0))
         seen.append(digests_seen(image, sets))
         if entry.label is None:
             return
+        shrunk = max(shrunk, _shrinkage(image, spec))
         spacing = spacing if image.spacing is not None else None
         learned.update(digests_learned(image, sets, classes))
         if on_annotated:
@@ -142,7 +147,17 @@ def load_training_data(
             "segments-too-small", "Every segment is smaller than the voxels that the networks look at, and lost there",
             "Train with a larger --size (pictures) or a finer --spacing (volumes)", "reading",
         ) from error  # fmt: skip
-    return replace(data, learned=frozenset(learned), seen=tuple(seen), spacing=spacing)
+    return replace(
+        data, learned=frozenset(learned), seen=tuple(seen), spacing=spacing, outlined=drawn, shrunk=shrunk
+    )  # fmt: skip
+
+
+def _shrinkage(image: Image, spec: InputSpec) -> float:
+    if spec.sampling == "fit":
+        return max(n / m for n, m in zip(image.spatial_shape, spec.size, strict=False))
+    if spec.spacing is None or image.spacing is None or len(image.spacing) != len(spec.spacing):
+        return 1.0
+    return float(np.prod(spec.spacing) / np.prod(image.spacing)) ** (1 / len(spec.spacing))
 
 
 def presence(modalities: Sequence[Sequence[int]], count: int) -> Tensor | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from SemiSegCervicalLib.atomic import write_atomically
 from SemiSegCervicalLib.engine.branch import Branch
@@ -20,14 +21,19 @@ from .data import TrainingData
 from .evaluation import evaluate_model, summarise
 from .fitting import calibrate
 from .folds import FOLD_SHARE
+from .intensities import CASES_LOOKED_AT
 from .observing import Observer, Wish
 from .packing import build_pack, ranges_told, write_card
+from .planning import structure_size
 from .preparation import Prepared, RunOptions, prepare
 from .processes import team
-from .targets import segments_in
+from .targets import outlined
 from .training import CHECKPOINT, Progress, Training, TrainingResult, versions
 
 MODEL, HISTORY, SUMMARY, CHECKPOINTS = "model.semiseg", "history.csv", "summary.json", "checkpoints"
+
+# A grid this much coarser than the images may hide what they show: structures of fewer voxels across.
+_COARSER, _SMALL = 1.5, 4.0
 
 StageProgress = Callable[[str, int, int, float, dict[str, float]], None]
 ShouldStop = Callable[[], bool]
@@ -100,7 +106,6 @@ def train_model(
 
 
 def _summary(run: Prepared, result: TrainingResult, training: Training) -> dict[str, Any]:
-    shown = set[int]().union(*map(segments_in, run.data.possible))
     return {
         "finished": training.over,
         "ended_early": training.ended,
@@ -116,7 +121,8 @@ def _summary(run: Prepared, result: TrainingResult, training: Training) -> dict[
         "labelled": len(run.data.annotated),
         "unlabelled": len(run.data.images) - len(run.data.annotated),
         "intensity_ranges": ranges_told(run.spec),
-        "segments_never_shown": [c.name for c in run.datalist.classes if c.value not in shown],
+        "segments_never_shown": [c.name for c in run.datalist.classes if not run.data.outlined >> c.value & 1],
+        "segments_small": _small(run),
         "data_fingerprint": run.data.fingerprint,
         "started_from": run.start.manifest.name if run.start else None,
         "model": None,
@@ -126,6 +132,19 @@ def _summary(run: Prepared, result: TrainingResult, training: Training) -> dict[
         "validation_left_out": run.left_out,
         "calibration": None,
     }
+
+
+def _small(run: Prepared) -> dict[str, float]:
+    """Return how many voxels those segments are across of which a coarser grid leaves next to nothing; 0 if nothing."""
+    if run.data.shrunk < _COARSER:
+        return {}
+    maps = []
+    for case in run.data.annotated[:CASES_LOOKED_AT]:
+        sets = run.data.possible[case].cpu().numpy()
+        maps.append(np.where(outlined(sets), np.log2(sets.clip(1)), 0).astype(np.uint8))
+    found = {c.name: structure_size(maps, [c.value]) or 0.0 for c in run.datalist.classes}
+    shown = {c.name for c in run.datalist.classes if run.data.outlined >> c.value & 1}
+    return {name: round(across, 1) for name, across in found.items() if name in shown and across < _SMALL}
 
 
 def _calibrated(

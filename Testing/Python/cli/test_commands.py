@@ -133,6 +133,36 @@ def test_train_says_what_was_not_measured(tmp_path, model, datalist, capsys):
     assert "Not measured: 1 of 1 validation images was left out: the starting model had learned from it" in said
 
 
+@pytest.mark.parametrize(("size", "small"), [("64x96", {"spot": 0.0}), ("288x448", {})])
+def test_train_says_which_segments_its_grid_hides(tmp_path, capsys, size, small):
+    """Seen by the annotator, and lost on a grid so much coarser: that is not "never shown"."""
+    labels = np.zeros((400, 600), dtype=np.uint8)
+    labels[100:250, 100:300] = 1
+    labels[302:306, 108::100] = 2
+    Image.fromarray(labels).save(tmp_path / "label.png")
+    Image.fromarray(50 * labels).save(tmp_path / "image.png")
+    listed = {"labels": {"1": "organ", "2": "spot"}, "training": [{"image": "image.png", "label": "label.png"}]}
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    arguments = [
+        "--method",
+        "supervised",
+        "--iterations",
+        "1",
+        "--device",
+        "cpu",
+        "--calibrate",
+        "none",
+        "--size",
+        size,
+    ]
+    assert run(["train", str(tmp_path / "list.json"), *arguments, "--out", str(tmp_path / "run")]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["segments_small"] == small
+    assert ("Hardly seen" in said) == bool(small)
+    assert summary["segments_never_shown"] == []
+
+
 def test_train_says_which_segments_it_was_never_shown(tmp_path, datalist, capsys):
     content = json.loads(datalist.read_text())
     content["labels"] |= {"7": "ghost"}
