@@ -10,6 +10,25 @@ from torch import Tensor
 
 from .schema import InputSpec
 
+# Fat has -100 Hounsfield units, air -1000: whatever part of a body a CT shows, something is darker than this.
+_DARK = -50.0
+_OTHER_UNITS = (
+    "{} shows nothing below {:g}, as if it were not in Hounsfield units, which the model reads: export it with its "
+    "rescaling (intercept) applied, else outlines are worth nothing"
+)
+
+
+def not_hounsfield(channel: np.ndarray) -> bool:
+    """Say whether an image is certainly not in Hounsfield units: CT stored without its offset, another modality."""
+    return float(channel.min()) > _DARK
+
+
+def other_units(array: np.ndarray, spec: InputSpec) -> list[str]:
+    """Return what is to be said of the channels ``(M, *spatial)`` that are not in the units that a model reads."""
+    pairs = zip(array, spec.modalities, spec.fixed, strict=True)
+    wrong = [name for channel, name, known in pairs if known and known.hounsfield and not_hounsfield(channel)]
+    return [_OTHER_UNITS.format(name, _DARK) for name in wrong]
+
 
 def limit(array: Tensor, spec: InputSpec) -> Tensor:
     """Clip the channels of ``(M, *spatial)`` that have a range to it; before they are resampled.

@@ -19,6 +19,7 @@ from .backends.ladder import is_out_of_memory
 from .backends.selection import AdaptiveBackend, Lane, open_backend
 from .grid import Grid, NetworkView, Range, along, interpolation, plan_grid, reach
 from .image import Image
+from .intensity import other_units
 from .pack import Pack
 from .preprocess import as_volume, check_fits, from_network, to_network, without_padding
 from .result import Prediction, Result, vote
@@ -194,7 +195,8 @@ class Predictor:
 
     def _close(self, result: Result, image: Image, slices: Callable[[], Tensor]) -> Prediction:
         result.clean()
-        notes = (*((_FILLED,) if image.filled else ()), *self.backend.notes)
+        told = other_units(image.array, self.pack.manifest.input)
+        notes = (*((_FILLED,) if image.filled else ()), *told, *self.backend.notes)
         prediction = result.prediction(image, self.pack.manifest, 0.0, notes)
         if self._typicality is None:
             return prediction

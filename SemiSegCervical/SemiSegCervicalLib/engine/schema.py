@@ -43,12 +43,14 @@ class IntensityRange(Strict):
         high: and to this at most.
         mean: subtracted from the clipped intensities,
         deviation: by which the difference is divided.
+        hounsfield: they are Hounsfield units: the images that the range rests on show air.
     """
 
     low: float
     high: float
     mean: float
     deviation: Annotated[float, Field(gt=0)]
+    hounsfield: bool = False
 
     @model_validator(mode="after")
     def _in_order(self) -> IntensityRange:

@@ -101,8 +101,10 @@ def predict(
             reporter.event("case", **rows[-1])
         reporter.progress("predicting", len(cases), len(cases), 0.0, {})
     spent = sum(row["seconds"] for row in rows)
-    if known := [row["case"] for row in rows if row["learned_from"]]:
-        reporter.say(f"{LEARNED}: {', '.join(known[:3])}{f' and {len(known) - 3} more' if len(known) > 3 else ''}")
+    for note in dict.fromkeys(note for row in rows for note in row["notes"]):
+        told = [row["case"] for row in rows if note in row["notes"]]
+        some = f"{', '.join(told[:3])}{f' and {len(told) - 3} more' if len(told) > 3 else ''}"
+        reporter.say(f"{some if len(told) < len(rows) or len(rows) == 1 else f'All {len(rows)} cases'}: {note}")
     reporter.say(f"{many(len(rows), 'case')} in {clock(spent)} on {rows[-1]['device']}. Results: {out}")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from SemiSegCervicalLib.engine.files import read_image
 from SemiSegCervicalLib.engine.image import Image
+from SemiSegCervicalLib.engine.intensity import not_hounsfield
 from SemiSegCervicalLib.engine.schema import IntensityRange
 from SemiSegCervicalLib.errors import SemiSegError
 
@@ -37,7 +38,8 @@ def plan_ranges(datalist: Datalist, first: Image, wish: str = "auto") -> tuple[I
         datalist: the data.
         first: its first image; if it shows no air, the others are not looked at.
         wish: ``image``: each image by itself; ``range``: every modality by the range of what is annotated; ``auto``:
-            by the range where images show the air of CT.
+            by the range where images show the air of CT, and none is certainly in other units: clipped to the range of
+            the others, it would show nothing.
 
     Returns:
         As `InputSpec.ranges`; empty where no modality has one.
@@ -59,16 +61,16 @@ def plan_ranges(datalist: Datalist, first: Image, wish: str = "auto") -> tuple[I
     annotated = [e for e in datalist["training"] if e.label is not None][:CASES_LOOKED_AT]
     inside: dict[int, list[np.ndarray]] = {k: [] for k in asked}
     air: dict[int, list[bool]] = {k: [] for k in asked}
+    other: dict[int, list[bool]] = {k: [] for k in asked}
     for entry in annotated:
         image, where = _structures(entry, len(datalist.classes) + 1)
         for k, channel in zip(entry.modalities, image.array, strict=True):
             if k in inside:
                 inside[k].append(_some(channel[where]))
                 air[k].append(_shows_air(channel))
-    found = tuple(
-        _range(inside[k]) if k in asked and (wish == "range" or np.mean(air[k] or [False]) >= 0.5) else None
-        for k in every
-    )
+                other[k].append(not_hounsfield(channel))
+    ct = {k for k in asked if np.mean(air[k] or [False]) >= 0.5 and not any(other[k])}
+    found = tuple(_range(inside[k], k in ct) if k in (asked if wish == "range" else ct) else None for k in every)
     if wish == "range" and None in found:
         name = datalist.modalities[found.index(None)]
         raise SemiSegError(
@@ -92,7 +94,7 @@ def _some(values: np.ndarray) -> np.ndarray:
     return values[:: -(-len(values) // _VOXELS_OF_A_CASE) or 1].astype(np.float64)
 
 
-def _range(parts: Sequence[np.ndarray]) -> IntensityRange | None:
+def _range(parts: Sequence[np.ndarray], hounsfield: bool) -> IntensityRange | None:
     values = np.concatenate([*parts, np.empty(0)])
     if not len(values):
         return None
@@ -103,4 +105,5 @@ def _range(parts: Sequence[np.ndarray]) -> IntensityRange | None:
         return None
     numbers = (float(f"{v:.6g}") for v in (low, high, values.mean(), deviation))
     low, high, mean, deviation = numbers
-    return IntensityRange(low=low, high=high, mean=min(max(mean, low), high), deviation=deviation)
+    mean = min(max(mean, low), high)
+    return IntensityRange(low=low, high=high, mean=mean, deviation=deviation, hounsfield=hounsfield)

@@ -89,8 +89,10 @@ def test_only_what_is_annotated_tells_it(tmp_path):
         # Air is around one of three only; and the first is looked at before all.
         [[ct(0)], [mr(1)], [mr(2)]],
         [[mr(1)], [ct(0)]],
+        # Clipped to the range of the others it would be a single grey.
+        [[ct(0)], [ct(1)], [ct(2, offset=1024.0)]],
     ],
-    ids=["negative", "stored without its offset", "a minority", "not the first"],
+    ids=["negative", "stored without its offset", "a minority", "not the first", "one in other units"],
 )
 def test_what_is_not_known_to_be_ct_is_standardised_by_the_image(tmp_path, images):
     assert ranges(write(tmp_path, images)) == ()
@@ -136,3 +138,20 @@ def test_a_model_of_ct_says_so_and_is_gone_on_with(tmp_path, capfd):
     assert run([*further, "--iterations", "2", "--calibrate", "none", "--method", "supervised", "--out",
                 str(tmp_path / "more")]) == 0  # fmt: skip
     assert load_pack(tmp_path / "more" / "model.semiseg").manifest.input.ranges == model.manifest.input.ranges
+
+
+def test_an_image_in_other_units_than_the_models_is_pointed_out(tmp_path, capfd):
+    """CT that lost its offset when it was converted: to the model all of the body is as bright as bone."""
+    path = write(tmp_path, [[ct(0)], [ct(1)]])
+    arguments = ["--method", "supervised", "--size", "16x32x32", "--device", "cpu", "--calibrate", "none"]
+    assert run(["train", str(path), *arguments, "--iterations", "1", "--out", str(tmp_path / "run")]) == 0
+    for name, image in (("same", ct(5)[0]), ("other", ct(5, offset=1024.0)[0]), ("cropped", ct(5)[0][:, 8:32, 8:32])):
+        sitk.WriteImage(sitk.GetImageFromArray(image), str(tmp_path / f"{name}.nii.gz"))
+    files = [str(tmp_path / f"{name}.nii.gz") for name in ("same", "other", "cropped")]
+    capfd.readouterr()
+    assert run(["predict", str(tmp_path / "run" / "model.semiseg"), *files, "--out", str(tmp_path / "out")]) == 0
+    rows = json.loads((tmp_path / "out" / "summary.json").read_text())["cases"]
+    told = {row["case"]: [note for note in row["notes"] if "Hounsfield" in note] for row in rows}
+    assert [len(told[name]) for name in ("same", "other", "cropped")] == [0, 1, 0]
+    said = " ".join(capfd.readouterr().err.split())
+    assert f"other: {told['other'][0]}" in said
