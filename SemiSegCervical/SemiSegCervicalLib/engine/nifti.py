@@ -7,6 +7,8 @@ again it comes out a rounding beside its source, so the header's own bytes are k
 from __future__ import annotations
 
 import gzip
+import os
+import zlib
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +20,7 @@ _ONE_FILE = b"n+1\0"
 _GZIP = b"\x1f\x8b"
 _COLOUR_PARTS = (3, 4)
 _LEVEL = 4
+_PART = 2**22
 _CODES = {"uint8": (2, 8), "float32": (16, 32)}
 
 
@@ -34,6 +37,39 @@ def read_header(path: Path) -> bytes | None:
             header = plain.read(_SIZE)
     whole = len(header) == _SIZE and header[344:348] in (_ONE_FILE, b"ni1\0")
     return header if whole and _order(header) else None
+
+
+def is_cut_short(path: Path) -> bool:
+    """Say whether the end of a NIfTI-1 image in one file is missing, as of a download that broke off.
+
+    ITK warns, and fills the rest with zeros.
+    """
+    header = read_header(path)
+    if header is None or header[344:348] != _ONE_FILE:
+        return False
+    order = _order(header)
+    dims = np.frombuffer(header, dtype=f"{order}i2", count=8, offset=40).astype(np.int64)
+    bits = int(np.frombuffer(header, dtype=f"{order}i2", count=1, offset=72)[0])
+    first = int(np.frombuffer(header, dtype=f"{order}f4", count=1, offset=108)[0])
+    needed = first + int(np.prod(dims[1 : 1 + dims[0]].clip(min=1))) * bits // 8
+    with path.open("rb") as stream:
+        packed = stream.read(2) == _GZIP
+        length = stream.seek(0, os.SEEK_END)
+        if not packed:
+            return length < needed
+        # A gzip stream ends with the number of its bytes; of one in several parts all have to be looked at.
+        stream.seek(-4, os.SEEK_END)
+        if int.from_bytes(stream.read(4), "little") == needed % 2**32:
+            return False
+        stream.seek(0)
+        found = 0
+        try:
+            with gzip.open(stream) as plain:
+                while found < needed and (part := plain.read(_PART)):
+                    found += len(part)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            return found < needed
+    return found < needed
 
 
 def write(path: Path, array: np.ndarray, header: bytes) -> None:

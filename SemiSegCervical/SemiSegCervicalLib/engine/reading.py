@@ -16,7 +16,7 @@ from ..affines import LPS_AND_RAS
 from ..atomic import reason
 from ..errors import SemiSegError
 from ..formats import PICTURES, VOLUMES, ending
-from . import dicom, nrrd
+from . import dicom, nifti, nrrd
 from .image import grey_from_rgb
 
 _COLOURS = (sitk.sitkVectorUInt8, sitk.sitkVectorUInt16)
@@ -193,6 +193,8 @@ def _read_volume(path: Path) -> Stored:
     if promised > _DENSEST * path.stat().st_size and _holds_its_voxels(path):
         # ITK would fill as much memory before it finds the file too short.
         raise ValueError(f"its header promises {promised} values, and the file is too short for them")
+    if ending(path) in (".nii", ".nii.gz") and nifti.is_cut_short(path):
+        raise ValueError("its end is missing, as after a download or a copy that broke off")
     image = reader.Execute()
     dims, parts = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
     affine = _affine(image, dims)

@@ -509,6 +509,33 @@ def test_label_map_that_says_nothing_of_its_place_is_believed(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [".nrrd", ".nii", ".nii.gz", ".mha"])
+@pytest.mark.parametrize("missing", [1, 9, 300])
+def test_a_file_that_is_cut_short_is_refused(tmp_path, kind, missing):
+    """Of NIfTI ITK made the rest zeros: half of an image, or a label map without its upper slices."""
+    path = tmp_path / f"a{kind}"
+    for dtype in (np.int16, np.float32):
+        sitk.WriteImage(oblique(1, (9, 10, 11), dtype), str(path))
+        whole = path.read_bytes()
+        assert read_image([path]).spatial_shape == (9, 10, 11)
+        path.write_bytes(whole[:-missing])
+        for read in (lambda: read_image([path]), lambda: read_labels(path)):
+            with pytest.raises(SemiSegError) as caught:
+                read()
+            assert caught.value.code == "unreadable"
+
+
+def test_nifti_in_several_gzip_parts_or_with_more_behind_it_is_whole(tmp_path):
+    sitk.WriteImage(oblique(1), str(tmp_path / "a.nii"))
+    raw = (tmp_path / "a.nii").read_bytes()
+    for content in (gzip.compress(raw[:400]) + gzip.compress(raw[400:]), gzip.compress(raw + bytes(7))):
+        (tmp_path / "a.nii.gz").write_bytes(content)
+        assert np.array_equal(read_image([tmp_path / "a.nii.gz"]).array[0], sitk.GetArrayFromImage(oblique(1)))
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(raw[:400]) + gzip.compress(raw[400:-2]))
+    with pytest.raises(SemiSegError, match="end is missing"):
+        read_image([tmp_path / "a.nii.gz"])
+
+
+@pytest.mark.parametrize("kind", [".nrrd", ".nii", ".nii.gz", ".mha"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_header_that_promises_too_much_is_refused_unread(tmp_path, monkeypatch, kind, packed):
     """Its size is believed by no reader that would fill the memory with it."""
