@@ -24,7 +24,10 @@ PRECISIONS = {"auto": "auto", "float32": "32-true", "bfloat16": "bf16-mixed"}
 def train(
     datalist: Annotated[
         Path,
-        typer.Argument(help="JSON with the lists training, unlabeled, validation, test; labels may be DICOM SEG."),
+        typer.Argument(
+            help="JSON with labels and the lists training, unlabeled, validation, test (see README), or nnU-Net's "
+            "dataset.json; label maps may be DICOM SEG."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="New folder for model, history and summary.")],
     method: Annotated[
@@ -57,8 +60,8 @@ def train(
     intensities: Annotated[
         str,
         typer.Option(
-            help="What a new model standardises intensities by: each image, the range of what is annotated (CT), or "
-            "auto: the range where images show air at -1000."
+            help="What a new model standardises intensities by: image (each by itself), range (of what is annotated, "
+            "in all alike), or auto: range on CT, which shows air at -1000."
         ),
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",

@@ -41,6 +41,7 @@ _ENTRY_KEYS = (
 _ALIKE = 0.8
 # What other programs call the lists.
 _OTHER_NAMES = {"train": "training", "val": "validation", "valid": "validation"}
+_USUAL_NAMES = ("datalist.json", "dataset.json")
 # A path and the number of what lies there; see `_file`.
 File = tuple[str, int]
 
@@ -170,6 +171,11 @@ def read_datalist(path: Path) -> Datalist:
         SemiSegError: missing, not JSON, without classes, with a malformed entry, or with a case or group in two of:
             what is trained on, the validation list, the test list.
     """
+    if path.is_dir():
+        inside = next((path / name for name in _USUAL_NAMES if (path / name).is_file()), None)
+        example = '{"labels": {"1": "liver"}, "training": [{"image": "a.nii.gz", "label": "a_label.nii.gz"}]}'
+        remedy = f"Give {inside}" if inside else f"Write a JSON file of what lies there, as {example}, and give that"
+        raise SemiSegError("missing-file", f"{path} is a folder, and no datalist", remedy, "reading")
     if not path.is_file():
         raise SemiSegError("missing-file", f"There is no datalist {path}", "Check the path", "reading")
     try:

@@ -187,6 +187,16 @@ def test_test_cases_of_the_decathlon_are_images_alone(path):
         assert entry.label is None
 
 
+def test_a_folder_is_no_datalist(tmp_path):
+    with pytest.raises(SemiSegError, match="is a folder") as caught:
+        read_datalist(tmp_path)
+    assert '"training": [{"image"' in caught.value.remedy
+    (tmp_path / "dataset.json").write_text("{}")
+    with pytest.raises(SemiSegError) as caught:
+        read_datalist(tmp_path)
+    assert caught.value.remedy == f"Give {tmp_path / 'dataset.json'}"
+
+
 def test_missing_datalist(tmp_path):
     refused(lambda: read_datalist(tmp_path / "no.json"), "missing-file")
 
