@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import SemiSegError
 from .image import Image
 from .intensity import Standards, limit
 from .schema import InputSpec
@@ -22,6 +23,11 @@ from .schema import InputSpec
 # Patient axes (R, A, S) towards which the array axes z, y, x of the network's grid run: superior, posterior, left.
 _AXES = (2, 1, 0)
 _SIGNS = (1.0, -1.0, -1.0)
+
+# Of a resampled image; 32 GiB. A whole body at half a millimetre has a third of it.
+_VOXELS_MOST = 2**33
+# And of its longest side, where it was longer: there is nothing left to see.
+_SIDE_LEAST = 8
 
 Range = tuple[int, int]
 
@@ -63,6 +69,9 @@ def plan_grid(image: Image, spec: InputSpec) -> Grid:
     Args:
         image: the case; of as many dimensions as the pack reads.
         spec: the pack's input spec.
+
+    Raises:
+        SemiSegError: the image would become absurdly large or small, as one does whose spacing is in another unit.
     """
     dims = len(image.spatial_shape)
     axes, flips = closest_axes(image.affine) if dims == 3 else (tuple(range(dims)), (False,) * dims)
@@ -71,6 +80,12 @@ def plan_grid(image: Image, spec: InputSpec) -> Grid:
     if spec.spacing is not None and image.spacing is not None:
         spacing = [image.spacing[a] for a in axes]
         shape = tuple(max(1, round(n * s / t)) for n, s, t in zip(turned, spacing, spec.spacing, strict=True))
+        if math.prod(shape) > max(_VOXELS_MOST, math.prod(turned)) or max(shape) < _SIDE_LEAST <= max(turned):
+            own, wanted, counts = (" x ".join(f"{n:g}" for n in numbers) for numbers in (spacing, spec.spacing, shape))
+            raise SemiSegError(
+                "absurd-spacing", f"Its voxels are {own} mm large; on the model's, {wanted} mm, it would have {counts}",
+                "Correct its spacing, which has to be in mm (in a datalist: spacing)", "reading",
+            )  # fmt: skip
     return Grid(image.spatial_shape, axes, flips, shape)
 
 

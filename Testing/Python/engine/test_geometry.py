@@ -277,3 +277,13 @@ def test_a_picture_of_unknown_scale_is_no_slice_of_a_volume(finder):
     with pytest.raises(SemiSegError, match="reads volumes"):
         finder.predict(picture)
     assert finder.predict(replace(picture, spacing=(1.0, 1.0))).labels.shape == (32, 32)
+
+
+@pytest.mark.parametrize("length", [500.0, 0.001])
+def test_a_spacing_in_another_unit_is_refused(finder, length):
+    """It would be resampled to terabytes, or to a single voxel."""
+    affine = np.diag([length, length, length, 1.0])
+    volume = Image(np.zeros((1, 20, 40, 40), dtype=np.float32), (length,) * 3, affine)
+    with pytest.raises(SemiSegError, match=f"{length:g} x {length:g} x {length:g} mm") as caught:
+        finder.predict(volume)
+    assert caught.value.code == "absurd-spacing"
