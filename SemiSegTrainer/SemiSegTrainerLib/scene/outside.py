@@ -6,6 +6,7 @@ Nothing is loaded into the scene and nothing is copied: training reads the files
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,11 @@ from .marks import ACCEPTED, SCRIBBLES, SLICES, START
 from .memory import Memory
 from .training_set import Side
 
+# The value of a mask in black and white; beside others it may mean what does not count.
+_WHITE = 255
 LABEL_SUFFIXES = ("_labels", "_label", "_seg")
+# How public data sets call theirs; beside an image of the rest of the name, for an image may be called so as well.
+_OTHER_SUFFIX = re.compile(r"_(mask|gt|segmentation|annotation)(_?\d+)?$", re.IGNORECASE)
 _GREY = (0.5, 0.5, 0.5)
 _FOUND: Memory[tuple[int, ...]] = Memory()
 _HEADERS: Memory[Header] = Memory()
@@ -171,7 +176,7 @@ def look_in_pieces(case: OutsideCase) -> Pieces[None]:
             case.why_not = "its label map runs in other directions; save it on the image's own grid"
         elif lies_elsewhere(label.affine, case.header.affine):
             case.why_not = "its label map lies in another place; save it on the image's own grid"
-        elif any(not 0 < value < CERTAIN_BACKGROUND for value in unsaid):
+        elif any(not 0 < value < CERTAIN_BACKGROUND for value in unsaid) and unsaid != [_WHITE]:
             case.why_not = "its label map holds values that are no labels"
         elif case.names is not None:
             strange = [value for value in unsaid if value not in case.names]
@@ -240,18 +245,26 @@ def _entry(raw: dict[str, Any], folder: Path, modalities: tuple[str, ...], value
 
 
 def _paired(folder: Path) -> Iterator[OutsideCase]:
-    """Pair images and label maps by name, as ``semiseg evaluate`` does."""
+    """Pair images and label maps by name, as ``semiseg evaluate`` does; or by what else label maps are called.
+
+    Taken for an image, a mask would be learned from as one that nobody has segmented.
+    """
     files = sorted(path for path in folder.iterdir() if path.is_file() and ending(path) in (*PICTURES, *VOLUMES))
     labels: dict[str, list[Path]] = {}
     for path in files:
         suffix = next((s for s in LABEL_SUFFIXES if stem(path).endswith(s)), None)
         if suffix is not None or ending(path) == ".seg.nrrd":
             labels.setdefault(stem(path).removesuffix(suffix or ""), []).append(path)
-    taken = {path for beside in labels.values() for path in beside}
+    names, others = {stem(path) for path in files}, dict[str, list[Path]]()
+    for path in files:
+        image = _OTHER_SUFFIX.sub("", stem(path))
+        if image != stem(path) and image in names:
+            others.setdefault(image, []).append(path)
+    taken = {path for found in (labels, others) for beside in found.values() for path in beside}
     for path in files:
         if path in taken or ending(path) == ".seq.nrrd":
             continue
-        beside = labels.get(stem(path), [])
+        beside = labels.get(stem(path)) or others.get(stem(path), [])
         label = beside[0] if beside else None
         segments = stored_segments(label) if label is not None else []
         why_not = _why_unfinished(segments)

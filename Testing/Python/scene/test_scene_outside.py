@@ -275,6 +275,31 @@ def test_a_second_label_map_is_no_image(scene, labels, tmp_path):
     )
 
 
+@pytest.mark.parametrize("suffix", ["_mask", "_gt", "_Segmentation"])
+def test_masks_as_public_data_sets_have_them(scene, labels, tmp_path, suffix):
+    """Black and white, and called otherwise: they were learned from as images that nobody has segmented."""
+    scenes.partly_segmented_scene([picture(k) for k in range(2)], {0: labels}, CLASSES)
+    outside = tmp_path / "more"
+    for number, name in enumerate(("a (1)", "b", "c", "d")):
+        write(outside / f"{name}.png", picture(number + 10))
+    write(outside / f"a (1){suffix}.png", labels * 0 + 255 * (labels == 1).astype(np.uint8))
+    write(outside / f"b{suffix}.png", labels)
+    write(outside / f"b{suffix}_1.png", labels)
+    write(outside / f"c{suffix}.png", labels)
+    write(outside / "c_seg.png", labels)
+    write(outside / "bone_mask.png", picture(20))
+    choices.add_folder(str(outside))
+    choices.save_answers({SegmentKey("more label 255", None): "anterior", SegmentKey("more label 1", None): "anterior",
+                          SegmentKey("more label 2", None): "posterior"})  # fmt: skip
+    found = by_name(collect_training_set())
+    assert {name for name, case in found.items() if case.source == "folder"} == {"a (1)", "b", "c", "d", "bone_mask"}
+    assert (found["a (1)"].use, found["a (1)"].finished) == ("partly", (1,)), "it says nothing of the other segment"
+    np.testing.assert_array_equal(found["a (1)"].labels, (labels == 1).astype(np.uint8))
+    assert "several label maps" in found["b"].reason
+    assert found["c"].use == "labelled"
+    assert (found["d"].use, found["bone_mask"].use) == ("unlabelled", "unlabelled")
+
+
 def test_slices_that_an_image_has_not_are_a_fault_of_the_data_list(scene, labels, tmp_path):
     entries = [{"image": "a.nrrd", "label": "l.nrrd", "slices": [2, 5]}]
     outside = listed(tmp_path / "outside", {"training": entries})
