@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from SemiSegCervicalLib.engine.pack import load_pack
+from SemiSegCervicalLib.words import many
 
 from SemiSegTrainerLib.learning.packing import reading
 
@@ -33,7 +34,7 @@ def info(
         for c in manifest.classes
     ]
     p, calibration = manifest.provenance, manifest.calibration.fitted_on
-    quality = [f"{q.metric} {q.value:.3f} on {q.data} ({q.cases} cases)" for q in manifest.quality]
+    quality = [f"{q.metric} {q.value:.3f} on {q.data} ({many(q.cases, 'case')})" for q in manifest.quality]
     rows = {
         "Input": f"{', '.join(manifest.input.modalities)}; {' x '.join(map(str, manifest.input.size))} voxels",
         "Branches": "\n".join(

@@ -104,7 +104,7 @@ def predict(
     for note in dict.fromkeys(note for row in rows for note in row["notes"]):
         told = [row["case"] for row in rows if note in row["notes"]]
         some = f"{', '.join(told[:3])}{f' and {len(told) - 3} more' if len(told) > 3 else ''}"
-        reporter.say(f"{some if len(told) < len(rows) or len(rows) == 1 else f'All {len(rows)} cases'}: {note}")
+        reporter.say(f"{note}: {some if len(told) < len(rows) or len(rows) == 1 else 'all cases'}")
     reporter.say(f"{many(len(rows), 'case')} in {clock(spent)} on {rows[-1]['device']}. Results: {out}")
 
 

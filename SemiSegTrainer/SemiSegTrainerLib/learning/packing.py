@@ -6,6 +6,7 @@ from typing import Any
 
 from SemiSegCervicalLib.engine.pack import Pack
 from SemiSegCervicalLib.engine.schema import BranchSpec, Calibration, InputSpec, PackManifest, Provenance
+from SemiSegCervicalLib.words import many
 
 from .learned import remembered
 from .preparation import Prepared
@@ -106,7 +107,7 @@ def write_card(manifest: PackManifest, left_out: str = "") -> str:
         f"- Uncertainty: {f'calibrated on {fitted}' if fitted else 'not calibrated'}",
         f"- Points out images that look unlike its training images: {_pointing_out(manifest)}",
     ]
-    lines += [f"- Measured {q.metric}: {q.value:.3f} on {q.data} ({q.cases} cases)" for q in manifest.quality]
+    lines += [f"- Measured {q.metric}: {q.value:.3f} on {q.data} ({many(q.cases, 'case')})" for q in manifest.quality]
     if not manifest.quality:
         lines.append(f"- Measured quality: none; {left_out or 'the run had no validation cases'}")
     lines += ["", "Not a medical device. Look at every result before using it."]

@@ -154,4 +154,4 @@ def test_an_image_in_other_units_than_the_models_is_pointed_out(tmp_path, capfd)
     told = {row["case"]: [note for note in row["notes"] if "Hounsfield" in note] for row in rows}
     assert [len(told[name]) for name in ("same", "other", "cropped")] == [0, 1, 0]
     said = " ".join(capfd.readouterr().err.split())
-    assert f"other: {told['other'][0]}" in said
+    assert f"{told['other'][0]}: other" in said
