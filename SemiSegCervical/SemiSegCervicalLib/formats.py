@@ -19,10 +19,17 @@ def ending(path: Path) -> str:
 
 
 def stem(path: Path) -> str:
-    """Return the file name without its ending; of a folder its whole name."""
+    """Return the file name without its ending; of a folder its whole name, of a volume in a file the file's."""
+    path, _ = volume_of(path)
     if path.is_dir():
         return path.resolve().name
     return path.name[: len(path.name) - len(ending(path))]
+
+
+def volume_of(path: Path) -> tuple[Path, int | None]:
+    """Return a file, and which of its volumes is meant: ``FILE/2`` is the third of a NIfTI file that holds several."""
+    inside = path.name.isdecimal() and ending(path.parent) in (".nii", ".nii.gz") and path.parent.is_file()
+    return (path.parent, int(path.name)) if inside else (path, None)
 
 
 def has_dicom_magic(path: Path) -> bool:

@@ -19,11 +19,11 @@ from .dicom import is_dicom
 from .dicom_segments import is_dicom_seg, read_dicom_seg
 from .image import Image, filled
 from .maps import Template, is_sequence, write_map
-from .reading import Stored, read_affine, read_stored
+from .reading import Stored, count_volumes, read_affine, read_stored
 
 __all__ = [
-    "Spacing", "Template", "is_dicom", "is_dicom_seg", "is_sequence", "read_affine", "read_image", "read_labels",
-    "write_map",
+    "Spacing", "Template", "count_volumes", "is_dicom", "is_dicom_seg", "is_sequence", "read_affine", "read_image",
+    "read_labels", "write_map",
 ]  # fmt: skip
 
 Spacing = tuple[float, ...] | None | Literal["file"]
@@ -37,7 +37,8 @@ def read_image(paths: Sequence[Path], spacing: Spacing = "file", frames: bool = 
     A volume of a single slice becomes a 2D image; its affine still holds the slice's thickness and place.
 
     Args:
-        paths: one file, or DICOM folder, per modality, on the same grid.
+        paths: one file, or DICOM folder, per modality, on the same grid; ``FILE/2`` is the third volume of a file that
+            holds several.
         spacing: ``"file"`` believes the file (a picture has none), None says unknown, a tuple in array order overrides.
         frames: take cine (``.seq.nrrd``, multi-frame ultrasound) as ``(M, frames, Y, X)`` instead of refusing it.
 

@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 
 from ..atomic import cannot_write, move
 from ..errors import SemiSegError
-from ..formats import PICTURES, ending
+from ..formats import PICTURES, ending, volume_of
 from . import dicom, nifti, nrrd
 from .dicom_layout import Layout
 
@@ -42,6 +42,7 @@ class Template:
     @classmethod
     def of(cls, path: Path) -> Template:
         """Read it."""
+        path, _ = volume_of(path)
         if ending(path) in PICTURES and path.is_file():
             return cls(path, None, False)
         if dicom.is_dicom(path):

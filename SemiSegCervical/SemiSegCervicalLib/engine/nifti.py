@@ -77,7 +77,7 @@ def write(path: Path, array: np.ndarray, header: bytes) -> None:
 
     Args:
         path: file to write, ``.nii`` or ``.nii.gz``.
-        array: uint8 or float32, as many voxels as the header says.
+        array: uint8 or float32, as many voxels as the header says, or as one of its volumes has.
         header: from `read_header`.
 
     Raises:
@@ -90,6 +90,8 @@ def write(path: Path, array: np.ndarray, header: bytes) -> None:
     if dims[0] == 5 and dims[5] in _COLOUR_PARTS:  # the parts of a colour, which a result has not
         dims[5] = 1
         dims[0] = max(axis for axis in (2, 3, 4) if axis == 2 or dims[axis] > 1)  # as readers count them
+    if dims[0] == 4 and int(np.prod(dims[1:4], dtype=np.int64)) == array.size:  # of one of its volumes
+        dims[0], dims[4] = 3, 1
     if int(np.prod(dims[1 : 1 + dims[0]], dtype=np.int64)) != array.size:
         raise ValueError(f"an array of {array.shape} does not fit the dimensions {dims[1:]}")
 

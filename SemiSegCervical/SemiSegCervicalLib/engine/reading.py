@@ -15,7 +15,7 @@ from scipy import ndimage
 from ..affines import LPS_AND_RAS
 from ..atomic import reason
 from ..errors import SemiSegError
-from ..formats import PICTURES, VOLUMES, ending
+from ..formats import PICTURES, VOLUMES, ending, volume_of
 from . import dicom, nifti, nrrd
 from .image import grey_from_rgb
 
@@ -60,19 +60,20 @@ def read_stored(path: Path, labels: bool = False) -> Stored:
     """Read an image file, or a folder with one DICOM series.
 
     Args:
-        path: the file or folder.
+        path: the file or folder; ``FILE/2`` is the third volume of a file of several.
         labels: keep the values of label maps in palettes and colours.
 
     Raises:
         SemiSegError: missing, unreadable, a time series of volumes, several values per voxel, or DICOM slices that make
             no volume.
     """
-    if not path.exists():
+    file, volume = volume_of(path)
+    if not file.exists():
         raise SemiSegError("missing-file", f"There is no file {path}", "Check the path", "reading")
     try:
         if ending(path) in PICTURES and path.is_file():
             return _read_picture(path, labels)
-        return _read_dicom(path) if dicom.is_dicom(path) else _read_volume(path)
+        return _read_dicom(path) if dicom.is_dicom(path) else _read_volume(file, volume)
     except SemiSegError:
         raise
     except Exception as error:  # what a decoder raises on a damaged file is not its contract
@@ -100,6 +101,7 @@ def read_affine(path: Path, of_dicom: bool = False) -> np.ndarray | None:
     Raises:
         SemiSegError: unreadable.
     """
+    path = volume_of(path)[0]
     if ending(path) in PICTURES:
         return None
     try:
@@ -112,6 +114,23 @@ def read_affine(path: Path, of_dicom: bool = False) -> np.ndarray | None:
         raise SemiSegError(
             "unreadable", f"{path} cannot be read as an image: {reason(error)}", "Export it again", "reading"
         ) from error
+
+
+def count_volumes(path: Path) -> int:
+    """Return how many volumes a NIfTI file holds along a fourth axis, by its header; 1 for other files.
+
+    Raises:
+        SemiSegError: unreadable.
+    """
+    if ending(path) not in (".nii", ".nii.gz") or not path.is_file():
+        return 1
+    try:
+        size = _header_reader(path).GetSize()
+    except (RuntimeError, ValueError) as error:
+        raise SemiSegError(
+            "unreadable", f"{path} cannot be read as an image: {reason(error)}", "Export it again", "reading"
+        ) from error
+    return int(size[3]) if len(size) == 4 else 1
 
 
 def _read_picture(path: Path, labels: bool) -> Stored:
@@ -172,7 +191,7 @@ def _read_dicom(path: Path) -> Stored:
     return Stored(array, layout.spacing, LPS_AND_RAS @ layout.affine, from_rgb, layout.cine)
 
 
-def _read_volume(path: Path) -> Stored:
+def _read_volume(path: Path, volume: int | None = None) -> Stored:
     cine = False
     if ending(path) in nrrd.ENDINGS:
         header = nrrd.read_header(path)
@@ -202,6 +221,10 @@ def _read_volume(path: Path) -> Stored:
     array = sitk.GetArrayViewFromImage(image)
     if cine and dims < 4 and parts > 1:
         array, parts = np.moveaxis(array, -1, 0), 1  # the frames, which SimpleITK takes for the parts of a voxel
+    elif volume is not None:
+        if dims != 4 or volume >= len(array):
+            raise ValueError(f"it holds no volume {volume}, counted from 0")
+        array = array[volume]
     elif dims > 3:
         cine = True
         if image.GetSize()[2] > 1 and array.shape[0] > 1:

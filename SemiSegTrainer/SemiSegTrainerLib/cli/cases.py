@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from SemiSegCervicalLib.engine.files import Spacing
+from SemiSegCervicalLib.engine.files import Spacing, count_volumes
 from SemiSegCervicalLib.engine.schema import PackManifest
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.formats import stem
+from SemiSegCervicalLib.formats import stem, volume_of
 
 from SemiSegTrainerLib.learning.datalist import Datalist, Entry, read_datalist
 
@@ -60,7 +60,7 @@ def gather_cases(inputs: Sequence[str], list_name: str, manifest: PackManifest) 
             "Rename one of them or predict them in two runs", "settings",
         )  # fmt: skip
     for path in (path for case in cases for path in case.paths):
-        if not path.exists():
+        if not volume_of(path)[0].exists():
             raise SemiSegError("missing-file", f"There is no file {path}", "Check the path", "reading")
     return cases
 
@@ -68,18 +68,24 @@ def gather_cases(inputs: Sequence[str], list_name: str, manifest: PackManifest) 
 def parse_case(text: str, manifest: PackManifest) -> Case:
     """Read one input: a file or folder, or ``name=file,name=file``; what exists under its whole name is a file.
 
+    A file that holds as many volumes as the model reads modalities holds those, in the model's order.
+
     Raises:
         SemiSegError: an unknown or repeated modality, one that the model cannot do without, or a file that does not say
             which modality it is.
     """
     names = manifest.input.modalities
     if "=" not in text or Path(text).exists():
+        path = Path(text)
+        if len(names) > 1 and path.is_file() and count_volumes(path) == len(names):
+            every = tuple(range(len(names)))
+            return Case(stem(path), tuple(path / str(k) for k in every), every)
         if len(names) > 1:
             raise SemiSegError(
                 "which-modality", f"The model reads {_listing(names)}, and {text} does not say which of them it is",
                 f"Write a case as {_example(names)}", "settings",
             )  # fmt: skip
-        return Case(stem(Path(text)), (Path(text),), (0,))
+        return Case(stem(path), (path,), (0,))
     found: dict[int, Path] = {}
     for index, file in _assignments(text, names):
         if index in found or not file:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from SemiSegCervicalLib.engine.files import Spacing
+from SemiSegCervicalLib.engine.files import Spacing, count_volumes
 from SemiSegCervicalLib.engine.schema import SegmentClass
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.formats import stem
+from SemiSegCervicalLib.formats import stem, volume_of
 from SemiSegCervicalLib.words import many
 
 from ..modality_places import places_of
@@ -52,7 +52,7 @@ class Entry:
 
     Attributes:
         id: name of the case, from its entry or its first file, with its folders where others of a list have this name.
-        images: one file per modality that the case has.
+        images: one file per modality that the case has; FILE/2 is the third volume of one that holds all.
         label: label map, or None.
         spacing: what the entry says of the voxel size.
         completeness: what the zeros of the label map mean.
@@ -145,9 +145,11 @@ def _file(path: Path) -> File:
     File systems of Windows and macOS do not tell ``A.png`` from ``a.png``, nor the two ways in which Unicode writes an
     accent; where both are there, their numbers tell them apart.
     """
-    whole = path.resolve()
+    file, volume = volume_of(path)
+    whole = file.resolve()
     try:
-        return unicodedata.normalize("NFC", str(whole)).casefold(), whole.stat().st_ino
+        name = unicodedata.normalize("NFC", str(whole)).casefold()
+        return name if volume is None else f"{name}/{volume}", whole.stat().st_ino
     except OSError:  # whoever reads it says so
         return str(whole), 0
 
@@ -355,9 +357,15 @@ def _located(folder: Path, text: str) -> Path:
 
 
 def _files(folder: Path, image: Any, modalities: int) -> list[Any]:
-    """Return what one file stands for: itself, or the files of its channels, which nnU-Net lists by a single name."""
+    """Return what one file stands for: itself, or the modalities of a case.
+
+    The Decathlon keeps them along a fourth axis, nnU-Net in files that are numbered, which it lists by a single name.
+    """
     path = _located(folder, image) if isinstance(image, str) else folder
-    return [image] if path.exists() else numbered(path, list(range(modalities))) or [image]
+    if not path.exists():
+        return numbered(path, list(range(modalities))) or [image]
+    several = modalities > 1 and count_volumes(path) == modalities
+    return [str(path / str(k)) for k in range(modalities)] if several else [image]
 
 
 def _told_apart(entries: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -219,3 +219,41 @@ def test_inputs_that_make_no_image(tmp_path, capfd):
         assert len(lines) == 1
         assert says in lines[0]
         assert not (tmp_path / "out").exists()
+
+
+def test_modalities_along_a_fourth_axis(tmp_path, monkeypatch):
+    """As the Medical Segmentation Decathlon has them: one file, named alone, in datalists and to predict."""
+    monkeypatch.chdir(tmp_path)
+    lists = {"training": [], "test": []}
+    for seed in range(3):
+        flair, labels = cases.draw(seed)
+        volumes = [np.stack([flair] * 8), np.stack([255 - flair] * 8)]
+        sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(v) for v in volumes]), f"c{seed}.nii.gz")
+        for k, volume in enumerate(volumes):
+            sitk.WriteImage(sitk.GetImageFromArray(volume), f"apart{seed}_{k}.nii.gz")
+        sitk.WriteImage(sitk.GetImageFromArray(np.stack([labels] * 8)), f"label{seed}.nii.gz")
+        lists["training" if seed else "test"].append({"image": f"c{seed}.nii.gz", "label": f"label{seed}.nii.gz"})
+    content = {"modality": {"0": "FLAIR", "1": "T1"}, "labels": cases.LABELS, **lists}
+    path = cases.write_datalist(tmp_path, content)
+    brief = ["--iterations", "1", "--method", "supervised", "--calibrate", "none", "--device", "cpu"]
+    for entry in (*lists["training"], *lists["test"]):
+        number = entry["image"][1]
+        entry |= {"image": [f"apart{number}_{k}.nii.gz" for k in range(2)], "id": f"c{number}"}
+    apart = tmp_path / "apart.json"
+    apart.write_text(json.dumps(content))
+    prints = []
+    for listed in (path, apart):
+        assert run(["train", str(listed), *brief, "--out", f"run-{listed.stem}"]) == 0
+        prints.append(json.loads((tmp_path / f"run-{listed.stem}" / "summary.json").read_text())["data_fingerprint"])
+    assert prints[0] == prints[1]
+    pack = f"run-{path.stem}/model.semiseg"
+    assert run(["predict", pack, str(path), "--out", "listed"]) == 0
+    assert run(["predict", pack, "c0.nii.gz", "--out", "alone"]) == 0
+    assert run(["predict", pack, "t1=c0.nii.gz/1,flair=c0.nii.gz/0", "--out", "named"]) == 0
+    assert run(["predict", pack, str(apart), "--out", "apart-results"]) == 0
+    found = [
+        read_labels(tmp_path / name / "c0_labels.nii.gz") for name in ("listed", "alone", "named", "apart-results")
+    ]
+    assert found[0].shape == (8, *cases.SIZE)
+    assert all(np.array_equal(found[0], other) for other in found)
+    assert run(["evaluate", "listed", str(path), "--out", "figures.json"]) == 0

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from PIL import Image
 from scipy.spatial.transform import Rotation
 from SemiSegCervicalLib.engine import nifti, nrrd
-from SemiSegCervicalLib.engine.files import is_sequence, read_affine, read_image, read_labels, write_map
+from SemiSegCervicalLib.engine.files import count_volumes, is_sequence, read_affine, read_image, read_labels, write_map
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.formats import stem
 
@@ -320,6 +320,34 @@ def test_what_is_no_single_image_is_refused(tmp_path, name, code, words):
         read_image([path], frames=True)
     assert caught.value.code == code
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [".nii", ".nii.gz"])
+def test_one_volume_of_a_file_of_several(tmp_path, kind):
+    """The Medical Segmentation Decathlon keeps the modalities of a case so."""
+    volumes = [oblique(3), *(sitk.Cast(oblique(3) * k, sitk.sitkInt16) for k in (2, 3))]
+    path = tmp_path / f"a{kind}"
+    sitk.WriteImage(sitk.JoinSeries(volumes), str(path))
+    sitk.WriteImage(volumes[0], str(tmp_path / f"b{kind}"))
+    assert [count_volumes(tmp_path / f"{name}{kind}") for name in "ab"] == [3, 1]
+    image = read_image([path / "2", path / "0"])
+    assert np.array_equal(image.array[0], sitk.GetArrayFromImage(volumes[2]))
+    assert np.array_equal(image.array[1], sitk.GetArrayFromImage(volumes[0]))
+    alone = read_image([tmp_path / f"b{kind}"])
+    assert (image.spacing, stem(path / "2")) == (alone.spacing, "a")
+    assert np.array_equal(image.affine, alone.affine)
+    assert np.array_equal(read_affine(path / "1"), alone.affine)
+    labels = np.arange(60, dtype=np.uint8).reshape(SHAPE)
+    written = sitk.ReadImage(str(write_map(labels, path / "0", tmp_path, "a_labels")))
+    assert np.array_equal(sitk.GetArrayFromImage(written), labels)
+    for get in GEOMETRY:
+        assert getattr(written, get)() == getattr(sitk.ReadImage(str(tmp_path / f"b{kind}")), get)()
+    for number in ("3", "x"):
+        with pytest.raises(SemiSegError):
+            read_image([path / number])
+    with pytest.raises(SemiSegError) as caught:
+        read_image([path])
+    assert caught.value.code == "time-series"
 
 
 @pytest.mark.parametrize("kind", [".nii.gz", ".mha"])
