@@ -241,7 +241,7 @@ def test_bad_inputs_of_evaluation(tmp_path, place, capfd):
         ([tmp_path / "none", folder], "none"),
         ([folder, tmp_path / "none"], "none"),
         ([empty, folder], "No prediction"),
-        ([empty, place], "no prediction"),
+        ([empty, place], "without a prediction"),
         ([folder, place, "--list", "tset"], "tset"),
         ([folder, place, "--list", "validation"], "The list validation of"),
         ([double, folder], "same case"),
