@@ -112,9 +112,8 @@ def read_labels(
     array = stored.array
     if shape is not None and affine is not None:
         whole = (1,) * (3 - len(shape)) + tuple(shape)
-        if runs_otherwise(stored.affine, affine):
-            stored = _turned_back(stored, whole, affine, path)
-            array = stored.array
+        stored = _turned_back(stored, whole, affine, path)
+        array = stored.array
         if array.shape == whole and lies_elsewhere(stored.affine, affine):
             raise SemiSegError(
                 "grids-differ", f"The label map {path} lies in another place than its image, as if it were of another",
@@ -147,16 +146,24 @@ def _rescaled(affine: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
 def _turned_back(stored: Stored, shape: tuple[int, ...], affine: np.ndarray, path: Path) -> Stored:
     """Return a label map in the directions of its image; turned, it must lie within the image, or is of another one.
 
+    Where one of the two may be without a place of its own, turned it must lie exactly upon the other: no accident.
+
     Raises:
         SemiSegError: it runs in directions of its own, or lies elsewhere.
     """
     found = turned(stored.array, stored.affine, affine)
+    otherwise = runs_otherwise(stored.affine, affine)
     if found is not None:
         first = np.linalg.solve(affine[:3, :3], found[1][:3, 3] - affine[:3, 3])[::-1]
+        upon = found[0].shape == shape and same_axes(found[1], affine) and np.abs(first).max() < SAME_VOXEL
+        if not otherwise:
+            return replace(stored, array=found[0], affine=found[1]) if upon else stored
         lengths = [np.linalg.norm(matrix[:3, 2::-1], axis=0) for matrix in (found[1], affine)]
         last = first + np.array(found[0].shape) * lengths[0] / lengths[1]
         if first.min() >= -1 and (last <= np.array(shape) + 1).all():
             return replace(stored, array=found[0], affine=found[1])
+    if not otherwise:
+        return stored
     raise SemiSegError(
         "grids-differ", f"The voxels of the label map {path} run in other directions than its image's",
         "Export the label map on the image's own grid", "reading",

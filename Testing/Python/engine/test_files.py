@@ -438,6 +438,17 @@ def test_label_map_that_was_turned_comes_back(tmp_path, turn):
 
 
 @pytest.mark.parametrize("turn", TURNS)
+def test_label_map_that_was_turned_comes_back_to_an_image_at_the_origin(tmp_path, turn):
+    """Such an image looks like one without a place of its own; that the turned map lies right upon it says more."""
+    image = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 9, (8, 9, 10)).astype(np.uint8))
+    image.SetSpacing((1.0, 1.2, 3.0))
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    sitk.WriteImage(turn(image), str(tmp_path / "turned.nrrd"))
+    affine = read_image([tmp_path / "a.nrrd"]).affine
+    assert np.array_equal(read_labels(tmp_path / "turned.nrrd", (8, 9, 10), affine), sitk.GetArrayFromImage(image))
+
+
+@pytest.mark.parametrize("turn", TURNS)
 def test_label_map_that_was_turned_and_lies_elsewhere_is_refused(tmp_path, turn):
     """Directions that were lost: turned as its header says, it would lie beside the image."""
     image = oblique(3, (8, 9, 9))
