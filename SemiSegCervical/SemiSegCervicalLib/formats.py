@@ -19,8 +19,10 @@ def ending(path: Path) -> str:
 
 
 def stem(path: Path) -> str:
-    """Return the file name without its ending; of a folder its whole name, of a volume in a file the file's."""
-    path, _ = volume_of(path)
+    """Return the file name without its ending; of a folder its whole name, of ``FILE/2`` with the number."""
+    path, volume = volume_of(path)
+    if volume is not None:
+        return f"{stem(path)}_{volume}"
     if path.is_dir():
         return path.resolve().name
     return path.name[: len(path.name) - len(ending(path))]

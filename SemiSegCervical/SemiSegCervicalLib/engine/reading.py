@@ -271,10 +271,10 @@ def _holds_its_voxels(path: Path) -> bool:
 
 
 def _time_series(path: Path, count: int) -> SemiSegError:
-    return SemiSegError(
-        "time-series", f"{path} is a time series of {count} volumes",
-        "Save the volumes as files of their own (3D Slicer: Sequences), and give the ones that you mean", "reading",
-    )  # fmt: skip
+    remedy = "Save the volumes as files of their own (3D Slicer: Sequences), and give the ones that you mean"
+    if volume_of(path / "0")[1] is not None:
+        remedy = f"{remedy}; or on the command line and in datalists name one as {path.name}/0, the first"
+    return SemiSegError("time-series", f"{path} is a time series of {count} volumes", remedy, "reading")
 
 
 def _affine(image: sitk.Image | sitk.ImageFileReader, dims: int) -> np.ndarray:

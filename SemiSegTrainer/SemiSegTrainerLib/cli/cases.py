@@ -95,7 +95,8 @@ def parse_case(text: str, manifest: PackManifest) -> Case:
     first = next(iter(found.values()))
     present = tuple(sorted(found))
     _require(present, text, manifest)
-    return Case(stem(first), tuple(found[index] for index in present), present)
+    # Of one volume of a file, beside which the others are modalities, the number says nothing.
+    return Case(stem(volume_of(first)[0]), tuple(found[index] for index in present), present)
 
 
 def _assignments(text: str, names: Sequence[str]) -> list[tuple[int, str]]:

@@ -375,9 +375,9 @@ def _told_apart(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         count = Counter(entry.stem.casefold() for entry in named)
         for k, entry in enumerate(entries):
             file = entry.images[0]
-            if count[named[k].stem.casefold()] > 1 and entry.id == stem(file):
+            if count[named[k].stem.casefold()] > 1 and entry.id in (stem(file), stem(volume_of(file)[0])):
                 # Of the same file listed again the name is the old one in the end.
-                folders = file.parent.parts[-depth:] if depth < _FOLDERS_MOST else ()
+                folders = volume_of(file)[0].parent.parts[-depth:] if depth < _FOLDERS_MOST else ()
                 named[k] = replace(entry, id="_".join((*folders, entry.id)))
     return tuple(named)
 

@@ -334,7 +334,7 @@ def test_one_volume_of_a_file_of_several(tmp_path, kind):
     assert np.array_equal(image.array[0], sitk.GetArrayFromImage(volumes[2]))
     assert np.array_equal(image.array[1], sitk.GetArrayFromImage(volumes[0]))
     alone = read_image([tmp_path / f"b{kind}"])
-    assert (image.spacing, stem(path / "2")) == (alone.spacing, "a")
+    assert (image.spacing, stem(path / "2")) == (alone.spacing, "a_2")
     assert np.array_equal(image.affine, alone.affine)
     assert np.array_equal(read_affine(path / "1"), alone.affine)
     labels = np.arange(60, dtype=np.uint8).reshape(SHAPE)
@@ -348,6 +348,7 @@ def test_one_volume_of_a_file_of_several(tmp_path, kind):
     with pytest.raises(SemiSegError) as caught:
         read_image([path])
     assert caught.value.code == "time-series"
+    assert f"name one as a{kind}/0" in caught.value.remedy
 
 
 @pytest.mark.parametrize("kind", [".nii.gz", ".mha"])

@@ -83,7 +83,7 @@ def test_a_missing_image_is_null(datalist, data):
 def test_a_case_has_one_image_for_each_modality(tmp_path):
     path = cases.write_modalities(tmp_path)
     content = json.loads(path.read_text())
-    for images, says in (([None, None], "no image"), (["a.png"], "1 images for 2"), ([None], "1 images for 2")):
+    for images, says in (([None, None], "no image"), (["a.png"], "1 image for 2"), ([None], "1 image for 2")):
         content["training"][0]["image"] = images
         path.write_text(json.dumps(content))
         assert says in refused(lambda: read_datalist(path), "bad-datalist")
