@@ -12,7 +12,7 @@ import vtk
 
 from ..errors import SemiSegError
 from ..packages import NEEDED, Package
-from ..scene.alone import bring_back, follow_views, is_behind, lies_over_another, reveal, show_alone
+from ..scene.alone import bring_back, follow_views, is_behind, is_out_of_sight, reveal, show_alone
 from ..scene.layers import composites
 from ..scene.nodes import is_changing
 from ..scene.records import Record, find_records
@@ -79,7 +79,7 @@ class Panel:
         self._adding: Adding | None = None
         self._record: Record | None = None
         self._source_shown: Any = None
-        self._entered = self._refreshing = self._replacing = False
+        self._entered = self._refreshing = self._replacing = self._to_fit = False
         self.messages = Messages(ui)
         self._running = Running(
             lambda: logic.jobs, self.messages, self._progressed, self._frames_added, self._job_ended,
@@ -239,6 +239,9 @@ class Panel:
             self.messages.look_at(state.source.node if state.source is not None else None, state.record)
             for section in self.sections:
                 section.refresh(state)
+            if self._to_fit:
+                self._to_fit = False
+                slicer.util.setSliceViewerLayers(fit=True)
             if self._entered and not state.busy and state.fault is None and state.card is not None:
                 self._warming.want(state.card, DEVICE_NAMES[self._parameters.device])
         finally:
@@ -329,15 +332,20 @@ class Panel:
         """The user wants to see one of several images, and its result."""
         if self._parameters is not None:
             self._parameters.source = node
-            slicer.util.setSliceViewerLayers(background=node, fit=True)
-            self.changed()
+            self._look_at(node)
 
     def _choose(self, record: Record) -> None:
         """The user wants to see another result."""
         self._record = record
-        if lies_over_another(record):
-            slicer.util.setSliceViewerLayers(background=record.shown_source, fit=True)
+        if is_out_of_sight(record):
+            self._look_at(record.shown_source)
         show_alone(record)
+        self.changed()
+
+    def _look_at(self, image: Any) -> None:
+        """Show another image in all views."""
+        slicer.util.setSliceViewerLayers(background=image)
+        self._to_fit = True  # afterwards: what lies over the former image, perhaps elsewhere, goes with `refresh`
         self.changed()
 
     def _follow_views(self) -> None:
@@ -441,7 +449,7 @@ class Panel:
 
     def _scene_closes(self, *_: Any) -> None:
         """The scene is closed, or another is added to it: the selectors lose what they show, and not by choice."""
-        self._replacing = True
+        self._replacing, self._to_fit = True, False
         self._record = self._source_shown = None
         self._unbind()
 

@@ -12,7 +12,7 @@ from . import marks
 from .corrections import corrected_parts
 from .geometry import overlap
 from .hierarchy import patient_of
-from .navigation import shown_volumes
+from .navigation import seen_volumes, shown_volumes
 from .nodes import nodes_of
 from .records import Record, find_records
 from .removing import holds_own_segments
@@ -51,7 +51,7 @@ def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None)
     Pictures, of whichever patient, share one coordinate system, and anonymous volumes often do, too: what is outlined
     in one, by a model or by a person, is drawn over all of them, and may be taken for what was found in the one that is
     looked at. Those of volumes that the subject hierarchy knows to be of one patient stay. What somebody has shown
-    again over the same image stays as well, and so does what belongs to no image.
+    again over the same image stays as well, and so does what belongs to no image, or to one that is laid over it.
 
     Args:
         scene: the scene.
@@ -59,12 +59,12 @@ def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None)
             for before that they may be of the same patient.
         looked_at: the result that the panel speaks of; it comes back also where no view shows its image.
     """
-    shown, outlines = shown_volumes(scene), _outlines(scene)
-    _bring_back(shown, outlines)
+    shown, seen, outlines = shown_volumes(scene), seen_volumes(scene), _outlines(scene)
+    _bring_back(seen, outlines)
     with_results = [image, *(record.shown_source for record in find_records(scene))]
     drawn_on = [*with_results, *(source for _, source, _ in outlines)]
     for display, source, record in outlines:
-        if source in shown:
+        if source in seen:
             continue
         hidden, known = display.GetAttribute(marks.HIDDEN), with_results if record is None else drawn_on
         over = [volume.GetID() for volume in shown if volume in known and _confused(source, volume)]
@@ -78,12 +78,12 @@ def follow_views(scene: Any, image: Any = None, looked_at: Record | None = None)
 def bring_back(scene: Any) -> None:
     """Show what was hidden for another image as soon as a view shows its own, whatever module is open: who then paints
     in it would not see it."""
-    _bring_back(shown_volumes(scene), _outlines(scene))
+    _bring_back(seen_volumes(scene), _outlines(scene))
 
 
-def _bring_back(shown: Sequence[Any], outlines: Sequence[_Outline]) -> None:
+def _bring_back(seen: Sequence[Any], outlines: Sequence[_Outline]) -> None:
     for display, source, record in outlines:
-        if display.GetAttribute(marks.HIDDEN) and source in shown and (record is None or not is_behind(record)):
+        if display.GetAttribute(marks.HIDDEN) and source in seen and (record is None or not is_behind(record)):
             come_back(display)
 
 
@@ -106,10 +106,13 @@ def come_back(display: Any) -> None:
     display.SetVisibility(True)
 
 
-def lies_over_another(record: Record) -> bool:
-    """Return whether no view shows the image of a result, and one shows another's in its place."""
-    image, shown = record.shown_source, shown_volumes(record.table.GetScene())
-    return image is not None and image not in shown and any(_confused(image, volume) for volume in shown)
+def is_out_of_sight(record: Record) -> bool:
+    """Return whether the views show neither the image of a result nor one that its outlines are seen over: one of the
+    same patient, in the same place."""
+    image, scene = record.shown_source, record.table.GetScene()
+    if image is None or image in seen_volumes(scene):
+        return False
+    return not any(overlap(image, volume) and not _confused(image, volume) for volume in shown_volumes(scene))
 
 
 def _confused(image: Any, other: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,11 @@ def shown_volumes(scene: Any) -> list[Any]:
     return list(dict.fromkeys(shown for _, shown in _backgrounds(scene)))
 
 
+def seen_volumes(scene: Any) -> list[Any]:
+    """Return the volumes in the background of the slice views of the layout, and those that are laid over them."""
+    return list(dict.fromkeys([*shown_volumes(scene), *(shown for _, shown in _layer(scene, _foreground))]))
+
+
 def worst_frame(frames: Sequence[Frame]) -> int | None:
     """Return the number of the frame with the highest mean uncertainty, None without any."""
     known = [frame for frame in frames if math.isfinite(frame.mean_uncertainty)]
@@ -119,8 +124,19 @@ def uncertain_frames(frames: Sequence[Frame]) -> list[int]:
 
 
 def _backgrounds(scene: Any) -> list[tuple[Any, Any]]:
-    """Return the slice views of the layout that show a volume, each with it; those of other layouts live on unseen."""
-    ids = {c.GetLayoutName(): c.GetBackgroundVolumeID() for c in nodes_of(scene, "vtkMRMLSliceCompositeNode")}
+    """Return the slice views of the layout that show a volume in the background, each with it."""
+    return _layer(scene, lambda composite: composite.GetBackgroundVolumeID())
+
+
+def _foreground(composite: Any) -> str | None:
+    """Return the id of the volume in front, unless it is as transparent as Slicer has it at first."""
+    return composite.GetForegroundVolumeID() if composite.GetForegroundOpacity() > 0 else None
+
+
+def _layer(scene: Any, volume_id: Callable[[Any], str | None]) -> list[tuple[Any, Any]]:
+    """Return the slice views of the layout that show a volume in a layer, each with it; those of other layouts live on
+    unseen."""
+    ids = {c.GetLayoutName(): volume_id(c) for c in nodes_of(scene, "vtkMRMLSliceCompositeNode")}
     views = [view for view in nodes_of(scene, "vtkMRMLSliceNode") if view.IsMappedInLayout()]
     shown = [(view, scene.GetNodeByID(ids.get(view.GetLayoutName()) or "")) for view in views]
     return [(view, volume) for view, volume in shown if volume is not None]

@@ -152,6 +152,34 @@ def test_another_result_of_the_picture_is_looked_at_where_the_user_has_zoomed_to
     assert view.GetFieldOfView()[:2] == (3.0, 4.0)
 
 
+@pytest.mark.parametrize("clipped", [False, True])
+def test_a_result_elsewhere_is_looked_at_with_its_image_and_not_beside_it(opened, blobs, clipped):
+    """The views would else take over the image where they are, and show nothing of it.
+
+    Where what lies over an image may reach beyond its edges, Slicer fits the views to that, too.
+    """
+    affine = np.diag([-0.3, -0.3, 1.0, 1.0])
+    far = affine.copy()
+    far[:3, 3] = 900.0
+    first, second = (scenes.add_volume(cases.draw(i)[0], f"picture {i}", a) for i, a in enumerate((affine, far)))
+    module = opened()
+    for volume in (first, second):
+        slicer.util.setSliceViewerLayers(background=volume, foreground=None, fit=True)
+        module.run(volume)
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        composite.SetClipToBackgroundVolume(clipped)
+    view = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
+    assert view.GetSliceOffset() == pytest.approx(900)
+    results = module.panel.results.ui.resultComboBox
+    results.currentIndex = 1
+    results.activated.emit(1)
+    application.process_events(0.1)
+    composite = slicer.app.layoutManager().sliceWidget("Red").sliceLogic().GetSliceCompositeNode()
+    assert composite.GetBackgroundVolumeID() == first.GetID()
+    assert composite.GetForegroundVolumeID() == module.panel.state().record.uncertainty.GetID()
+    assert view.GetSliceOffset() == pytest.approx(0)
+
+
 @pytest.fixture
 def red_only():
     """A layout with one slice view; the others live on unseen."""

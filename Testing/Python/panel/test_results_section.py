@@ -633,11 +633,13 @@ def test_the_result_that_is_chosen_is_seen_alone(panel, ui, kind):
         if kind == "cine":
             browse(first, 3)
             assert (is_seen(chosen), is_seen(others)) == (True, False)
-    assert is_seen(of_another_image)
     assert drawn_by_hand.GetDisplayNode().GetVisibility()
     remove_record(second)
     application.settle()
     assert is_seen(first), "nothing else could bring it back"
+    slicer.util.setSliceViewerLayers(background=of_another_image.shown_source)
+    application.settle()
+    assert is_seen(of_another_image)
 
 
 def test_what_the_user_has_drawn_or_hidden_is_left_so(panel, ui):

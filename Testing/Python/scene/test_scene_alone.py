@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from SemiSegCervicalLib.scene.alone import bring_back, follow_views, is_behind, lies_over_another, reveal, show_alone
+from SemiSegCervicalLib.scene.alone import bring_back, follow_views, is_behind, is_out_of_sight, reveal, show_alone
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.hierarchy import patient_of
 from SemiSegCervicalLib.scene.records import Record, new_record
@@ -65,7 +65,7 @@ def test_those_of_another_patient_s_volume_are_hidden_while_this_one_is_looked_a
     other = result_of(second)
     look_at(first)
     assert seen(one, other) == [True, False]
-    assert lies_over_another(other)
+    assert is_out_of_sight(other)
     other.segmentation.GetDisplayNode().SetVisibility(True)
     look_at(first)
     assert seen(one, other) == [True, True], "the user wants to see it"
@@ -114,7 +114,7 @@ def test_those_that_cannot_be_mistaken_stay(views, whose):
     one, other = result_of(first), result_of(second)
     look_at(second)
     assert seen(one, other) == [whose != "two patients'", True]
-    assert lies_over_another(one) == (whose == "two patients'")
+    assert is_out_of_sight(one) == (whose != "one patient's")
 
 
 def test_a_result_that_was_hidden_for_another_one_of_its_image_comes_back_when_it_is_looked_at(views):
@@ -156,3 +156,25 @@ def test_what_has_no_display_is_passed_over(views):
     look_at(first)
     reveal(bare)
     assert seen(record) == [True]
+
+
+def test_those_of_a_volume_that_is_laid_over_another_are_seen(views):
+    """As where two are compared: whoever sees both of them knows what is outlined."""
+    first, second = (volume_at(name) for name in "AB")
+    one, other = result_of(first), result_of(second)
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    for composite in composites:
+        composite.SetForegroundVolumeID(first.GetID())
+        composite.SetForegroundOpacity(0.0)
+    look_at(second)
+    assert seen(one, other) == [False, True], "it is as transparent as Slicer has it at first"
+    assert is_out_of_sight(one)
+    composites[0].SetForegroundOpacity(0.5)
+    bring_back(slicer.mrmlScene)
+    assert seen(one, other) == [True, True]
+    look_at(second)
+    assert seen(one, other) == [True, True]
+    assert not is_out_of_sight(one)
+    composites[0].SetForegroundVolumeID(None)
+    look_at(second)
+    assert seen(one, other) == [False, True]
