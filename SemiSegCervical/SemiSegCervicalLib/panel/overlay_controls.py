@@ -6,6 +6,7 @@ from typing import Any
 
 import slicer
 
+from ..scene.geometry import overlap
 from ..scene.layers import (
     composites,
     hide_uncertainty,
@@ -15,6 +16,7 @@ from ..scene.layers import (
     tidy,
     views_of,
 )
+from ..scene.navigation import shown_volumes
 from ..scene.overlay import DEFAULT_THRESHOLD, set_threshold, threshold_of
 from ..scene.records import Record, find_records
 from .connections import Connections
@@ -103,10 +105,13 @@ class OverlayControls:
     def _toggled(self, on: bool) -> None:
         if self._filling or self._record is None:
             return
+        before = shown_volumes(slicer.mrmlScene)
         if on:
             self._show(self._record)
         else:
             hide_uncertainty(self._record)
+        if not any(overlap(was, now) for was in before for now in shown_volumes(slicer.mrmlScene)):
+            slicer.util.setSliceViewerLayers(fit=True)  # its image came into the views, or left them, from elsewhere
         self._views_changed()
 
     def _show(self, record: Record, everywhere: bool = True) -> None:

@@ -178,6 +178,12 @@ def test_a_result_elsewhere_is_looked_at_with_its_image_and_not_beside_it(opened
     assert composite.GetBackgroundVolumeID() == first.GetID()
     assert composite.GetForegroundVolumeID() == module.panel.state().record.uncertainty.GetID()
     assert view.GetSliceOffset() == pytest.approx(0)
+    slicer.util.setSliceViewerLayers(background=second, foreground=None, fit=True)
+    application.process_events(0.1)
+    for shown, offset in ((first, 0), (second, 900)):
+        application.click(module.panel.results.ui.overlayButton)
+        assert composite.GetBackgroundVolumeID() == shown.GetID()
+        assert view.GetSliceOffset() == pytest.approx(offset)
 
 
 @pytest.fixture
