@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import slicer
+from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -20,7 +21,8 @@ class SemiSegCervical(ScriptedLoadableModule):
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = "SemiSegCervical"
-        self.parent.categories = ["Segmentation"]
+        # As Slicer's own modules say it: in another language the menu would else have the folder twice.
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         self.parent.dependencies = []
         self.parent.contributors = ["The SemiSeg contributors"]
         self.parent.helpText = (

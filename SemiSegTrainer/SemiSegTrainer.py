@@ -3,6 +3,7 @@
 import sys
 
 import slicer
+from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -19,7 +20,8 @@ class SemiSegTrainer(ScriptedLoadableModule):
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = "SemiSegTrainer"
-        self.parent.categories = ["Segmentation"]
+        # As Slicer's own modules say it: in another language the menu would else have the folder twice.
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         self.parent.dependencies = []
         self.parent.contributors = ["The SemiSeg contributors"]
         self.parent.helpText = (

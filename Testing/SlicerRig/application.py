@@ -344,6 +344,6 @@ def _make_constants_immortal() -> None:
 
 def _translation() -> types.ModuleType:
     made = types.ModuleType("slicer.i18n")
-    vars(made)["tr"] = lambda text, context=None: text
+    vars(made)["tr"] = lambda text: text
     vars(made)["translate"] = lambda context, text: text
     return made

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from SlicerRig import application
+from SlicerRig.scripted_modules import import_file
 
 MODULE = textwrap.dedent(
     """
@@ -180,3 +183,16 @@ def test_longest_call_names_the_slot_that_held_the_main_thread(widget: Any) -> N
     application.click(widget.ui.apply)
     assert 0.15 <= application.longest_call().seconds < 1.0
     assert "slow" in application.longest_call().function
+
+
+@pytest.mark.parametrize("name", ["SemiSegCervical", "SemiSegTrainer"])
+def test_modules_lie_in_slicer_s_own_folder_of_the_menu_in_any_language(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {("qSlicerAbstractCoreModule", "Segmentation"): "Szegmentálás"}
+    monkeypatch.setattr(sys.modules["slicer.i18n"], "translate", lambda context, text: words[context, text])
+    monkeypatch.setitem(sys.modules, name, None)
+    path = application.REPOSITORY / name / f"{name}.py"
+    parent = SimpleNamespace(path=str(path))
+    getattr(import_file(path), name)(parent)
+    assert parent.categories == ["Szegmentálás"]
