@@ -285,9 +285,11 @@ def why_no_frame(source: Source | None) -> tuple[str, str]:
 
 
 def is_offered(node: Any) -> bool:
-    """Return whether a node is one of those that can be chosen as an image."""
-    return node.GetClassName() in ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode") and (
-        node.GetAttribute(marks.CONTENT) is None
+    """Return whether a node is one of those that can be chosen as an image; what another module keeps hidden is not."""
+    return (
+        node.GetClassName() in ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
+        and node.GetAttribute(marks.CONTENT) is None
+        and not node.GetHideFromEditors()
     )
 
 

@@ -245,8 +245,14 @@ def test_another_scene_begins_anew(several, blobs, picture):
 def test_one_image_is_no_batch(opened, blobs, picture):
     module = opened("good")
     module.choose(picture())
+    helper = picture(1, "what another module works with")
+    helper.SetHideFromEditors(True)
     application.process_events(0.1)
+    module.panel.refresh()
     assert not module.ui.batchButton.visible
+    helper.SetHideFromEditors(False)
+    module.panel.refresh()
+    assert module.ui.batchButton.visible
 
 
 def test_the_lowest_predicted_dice_is_told_and_doubted_where_the_image_looks_unlike(several, blobs):
