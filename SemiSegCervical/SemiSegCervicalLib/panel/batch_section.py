@@ -25,7 +25,7 @@ from .locks import WHY
 from .request import make_request
 from .segments_table import UNKNOWN
 from .state import PanelState
-from .tables import set_headers
+from .tables import fit_height, set_headers, set_row_height
 
 NAME, RESULT, DICE = range(3)
 _HEADERS = ("Image", "Result", "Predicted Dice")
@@ -35,7 +35,6 @@ _TIPS = (
     "How well the model expects its outlines to agree with an expert's: of several segments the lowest. "
     "A question mark: the image looks unlike those of the training.",
 )
-_ROW_HEIGHT, _ROWS_SEEN = 24, 8
 _WORDS = {
     batch.WAITING: "waiting", batch.RUNNING: "running", batch.DONE: "done", batch.FAILED: "failed",
     batch.CANCELLED: "cancelled", batch.GONE: "",
@@ -78,7 +77,7 @@ class BatchSection:
         header = table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
-        table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+        set_row_height(table)
         self._connections = Connections(
             (ui.batchButton, "contentsCollapsed(bool)", self._folded),
             (ui.batchRestButton, "clicked()", self._tick_the_rest),
@@ -169,9 +168,8 @@ class BatchSection:
         try:
             if table.rowCount != len(self._rows):
                 table.setRowCount(len(self._rows))
-                header = table.horizontalHeader().sizeHint.height()
                 self._shown = (self._shown + [None] * len(self._rows))[: len(self._rows)]
-                table.setFixedHeight(header + _ROW_HEIGHT * max(2, min(len(self._rows), _ROWS_SEEN)) + 4)
+                fit_height(table, len(self._rows), fewest=2)
             for number, row in enumerate(self._rows):
                 if self._shown[number] == row:
                     continue

@@ -10,6 +10,7 @@ import qt
 from ..figures import SegmentFigures
 from ..scene.record_figures import is_flat, size_unit
 from ..scene.records import Record
+from .tables import fit_height, set_row_height
 
 UNKNOWN = "\N{EN DASH}"
 _SIZES = {"mm3": "Volume (mm\N{SUPERSCRIPT THREE})", "mm2": "Area (mm\N{SUPERSCRIPT TWO})"}
@@ -31,7 +32,7 @@ def prepare_table(table: Any) -> None:
     table.setColumnCount(4)
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
     header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
-    table.verticalHeader().setDefaultSectionSize(24)
+    set_row_height(table)
 
 
 def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures], unlike: bool = False) -> None:
@@ -74,7 +75,7 @@ def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures], un
                     item.setIcon(_swatch(color))
     for column, title in enumerate(headers):
         table.horizontalHeaderItem(column).setToolTip(_TIPS.get(title, ""))
-    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + 24 * max(1, min(len(rows), 8)) + 4)
+    fit_height(table, len(rows))
 
 
 def _cells(figure: SegmentFigures | None, sized: bool, unlike: bool) -> list[str]:

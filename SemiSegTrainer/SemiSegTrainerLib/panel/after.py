@@ -14,13 +14,14 @@ from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.messages import Messages
 from SemiSegCervicalLib.panel.segments_table import UNKNOWN
 from SemiSegCervicalLib.panel.slices import Slices
+from SemiSegCervicalLib.panel.tables import fit_height, set_row_height
 
 from .. import versions as kept
 from ..scene.places import find_place, name_of
 from ..versions import Version
 from . import asking
 from .asking import Comparing, Worst, show_progress
-from .figures import Figures, fit_height, from_measure, from_summary, prepare_figures, show_figures, what_it_rests_on
+from .figures import Figures, from_measure, from_summary, prepare_figures, show_figures, what_it_rests_on
 from .jobs import Jobs
 from .pictures import Color
 from .showing import show_place
@@ -372,7 +373,7 @@ def _prepare_versions(table: Any) -> None:
     table.setHorizontalHeaderLabels(["Version", "From", "Dice", ""])
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
     header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
-    table.verticalHeader().setDefaultSectionSize(24)
+    set_row_height(table)
     table.horizontalHeaderItem(2).setToolTip(
         "On the annotations that were kept aside when this version was trained. They may be others for each version:\n"
         "Compare with the one in use measures two on the same ones."

@@ -11,6 +11,7 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.inputs import shown_frame
 from SemiSegCervicalLib.panel.results import open_segment_editor
+from SemiSegCervicalLib.panel.tables import fit_height, set_row_height
 from SemiSegCervicalLib.panel.watching import Watching
 from SemiSegCervicalLib.scene.cine import browser_of
 from SemiSegCervicalLib.scene.navigation import shown_volumes
@@ -30,7 +31,7 @@ from .showing import show_case
 from .state import PanelState
 
 _HEADERS = ("Frame", "Annotation", "Use")
-_HEIGHT = 148
+_FRAMES_SEEN = 5
 _TITLE_WIDTH = 280
 _MILLISECONDS = 100
 _AS_CINE = "As the cine"
@@ -85,8 +86,8 @@ class AnnotatingSection:
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
         table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(22)
-        table.setFixedHeight(_HEIGHT)
+        set_row_height(table)
+        fit_height(table, _FRAMES_SEEN)
 
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import qt
 from SemiSegCervicalLib.panel.slices import Slices
-from SemiSegCervicalLib.panel.tables import set_headers
+from SemiSegCervicalLib.panel.tables import fit_height, set_headers, set_row_height
 from SemiSegCervicalLib.pieces import Pieces
 
 from .pictures import pixmap
@@ -94,7 +94,7 @@ class CasesTable:
         for column, width in _WIDTHS.items():
             table.setColumnWidth(column, width)
         table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+        set_row_height(table, 2, _ROW_HEIGHT)
         table.setWordWrap(False)  # a third line would not fit, and cut the name
         table.setIconSize(qt.QSize(THUMBNAIL, _ROW_HEIGHT - 4))
         self._connections: tuple[tuple[str, Callable[..., None]], ...] = (
@@ -132,8 +132,7 @@ class CasesTable:
         if len(self._shown) != len(rows):
             self._table.setRowCount(len(rows))
             self._shown = (self._shown + [None] * len(rows))[: len(rows)]
-            header = self._table.horizontalHeader().sizeHint.height()
-            self._table.setFixedHeight(header + _ROW_HEIGHT * max(2, min(len(rows), _ROWS_SEEN)) + 4)
+            fit_height(self._table, len(rows), 2, _ROWS_SEEN)
         for key in set(self._pictures) - {row.key for row in rows}:
             del self._pictures[key]
         self._select(selected)

@@ -8,14 +8,12 @@ from typing import Any
 
 import qt
 from SemiSegCervicalLib.panel.segments_table import UNKNOWN, number_text
+from SemiSegCervicalLib.panel.tables import fit_height, set_row_height
 from SemiSegCervicalLib.words import many
 
 from ..worker.protocol import ModelMeasure
 
 SEGMENT, MEAN = "Segment", "Mean"
-ROW = 24
-"""Height of a row of one line, in pixels."""
-_MOST_ROWS = 8
 # Below so many images a small difference says nothing.
 _FEW = 3
 _ALSO = {
@@ -85,7 +83,7 @@ def what_it_rests_on(
 def prepare_figures(table: Any) -> None:
     """Set what does not change."""
     table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-    table.verticalHeader().setDefaultSectionSize(ROW)
+    set_row_height(table)
 
 
 def show_figures(table: Any, columns: Sequence[tuple[str, Figures]]) -> None:
@@ -113,12 +111,6 @@ def show_figures(table: Any, columns: Sequence[tuple[str, Figures]]) -> None:
                 item.setFont(font)
             table.setItem(row, column, item)
     fit_height(table, len(rows))
-
-
-def fit_height(table: Any, rows: int, height: int = ROW) -> None:
-    """Make a table as high as its rows, up to a few; a row's `height` is in pixels."""
-    header = table.horizontalHeader().sizeHint.height()
-    table.setFixedHeight(header + height * max(1, min(rows, _MOST_ROWS)) + 4)
 
 
 def _dice(value: float | None) -> str:

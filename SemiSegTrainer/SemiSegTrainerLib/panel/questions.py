@@ -8,6 +8,7 @@ from typing import Any
 
 import qt
 from SemiSegCervicalLib.panel.run import BANNER_STYLE
+from SemiSegCervicalLib.panel.tables import fit_height, set_row_height
 from SemiSegCervicalLib.scene.classes import name_key
 from SemiSegCervicalLib.words import many
 
@@ -40,7 +41,7 @@ class QuestionsSection:
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
         table.setColumnWidth(1, 170)
         table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+        set_row_height(table, 2, _ROW_HEIGHT)
         ui.questionsLabel.styleSheet = BANNER_STYLE
         ui.askAgainButton.connect("clicked()", on_forget)
 
@@ -76,8 +77,7 @@ class QuestionsSection:
             combo.setToolTip(busy or conflict.question)
             combo.connect("activated(int)", partial(self._answered, conflict))
             table.setCellWidget(row, 1, combo)
-        header = table.horizontalHeader().sizeHint.height()
-        table.setFixedHeight(header + _ROW_HEIGHT * max(1, min(len(conflicts), _ROWS_SEEN)) + 4)
+        fit_height(table, len(conflicts), most=_ROWS_SEEN)
 
     def _answered(self, conflict: Conflict, index: int) -> None:
         answers = [*conflict.candidates, own_name(conflict), ""]

@@ -15,6 +15,7 @@ from SemiSegCervicalLib.panel.cards import read_card
 from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.messages import Messages
 from SemiSegCervicalLib.panel.results import open_segment_editor
+from SemiSegCervicalLib.panel.tables import fit_height, set_row_height
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.worker.protocol import ModelCard
 
@@ -23,7 +24,6 @@ from ..scene.starts import accept, put_start, shown_annotation
 from ..scene.training_set import TrainingSet
 from . import asking
 from .asking import Idea, Suggesting, show_progress
-from .figures import ROW, fit_height
 from .jobs import Jobs
 from .rows import accepted_note
 from .showing import show_place
@@ -221,9 +221,8 @@ class SuggestSection:
                 table.item(number, column).setToolTip(table.item(number, column).text())
         self._mark()
         lines = max((sum(map(self._lines, row.idea.reasons)) for row in self._rows), default=1)
-        height = ROW + (lines - 1) * table.fontMetrics().height()
-        table.verticalHeader().setDefaultSectionSize(height)
-        fit_height(table, len(self._rows), height)
+        set_row_height(table, lines)
+        fit_height(table, len(self._rows))
         if self._rows:
             table.selectRow(0)
 
@@ -349,7 +348,7 @@ def _prepare(table: Any) -> None:
     header.setSectionResizeMode(1, qt.QHeaderView.Fixed)
     header.setSectionResizeMode(2, qt.QHeaderView.Stretch)
     table.setColumnWidth(1, _GAIN_WIDTH)
-    table.verticalHeader().setDefaultSectionSize(24)
+    set_row_height(table)
     table.horizontalHeaderItem(1).setToolTip(
         "How much an annotation there is expected to teach, compared with the best one that there could be."
     )
