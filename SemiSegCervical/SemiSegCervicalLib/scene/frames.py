@@ -17,9 +17,7 @@ from .geometry import copy_geometry, copy_transform
 from .overlay import image_data, new_uncertainty_display, percent
 from .pieces import allocated
 from .reading import grid
-from .segmentation import check_values, checked_shape, fill_segmentation, oriented_image
-
-_LABELMAP = "Binary labelmap"
+from .segmentation import LABELMAP, check_values, checked_shape, fill_segmentation, oriented_image, slice_image
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,7 @@ class CineResult:
         else:
             self._segmentation.SetReferenceImageGeometryParameterFromVolumeNode(item)
             for _, segment in marks.segments_of(self._segmentation):
-                segment.AddRepresentation(_LABELMAP, image)
+                segment.AddRepresentation(LABELMAP, image)
         self.segmentations.SetDataNodeAtValue(self._segmentation, frame.index_value)
         if self.uncertainty is not None and frame.uncertainty is not None:
             values = percent(frame.uncertainty)
@@ -276,6 +274,7 @@ class StackResult:
         self._labels_image.SetDimensions(width, height, depth)
         copy_geometry(source, self._labels_image)
         self._labels = allocated(self._labels_image)
+        self._scalars = self._labels_image.GetPointData().GetScalars()
         self.uncertainty: Any = None
         if uncertainty:
             self.uncertainty = new_uncertainty_display(scene, f"{name} uncertainty (%)")
@@ -330,7 +329,10 @@ class StackResult:
                 raise ValueError(f"the source has no slice {number}")
             labels = checked_shape(frame.labels, (1, height, width))
             check_values(labels, self.classes)
-            self._labels[number] = labels[0]
+            if self._is_untouched():
+                self._labels[number] = labels[0]
+            else:
+                self._draw(number, labels[0])
             if self.uncertainty is not None and frame.uncertainty is not None:
                 self._doubt[number] = percent(frame.uncertainty)
             self._computed.add(frame.index_value)
@@ -341,6 +343,26 @@ class StackResult:
                 self.uncertainty.SetAttribute(marks.COMPUTED, "1")
             self._doubt_image.GetPointData().GetScalars().Modified()
             self._doubt_image.Modified()
+
+    def _is_untouched(self) -> bool:
+        """Return whether the segments are still in the image that is filled here: who draws in one of them meanwhile
+        has Slicer put its voxels, and perhaps all, elsewhere."""
+        content = self.segmentation.GetSegmentation()
+        segments = (content.GetSegment(f"Segment_{entry.value}") for entry in self.classes)
+        return self._labels_image.GetPointData().GetScalars() is self._scalars and all(
+            segment is not None and segment.GetRepresentation(LABELMAP) is self._labels_image for segment in segments
+        )
+
+    def _draw(self, number: int, labels: np.ndarray) -> None:
+        """Add a plane to what somebody has drawn in meanwhile, beside what is there; a removed segment stays so."""
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        for entry in self.classes:
+            name, mask = f"Segment_{entry.value}", labels == entry.value
+            segment = self.segmentation.GetSegmentation().GetSegment(name)
+            if segment is not None and mask.any():
+                # The image has to hold the value that the segment has in its layer, which it may share with others.
+                image = slice_image(self.source, mask * np.uint8(segment.GetLabelValue()), number)
+                logic.SetBinaryLabelmapToSegment(image, self.segmentation, name, logic.MODE_MERGE_MAX)
 
     def finish(self) -> None:
         """Do nothing: see `CineResult.finish`."""

@@ -161,6 +161,24 @@ def oriented_image_in_pieces(source: Any, labels: np.ndarray, classes: Sequence[
     return image
 
 
+def slice_image(volume: Any, labels: np.ndarray, number: int) -> Any:
+    """Return one slice of labels, cropped to what is not 0, as an oriented image on the grid of a volume.
+
+    Args:
+        volume: volume node that gives the geometry.
+        labels: unsigned ``(Y, X)``.
+        number: of the slice.
+    """
+    rows, columns = (np.flatnonzero(labels.any(axis=axis)) for axis in (1, 0))
+    low, left = (int(where[0]) if len(where) else 0 for where in (rows, columns))
+    high, right = (int(where[-1]) if len(where) else 0 for where in (rows, columns))
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(left, right, low, high, number, number)
+    copy_geometry(volume, image)
+    np.copyto(allocated(image, labels.dtype)[0], labels[low : high + 1, left : right + 1])
+    return image
+
+
 def checked_shape(labels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Return labels as ``(Z, Y, X)`` after making sure that they are of the size and type that was promised.
 

@@ -18,16 +18,16 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene import marks as result_marks
 from SemiSegCervicalLib.scene.cine import browser_of, item_at
 from SemiSegCervicalLib.scene.classes import SegmentClass, name_key, terminology_key
-from SemiSegCervicalLib.scene.geometry import copy_geometry, copy_transform
+from SemiSegCervicalLib.scene.geometry import copy_transform
 from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
-from SemiSegCervicalLib.scene.pieces import allocated
 from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import (
     check_values,
     fill_segmentation,
     image_of,
     segment_mask,
+    slice_image,
 )
 
 from .annotation import read_annotation
@@ -267,21 +267,9 @@ def _put_on_slice(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
     node.CreateDefaultDisplayNodes()
     copy_transform(volume, node)
     node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), volume.GetID())
-    fill_segmentation(node, volume, _slice_image(volume, labels, number), classes)
+    fill_segmentation(node, volume, slice_image(volume, labels, number), classes)
     begin_start(node, number, grid(volume)[0])
     return True
-
-
-def _slice_image(volume: Any, labels: np.ndarray, number: int) -> Any:
-    """Return one slice of labels, cropped to what is not 0, as an oriented image on the grid of a volume."""
-    rows, columns = (np.flatnonzero(labels.any(axis=axis)) for axis in (1, 0))
-    low, left = (int(where[0]) if len(where) else 0 for where in (rows, columns))
-    high, right = (int(where[-1]) if len(where) else 0 for where in (rows, columns))
-    image = slicer.vtkOrientedImageData()
-    image.SetExtent(left, right, low, high, number, number)
-    copy_geometry(volume, image)
-    np.copyto(allocated(image, labels.dtype)[0], labels[low : high + 1, left : right + 1])
-    return image
 
 
 def _seen_beside(volume: Any, counting: Any, planes: tuple[int, int]) -> list[Any]:
@@ -326,7 +314,7 @@ def _take_over(place: Place, drawn: Any, target: Any) -> None:
             value = target.GetSegmentation().GetSegment(wanted).GetLabelValue()
             labels = np.zeros(grid(volume)[1:], np.min_scalar_type(value))
             labels[found.box[1:]] = found.mask[0] * value
-            image = _slice_image(volume, labels, number)
+            image = slice_image(volume, labels, number)
             logic.SetBinaryLabelmapToSegment(image, target, wanted, logic.MODE_MERGE_MAX)
 
 

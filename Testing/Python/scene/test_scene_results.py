@@ -17,7 +17,7 @@ from SemiSegCervicalLib.scene.frames import CineResult, FrameResult, StackResult
 from SemiSegCervicalLib.scene.geometry import array_spacing, calibration, copy_geometry, ijk_to_ras
 from SemiSegCervicalLib.scene.overlay import new_uncertainty_volume, percent, perceptual_ramp, uncertainty_colors
 from SemiSegCervicalLib.scene.reading import grey, is_color
-from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation
+from SemiSegCervicalLib.scene.segmentation import label_array, new_segmentation, segment_mask, slice_image
 from SemiSegCervicalLib.scene.source import source_of
 from SlicerRig import mrml, scenes
 
@@ -504,6 +504,41 @@ def test_a_stack_of_frames_is_filled_plane_by_plane(scene):
     result.add_frames([frame_result(str(k), k) for k in (0, 2)])
     assert result.uncertainty.GetAttribute(marks.COMPUTED) == "1"
     assert state(volume) == before
+
+
+@pytest.mark.parametrize("how", ["beside", "over another segment", "a segment less"])
+def test_planes_arrive_also_where_somebody_draws_in_the_stack_meanwhile(scene, how):
+    """Slicer then has the voxels elsewhere: nobody would see what is filled on in the former place."""
+    volume = scenes.add_volume(np.zeros((4, 20, 30), np.uint8), "stack", affine("oblique"))
+    result = StackResult(volume, CLASSES[:2])
+    while result.prepare(9):
+        pass
+    labels = np.zeros((20, 30), np.uint8)
+    labels[2:6, 2:6], labels[10:14, 10:14] = 1, 2
+    result.add_frames([FrameResult("0", labels)])
+    drawn = np.zeros_like(labels)
+    drawn[(slice(11, 16), slice(11, 13)) if how == "over another segment" else (slice(15, 18), slice(20, 25))] = 1
+    if how == "a segment less":
+        result.segmentation.GetSegmentation().RemoveSegment("Segment_2")
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    logic.SetBinaryLabelmapToSegment(
+        slice_image(volume, drawn, 0), result.segmentation, "Segment_1", logic.MODE_MERGE_MAX
+    )
+    logic.SetBinaryLabelmapToSegment(
+        slice_image(volume, drawn, 2), result.segmentation, "Segment_1", logic.MODE_MERGE_MAX
+    )
+    result.add_frames([FrameResult(str(number), labels) for number in (1, 2, 3)])
+    found = [segment_mask(result.segmentation, name, volume) for name, _ in marks.segments_of(result.segmentation)]
+    masks = [np.zeros((4, 20, 30), bool) for _ in found]
+    for mask, part in zip(masks, found, strict=True):
+        mask[part.box] = part.mask
+    for number in (1, 3):
+        assert np.array_equal(masks[0][number], labels == 1)
+    for number in (0, 2):
+        assert np.array_equal(masks[0][number], (labels == 1) | (drawn == 1))
+    if how != "a segment less":
+        assert all(np.array_equal(masks[1][number], labels == 2) for number in (1, 3))
+    assert result.computed() == ["0", "1", "2", "3"]
 
 
 def test_copying_a_geometry_loses_nothing(scene):
