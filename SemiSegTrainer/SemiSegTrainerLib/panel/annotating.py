@@ -95,7 +95,7 @@ class AnnotatingSection:
         self._state = state
         ui.detailsBox.visible = row is not None
         if row is None or state.split is None:
-            self._watching.watch(())
+            self._forget()
             return
         _entitle(ui.detailsBox, row.name)
         for widget in (ui.lookHost, ui.markingHost):
@@ -113,6 +113,13 @@ class AnnotatingSection:
             self._marking.refresh(row, state.busy)
             modalities = state.training_set.modalities if state.training_set is not None else ()
             self._pairing.refresh(row, state.busy, modalities)
+
+    def _forget(self) -> None:
+        """Let go of the image that was selected: its scene may have been closed."""
+        self._watching.watch(())
+        self._shown_cases, self._shown_frames, self._looked_at = (), [], None
+        self._marking.forget()
+        self._pairing.forget()
 
     def node_goes(self, node: Any) -> None:
         """Choose nothing in the place of an image that is being removed."""

@@ -78,6 +78,10 @@ class MarkingControls:
         if another or not ui.slicesLineEdit.hasFocus():
             ui.slicesLineEdit.text = write_slices(shown.slices)
 
+    def forget(self) -> None:
+        """No row is shown any more."""
+        self._segmentation = None
+
     def close(self) -> None:
         """Disconnect the widgets."""
         self._connections.close()

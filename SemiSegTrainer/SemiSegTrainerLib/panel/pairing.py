@@ -65,6 +65,10 @@ class PairingControls:
         self._show_partner(node, fresh)
         self._show_modality(node, tuple(modalities))
 
+    def forget(self) -> None:
+        """No row is shown any more."""
+        self._node, self._candidates = None, []
+
     def node_goes(self, node: Any) -> None:
         """Choose nothing in the place of an image that is being removed: the selector would choose its next one."""
         if self.ui.partnerSelector.currentNode() is node:

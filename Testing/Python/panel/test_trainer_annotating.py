@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from SlicerRig import application
+import slicer
+from SlicerRig import application, scenes
 
 CINE = 6
 
@@ -508,3 +509,15 @@ def test_choices_come_back_with_a_saved_scene(module: Any, partly: Any, tmp_path
     module.settle()
     assert case(module, "Volume 0").finished == ()
     assert case(module, "Volume 1").reason == "left out by you"
+
+
+@pytest.mark.parametrize("row", [0, CINE])
+def test_the_image_that_was_looked_at_goes_with_its_scene(module: Any, partly: Any, row: int) -> None:
+    select(module, row)
+    press(module, "showButton")
+    kept = scenes.kept_images()
+    assert kept() > CINE
+    vars(partly).clear()
+    slicer.mrmlScene.Clear(0)
+    module.settle()
+    assert kept() == 0
