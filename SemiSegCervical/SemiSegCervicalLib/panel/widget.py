@@ -126,7 +126,7 @@ class Panel:
             self._node_goes(node)
 
         for event, slot in (
-            (slicer.vtkMRMLScene.StartCloseEvent, self._scene_closes),
+            (slicer.vtkMRMLScene.StartCloseEvent, self._scene_ends),
             (slicer.vtkMRMLScene.EndCloseEvent, self._scene_changed),
             (slicer.vtkMRMLScene.StartImportEvent, self._scene_closes),
             (slicer.vtkMRMLScene.EndImportEvent, self._scene_changed),
@@ -446,6 +446,11 @@ class Panel:
                 if getattr(chosen, name) is node:
                     setattr(chosen, name, None)
             self.inputs.node_goes(node)
+
+    def _scene_ends(self, *_: Any) -> None:
+        """The scene is closed: what was said of its images would be taken for a word on the next one's."""
+        self.messages.hide()
+        self._scene_closes()
 
     def _scene_closes(self, *_: Any) -> None:
         """The scene is closed, or another is added to it: the selectors lose what they show, and not by choice."""

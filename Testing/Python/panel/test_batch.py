@@ -233,9 +233,13 @@ def test_two_failures_of_one_kind_end_it(several, blobs):
 
 def test_another_scene_begins_anew(several, blobs, picture):
     on = several(2)
+    begin(on)
+    end(on)
+    assert on.ui.messageLabel.text
     application.click(on.ui.batchNoneButton)
     ids = [volume.GetID() for volume in on.volumes]
     slicer.mrmlScene.Clear(0)
+    assert not on.ui.messageFrame.visible, "it was about other images"
     again = [picture(seed, f"New {seed}") for seed in range(2)]
     application.process_events(0.2)
     assert [volume.GetID() for volume in again] == ids
