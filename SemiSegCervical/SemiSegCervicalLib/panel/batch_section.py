@@ -30,7 +30,7 @@ from .tables import fit_height, set_headers, set_row_height
 NAME, RESULT, DICE = range(3)
 _HEADERS = ("Image", "Result", "Predicted Dice")
 _TIPS = (
-    "What is ticked is segmented. A double click shows an image and its result.",
+    "What is ticked is segmented. A double click, or the Enter key, shows an image and its result.",
     "What this model has made of the image.",
     "How well the model expects its outlines to agree with an expert's: of several segments the lowest. "
     "A question mark: the image looks unlike those of the training.",
@@ -84,7 +84,7 @@ class BatchSection:
             (ui.batchNoneButton, "clicked()", self._tick_none),
             (ui.batchStartButton, "clicked()", self._start),
             (table, "cellChanged(int,int)", self._ticked),
-            (table, "cellDoubleClicked(int,int)", self._opened),
+            (table, "cellActivated(int,int)", self._opened),
         )
 
     def set_parameters(self, _parameters: Any) -> None:

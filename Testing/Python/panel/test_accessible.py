@@ -49,6 +49,8 @@ def check(root: QtWidgets.QWidget) -> None:
     assert [w.objectName() for w in found if said(w) in SIGNS] == []
     names = Counter((type(w), said(w)) for w in found if w.objectName())
     assert [name for name, count in names.items() if count > 1] == [], "they cannot be told apart"
+    tables = [w for w in found if isinstance(w, QtWidgets.QTableWidget)]
+    assert [w.objectName() for w in tables if w.tabKeyNavigation()] == [], "the tab key would never leave them"
 
 
 def parts_of(widget: Any) -> list[QtWidgets.QWidget]:

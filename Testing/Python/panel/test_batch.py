@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 from SemiSegCervicalLib.figures import SegmentFigures
 from SemiSegCervicalLib.scene.record_figures import set_segments
 from SemiSegCervicalLib.scene.records import find_records, new_record
@@ -132,7 +134,8 @@ def test_the_chosen_image_stays_chosen_and_another_may_be_looked_at_meanwhile(se
     assert not hidden.GetVisibility(), "it would lie over the picture that is seen"
     assert first.segmentation.GetDisplayNode().GetVisibility()
     assert on.ui.sourceSelector.enabled
-    on.ui.batchTable.cellDoubleClicked(1, 0)
+    on.ui.batchTable.setCurrentCell(1, NAME)
+    QTest.keyClick(on.ui.batchTable._qt, Qt.Key.Key_Return)
     application.process_events(0.1)
     assert on.panel.state().source.node is on.volumes[1]
     assert on.panel.state().record.source is on.volumes[1]
@@ -140,6 +143,13 @@ def test_the_chosen_image_stays_chosen_and_another_may_be_looked_at_meanwhile(se
     end(on)
     assert sources() == ["Picture 0", "Picture 1", "Picture 2"]
     assert on.panel.state().source.node is on.volumes[1]
+    table = on.ui.batchTable._qt
+    place = table.visualItemRect(table.item(2, RESULT)).center()
+    QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert on.panel.state().source.node is on.volumes[1]
+    QTest.mouseDClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    application.process_events(0.1)
+    assert on.panel.state().source.node is on.volumes[2]
 
 
 def test_nothing_lies_over_what_is_seen_while_another_module_is_open(several, blobs):
