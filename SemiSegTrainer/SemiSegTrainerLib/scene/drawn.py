@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.cine import browser_of
 from SemiSegCervicalLib.scene.corrections import drawn_by
+from SemiSegCervicalLib.scene.geometry import copy_geometry
 from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import label_array, segment_mask
@@ -16,6 +18,9 @@ from SemiSegCervicalLib.scene.segmentation import label_array, segment_mask
 from .places import Place
 
 STAGE = "scene"
+RESIZED = "its spacing was changed after it was outlined: the outlines lie elsewhere now"
+"""Why an image is left out whose voxels were given another size."""
+RESIZED_REMEDY = "Give it its earlier spacing again in the Volumes module, or draw the outlines anew"
 
 
 def painted(segmentation: Any, volume: Any, first: int = 0, last: int | None = None) -> bool:
@@ -61,6 +66,46 @@ def labels_of(segmentation: Any, volume: Any) -> np.ndarray:
     """Return what is drawn as a label map ``(Z, Y, X)`` on the grid of a volume; segments are numbered from 1."""
     ids = [segment_id for segment_id, _ in segments_of(segmentation)]
     return label_array(segmentation, {segment_id: value for value, segment_id in enumerate(ids, 1)}, volume)
+
+
+def was_resized(segmentation: Any, volume: Any) -> bool:
+    """Return whether the voxels of an image were given another size after a segmentation was made for it.
+
+    Outlines keep their place in mm, so that they do not lie any more on what they outline. The segmentation still knows
+    the grid that it was made for, which differs from the image's in nothing but the size of the voxels.
+
+    Args:
+        segmentation: ``vtkMRMLSegmentationNode``.
+        volume: its image, for an item of a cine the frame.
+    """
+    converter, made_for, now = slicer.vtkSegmentationConverter, slicer.vtkOrientedImageData(), _empty_grid(volume)
+    grid_of = segmentation.GetSegmentation().GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
+    if not grid_of or not converter.DeserializeImageGeometry(grid_of, made_for, False):
+        return False
+    alike = made_for.GetExtent() == now.GetExtent() and np.allclose(made_for.GetOrigin(), now.GetOrigin())
+    turned = [[[0.0] * 3 for _ in range(3)] for _ in range(2)]
+    for image, directions in zip((made_for, now), turned, strict=True):
+        image.GetDirections(directions)
+    sizes = np.array([made_for.GetSpacing(), now.GetSpacing()])[:, np.array(now.GetDimensions()) > 1]
+    return alike and np.allclose(*turned, atol=1e-6) and not np.allclose(*sizes)
+
+
+def check_size(segmentation: Any, place: Place) -> None:
+    """Refuse to accept outlines that do not lie on their image any more.
+
+    Raises:
+        SemiSegError: see `was_resized`.
+    """
+    if segmentation is not None and was_resized(segmentation, place.volume):
+        raise SemiSegError("resized", f"{place.title} cannot be accepted: {RESIZED}", RESIZED_REMEDY, STAGE)
+
+
+def _empty_grid(volume: Any) -> Any:
+    """Return an oriented image with the grid of a volume, and no voxels."""
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(volume.GetImageData().GetExtent())
+    copy_geometry(volume, image)
+    return image
 
 
 def several(image: Any, found: Sequence[Any]) -> SemiSegError:

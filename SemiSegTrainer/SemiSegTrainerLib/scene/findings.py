@@ -13,6 +13,7 @@ from SemiSegCervicalLib.pieces import Pieces
 
 from ..catalogue import MethodText
 from .cases import BY_USER, UNKNOWN_MODALITY
+from .drawn import RESIZED, RESIZED_REMEDY
 from .marks import BACKGROUND
 from .split import Split
 from .training_set import TrainingCase, TrainingSet
@@ -33,6 +34,7 @@ _NAMED = 4
 _REMEDIES = {
     BY_USER: "Change its use in the table, if it should count",
     UNKNOWN_MODALITY: "Select it in the table: its modality and its pair are below",
+    RESIZED: RESIZED_REMEDY,
 }
 """What to do about what is left out, by the reason; of the others no use in the table helps."""
 
@@ -273,7 +275,8 @@ def _size_doubts(facts: Facts, parts: Parts) -> Iterable[Finding]:
             "uncalibrated",
             f"The {facts.voxel} size of {facts.uncalibrated} image{'s' * (facts.uncalibrated > 1)} or frames is not "
             f"known{', that of others is' if mixed else ''}",
-            f"Enter the spacing in the Volumes module where it is known; else the model learns in {facts.voxel}s",
+            "Where it is known, enter the spacing in the Volumes module before you draw: outlines do not follow. Else "
+            f"the model learns in {facts.voxel}s",
         )
     guessed = [case for case in parts.images if case.calibrated == "unknown"]
     if guessed:
@@ -281,7 +284,8 @@ def _size_doubts(facts: Facts, parts: Parts) -> Iterable[Finding]:
             "calibration-unknown",
             f"The {facts.voxel}s of {_named(c.name for c in guessed)} are exactly 1 mm wide, perhaps because nobody "
             "knew",
-            "Enter the spacing in the Volumes module where it is another one",
+            f"Say under {facts.voxel.capitalize()} size in SemiSegCervical whether that was measured; another spacing "
+            "is entered in the Volumes module before you draw, for outlines do not follow",
         )
     yield from _differences(facts)
 

@@ -27,6 +27,7 @@ from SemiSegCervicalLib.scene.segmentation import image_of
 from . import choices
 from .annotation import Annotation, annotation_in_pieces
 from .choices import ChosenUse
+from .drawn import RESIZED, was_resized
 from .marks import accepted_frames, start_slice
 
 _SET_GEOMETRY = (
@@ -291,7 +292,9 @@ def _annotate(source: Source, segmentations: Sequence[Any]) -> Pieces[None]:
             source.why_not, source.left_out = error.cause, True
             return
     counting = [(node, annotation) for node, annotation in read if annotation.counts]
-    if len(counting) == 1:
+    if len(counting) == 1 and _is_resized(source, counting[0][0]):
+        source.why_not, source.left_out = RESIZED, True
+    elif len(counting) == 1:
         source.segmentation, source.annotation = counting[0]
     elif counting:
         names = ", ".join(f'"{node.GetName()}"' for node, _ in counting)
@@ -306,6 +309,13 @@ def _annotate(source: Source, segmentations: Sequence[Any]) -> Pieces[None]:
         source.why_not = f"only a model's result, which nobody has accepted{' since it was corrected' * corrected}"
     elif read:
         source.why_not = "no segment is marked as started: set a status, or accept it"
+
+
+def _is_resized(source: Source, segmentation: Any) -> bool:
+    """Return whether an image has another spacing than when it was outlined, or the one that was of two paired ones."""
+    frames = [frame for frame in (source.volume, *source.partners) if frame is not None]
+    images = [image_of(segmentation)] if source.frame is None else frames
+    return all(was_resized(segmentation, image) for image in images)
 
 
 def _is_corrected(segmentation: Any) -> bool:

@@ -32,7 +32,7 @@ from SemiSegCervicalLib.scene.segmentation import (
 
 from .annotation import read_annotation
 from .choices import chosen_segmentation, partners_of
-from .drawn import STAGE, is_seen, nothing_drawn, painted, painted_slices, seen, several, worked_on
+from .drawn import STAGE, check_size, is_seen, nothing_drawn, painted, painted_slices, seen, several, worked_on
 from .marks import accept_segmentation, accept_slice, begin_start, end_start, set_annotated_slices, start_slice
 from .modes import mode_of
 from .places import Place
@@ -145,6 +145,8 @@ def accept(place: Place) -> None:
     counting = _counting(place.node) if start is not None else annotation_of(place.node)
     if start is None and counting is None:
         raise nothing_drawn(place)
+    for found in (start, counting):
+        check_size(found, place)
     if start is not None and counting is not None:
         _move(place, start, counting)
         start = None
@@ -176,6 +178,7 @@ def accept_volume(volume: Any) -> None:
     found = annotation_of(volume)
     if found is None:
         raise SemiSegError("nothing-drawn", "Nothing is drawn in this image", "Draw in it first", STAGE)
+    check_size(found, Place(volume, 0))
     beside = _seen_beside(volume, found, (0, grid(volume)[0])) if mode_of(found).mode != "whole" else []
     if beside:
         raise several(volume, [found, *beside])

@@ -16,7 +16,7 @@ from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.segmentation import fill_segmentation, oriented_image
 
 from .choices import chosen_segmentation
-from .drawn import STAGE, labels_of, nothing_drawn, painted, seen, several, worked_on
+from .drawn import STAGE, check_size, labels_of, nothing_drawn, painted, seen, several, worked_on
 from .marks import ACCEPTED_FRAME, START, accept_frame, accepted_frames
 from .places import Place
 from .sources import annotating_sequences
@@ -30,6 +30,7 @@ def accept_at(place: Place) -> None:
     sequence = sequence_at(place) or result_for(images)
     if sequence is None:
         raise nothing_drawn(place)
+    check_size(item_at(sequence, value), place)
     try:
         accept_frame(sequence, value)
     except SemiSegError:  # nothing is drawn on this frame where others are annotated, but perhaps a model's result is

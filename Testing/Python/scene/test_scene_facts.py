@@ -13,6 +13,7 @@ from SemiSegCervicalLib.scene.segmentation import new_segmentation
 from SemiSegTrainerLib.catalogue import METHODS
 from SemiSegTrainerLib.scene import marks
 from SemiSegTrainerLib.scene.collect import collect_training_set
+from SemiSegTrainerLib.scene.drawn import RESIZED
 from SemiSegTrainerLib.scene.facts import Facts, Finding, facts_in_pieces, gather_facts
 from SemiSegTrainerLib.scene.modes import set_mode
 from SemiSegTrainerLib.scene.split import propose_split
@@ -282,7 +283,14 @@ def test_voxel_sizes_and_image_sizes_that_differ_are_said(scene, labels):
     assert found.uncalibrated == 1
     assert "calibration-unknown" not in codes(found)
     scenes.add_volume(large(33), "one millimetre")
-    assert '"one millimetre"' in finding(facts(), "calibration-unknown").text
+    said = finding(facts(), "calibration-unknown")
+    assert '"one millimetre"' in said.text
+    assert "Pixel size" in said.remedy
+    scenes.add_segmentation(scene.GetFirstNodeByName("coarse"), (large(31) > 0).astype(np.uint8), CLASSES)
+    scene.GetFirstNodeByName("coarse").SetSpacing(0.5, 0.5, 1)
+    said = finding(facts(), "left-out")
+    assert said.text == f'"coarse" left out: {RESIZED}'
+    assert "earlier spacing" in said.remedy
 
 
 def test_all_annotated_leaves_semi_supervised_methods_nothing(scene, labels):

@@ -19,6 +19,7 @@ from SemiSegCervicalLib.scene.marks import ORIGIN, segment_tag, segments_of
 from SemiSegCervicalLib.scene.segmentation import image_of, label_array, new_segmentation, oriented_image
 from SemiSegTrainerLib.scene.choices import choose_segmentation, pair
 from SemiSegTrainerLib.scene.collect import collect_training_set
+from SemiSegTrainerLib.scene.drawn import RESIZED
 from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice, annotated_slices, start_slice
 from SemiSegTrainerLib.scene.modes import ModeNow, mode_of, set_mode
 from SemiSegTrainerLib.scene.places import Place, find_place
@@ -305,6 +306,45 @@ def test_what_browsing_copied_is_not_taken_for_drawn_where_another_sequence_has_
     scenes.draw_frame(other, sequence, "0.04", labels[::-1].copy(), CLASSES)
     assert annotation_at(Place(sequence, 1)) is other
     assert annotation_at(Place(sequence, 0)) is browsed
+
+
+@pytest.mark.parametrize("kind", ["picture", "volume", "cine"])
+def test_outlines_of_an_image_that_was_given_another_spacing_are_not_learned_from(
+    kind: str, scene: Any, volume: Any, cine: Any, labels: np.ndarray
+) -> None:
+    """They keep their place in mm: half of a picture would be learned as what it does not show."""
+    if kind == "picture":
+        place = Place(scenes.add_volume(np.zeros(labels.shape, np.uint8), "picture"), 0)
+    else:
+        place = Place(cine[0] if kind == "cine" else volume, 2)
+    put_start(place, labels, CLASSES)
+    accept(place)
+    assert case_at(place).read_labels is not None
+    before = place.volume.GetSpacing()
+    place.volume.SetSpacing(before[0], before[1], 3.0)
+    assert (case_at(place).read_labels is None) == (kind == "volume"), "between the slices of a picture is nothing"
+    place.volume.SetSpacing(0.2, 0.2, before[2])
+    said = case_at(place)
+    assert (said.use, said.reason) == ("left out", RESIZED)
+    with pytest.raises(SemiSegError, match="cannot be accepted: its spacing was changed"):
+        accept(place)
+    if kind == "volume":
+        with pytest.raises(SemiSegError, match="cannot be accepted: its spacing was changed"):
+            accept_volume(volume)
+    place.volume.SetSpacing(*before)
+    accept(place)
+    assert np.array_equal(case_at(place).labels[2] if kind == "volume" else case_at(place).labels, labels)
+
+
+def test_an_annotation_on_the_grid_of_a_paired_image_is_read(scene: Any, labels: np.ndarray) -> None:
+    """Both begin in one corner, and have as many pixels of another size."""
+    flair, t1 = (
+        scenes.add_volume(np.zeros(labels.shape, np.uint8), name, np.diag([-size, -size, 1, 1]))
+        for name, size in (("flair", 0.5), ("t1", 0.4))
+    )
+    pair(flair, t1, ("FLAIR", "T1"))
+    scenes.add_segmentation(t1, labels, CLASSES)
+    assert case_at(Place(flair, 0)).use == "labelled"
 
 
 @pytest.mark.parametrize("value", [1, 0])
