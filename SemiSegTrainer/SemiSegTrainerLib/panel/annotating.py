@@ -14,12 +14,13 @@ from SemiSegCervicalLib.panel.results import open_segment_editor
 from SemiSegCervicalLib.panel.tables import fit_height, set_row_height
 from SemiSegCervicalLib.panel.watching import Watching
 from SemiSegCervicalLib.scene.cine import browser_of
+from SemiSegCervicalLib.scene.layers import composites
 from SemiSegCervicalLib.scene.navigation import shown_volumes
 from SemiSegCervicalLib.scene.source import source_of
 
 from ..scene.choices import chosen_use, set_use
 from ..scene.marks import accepted_frames, withdraw_frame
-from ..scene.outlines import show_outlines_of
+from ..scene.outlines import show_drawn, show_outlines_of
 from ..scene.places import Place
 from ..scene.split import Split
 from ..scene.starts import accept, accept_volume, annotation_at, begin_drawing
@@ -105,8 +106,12 @@ class AnnotatingSection:
             self._shown_cases = row.cases
             self._fill(row, state.split)
         node = _node(row)
-        views = slicer.util.getNodesByClass("vtkMRMLSliceNode")
-        self._watching.watch([browser_of(node)] if _is_sequence(node) else views)
+        cine = _is_sequence(node)
+        self._watching.watch(
+            [browser_of(node), *composites(slicer.mrmlScene)]
+            if cine
+            else slicer.util.getNodesByClass("vtkMRMLSliceNode")
+        )
         self._show_buttons()
         self._show_frame_use(row)
         if not row.outside:
@@ -165,12 +170,13 @@ class AnnotatingSection:
         ui.withdrawButton.text = f"Take back {here}"
         ui.acceptAllButton.visible = not cine
         ui.acceptAllButton.text = "Accept the picture" if picture else "Accept the whole volume"
-        unseen = "" if place is not None else "Show it first: what counts has to be looked at."
+        unseen = "Show it first: what counts has to be looked at."
+        looked_at = place is not None and place.shown in shown_volumes(slicer.mrmlScene)
         why = {
-            ui.acceptHereButton: busy or unseen,
+            ui.acceptHereButton: busy or ("" if looked_at else unseen),
             ui.acceptAllButton: busy,
             ui.withdrawButton: busy or ("" if accepted else "It is not accepted."),
-            ui.drawButton: busy or unseen,
+            ui.drawButton: busy or ("" if place is not None else unseen),
         }
         for button, reason in why.items():
             button.enabled = not reason
@@ -254,7 +260,11 @@ class AnnotatingSection:
         place, found = self._here(), self._state.training_set
         if place is not None:
             classes = found.classes if found is not None else ()
-            self._try(lambda: self._edit(begin_drawing(place, classes), place.shown))
+            self._try(lambda: self._draw_in(begin_drawing(place, classes), place))
+
+    def _draw_in(self, segmentation: Any, place: Place) -> None:
+        show_drawn(segmentation)
+        self._edit(segmentation, place.shown)
 
     def _accept_here(self) -> None:
         place = self._here()

@@ -19,6 +19,7 @@ from SemiSegCervicalLib.panel.tables import fit_height, set_row_height
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.worker.protocol import ModelCard
 
+from ..scene.outlines import show_drawn
 from ..scene.places import Place, find_place, name_of
 from ..scene.starts import accept, put_start, shown_annotation
 from ..scene.training_set import TrainingSet
@@ -317,6 +318,7 @@ class SuggestSection:
             self._messages.error(error)
             return
         if annotation is not None:
+            show_drawn(annotation)
             self._correct(annotation, place.shown)
 
     def _accept(self) -> None:

@@ -82,12 +82,13 @@ def was_resized(segmentation: Any, volume: Any) -> bool:
     grid_of = segmentation.GetSegmentation().GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
     if not grid_of or not converter.DeserializeImageGeometry(grid_of, made_for, False):
         return False
-    alike = made_for.GetExtent() == now.GetExtent() and np.allclose(made_for.GetOrigin(), now.GetOrigin())
-    turned = [[[0.0] * 3 for _ in range(3)] for _ in range(2)]
-    for image, directions in zip((made_for, now), turned, strict=True):
+    places, sizes = [], []
+    for image in (made_for, now):
+        directions = [[0.0] * 3 for _ in range(3)]
         image.GetDirections(directions)
-    sizes = np.array([made_for.GetSpacing(), now.GetSpacing()])[:, np.array(now.GetDimensions()) > 1]
-    return alike and np.allclose(*turned, atol=1e-6) and not np.allclose(*sizes)
+        places.append(np.concatenate([image.GetExtent(), image.GetOrigin(), *directions]))
+        sizes.append(np.array(image.GetSpacing())[np.array(now.GetDimensions()) > 1])
+    return np.allclose(places[0], places[1], atol=1e-6) and not np.allclose(sizes[0], sizes[1])
 
 
 def check_size(segmentation: Any, place: Place) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from SemiSegCervicalLib.scene import marks
-from SemiSegCervicalLib.scene.alone import come_back
+from SemiSegCervicalLib.scene.alone import come_back, show_alone
 from SemiSegCervicalLib.scene.geometry import overlap
 from SemiSegCervicalLib.scene.layers import hide_uncertainty, views_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
@@ -38,6 +38,20 @@ def show_outlines_of(place: Place) -> None:
         elif display.GetVisibility() and overlap(image, place.shown):
             display.SetAttribute(marks.HIDDEN, "1")
             display.SetVisibility(False)
+
+
+def show_drawn(segmentation: Any) -> None:
+    """Show a segmentation that a person goes on with where it is hidden; a result that was behind another one comes
+    before it."""
+    display = segmentation.GetDisplayNode()
+    if display is None or display.GetVisibility():
+        return
+    records = find_records(segmentation.GetScene())
+    record = next((record for record in records if record.shown_segmentation is segmentation), None)
+    if record is not None:
+        show_alone(record)
+    else:
+        come_back(display)
 
 
 def _one_patient(node: Any) -> list[Any]:

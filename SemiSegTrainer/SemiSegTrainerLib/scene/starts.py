@@ -160,6 +160,7 @@ def accept(place: Place) -> None:
         if len(beside) > 1:
             raise several(place.node, beside)
         for other in beside:
+            _make_room(place, other, counting)
             _take_over(place, other, counting)
     annotation = start or counting
     if place.is_picture:
@@ -179,7 +180,8 @@ def accept_volume(volume: Any) -> None:
     if found is None:
         raise SemiSegError("nothing-drawn", "Nothing is drawn in this image", "Draw in it first", STAGE)
     check_size(found, Place(volume, 0))
-    beside = _seen_beside(volume, found, (0, grid(volume)[0])) if mode_of(found).mode != "whole" else []
+    done = mode_of(found).mode == "whole" and is_seen(found)
+    beside = _seen_beside(volume, found, (0, grid(volume)[0])) if not done else []
     if beside:
         raise several(volume, [found, *beside])
     accept_segmentation(found)
@@ -277,7 +279,8 @@ def _put_on_slice(place: Place, labels: np.ndarray, classes: Sequence[SegmentCla
 
 def _seen_beside(volume: Any, counting: Any, planes: tuple[int, int]) -> list[Any]:
     """Return the segmentations, such as a model's results, that are seen on slices where the one that counts holds no
-    paint; none where that one was chosen, or does not count yet: a person has worked on it, and on no other.
+    paint, or is hidden, as a result is behind a newer one; none where that one was chosen, or does not count yet: a
+    person has worked on it, and on no other.
 
     Args:
         volume: the image.
@@ -288,7 +291,37 @@ def _seen_beside(volume: Any, counting: Any, planes: tuple[int, int]) -> list[An
         return []
     own = painted_slices(counting, volume, planes)
     others = [n for n in segmentations_of(volume) if n is not counting and start_slice(n) is None and is_seen(n)]
-    return [node for node in others if painted_slices(node, volume, planes) - own]
+    if is_seen(counting):
+        return [node for node in others if painted_slices(node, volume, planes) - own]
+    others = [node for node in others if segments_of(node)]
+    return [node for node in others if painted_slices(node, volume, planes)] or (others[:1] if own else [])
+
+
+def _make_room(place: Place, seen_there: Any, counting: Any) -> None:
+    """Erase in the segmentation that counts what a model drew on a slice, for what is seen there to take its place.
+
+    Raises:
+        SemiSegError: a person may have drawn it, or has accepted it.
+    """
+    volume, number = place.node, place.number
+    if not painted(counting, volume, number, number + 1):
+        return
+    if place.is_picture:
+        raise several(volume, [counting, seen_there])
+    annotation = read_annotation(counting, volume)
+    if worked_on(counting, volume) or (annotation.finished and number in (annotation.slices or (number,))):
+        raise SemiSegError(
+            "drawn-twice", f'"{counting.GetName()}", which counts and is hidden, holds other outlines on this slice',
+            f'Show it to accept those, or erase them there to accept what is seen in "{seen_there.GetName()}"', STAGE,
+        )  # fmt: skip
+    _, rows, columns = grid(volume)
+    nothing = slicer.vtkOrientedImageData()
+    nothing.SetExtent(0, columns - 1, 0, rows - 1, number, number)
+    copy_geometry(volume, nothing)
+    allocated(nothing)[...] = 0
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    for segment_id, _ in segments_of(counting):
+        logic.SetBinaryLabelmapToSegment(nothing, counting, segment_id, logic.MODE_MERGE_MIN)
 
 
 def _move(place: Place, start: Any, target: Any) -> None:

@@ -16,8 +16,8 @@ from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.segmentation import fill_segmentation, oriented_image
 
 from .choices import chosen_segmentation
-from .drawn import STAGE, check_size, labels_of, nothing_drawn, painted, seen, several, worked_on
-from .marks import ACCEPTED_FRAME, START, accept_frame, accepted_frames
+from .drawn import STAGE, check_size, is_seen, labels_of, nothing_drawn, painted, seen, several, worked_on
+from .marks import ACCEPTED_FRAME, START, accept_frame, accepted_frames, withdraw_frame
 from .places import Place
 from .sources import annotating_sequences
 
@@ -25,11 +25,22 @@ _EVERY_FRAME = 50
 
 
 def accept_at(place: Place) -> None:
-    """Accept what is drawn on a frame: what a person has worked on there, else the only thing that is seen there."""
+    """Accept what is drawn on a frame: what a person has worked on there, else the only thing that is seen there.
+
+    Where that is hidden, as a model's result is behind a newer one, and another is seen, the frame of the other counts
+    in its place.
+    """
     images, value = place.node, place.index_value
     sequence = sequence_at(place) or result_for(images)
     if sequence is None:
         raise nothing_drawn(place)
+    beside = _seen_beside(images, sequence, value)
+    if len(beside) > 1:
+        raise several(images, beside)
+    for other in beside:
+        check_size(item_at(other, value), place)
+        withdraw_frame(sequence, value)
+        sequence = other
     check_size(item_at(sequence, value), place)
     try:
         accept_frame(sequence, value)
@@ -38,6 +49,17 @@ def accept_at(place: Place) -> None:
         if result is None:
             raise
         accept_frame(result, value)
+
+
+def _seen_beside(images: Any, sequence: Any, value: str) -> list[Any]:
+    """Return the segmentation sequences that are seen on a frame where another one is hidden; none where that one was
+    chosen. Of several those that have paint there."""
+    if chosen_segmentation(images) is sequence or is_seen(sequence):
+        return []
+    items = {s: item_at(s, value) for s in annotating_sequences(images) if s is not sequence and is_seen(s)}
+    found = [s for s, item in items.items() if item is not None and segments_of(item)]
+    frame = item_at(images, value)
+    return [s for s in found if painted(items[s], frame)] or found[:1]
 
 
 def result_for(images: Any, value: str = "") -> Any:
@@ -57,7 +79,10 @@ def result_for(images: Any, value: str = "") -> Any:
 
 def sequence_at(place: Place) -> Any:
     """Return the segmentation sequence in which a frame is annotated: the chosen one, where the frame is accepted,
-    where a person has drawn on it or corrected a model, or else that of the cine; None without any."""
+    where a person has drawn on it or corrected a model, or else that of the cine; None without any.
+
+    Where that of the cine is hidden on such a frame, as a model's result is behind a newer one, it is what is seen.
+    """
     images, value = place.node, place.index_value
     found = annotating_sequences(images)
     if chosen_segmentation(images) in found:
@@ -69,7 +94,11 @@ def sequence_at(place: Place) -> Any:
     worked = [s for s, item in items if item is not None and _worked_on_frame(s, item, value, place.volume)]
     if len(worked) > 1:
         raise several(images, worked)
-    return worked[0] if worked else sequence_for(images)
+    if worked:
+        return worked[0]
+    own = sequence_for(images)
+    beside = _seen_beside(images, own, value) if own is not None else []
+    return beside[0] if len(beside) == 1 else own
 
 
 def _worked_on_frame(sequence: Any, item: Any, value: str, volume: Any) -> bool:

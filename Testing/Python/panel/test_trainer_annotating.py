@@ -89,6 +89,9 @@ def test_a_cine_in_which_nobody_has_drawn_cannot_be_accepted(module: Any, cine: 
     module.settle()
     select(module, CINE + 1)
     assert module.ui.framesTable.rowCount == 3
+    assert not module.ui.acceptHereButton.enabled, "nobody sees it"
+    assert "Show it first" in module.ui.acceptHereButton.toolTip
+    press(module, "showButton")
     application.click(module.ui.acceptHereButton)
     assert "Nothing is drawn on Fresh, frame 1" in module.ui.messageLabel.text
 
@@ -289,6 +292,33 @@ def test_drawing_goes_on_in_the_segment_editor(module: Any, partly: Any) -> None
     assert editor.segmentationNode() is partly.segmentations[0]
     assert editor.sourceVolumeNode() is partly.volumes[0]
     slicer.util.selectModule("SemiSegTrainer")
+
+
+def test_drawing_goes_on_in_what_is_seen(module: Any, partly: Any) -> None:
+    """A newer model's result hides the older one, in which frames were accepted before."""
+    import slicer
+    from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
+    from TrainingRig import cases
+
+    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    drawn = partly.browser.GetProxyNode(partly.drawn)
+    newer = CineResult(partly.sequence, partly.classes, uncertainty=False)
+    while newer.prepare(12):
+        pass
+    values = [partly.sequence.GetNthIndexValue(k) for k in range(12)]
+    newer.add_frames([FrameResult(value, cases.draw(1)[1]) for value in values])
+    newer.finish()
+    module.settle()
+    select(module, CINE)
+    for frame, node in ((5, newer.browser.GetProxyNode(newer.segmentations)), (4, drawn)):
+        drawn.GetDisplayNode().SetVisibility(False)
+        module.ui.framesTable.cellClicked(frame, 0)
+        application.process_events(0.2)
+        application.click(module.ui.drawButton)
+        assert editor.segmentationNode() is node
+        assert node.GetDisplayNode().GetVisibility(), "who draws in it has to see it"
+        slicer.util.selectModule("SemiSegTrainer")
+        application.process_events(0.2)
 
 
 def test_drawing_begins_where_nothing_is_drawn(module: Any, partly: Any) -> None:

@@ -97,7 +97,7 @@ TABLE: dict[str, dict[str, Cell]] = {
     },
     "a cine is selected": {
         "framesTable": Cell(visible=True),
-        "acceptHereButton": Cell(True, True, "Accept frame 1"),
+        "acceptHereButton": Cell(False, True, "Accept frame 1", "Show it first"),
         "withdrawButton": Cell(True, True, "Take back frame 1", "counts no more"),
         "acceptAllButton": hidden,
         "frameUseComboBox": off,

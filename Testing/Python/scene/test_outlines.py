@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
+from SemiSegCervicalLib.scene.alone import is_behind, show_alone
 from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.records import new_record
+from SemiSegCervicalLib.scene.segmentation import new_segmentation
 from SemiSegTrainerLib.scene.choices import pair
-from SemiSegTrainerLib.scene.outlines import show_outlines_of
+from SemiSegTrainerLib.scene.outlines import show_drawn, show_outlines_of
 from SemiSegTrainerLib.scene.places import Place
 from SlicerRig import scenes
 
@@ -93,3 +96,21 @@ def test_a_cine_shows_its_own_after_another_frame_was_gone_to_meanwhile(
     browser.SetSelectedItemNumber(0)
     show_outlines_of(Place(sequence, 0))
     assert not shown.GetDisplayNode().GetVisibility()
+
+
+def test_what_a_person_goes_on_with_is_seen(scene: Any, labels: np.ndarray) -> None:
+    """A result that lies behind a newer one comes before it again; what else is seen stays."""
+    volume = scenes.add_volume(np.zeros(labels.shape, np.uint8), "picture", HERE)
+    own = scenes.add_segmentation(volume, labels, CLASSES)
+    older, newer = (
+        new_record(scene, name, volume, new_segmentation(volume, labels[None], CLASSES), None, CLASSES, {})
+        for name in ("older", "newer")
+    )
+    nodes = [own, older.segmentation, newer.segmentation]
+    show_alone(newer)
+    own.GetDisplayNode().SetVisibility(False)
+    for node in nodes:
+        show_drawn(node)
+        assert node.GetDisplayNode().GetVisibility()
+        assert is_behind(newer) == (node is older.segmentation)
+        assert own.GetDisplayNode().GetVisibility()

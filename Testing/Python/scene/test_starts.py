@@ -20,7 +20,7 @@ from SemiSegCervicalLib.scene.segmentation import image_of, label_array, new_seg
 from SemiSegTrainerLib.scene.choices import choose_segmentation, pair
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.drawn import RESIZED
-from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice, annotated_slices, start_slice
+from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice, accepted_frames, annotated_slices, start_slice
 from SemiSegTrainerLib.scene.modes import ModeNow, mode_of, set_mode
 from SemiSegTrainerLib.scene.places import Place, find_place
 from SemiSegTrainerLib.scene.starts import (
@@ -264,6 +264,36 @@ def test_a_frame_is_accepted_as_the_model_drew_it_that_is_seen(cine: Any, labels
     accept(Place(sequence, 2))
     assert annotation_at(Place(sequence, 2)) is seen
     assert np.array_equal(case_at(Place(sequence, 2)).labels, labels)
+
+
+@pytest.mark.parametrize("finds", [1, 0])
+def test_a_frame_of_a_newer_result_is_accepted_where_the_older_one_is_hidden(
+    cine: Any, labels: np.ndarray, finds: int
+) -> None:
+    """After a training the new model's result is seen; the one in which frames were accepted before lies behind it."""
+    sequence, browser = cine
+    older, newer = result_of(sequence, labels), result_of(sequence, np.uint8(finds) * labels[::-1])
+    accept_frame(older, "0.00")
+    correct(older.GetNthDataNode(1), 1)
+    behind = browser.GetProxyNode(older).GetDisplayNode()
+    assert annotation_at(Place(sequence, 3)) is older
+    behind.SetVisibility(False)
+    for number in (0, 1, 3):
+        assert (annotation_at(Place(sequence, number)) is newer) == (number == 3), "what a person has worked on stays"
+        accept(Place(sequence, number))
+        assert annotation_at(Place(sequence, number)) is newer
+        assert np.array_equal(case_at(Place(sequence, number)).labels, finds * labels[::-1])
+    assert np.array_equal(voxels(older.GetNthDataNode(0), Place(sequence, 0).volume)[0], labels), "nothing is lost"
+    behind.SetVisibility(True)
+    accept(Place(sequence, 3))
+    assert annotation_at(Place(sequence, 3)) is newer, "it is accepted already"
+    third = result_of(sequence, labels)
+    browser.GetProxyNode(newer).GetDisplayNode().SetVisibility(False)
+    with pytest.raises(SemiSegError, match="Several"):
+        accept(Place(sequence, 4))
+    choose_segmentation(sequence, older)
+    accept(Place(sequence, 5))
+    assert [s for s in (older, newer, third) if "0.20" in accepted_frames(s)] == [older]
 
 
 def test_a_frame_that_was_drawn_on_twice_is_not_guessed(cine: Any, labels: np.ndarray) -> None:
@@ -733,6 +763,52 @@ def test_a_slice_of_a_result_is_accepted_where_it_is_what_is_seen(volume: Any, l
     choose_segmentation(volume, drawn)
     accept(Place(volume, 7))
     assert not voxels(drawn, volume)[7].any(), "this one was chosen"
+
+
+@pytest.mark.parametrize("finds", [1, 0])
+def test_a_slice_of_a_newer_result_is_accepted_where_the_older_one_is_hidden(
+    volume: Any, labels: np.ndarray, finds: int
+) -> None:
+    older, newer = (
+        new_segmentation(volume, np.repeat(one[None], 8, axis=0), CLASSES)
+        for one in (labels, np.uint8(finds) * labels[::-1])
+    )
+    older.GetDisplayNode().SetVisibility(True)
+    newer.GetDisplayNode().SetVisibility(False)
+    accept(Place(volume, 0))
+    older.GetDisplayNode().SetVisibility(False)
+    newer.GetDisplayNode().SetVisibility(True)
+    accept(Place(volume, 3))
+    found = case_at(Place(volume, 0))
+    assert found.slices == (0, 3)
+    assert np.array_equal(found.labels[0], labels)
+    assert np.array_equal(found.labels[3], finds * labels[::-1])
+    rest = voxels(older, volume)[[1, 2, 4, 5, 6, 7]]
+    assert np.array_equal(rest, np.repeat(labels[None], 6, axis=0)), "on other slices nothing changes"
+    with pytest.raises(SemiSegError, match="holds other outlines"):
+        accept(Place(volume, 0))
+    with pytest.raises(SemiSegError, match="Several segmentations could count"):
+        accept_volume(volume)
+    correct(older, 1)
+    with pytest.raises(SemiSegError, match="holds other outlines") as caught:
+        accept(Place(volume, 5))
+    assert newer.GetName() in caught.value.remedy
+    newer.GetDisplayNode().SetVisibility(False)
+    accept(Place(volume, 5))
+    assert case_at(Place(volume, 0)).slices == (0, 3, 5), "nothing else is seen"
+
+
+def test_a_picture_of_which_another_result_is_seen_is_not_guessed(scene: Any, labels: np.ndarray) -> None:
+    picture = scenes.add_volume(np.zeros(labels.shape, np.uint8), "picture", np.diag([-0.5, -0.5, 1, 1]))
+    older = new_segmentation(picture, labels[None], CLASSES)
+    accept(Place(picture, 0))
+    newer = new_segmentation(picture, labels[None, ::-1].copy(), CLASSES)
+    older.GetDisplayNode().SetVisibility(False)
+    with pytest.raises(SemiSegError, match="Several segmentations could count"):
+        accept(Place(picture, 0))
+    choose_segmentation(picture, newer)
+    accept(Place(picture, 0))
+    assert np.array_equal(case_at(Place(picture, 0)).labels, labels[::-1])
 
 
 def test_a_corrected_slice_of_a_result_gets_no_start_beside_the_annotation(
