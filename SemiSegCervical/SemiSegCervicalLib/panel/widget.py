@@ -380,7 +380,9 @@ class Panel:
         source = self._source()[0]
         if self._shows(job, source):
             self._arrived(job.record)
-        else:  # it waits, hidden where it would lie over what is looked at
+        else:  # it waits, before the earlier ones of its image, and hidden where it would lie over what is looked at
+            if job.ended:
+                show_alone(job.record, corrected=False)
             follow_views(slicer.mrmlScene, source.shown if source is not None else None)
 
     def _job_ended(self, job: Segmenting, one_of_several: bool) -> None:

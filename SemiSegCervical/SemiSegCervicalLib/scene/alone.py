@@ -37,9 +37,11 @@ def show_alone(record: Record, corrected: bool = True) -> None:
         if other == record or segmentation in (None, shown) or source is None or source is not record.source:
             continue
         display = segmentation.GetDisplayNode()
-        if display is None or not display.GetVisibility() or holds_own_segments(other):
+        # What is hidden for another image would come back with its own, and lie over the result that is shown.
+        if display is None or not (display.GetVisibility() or display.GetAttribute(marks.HIDDEN)):
             continue
-        if corrected or not any(corrected_parts(other)):
+        if not holds_own_segments(other) and (corrected or not any(corrected_parts(other))):
+            display.RemoveAttribute(marks.HIDDEN)
             display.SetVisibility(False)
             other.table.SetAttribute(marks.BEHIND, "1")
     _show(record)

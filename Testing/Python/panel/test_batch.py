@@ -121,6 +121,23 @@ def test_what_is_ticked_is_what_has_no_result_of_this_model_or_what_the_user_say
     assert ticked(on.ui) == ["Picture 0"]
 
 
+def test_of_two_results_of_an_image_the_newer_one_is_seen_when_it_is_looked_at(several, blobs):
+    """Of an image that was not in the views they were hidden both, and came back both, over each other."""
+    on = several()
+    for _ in range(2):
+        for number in range(3):
+            tick(on.ui, number, True)
+        begin(on)
+        end(on)
+    records = find_records(slicer.mrmlScene)
+    assert sources() == 2 * ["Picture 0", "Picture 1", "Picture 2"]
+    on.ui.batchTable.cellDoubleClicked(1, NAME)
+    application.process_events(0.2)
+    shown = [bool(record.segmentation.GetDisplayNode().GetVisibility()) for record in records]
+    assert shown == [False, False, False, False, True, False]
+    assert on.panel.state().record == records[4]
+
+
 def test_the_chosen_image_stays_chosen_and_another_may_be_looked_at_meanwhile(several, blobs):
     on = several()
     first = on.module.run(on.volumes[0]).record

@@ -178,3 +178,18 @@ def test_those_of_a_volume_that_is_laid_over_another_are_seen(views):
     composites[0].SetForegroundVolumeID(None)
     look_at(second)
     assert seen(one, other) == [False, True]
+
+
+def test_a_result_that_was_hidden_for_another_image_stays_behind_a_newer_one(views):
+    looked_at, other = volume_at("looked at"), volume_at("other")
+    result_of(looked_at)
+    older = result_of(other)
+    look_at(looked_at)
+    newer = result_of(other)
+    show_alone(newer)
+    look_at(looked_at)
+    assert seen(older, newer) == [False, False]
+    look_at(other)
+    assert seen(older, newer) == [False, True]
+    show_alone(older)
+    assert seen(older, newer) == [True, False]
