@@ -118,6 +118,14 @@ def several(image: Any, found: Sequence[Any]) -> SemiSegError:
     )  # fmt: skip
 
 
+def chosen_is_hidden(image: Any, chosen: Any) -> SemiSegError:
+    """Return the error that what is seen of an image is not what was chosen to count for it."""
+    return SemiSegError(
+        "chosen-hidden", f'"{chosen.GetName()}" was chosen for "{image.GetName()}", and is hidden',
+        "Show it to accept it, or choose what is seen under Segmentation in the section Cases", STAGE,
+    )  # fmt: skip
+
+
 def nothing_drawn(place: Place) -> SemiSegError:
     """Return the error that there is nothing at a place to accept."""
     return SemiSegError("nothing-drawn", f"Nothing is drawn on {place.title}", "Go there and draw in it first", STAGE)

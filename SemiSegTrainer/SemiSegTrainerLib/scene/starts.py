@@ -32,7 +32,18 @@ from SemiSegCervicalLib.scene.segmentation import (
 
 from .annotation import read_annotation
 from .choices import chosen_segmentation, partners_of
-from .drawn import STAGE, check_size, is_seen, nothing_drawn, painted, painted_slices, seen, several, worked_on
+from .drawn import (
+    STAGE,
+    check_size,
+    chosen_is_hidden,
+    is_seen,
+    nothing_drawn,
+    painted,
+    painted_slices,
+    seen,
+    several,
+    worked_on,
+)
 from .marks import accept_segmentation, accept_slice, begin_start, end_start, set_annotated_slices, start_slice
 from .modes import mode_of
 from .places import Place
@@ -286,14 +297,20 @@ def _seen_beside(volume: Any, counting: Any, planes: tuple[int, int]) -> list[An
         volume: the image.
         counting: the segmentation that is about to be accepted.
         planes: first slice, and the one after the last.
+
+    Raises:
+        SemiSegError: the one that was chosen is hidden, and others are seen.
     """
-    if chosen_segmentation(volume) is counting or _counting(volume) is not counting:
+    chosen, hidden = chosen_segmentation(volume) is counting, not is_seen(counting)
+    if (chosen and not hidden) or _counting(volume) is not counting:
         return []
     own = painted_slices(counting, volume, planes)
     others = [n for n in segmentations_of(volume) if n is not counting and start_slice(n) is None and is_seen(n)]
-    if is_seen(counting):
+    if not hidden:
         return [node for node in others if painted_slices(node, volume, planes) - own]
     others = [node for node in others if segments_of(node)]
+    if chosen and others:
+        raise chosen_is_hidden(volume, counting)
     return [node for node in others if painted_slices(node, volume, planes)] or (others[:1] if own else [])
 
 

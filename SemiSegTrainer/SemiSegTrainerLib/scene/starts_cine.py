@@ -16,7 +16,18 @@ from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.segmentation import fill_segmentation, oriented_image
 
 from .choices import chosen_segmentation
-from .drawn import STAGE, check_size, is_seen, labels_of, nothing_drawn, painted, seen, several, worked_on
+from .drawn import (
+    STAGE,
+    check_size,
+    chosen_is_hidden,
+    is_seen,
+    labels_of,
+    nothing_drawn,
+    painted,
+    seen,
+    several,
+    worked_on,
+)
 from .marks import ACCEPTED_FRAME, START, accept_frame, accepted_frames, withdraw_frame
 from .places import Place
 from .sources import annotating_sequences
@@ -35,6 +46,8 @@ def accept_at(place: Place) -> None:
     if sequence is None:
         raise nothing_drawn(place)
     beside = _seen_beside(images, sequence, value)
+    if beside and chosen_segmentation(images) is sequence:
+        raise chosen_is_hidden(images, sequence)
     if len(beside) > 1:
         raise several(images, beside)
     for other in beside:
@@ -52,9 +65,9 @@ def accept_at(place: Place) -> None:
 
 
 def _seen_beside(images: Any, sequence: Any, value: str) -> list[Any]:
-    """Return the segmentation sequences that are seen on a frame where another one is hidden; none where that one was
-    chosen. Of several those that have paint there."""
-    if chosen_segmentation(images) is sequence or is_seen(sequence):
+    """Return the segmentation sequences that are seen on a frame where another one is hidden; of several those that
+    have paint there."""
+    if is_seen(sequence):
         return []
     items = {s: item_at(s, value) for s in annotating_sequences(images) if s is not sequence and is_seen(s)}
     found = [s for s, item in items.items() if item is not None and segments_of(item)]
