@@ -293,7 +293,7 @@ def test_a_frame_of_a_newer_result_is_accepted_where_the_older_one_is_hidden(
         accept(Place(sequence, 4))
     choose_segmentation(sequence, older)
     behind.SetVisibility(False)
-    with pytest.raises(SemiSegError, match="was chosen for .* and is hidden"):
+    with pytest.raises(SemiSegError, match="was chosen for"):
         accept(Place(sequence, 5))
     behind.SetVisibility(True)
     accept(Place(sequence, 5))
@@ -811,7 +811,7 @@ def test_a_picture_of_which_another_result_is_seen_is_not_guessed(scene: Any, la
     with pytest.raises(SemiSegError, match="Several segmentations could count"):
         accept(Place(picture, 0))
     choose_segmentation(picture, older)
-    with pytest.raises(SemiSegError, match="was chosen for .* and is hidden"):
+    with pytest.raises(SemiSegError, match="was chosen for"):
         accept(Place(picture, 0))
     choose_segmentation(picture, newer)
     accept(Place(picture, 0))
