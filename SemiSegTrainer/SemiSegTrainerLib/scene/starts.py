@@ -18,9 +18,10 @@ from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene import marks as result_marks
 from SemiSegCervicalLib.scene.cine import browser_of, item_at
 from SemiSegCervicalLib.scene.classes import SegmentClass, name_key, terminology_key
-from SemiSegCervicalLib.scene.geometry import copy_transform
+from SemiSegCervicalLib.scene.geometry import copy_geometry, copy_transform
 from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
+from SemiSegCervicalLib.scene.pieces import allocated
 from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import (
     check_values,
