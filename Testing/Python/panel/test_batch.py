@@ -131,7 +131,7 @@ def test_of_two_results_of_an_image_the_newer_one_is_seen_when_it_is_looked_at(s
         end(on)
     records = find_records(slicer.mrmlScene)
     assert sources() == 2 * ["Picture 0", "Picture 1", "Picture 2"]
-    on.ui.batchTable.cellDoubleClicked(1, NAME)
+    on.ui.batchTable.cellActivated(1, NAME)
     application.process_events(0.2)
     shown = [bool(record.segmentation.GetDisplayNode().GetVisibility()) for record in records]
     assert shown == [False, False, False, False, True, False]
