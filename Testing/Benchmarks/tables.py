@@ -155,8 +155,8 @@ def volumes() -> str:
 
 
 def volumes_longer() -> str:
-    """System B with five times the budget."""
-    return atrium(2000, ["supervised", "dual_uncertainty"])
+    """System B, and a baseline, with five times the budget."""
+    return atrium(2000, ["supervised", "dual_uncertainty", "bcp"])
 
 
 def nuclei() -> str:
