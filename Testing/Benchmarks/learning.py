@@ -1,8 +1,9 @@
 """What does learning from unlabelled images gain? Every method with the same networks, augmentation and budget.
 
     python3 Testing/run.py bench learning --data DIR
-        [--plan final|partial|choices|volumes|volumes-baselines|ablation|slices|baselines|multiscale|multiscale-ablation|
-        modalities] [--seeds 0 1 2] [--methods NAME ...] [--iterations N] [--size 96x160] [--spacing MM]
+        [--plan final|partial|choices|volumes|volumes-baselines|ablation|slices|baselines|multiscale|
+        multiscale-ablation|modalities]
+        [--seeds 0 1 2] [--methods NAME ...] [--iterations N] [--size 96x160] [--spacing MM]
 
 DIR holds the expanded data sets (`DIR/fugc/datalist_5.json`, `DIR/la/datalist.json`). Rows that are already in
 results/learning.json at the same budget are skipped, so an interrupted benchmark goes on; with `--work DIR` an
