@@ -284,8 +284,8 @@ def _size_doubts(facts: Facts, parts: Parts) -> Iterable[Finding]:
             "calibration-unknown",
             f"The {facts.voxel}s of {_named(c.name for c in guessed)} are exactly 1 mm wide, perhaps because nobody "
             "knew",
-            f"Say under {facts.voxel.capitalize()} size in SemiSegCervical whether that was measured; another spacing "
-            "is entered in the Volumes module before you draw, for outlines do not follow",
+            f"If it was measured, say so under {facts.voxel.capitalize()} size in SemiSegCervical. Enter another "
+            "spacing in the Volumes module only before you draw: outlines do not follow",
         )
     yield from _differences(facts)
 
