@@ -103,7 +103,7 @@ def test_what_was_changed_is_read_again(scene, labels, change):
             image, eraser, slicer.vtkOrientedImageDataResample.OPERATION_MINIMUM
         )
     elif change == "moved":
-        volume.SetSpacing(3, 3, 3)
+        volume.SetOrigin(0, 0, 3)
     else:
         Status.SetSegmentStatus(segmentation.GetSegmentation().GetSegment("Segment_1"), Status.Flagged)
     again = collect_training_set().cases[0]
