@@ -78,10 +78,11 @@ class Storage:
         return start
 
     def all(self) -> tuple[Tensor, ...]:
-        """Return everything in the order in which it came; whoever writes into it changes neither file nor disk."""
+        """Return everything in the order in which it came."""
         mapped: Any = None
         if self._end and self._file is not None:
-            mapped = mmap.mmap(self._file.fileno(), self._end, access=mmap.ACCESS_COPY)
+            # Shared with the file: for a private copy systems set as much memory aside, or refuse what is larger.
+            mapped = mmap.mmap(self._file.fileno(), self._end, access=mmap.ACCESS_WRITE)
 
         def there(held: Tensor | _Written) -> Tensor:
             if isinstance(held, Tensor):

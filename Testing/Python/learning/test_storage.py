@@ -36,7 +36,7 @@ def test_what_is_put_in_comes_back_in_its_order(tmp_path, in_memory):
     assert all(map(torch.equal, found, some()))
     assert (tmp_path / "made when needed").exists() == (in_memory < 10_000), "a file is made where it is needed"
     found[-1].zero_()
-    assert torch.equal(kept.all()[-1], some()[-1]) == (in_memory < 10_000), "writing into a copy changes no file"
+    assert not kept.all()[-1].any(), "a private copy of the file would have to fit into memory"
 
 
 def test_nothing_is_put_in():
