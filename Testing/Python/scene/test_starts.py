@@ -158,16 +158,23 @@ def test_the_users_sequence_is_taken_and_its_frames_stay(cine: Any, labels: np.n
     assert case_at(Place(sequence, 2)).use == "unlabelled"
 
 
-def test_what_browsing_copied_makes_room_unless_somebody_drew_in_it(cine: Any, labels: np.ndarray) -> None:
+def drawn_and_browsed(cine: Any, name: str, labels: np.ndarray, frames: int) -> Any:
+    """Draw on a cine's first frame, accept it, and look at the first few, which copies the outlines to each."""
     sequence, browser = cine
-    drawn = scenes.add_drawn_sequence(sequence, browser, "by hand")
+    drawn = scenes.add_drawn_sequence(sequence, browser, name)
     browser.SetMissingItemMode(drawn, browser.MissingItemCreateFromPrevious)
     browser.SetSaveChanges(drawn, True)
     scenes.draw_frame(drawn, sequence, "0.00", labels, CLASSES)
     accept_frame(drawn, "0.00")
-    for number in (0, 1, 2):
+    for number in range(frames):
         browser.SetSelectedItemNumber(number)
         mrml.process_events()
+    return drawn
+
+
+def test_what_browsing_copied_makes_room_unless_somebody_drew_in_it(cine: Any, labels: np.ndarray) -> None:
+    sequence, browser = cine
+    drawn = drawn_and_browsed(cine, "by hand", labels, 3)
     assert drawn.GetNumberOfDataNodes() == 3
     edited = drawn.GetDataNodeAtValue("0.08")
     edited.GetSegmentation().GetNthSegment(0).GetRepresentation("Binary labelmap").GetPointData().GetScalars().Fill(1)
@@ -327,14 +334,7 @@ def test_of_two_sequences_the_one_that_a_person_drew_in_is_the_annotation_of_a_f
 
 def test_what_browsing_copied_is_not_taken_for_drawn_where_another_sequence_has_the_frame(cine, labels) -> None:
     sequence, browser = cine
-    browsed = scenes.add_drawn_sequence(sequence, browser, "browsed")
-    browser.SetMissingItemMode(browsed, browser.MissingItemCreateFromPrevious)
-    browser.SetSaveChanges(browsed, True)
-    scenes.draw_frame(browsed, sequence, "0.00", labels, CLASSES)
-    accept_frame(browsed, "0.00")
-    for number in (0, 1):
-        browser.SetSelectedItemNumber(number)
-        mrml.process_events()
+    browsed = drawn_and_browsed(cine, "browsed", labels, 2)
     assert item_at(browsed, "0.04") is not None
     other = scenes.add_drawn_sequence(sequence, browser, "by hand")
     scenes.draw_frame(other, sequence, "0.04", labels[::-1].copy(), CLASSES)
