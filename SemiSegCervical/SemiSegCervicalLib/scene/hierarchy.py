@@ -24,21 +24,25 @@ def put_beside(image: Any, nodes: Iterable[Any]) -> None:
     """
     if image is None or image.GetScene() is None:
         return
-    # Asked for by its own function it would be made; the application always has one.
-    hierarchy = image.GetScene().GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")
-    if hierarchy is None:
+    folder = folder_of(image)
+    if folder is None:
         return
+    hierarchy = _hierarchy_of(image)
     top = (0, hierarchy.GetSceneItemID())
-    own = hierarchy.GetItemByDataNode(image)
-    parent = hierarchy.GetItemParent(own) if own else 0
-    if parent in top:
-        return
     for node in (node for node in nodes if node is not None):
         item = hierarchy.GetItemByDataNode(node)
         if not item:  # the application makes one, a script's scene may have none
-            hierarchy.CreateItem(parent, node)
+            hierarchy.CreateItem(folder, node)
         elif hierarchy.GetItemParent(item) in top:
-            hierarchy.SetItemParent(item, parent)
+            hierarchy.SetItemParent(item, folder)
+
+
+def folder_of(node: Any) -> int | None:
+    """Return the item of the study or folder that a node of a scene lies in, None at the top level."""
+    hierarchy = _hierarchy_of(node)
+    item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
+    parent = hierarchy.GetItemParent(item) if item else 0
+    return None if hierarchy is None or parent in (0, hierarchy.GetSceneItemID()) else int(parent)
 
 
 def patient_of(nodes: Iterable[Any]) -> str | None:
@@ -55,7 +59,7 @@ def patient_of(nodes: Iterable[Any]) -> str | None:
     """
     level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient()
     for node in (node for node in nodes if node is not None and node.GetScene() is not None):
-        hierarchy = node.GetScene().GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")
+        hierarchy = _hierarchy_of(node)
         item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
         patient = hierarchy.GetItemAncestorAtLevel(item, level) if item else 0
         if patient:
@@ -64,3 +68,8 @@ def patient_of(nodes: Iterable[Any]) -> str | None:
                 return DICOM_PATIENT + hashlib.sha256(known.encode()).hexdigest()[:12]
             return f"patient-{patient}"
     return None
+
+
+def _hierarchy_of(node: Any) -> Any:
+    """Return the scene's hierarchy, None without: asked for by its own function it would be made."""
+    return node.GetScene().GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")

@@ -9,9 +9,10 @@ import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.panel.connections import Connections
 from SemiSegCervicalLib.panel.locks import Locks
-from SemiSegCervicalLib.scene import marks
+from SemiSegCervicalLib.scene import marks, pairs
 from SemiSegCervicalLib.scene.cine import browser_of_proxy, is_image_sequence, is_sequence
 from SemiSegCervicalLib.scene.nodes import nodes_of
+from SemiSegCervicalLib.words import many
 
 from ..scene import choices
 from ..scene.sources import annotating_sequences
@@ -20,6 +21,7 @@ from .rows import Row
 
 _AUTOMATIC = "The one that is annotated"
 _UNKNOWN = "Not known"
+_LISTED = 12
 
 
 class PairingControls:
@@ -44,10 +46,11 @@ class PairingControls:
             (ui.partnerSelector, "currentNodeChanged(vtkMRMLNode*)", self._partner_chosen),
             (ui.pairButton, "clicked()", self._pair),
             (ui.unpairButton, "clicked()", self._unpair),
+            (ui.pairAlikeButton, "clicked()", self._pair_alike),
         )
         self._locks = Locks(
             ui.segmentationComboBox, ui.slicesAreFramesCheckBox, ui.loneModalityComboBox, ui.partnerSelector,
-            ui.modalityLineEdit, ui.partnerModalityLineEdit, ui.pairButton, ui.unpairButton,
+            ui.modalityLineEdit, ui.partnerModalityLineEdit, ui.pairButton, ui.unpairButton, ui.pairAlikeButton,
         )  # fmt: skip
 
     def refresh(self, row: Row, busy: str, modalities: Sequence[str] = ()) -> None:
@@ -113,7 +116,7 @@ class PairingControls:
     def _show_modality(self, node: Any, modalities: tuple[str, ...]) -> None:
         """Offer to say which modality an image is of whose patient there is no other, where others are pairs."""
         ui, combo = self.ui, self.ui.loneModalityComboBox
-        alone = choices.reference_of(node) is None and not choices.partners_of(node)
+        alone = pairs.reference_of(node) is None and not pairs.partners_of(node)
         for widget in (ui.loneModalityLabel, combo):
             widget.visible = alone and len(modalities) > 1
         self._modalities = modalities
@@ -121,28 +124,29 @@ class PairingControls:
         if texts != [combo.itemText(i) for i in range(combo.count)]:
             combo.clear()
             combo.addItems(texts)
-        said = choices.modality_of(node).casefold()
+        said = pairs.modality_of(node).casefold()
         names = [name.casefold() for name in modalities]
         combo.currentIndex = names.index(said) + 1 if said in names else 0
 
     def _modality_chosen(self, index: int) -> None:
         if self._node is not None:
-            choices.set_modality(self._node, self._modalities[index - 1] if index > 0 else "")
+            pairs.set_modality(self._node, self._modalities[index - 1] if index > 0 else "")
             self._on_change()
 
     def _show_partner(self, node: Any, fresh: bool) -> None:
         ui = self.ui
-        reference = choices.reference_of(node) or node
-        paired = [reference, *choices.partners_of(reference)]
+        reference = pairs.reference_of(node) or node
+        paired = [reference, *pairs.partners_of(reference)]
         together = len(paired) > 1
         ui.pairedLabel.visible = ui.unpairButton.visible = together
         ui.pairedLabel.text = "One case with: " + ", ".join(
-            f"{other.GetName()} ({choices.modality_of(other)})" for other in paired if other is not node
+            f"{other.GetName()} ({pairs.modality_of(other)})" for other in paired if other is not node
         )
+        self._show_alike(paired)
         ui.pairHost.visible = not together
         if together:
             return
-        kind = "vtkMRMLSequenceNode" if node.IsA("vtkMRMLSequenceNode") else "vtkMRMLScalarVolumeNode"
+        kind = _kind(node)
         if list(ui.partnerSelector.nodeTypes) != [kind]:
             ui.partnerSelector.nodeTypes = [kind]
         hidden = [other.GetID() for other in nodes_of(slicer.mrmlScene, kind) if not _can_be_partner(other, node)]
@@ -177,16 +181,52 @@ class PairingControls:
         if self._node is None or partner is None:
             return
         try:
-            choices.pair(self._node, partner, (ui.modalityLineEdit.text, ui.partnerModalityLineEdit.text))
+            pairs.pair(self._node, partner, (ui.modalityLineEdit.text, ui.partnerModalityLineEdit.text))
         except SemiSegError as error:
             self._on_error(error)
             return
         self._on_change()
 
+    def _show_alike(self, paired: list[Any]) -> None:
+        """Offer to pair what is named like a pair: of thirty patients nobody wants to say so thirty times."""
+        button = self.ui.pairAlikeButton
+        alike = _named_alike(paired)
+        button.visible = bool(alike)
+        button.text = f"Pair {many(len(alike), 'other')} named alike"
+        listed = [" with ".join(f'"{node.GetName()}"' for node in case) for case in alike]
+        more = [f"{len(listed) - _LISTED} more"] if len(listed) > _LISTED else []
+        button.toolTip = f"Makes one case of {', of '.join((*listed[:_LISTED], *more))}."
+
+    def _pair_alike(self) -> None:
+        if self._node is None:
+            return
+        reference = pairs.reference_of(self._node) or self._node
+        paired = [reference, *pairs.partners_of(reference)]
+        names = [pairs.modality_of(node) for node in paired]
+        for first, *others in _named_alike(paired):
+            for node, name in zip(others, names[1:], strict=True):
+                pairs.pair(first, node, (names[0], name))
+        self._on_change()
+
     def _unpair(self) -> None:
         if self._node is not None:
-            choices.unpair(choices.reference_of(self._node) or self._node)
+            pairs.unpair(pairs.reference_of(self._node) or self._node)
             self._on_change()
+
+
+def _named_alike(paired: list[Any]) -> list[tuple[Any, ...]]:
+    """Return the cases that are named like a pair, of images that are in no pair yet; none where it is no pair."""
+    if len(paired) < 2:
+        return []
+    kind = _kind(paired[0])
+    nodes = nodes_of(slicer.mrmlScene, kind)
+    taken = {node.GetID() for first in nodes for node in (first, *pairs.partners_of(first)) if pairs.partners_of(first)}
+    free = [node for node in nodes if node.GetID() not in taken and _can_be_partner(node, paired[0])]
+    return pairs.named_alike(paired, free)
+
+
+def _kind(node: Any) -> str:
+    return "vtkMRMLSequenceNode" if node.IsA("vtkMRMLSequenceNode") else "vtkMRMLScalarVolumeNode"
 
 
 def _can_be_partner(other: Any, node: Any) -> bool:

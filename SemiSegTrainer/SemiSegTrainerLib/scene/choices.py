@@ -1,4 +1,4 @@
-"""What the user chose for training, kept in the scene: uses, segmentations that count, pairs, names of classes.
+"""What the user chose for training, kept in the scene: uses, segmentations that count, names of classes.
 
 Everything is an attribute of, or a reference from, the node that it is about, so that it comes back with a saved
 scene; references follow their node also when a scene is imported into another one.
@@ -10,9 +10,6 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal, get_args
-
-from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.scene.nodes import nodes_of
 
 from .attributes import hold, holders, is_outside, node_of, read_json, set_attribute
 from .classes import SegmentKey
@@ -28,10 +25,6 @@ SLICES_ARE_FRAMES = "SemiSeg.SlicesAreFrames"
 """Attribute of a volume "1": its slices are the frames of a cine."""
 ANNOTATION_ROLE = "SemiSeg.Annotation"
 """Reference from a volume or image sequence to the segmentation or segmentation sequence that counts for it."""
-PARTNER_ROLE = "SemiSeg.Partner"
-"""References from a volume or image sequence to images of the same patient in other modalities."""
-MODALITY = "SemiSeg.Modality"
-"""Attribute of a volume or image sequence: the name of its modality."""
 ANSWERS = "SemiSeg.Answers"
 """Attribute of a node of its own: JSON list of [name, codes or null, class] for segments that the user named."""
 FOLDERS = "SemiSeg.Folders"
@@ -146,81 +139,6 @@ def choose_segmentation(image: Any, segmentation: Any) -> None:
 def chosen_segmentation(image: Any) -> Any:
     """Return the segmentation that the user chose for an image, None where they chose none."""
     return image.GetNodeReference(ANNOTATION_ROLE)
-
-
-def pair(reference: Any, partner: Any, modalities: tuple[str, str]) -> None:
-    """Say that two images show the same patient in two modalities: together they are one case.
-
-    The case lies on the grid of the reference; its annotation may be drawn on either.
-
-    Args:
-        reference: volume or image sequence; frames are paired by their index value.
-        partner: another one; several may be paired with one reference, one after another.
-        modalities: names of the modalities, of the reference first; the same in all pairs.
-
-    Raises:
-        SemiSegError: an image with itself, with one of another kind, or one that is paired already; names that are
-            empty or equal.
-    """
-    names = [name.strip() for name in modalities]
-    taken = [modality_of(node).casefold() for node in (reference, *partners_of(reference))[1:]]
-    if not all(names) or names[1].casefold() in (names[0].casefold(), *taken):
-        raise SemiSegError(
-            "modality-names",
-            "The images of a case need different modalities",
-            "Name them T1 and FLAIR, for instance",
-            "scene",
-        )
-    if reference is partner or reference.IsA("vtkMRMLSequenceNode") != partner.IsA("vtkMRMLSequenceNode"):
-        raise SemiSegError(
-            "not-a-pair",
-            f'"{reference.GetName()}" and "{partner.GetName()}" cannot be one case',
-            "Pair two volumes, or two cines",
-            "scene",
-        )
-    for node, is_partner in ((partner, True), (reference, False)):
-        other = reference_of(node)
-        if other is not None or (is_partner and partners_of(node)):
-            raise SemiSegError(
-                "paired-already",
-                f'"{node.GetName()}" is in another pair already',
-                "Take that pair apart first",
-                "scene",
-            )
-    reference.AddNodeReferenceID(PARTNER_ROLE, partner.GetID())
-    reference.SetAttribute(MODALITY, names[0])
-    partner.SetAttribute(MODALITY, names[1])
-
-
-def unpair(reference: Any) -> None:
-    """Take an image and its partners apart again; the names of their modalities go too."""
-    for node in (*partners_of(reference), reference):
-        set_attribute(node, MODALITY, None)
-    reference.RemoveNodeReferenceIDs(PARTNER_ROLE)
-
-
-def partners_of(reference: Any) -> list[Any]:
-    """Return the images that are paired with one."""
-    count = reference.GetNumberOfNodeReferences(PARTNER_ROLE)
-    found = [reference.GetNthNodeReference(PARTNER_ROLE, k) for k in range(count)]
-    return [node for node in found if node is not None]
-
-
-def reference_of(partner: Any) -> Any:
-    """Return the image that one is a partner of, None where it is nobody's."""
-    scene = partner.GetScene()
-    kind = "vtkMRMLSequenceNode" if partner.IsA("vtkMRMLSequenceNode") else "vtkMRMLScalarVolumeNode"
-    return next((node for node in nodes_of(scene, kind) if partner in partners_of(node)), None)
-
-
-def set_modality(image: Any, modality: str) -> None:
-    """Say which modality an image is whose patient lacks the others; an empty name takes that back."""
-    set_attribute(image, MODALITY, modality or None)
-
-
-def modality_of(image: Any) -> str:
-    """Return the name of an image's modality, empty where nobody said it."""
-    return image.GetAttribute(MODALITY) or ""
 
 
 def save_answers(answers: Mapping[SegmentKey, str], scene: Any = None) -> None:

@@ -13,10 +13,10 @@ from SemiSegCervicalLib.scene.alone import come_back, show_alone
 from SemiSegCervicalLib.scene.geometry import overlap
 from SemiSegCervicalLib.scene.layers import hide_uncertainty, views_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
+from SemiSegCervicalLib.scene.pairs import partners_of, reference_of
 from SemiSegCervicalLib.scene.records import find_records
 from SemiSegCervicalLib.scene.segmentation import image_of
 
-from .choices import partners_of, reference_of
 from .places import Place
 
 

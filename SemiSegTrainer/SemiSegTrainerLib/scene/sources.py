@@ -9,6 +9,7 @@ from typing import Any
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.pieces import Pieces
 from SemiSegCervicalLib.scene import marks as result_marks
+from SemiSegCervicalLib.scene import pairs
 from SemiSegCervicalLib.scene.cine import (
     browser_of,
     browser_of_proxy,
@@ -92,7 +93,7 @@ def sources_in_pieces(scene: Any, chosen: Mapping[str, str]) -> Pieces[tuple[lis
     """
     found = _Scene(scene)
     for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLSequenceNode"):
-        found.partners |= {p.GetID() for node in nodes_of(scene, kind) for p in choices.partners_of(node)}
+        found.partners |= {p.GetID() for node in nodes_of(scene, kind) for p in pairs.partners_of(node)}
     _sort_segmentations(found)
     _note_label_maps(found)
     volumes = yield from _volume_sources(found, chosen)
@@ -150,16 +151,16 @@ def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sou
             or volume.GetID() in found.partners
         ):
             continue
-        group = patient_of([volume, *choices.partners_of(volume)]) or volume.GetID()
+        group = patient_of([volume, *pairs.partners_of(volume)]) or volume.GetID()
         source = Source(volume.GetID(), volume.GetName(), group, volume, chosen=choices.chosen_use(volume))
         if not _readable(found, volume, volume.GetName()):
             continue
         candidates = list(found.segmentations.get(volume.GetID(), []))
-        for partner in choices.partners_of(volume):
+        for partner in pairs.partners_of(volume):
             if _readable(found, partner, partner.GetName()):
                 source.partners += (partner,)
                 candidates += found.segmentations.get(partner.GetID(), [])
-        source.modalities = tuple(choices.modality_of(node) for node in (volume, *source.partners))
+        source.modalities = tuple(pairs.modality_of(node) for node in (volume, *source.partners))
         wanted = _wanted(volume, chosen)
         if wanted is not None:
             candidates = [s for s in candidates if s.GetID() == wanted]
@@ -200,8 +201,8 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
     for sequence in nodes_of(found.scene, "vtkMRMLSequenceNode"):
         if not is_image_sequence(sequence) or sequence.GetID() in found.partners:
             continue
-        partners = [p for p in choices.partners_of(sequence) if is_image_sequence(p)]
-        modalities = tuple(choices.modality_of(node) for node in (sequence, *partners))
+        partners = [p for p in pairs.partners_of(sequence) if is_image_sequence(p)]
+        modalities = tuple(pairs.modality_of(node) for node in (sequence, *partners))
         wanted = _wanted(sequence, chosen)
         browser = browser_of(sequence)
         proxy = browser.GetProxyNode(sequence) if browser is not None else None
@@ -260,7 +261,7 @@ def _partner_frame(found: _Scene, partner: Any, value: str) -> Any:
 
 def annotating_sequences(sequence: Any) -> list[Any]:
     """Return the segmentation sequences of an image sequence and of those that it is paired with, its own first."""
-    together = [sequence, *choices.partners_of(sequence)]
+    together = [sequence, *pairs.partners_of(sequence)]
     return [found for images in together for found in _segmentation_sequences(images)]
 
 

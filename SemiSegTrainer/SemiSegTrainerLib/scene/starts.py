@@ -21,6 +21,7 @@ from SemiSegCervicalLib.scene.classes import SegmentClass, name_key, terminology
 from SemiSegCervicalLib.scene.geometry import copy_geometry, copy_transform
 from SemiSegCervicalLib.scene.marks import segments_of
 from SemiSegCervicalLib.scene.nodes import nodes_of
+from SemiSegCervicalLib.scene.pairs import partners_of
 from SemiSegCervicalLib.scene.pieces import allocated
 from SemiSegCervicalLib.scene.reading import grid
 from SemiSegCervicalLib.scene.segmentation import (
@@ -32,7 +33,7 @@ from SemiSegCervicalLib.scene.segmentation import (
 )
 
 from .annotation import read_annotation
-from .choices import chosen_segmentation, partners_of
+from .choices import chosen_segmentation
 from .drawn import (
     STAGE,
     check_size,

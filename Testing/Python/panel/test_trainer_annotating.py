@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
+from SemiSegCervicalLib.scene import pairs
 from SlicerRig import application, scenes
 
 CINE = 6
@@ -461,6 +462,37 @@ def test_two_modalities_are_paired_and_taken_apart(module: Any, partly: Any, pic
     module.settle()
     assert case(module, "Volume 5").use == "unlabelled"
     assert not ui.pairedLabel.isVisible()
+
+
+def test_others_that_are_named_like_a_pair_become_pairs_at_once(module: Any, partly: Any, pictures: Any) -> None:
+    ui = module.ui
+    names = ("Ann T1", "Ann FLAIR", "Bob T1", "Bob FLAIR", "Cy T1", "Cy FLAIR")
+    for volume, name in zip(partly.volumes, names, strict=True):
+        volume.SetName(name)
+    module.settle()
+    select(module, 0)
+    assert not ui.pairAlikeButton.isVisible()
+    pairs.pair(partly.volumes[4], partly.volumes[0], ("T1", "FLAIR"))  # somebody's mistake is nobody's model
+    module.settle()
+    assert not ui.pairAlikeButton.isVisible()
+    pairs.unpair(partly.volumes[4])
+    module.settle()
+    ui.partnerSelector.setCurrentNode(partly.volumes[1])
+    ui.modalityLineEdit.text, ui.partnerModalityLineEdit.text = "T1", "FLAIR"
+    application.click(ui.pairButton)
+    module.settle()
+    assert ui.pairAlikeButton.text == "Pair 2 others named alike"
+    assert 'one case of "Bob T1" with "Bob FLAIR", of "Cy T1" with "Cy FLAIR".' in ui.pairAlikeButton.toolTip
+    application.screenshot(module.widget.parent, pictures / "trainer-pair-alike.png")
+    slicer.mrmlScene.RemoveNode(partly.volumes[5])
+    application.click(ui.pairAlikeButton)
+    module.settle()
+    found = module.panel.training_set
+    assert found.modalities == ("T1", "FLAIR")
+    images = {c.name: c.image.shape[0] for c in found.cases if c.name in names}
+    assert images == {"Ann T1": 2, "Bob T1": 2, "Cy T1": 1}
+    assert case(module, "Cy T1").use == "left out"
+    assert not ui.pairAlikeButton.isVisible()
 
 
 def test_modalities_of_the_pair_before_go_to_the_images_that_are_called_so(module: Any, partly: Any) -> None:

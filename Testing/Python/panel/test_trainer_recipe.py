@@ -216,11 +216,11 @@ def test_a_model_for_other_images_is_not_offered(module: Any, trained: Path, mod
 
 def test_a_model_that_the_method_cannot_train_further_is_not_offered(module: Any, picture: Any, models: Path) -> None:
     import slicer
-    from SemiSegTrainerLib.scene import choices
+    from SemiSegCervicalLib.scene import pairs
 
     volume = slicer.util.getNode("Picture")
     draw(volume, ("bright", "dark"))
-    choices.pair(volume, picture(4, name="Partner"), ("T1", "FLAIR"))
+    pairs.pair(volume, picture(4, name="Partner"), ("T1", "FLAIR"))
     for name, reads in (("Each", ([0], [1])), ("Fused", ([0, 1], [0, 1]))):
         described(models / f"{name}.semiseg", name, ("T1", "FLAIR"), reads, ("bright", "dark"))
     ui, panel = module.ui, module.panel
@@ -245,11 +245,11 @@ def test_a_model_that_the_method_cannot_train_further_is_not_offered(module: Any
 
 def test_modalities_of_a_model_are_those_of_the_scene_in_any_order(module: Any, picture: Any, models: Path) -> None:
     import slicer
-    from SemiSegTrainerLib.scene import choices
+    from SemiSegCervicalLib.scene import pairs
 
     volume = slicer.util.getNode("Picture")
     draw(volume, ("bright", "dark"))
-    choices.pair(volume, picture(4, name="Partner"), ("T1", "FLAIR"))
+    pairs.pair(volume, picture(4, name="Partner"), ("T1", "FLAIR"))
     for name, reads in (("Turned", ("flair", "T1")), ("Renamed", ("T1", "T2 FLAIR")), ("Other", ("FLAIR", "T2"))):
         described(models / f"{name}.semiseg", name, reads, ([0, 1], [0, 1]), ("bright", "dark"))
     module.panel.enter()
@@ -260,13 +260,13 @@ def test_modalities_of_a_model_are_those_of_the_scene_in_any_order(module: Any, 
 
 def test_cases_that_lack_a_modality_are_offered_what_can_do_without(module: Any, picture: Any) -> None:
     import slicer
-    from SemiSegTrainerLib.scene import choices
+    from SemiSegCervicalLib.scene import pairs
 
     volume, other = slicer.util.getNode("Picture"), picture(5, name="Alone")
     for drawn in (volume, other):
         draw(drawn, ("bright", "dark"))
-    choices.pair(volume, picture(4, name="Partner"), ("T1", "FLAIR"))
-    choices.set_modality(other, "FLAIR")
+    pairs.pair(volume, picture(4, name="Partner"), ("T1", "FLAIR"))
+    pairs.set_modality(other, "FLAIR")
     look(module)
     automatic, *offered = texts(module.ui.methodComboBox)
     assert automatic.startswith("Automatic: Supervised, one network for each modality")

@@ -80,6 +80,7 @@ TABLE: dict[str, dict[str, Cell]] = {
         "partnerSelector": on,
         "pairButton": hidden,
         "unpairButton": hidden,
+        "pairAlikeButton": hidden,
         "outsideLabel": hidden,
         "removeOutsideButton": hidden,
         "frameUseComboBox": hidden,

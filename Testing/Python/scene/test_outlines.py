@@ -9,9 +9,9 @@ import pytest
 import slicer
 from SemiSegCervicalLib.scene.alone import is_behind, show_alone
 from SemiSegCervicalLib.scene.classes import SegmentClass
+from SemiSegCervicalLib.scene.pairs import pair
 from SemiSegCervicalLib.scene.records import new_record
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
-from SemiSegTrainerLib.scene.choices import pair
 from SemiSegTrainerLib.scene.outlines import show_drawn, show_outlines_of
 from SemiSegTrainerLib.scene.places import Place
 from SlicerRig import scenes

@@ -12,6 +12,7 @@ import slicer
 import vtk
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.pieces import whole
+from SemiSegCervicalLib.scene import pairs
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
 from SemiSegTrainerLib.catalogue import METHODS
@@ -155,7 +156,7 @@ def test_choices_come_back_with_a_saved_scene(scene, labels, tmp_path):
     choices.choose_segmentation(made.volumes[0], other)
     choices.set_use(made.volumes[1].GetID(), "validation")
     choices.set_use(f"{made.cine.GetID()}:0.04", "left out")
-    choices.pair(made.volumes[3], made.volumes[4], ("T1", "FLAIR"))
+    pairs.pair(made.volumes[3], made.volumes[4], ("T1", "FLAIR"))
     choices.set_use(made.volumes[2].GetID(), "left out")
     choices.save_answers({SegmentKey("anterior", None): "front"})
 
@@ -236,7 +237,7 @@ def flair_pair(shape: tuple[int, ...] = (6, 10, 12), **changes: Any) -> tuple[An
 def test_two_images_of_a_patient_become_one_case(scene, labels, tmp_path):
     first, second = flair_pair()
     scenes.add_segmentation(second, np.stack([labels] * 6), CLASSES)  # drawn on the partner
-    choices.pair(first, second, ("T1", "FLAIR"))
+    pairs.pair(first, second, ("T1", "FLAIR"))
     found = collect_training_set()
     (case,) = found.cases
     assert found.modalities == ("T1", "FLAIR")
@@ -252,17 +253,17 @@ def test_two_images_of_a_patient_become_one_case(scene, labels, tmp_path):
         np.testing.assert_array_equal(stored, slicer.util.arrayFromVolume(volume))
     facts = gather_facts(found, propose_split(found))
     assert facts.modalities == 2
-    choices.unpair(first)
+    pairs.unpair(first)
     assert len(collect_training_set().cases) == 2
-    assert choices.modality_of(second) == ""
+    assert pairs.modality_of(second) == ""
 
 
 def test_a_case_may_lack_a_modality_and_an_image_without_name_is_left_out(scene, labels, tmp_path):
     first, second = flair_pair()
     scenes.add_segmentation(first, np.stack([labels] * 6), CLASSES)
-    choices.pair(first, second, ("T1", "FLAIR"))
+    pairs.pair(first, second, ("T1", "FLAIR"))
     alone = scenes.add_volume(np.random.default_rng(3).normal(size=(6, 10, 12)), "alone")
-    alone.SetAttribute(choices.MODALITY, "flair")
+    alone.SetAttribute(pairs.MODALITY, "flair")
     nameless = scenes.add_volume(np.zeros((6, 10, 12), np.float32), "nameless")
     found = collect_training_set()
     assert [[image is not None for image in case.images] for case in found.cases[:2]] == [[True, True], [False, True]]
@@ -300,7 +301,7 @@ def test_a_partner_on_another_grid_is_brought_over(scene, labels, tmp_path, move
         first.SetAndObserveTransformNodeID(transform.GetID())
         second.SetAndObserveTransformNodeID(transform.GetID())
     scenes.add_segmentation(first, np.ones((4, 8, 9), np.uint8), CLASSES[:1])
-    choices.pair(first, second, ("T1", "FLAIR"))
+    pairs.pair(first, second, ("T1", "FLAIR"))
     case = case_of(first)
     np.testing.assert_allclose(case.image[1], case.image[0], atol=1e-3)
     if moved:
@@ -323,7 +324,7 @@ def test_cines_are_paired_by_index_value(scene, labels):
     colour, _ = scenes.add_cine(
         [np.stack([picture(k)] * 3, -1) for k in (7, 8)], "colour", index_values=["0.04", "0.08"]
     )
-    choices.pair(cine, colour, ("grey", "colour"))
+    pairs.pair(cine, colour, ("grey", "colour"))
     found = collect_training_set()
     assert [[image is not None for image in case.images] for case in found.cases] == [
         [True, False],
@@ -339,7 +340,7 @@ def test_a_paired_cine_may_lack_the_image_of_a_frame(scene, labels):
     values = [cine.GetNthIndexValue(k) for k in range(3)]
     colour, _ = scenes.add_cine([picture(k + 7) for k in range(3)], "colour", index_values=values)
     colour.GetNthDataNode(2).SetAndObserveImageData(None)
-    choices.pair(cine, colour, ("grey", "colour"))
+    pairs.pair(cine, colour, ("grey", "colour"))
     found = collect_training_set()
     assert [[image is not None for image in case.images] for case in found.cases] == [[True, True]] * 2 + [
         [True, False]
@@ -354,7 +355,7 @@ def test_a_pair_belongs_to_the_patient_of_either_image(scene):
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "patient")
     for volume in (second, third):
         hierarchy.SetItemParent(hierarchy.CreateItem(patient, volume), patient)
-    choices.pair(first, second, ("T1", "FLAIR"))
+    pairs.pair(first, second, ("T1", "FLAIR"))
     one, other = (source.group for source in whole(sources_in_pieces(scene, {}))[0])
     assert one == other
 
@@ -363,7 +364,7 @@ def test_pairs_that_cannot_be_are_refused(scene):
     first, second = flair_pair()
     third = scenes.add_volume(np.zeros((6, 10, 12)), "third")
     cine, _ = scenes.add_cine([picture()], "cine")
-    choices.pair(first, second, ("T1", "FLAIR"))
+    pairs.pair(first, second, ("T1", "FLAIR"))
     for reference, partner, names, code in (
         (third, third, ("a", "b"), "not-a-pair"),
         (third, cine, ("a", "b"), "not-a-pair"),
@@ -374,9 +375,9 @@ def test_pairs_that_cannot_be_are_refused(scene):
         (third, cine, ("", "b"), "modality-names"),
     ):
         with pytest.raises(SemiSegError) as error:
-            choices.pair(reference, partner, names)
+            pairs.pair(reference, partner, names)
         assert error.value.code == code
-    choices.pair(first, third, ("T1", "T2"))
+    pairs.pair(first, third, ("T1", "T2"))
     assert collect_training_set().modalities == ("T1", "FLAIR", "T2")
 
 

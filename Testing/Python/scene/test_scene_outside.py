@@ -14,6 +14,7 @@ import pytest
 import SimpleITK as sitk
 import slicer
 from SemiSegCervicalLib.pieces import whole
+from SemiSegCervicalLib.scene import pairs
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.export import segmentation_file_in_pieces
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
@@ -544,7 +545,7 @@ def test_a_scene_that_cannot_be_read_is_noted(scene, tmp_path):
 
 def test_modalities_of_a_folder_join_those_of_the_scene(scene, labels, tmp_path):
     first, second = (scenes.add_volume(np.random.default_rng(k).normal(size=(4, 10, 12)), f"v{k}") for k in range(2))
-    choices.pair(first, second, ("T1", "FLAIR"))
+    pairs.pair(first, second, ("T1", "FLAIR"))
     scenes.add_segmentation(first, np.stack([labels] * 4), CLASSES)
     outside = listed(
         tmp_path / "outside",

@@ -16,8 +16,9 @@ from SemiSegCervicalLib.scene.export import segmentation_file_in_pieces
 from SemiSegCervicalLib.scene.frames import CineResult, FrameResult
 from SemiSegCervicalLib.scene.geometry import copy_geometry
 from SemiSegCervicalLib.scene.marks import ORIGIN, segment_tag, segments_of
+from SemiSegCervicalLib.scene.pairs import pair
 from SemiSegCervicalLib.scene.segmentation import image_of, label_array, new_segmentation, oriented_image
-from SemiSegTrainerLib.scene.choices import choose_segmentation, pair
+from SemiSegTrainerLib.scene.choices import choose_segmentation
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.drawn import RESIZED
 from SemiSegTrainerLib.scene.marks import accept_frame, accept_slice, accepted_frames, annotated_slices, start_slice
