@@ -104,13 +104,13 @@ def test_a_damaged_model_is_no_start_and_says_what_it_is(logic: Any, drawn: list
 @pytest.mark.torch
 def test_a_network_for_each_modality_begins_with_such_networks_only(logic: Any, picture: Callable[..., Any]) -> None:
     from SemiSegCervicalLib.errors import SemiSegError
-    from SemiSegTrainerLib.scene import choices
+    from SemiSegCervicalLib.scene import pairs
     from SlicerRig import scenes
     from TrainingRig import cases
 
     def pair(seed: int) -> Any:
         both = [picture(seed + more, name=f"Picture {seed + more}") for more in (0, 50)]
-        choices.pair(both[0], both[1], ("T1", "FLAIR"))
+        pairs.pair(both[0], both[1], ("T1", "FLAIR"))
         return both[0]
 
     def train(name: str, **more: Any) -> Any:

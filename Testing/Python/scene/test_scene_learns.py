@@ -11,6 +11,7 @@ import slicer
 
 pytest.importorskip("torch", reason="the learning layer runs on PyTorch")
 
+from SemiSegCervicalLib.scene import pairs
 from SemiSegCervicalLib.scene.classes import SegmentClass
 from SemiSegCervicalLib.scene.nodes import nodes_of
 from SemiSegTrainerLib.learning.data import read_sets
@@ -113,7 +114,7 @@ def test_folders_and_pairs(scene, tmp_path):
             scenes.add_volume(rng.normal(size=(12, 18, 18)).astype(np.float32), f"{name} {number}")
             for name in ("a", "b")
         )
-        choices.pair(first, second, ("T1", "FLAIR"))
+        pairs.pair(first, second, ("T1", "FLAIR"))
         if number:
             scenes.add_segmentation(first, painted(rng, (12, 18, 18)), CLASSES)
     write_datalist(collect_training_set(), tmp_path / "outside")
