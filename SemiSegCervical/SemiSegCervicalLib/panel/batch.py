@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,21 +19,27 @@ WAITING, RUNNING, DONE, FAILED, CANCELLED, GONE = "waiting", "running", "done", 
 
 @dataclass
 class Item:
-    """One of the images.
+    """One of the images, or one patient's in several modalities.
 
     Attributes:
-        node: the volume; of a cine the one that shows its current frame; None when it has been deleted.
+        images: what is segmented together, by the index of the modality: volumes, of a cine the one that shows its
+            current frame. Empty when one of them has been deleted.
         name: of the image, which stays when it is deleted.
         state: one of the above; `GONE` was deleted before it was done.
         error: why it failed.
         doubts: what speaks against its result.
     """
 
-    node: Any
+    images: Mapping[int, Any]
     name: str
     state: str = WAITING
     error: SemiSegError | None = None
     doubts: tuple[str, ...] = ()
+
+    @property
+    def node(self) -> Any:
+        """The image on whose grid the result lies; None when it has been deleted."""
+        return first_of(self.images) if self.images else None
 
 
 class Batch:
@@ -44,16 +50,19 @@ class Batch:
     """
 
     def __init__(
-        self, nodes: Sequence[Any], request: Callable[[Any], Request], start: Callable[[Request], Segmenting]
+        self,
+        cases: Sequence[Mapping[int, Any]],
+        request: Callable[[Mapping[int, Any]], Request],
+        start: Callable[[Request], Segmenting],
     ) -> None:
         """Remember what is to be done.
 
         Args:
-            nodes: the images.
-            request: puts the job of an image together when its turn comes; raises `SemiSegError` where it cannot be.
+            cases: the images of each, by the index of the modality.
+            request: puts the job of a case together when its turn comes; raises `SemiSegError` where it cannot be.
             start: begins a job.
         """
-        self.items = [Item(node, str(node.GetName())) for node in nodes]
+        self.items = [Item(images, name_of(images)) for images in cases]
         self._request, self._start = request, start
         self._job: Segmenting | None = None
         self._current: Item | None = None
@@ -78,7 +87,7 @@ class Batch:
         while self._current is None and self.active and not is_changing(slicer.mrmlScene):
             item = next(item for item in self.items if item.state == WAITING)
             try:
-                job = self._start(self._request(item.node))
+                job = self._start(self._request(item.images))
             except SemiSegError as error:
                 self._failed(item, error)
                 continue
@@ -111,8 +120,8 @@ class Batch:
     def forget_deleted(self) -> None:
         """Let go of the images that are not in the scene any more."""
         for item in self.items:
-            if item.node is not None and item.node.GetScene() is None:
-                item.node = None
+            if any(node.GetScene() is None for node in item.images.values()):
+                item.images = {}
                 if item.state == WAITING:
                     item.state = GONE
 
@@ -121,6 +130,16 @@ class Batch:
         item.state, item.error = FAILED, error
         if any(i.error is not None and i.error.code == error.code for i in before):
             self.cancel()  # twice the same: it is not the image, and the others would fail like these
+
+
+def first_of(images: Mapping[int, Any]) -> Any:
+    """Return the image on whose grid the result of a case lies."""
+    return images[min(images)]
+
+
+def name_of(images: Mapping[int, Any]) -> str:
+    """Return what a case is called."""
+    return " + ".join(str(images[index].GetName()) for index in sorted(images))
 
 
 def summary(batch: Batch) -> tuple[str, bool]:

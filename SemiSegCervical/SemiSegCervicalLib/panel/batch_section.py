@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from ..scene.records import Record, find_records
 from ..words import many
 from ..worker.protocol import ModelCard
 from . import batch
+from .batch import first_of
+from .batch_cases import Images, cases_of, offered_images
 from .cards import failure_of
 from .connections import Connections
-from .inputs import is_offered
 from .later import Later
 from .locks import WHY
 from .request import make_request
@@ -43,26 +44,43 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class _Row:
-    key: str
+    ids: tuple[tuple[int, str], ...]
     name: str
     result: str
     tip: str
     dice: str
     ticked: bool
 
+    @property
+    def key(self) -> str:
+        """ID of the image on whose grid the result lies."""
+        return self.ids[0][1]
+
+    def images(self) -> Images:
+        """Return the nodes by the index of the modality; none where one of them is gone."""
+        found = {index: slicer.mrmlScene.GetNodeByID(key) for index, key in self.ids}
+        return {} if None in found.values() else found
+
 
 class BatchSection:
     """Shows the images that the model can segment, and begins a batch of those that are ticked."""
 
-    def __init__(self, ui: Any, on_start: Callable[[list[Any]], None], on_open: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        ui: Any,
+        chosen: Callable[[], Mapping[int, Any]],
+        on_start: Callable[[list[Images]], None],
+        on_open: Callable[[Images], None],
+    ) -> None:
         """Connect the widgets.
 
         Args:
             ui: the panel's widgets.
-            on_start: called with the images that are to be segmented.
-            on_open: called with the image that the user wants to see.
+            chosen: returns the images that are chosen above, by the index of the modality.
+            on_start: called with the cases that are to be segmented.
+            on_open: called with the case that the user wants to see.
         """
-        self.ui, self._on_start, self._on_open = ui, on_start, on_open
+        self.ui, self._chosen, self._on_start, self._on_open = ui, chosen, on_start, on_open
         self._state = PanelState()
         self._rows: list[_Row] = []
         self._shown: list[_Row | None] = []
@@ -106,21 +124,22 @@ class BatchSection:
 
     def _show(self) -> None:
         state, card = self._state, self._state.card
-        several = card is not None and len(card.modalities) == 1 and failure_of(card) is None
-        images = _images() if several else []
-        self.ui.batchButton.visible = len(images) > 1
-        if card is None or len(images) < 2 or self.ui.batchButton.collapsed:
+        images = offered_images() if card is not None and failure_of(card) is None else []
+        shown = card is not None and len(images) > len(card.modalities)
+        self.ui.batchButton.visible = shown
+        if card is None or not shown or self.ui.batchButton.collapsed:
             return
         self._said = {n.GetID(): self._said[n.GetID()] for n in images if n.GetID() in self._said}
-        fitting = [node for node in images if self._is_fit(node, card)]
+        cases = [case for case in cases_of(card.modalities, images, self._chosen()) if self._is_fit(case, card)]
         newest = {r.shown_source: r for r in find_records(slicer.mrmlScene) if _is_of(r, card)}
         items = {item.node: item for item in state.batch.items} if state.batch is not None else {}
-        self._rows = [self._row(node, newest.get(node), items.get(node)) for node in fitting]
+        self._rows = [self._row(case, newest.get(first_of(case)), items.get(first_of(case))) for case in cases]
         self._fill()
-        ui, count, others = self.ui, sum(row.ticked for row in self._rows), len(images) - len(fitting)
-        ui.batchInfoLabel.text = f"Not listed: {many(others, 'image')} that the model cannot read."
+        ui, count, others = self.ui, sum(row.ticked for row in self._rows), len(images) - sum(map(len, cases))
+        ui.batchInfoLabel.text = _left_out(others, card)
         ui.batchInfoLabel.visible = bool(others)
-        ui.batchStartButton.text = f"Segment {many(count, 'image')}" if count else "Segment"
+        word = "image" if len(card.modalities) == 1 else "case"
+        ui.batchStartButton.text = f"Segment {many(count, word)}" if count else "Segment"
         why = WHY if state.busy else "" if count else "Tick the images first."
         if not state.complete and state.fault is not None:
             why = str(state.fault)
@@ -129,8 +148,8 @@ class BatchSection:
             "Segments one after another, with the choices above; of a cine all frames. Nothing is replaced."
         )
 
-    def _row(self, node: Any, record: Record | None, item: batch.Item | None) -> _Row:
-        key = node.GetID()
+    def _row(self, case: Images, record: Record | None, item: batch.Item | None) -> _Row:
+        ids = tuple((index, case[index].GetID()) for index in sorted(case))
         result = "there" if record is not None else "none"
         tip = "This model has segmented it already." if record is not None else "Not segmented by this model yet."
         if item is not None and (item.state != batch.DONE or record is not None):
@@ -139,19 +158,22 @@ class BatchSection:
                 tip = str(item.error)
             elif item.doubts:
                 tip = " ".join(f"{text.rstrip('.')}." for text in item.doubts)
-        return _Row(key, node.GetName(), result, tip, self._dice_of(record), self._said.get(key, record is None))
+        ticked = self._said.get(ids[0][1], record is None)
+        return _Row(ids, batch.name_of(case), result, tip, self._dice_of(record), ticked)
 
-    def _is_fit(self, node: Any, card: ModelCard) -> bool:
-        image, stack = node.GetImageData(), bool(self.ui.slicesAsFramesCheckBox.checked)
-        facts = (card.path, stack, image.GetDimensions() if image is not None else None)
-        known, fits = self._fits.get(node.GetID(), (None, False))
+    def _is_fit(self, case: Images, card: ModelCard) -> bool:
+        stack, key = bool(self.ui.slicesAsFramesCheckBox.checked), first_of(case).GetID()
+        content = [(index, node.GetID(), node.GetImageData()) for index, node in case.items()]
+        sizes = [(*named, image.GetDimensions() if image is not None else None) for *named, image in content]
+        facts = (card.path, stack, sizes)
+        known, fits = self._fits.get(key, (None, False))
         if known != facts:
             try:
-                make_request(card, {0: node}, slices_as_frames=stack)
+                make_request(card, case, slices_as_frames=stack)
                 fits = True
             except SemiSegError:
                 fits = False
-            self._fits[node.GetID()] = facts, fits
+            self._fits[key] = facts, fits
         return fits
 
     def _dice_of(self, record: Record | None) -> str:
@@ -207,18 +229,24 @@ class BatchSection:
         self._show()
 
     def _start(self) -> None:
-        nodes = [slicer.mrmlScene.GetNodeByID(row.key) for row in self._rows if row.ticked]
+        ticked = [images for row in self._rows if row.ticked and (images := row.images())]
         self._said.clear()
-        self._on_start([node for node in nodes if node is not None])
+        self._on_start(ticked)
 
     def _opened(self, number: int, _column: int) -> None:
-        node = slicer.mrmlScene.GetNodeByID(self._rows[number].key) if number < len(self._rows) else None
-        if node is not None:
-            self._on_open(node)
+        images = self._rows[number].images() if number < len(self._rows) else {}
+        if images:
+            self._on_open(images)
 
 
-def _images() -> list[Any]:
-    return [node for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode") if is_offered(node)]
+def _left_out(count: int, card: ModelCard) -> str:
+    """Say why some images are in no row, and what helps."""
+    if len(card.modalities) == 1:
+        return f"Not listed: {many(count, 'image')} that the model cannot read."
+    return (
+        f"Not listed: {many(count, 'image')}. Choose the images of one patient above: those of the others are found by "
+        "names that differ in the same words."
+    )
 
 
 def _is_of(record: Record, card: ModelCard) -> bool:

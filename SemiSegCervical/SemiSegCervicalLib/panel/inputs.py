@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -108,6 +108,13 @@ class InputSection:
             volume = background_volume()
             if volume is not None and is_offered(volume):
                 self._parameters.source = volume
+
+    def choose(self, images: Mapping[int, Any]) -> None:
+        """Choose the images of a case, by the index of the modality; the other modalities are not available."""
+        if self._parameters is not None:
+            self._parameters.source = images.get(0)
+            for index, selector in enumerate(self._selectors, start=1):
+                selector.setCurrentNode(images.get(index))
 
     def refresh(self, state: PanelState) -> None:
         """Show the moment."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import segmenting, speed
@@ -48,9 +48,11 @@ class Running:
         self.job = self._jobs().start(request, on_change=self._on_change, on_frames=self._on_frames, on_end=self._ended)
         return self.job
 
-    def begin_several(self, nodes: Sequence[Any], request: Callable[[Any], Request]) -> None:
+    def begin_several(
+        self, cases: Sequence[Mapping[int, Any]], request: Callable[[Mapping[int, Any]], Request]
+    ) -> None:
         """Begin the first of several with the next `go_on`; see `Batch`."""
-        self.batch = Batch(nodes, request, self.begin)
+        self.batch = Batch(cases, request, self.begin)
 
     def go_on(self) -> None:
         """Begin the next one of several, if one is left and nothing runs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..scene.source import Source, source_of
 from . import segmenting
 from .accessible import name_widgets
 from .adding import Adding
+from .batch import first_of
 from .batch_section import BatchSection
 from .binding import Binding
 from .curve import CurveSection
@@ -101,7 +102,7 @@ class Panel:
         self.inputs = InputSection(ui, self.changed, renew_sizes)
         self.models = ModelSection(ui, self.changed, self.add_model, choose_file)
         self.run = RunSection(ui, self.apply, self.cancel)
-        self.batch = BatchSection(ui, self.apply_to, self._open)
+        self.batch = BatchSection(ui, self.inputs.nodes, self.apply_to, self._open)
         results = slicer.util.loadUI(resource("UI/SemiSegCervicalResults.ui"))
         ui.resultsHost.layout().addWidget(results)
         found = slicer.util.childWidgetVariables(results)
@@ -182,18 +183,18 @@ class Panel:
         self._record = None
         self.refresh()
 
-    def apply_to(self, nodes: Sequence[Any]) -> None:
-        """Segment images one after another, with the present choices."""
+    def apply_to(self, cases: Sequence[Mapping[int, Any]]) -> None:
+        """Segment cases, images by the index of the modality, one after another, with the present choices."""
         self.messages.hide()
         card, chosen = self.models.card, self._parameters
         if card is None or chosen is None:
             return
         device, stack, uncertainty = DEVICE_NAMES[chosen.device], chosen.slices_as_frames, chosen.uncertainty
 
-        def request(node: Any) -> Request:
-            return make_request(card, {0: node}, self._device(device), None, stack, None, uncertainty)
+        def request(images: Mapping[int, Any]) -> Request:
+            return make_request(card, images, self._device(device), None, stack, None, uncertainty)
 
-        self._running.begin_several(nodes, request)
+        self._running.begin_several(cases, request)
         self.refresh()
 
     def cancel(self) -> None:
@@ -328,11 +329,11 @@ class Panel:
         """Return whether a job is about the chosen image; one of several may be about another."""
         return not self._running.is_one_of_several(job) or job.is_about(source)
 
-    def _open(self, node: Any) -> None:
-        """The user wants to see one of several images, and its result."""
+    def _open(self, images: Mapping[int, Any]) -> None:
+        """The user wants to see one of several cases, and its result."""
         if self._parameters is not None:
-            self._parameters.source = node
-            self._look_at(node)
+            self.inputs.choose(images)
+            self._look_at(first_of(images))
 
     def _choose(self, record: Record) -> None:
         """The user wants to see another result."""

@@ -316,7 +316,8 @@ def test_what_is_told_of_how_several_went(clean, picture, states, unlike, said):
     from SemiSegCervicalLib.panel import batch
 
     words = {"d": batch.DONE, "c": batch.CANCELLED, "g": batch.GONE}
-    done = batch.Batch([picture(0, f"Picture {n}") for n in range(len(states))], lambda node: node, lambda job: job)
+    cases = [{0: picture(0, f"Picture {n}")} for n in range(len(states))]
+    done = batch.Batch(cases, lambda images: images, lambda job: job)
     for number, (item, state) in enumerate(zip(done.items, states, strict=True)):
         item.state, item.doubts = words[state], ("It is odd",) * (number < unlike)
     told, look = batch.summary(done)
