@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,39 +23,21 @@ from .sources import Source, sources_in_pieces
 from .training_set import TrainingCase, TrainingSet
 
 
-def collect_training_set(
-    scene: Any = None,
-    classes: Sequence[SegmentClass] = (),
-    as_frames: Collection[str] = (),
-    segmentation_of: Mapping[str, str] | None = None,
-    answers: Mapping[SegmentKey, str] | None = None,
-) -> TrainingSet:
+def collect_training_set(scene: Any = None, classes: Sequence[SegmentClass] = ()) -> TrainingSet:
     """Do what `collect_steps` does, at once."""
-    return whole(collect_steps(scene, classes, as_frames, segmentation_of, answers))
+    return whole(collect_steps(scene, classes))
 
 
-def collect_steps(
-    scene: Any = None,
-    classes: Sequence[SegmentClass] = (),
-    as_frames: Collection[str] = (),
-    segmentation_of: Mapping[str, str] | None = None,
-    answers: Mapping[SegmentKey, str] | None = None,
-) -> Pieces[TrainingSet]:
+def collect_steps(scene: Any = None, classes: Sequence[SegmentClass] = ()) -> Pieces[TrainingSet]:
     """Read the scene as a training set in small pieces; nothing in it is changed, no sequence is browsed.
 
     Every scalar or colour volume is a case and every frame of an image sequence; label maps, results of a
     model and the volumes that only show a sequence's current frame are not. What counts as annotated is
-    decided by `annotation` and, for frames, by `marks.accepted_frames`.
+    decided by `annotation` and, for frames, by `marks.accepted_frames`; what the user chose, by `choices`.
 
     Args:
         scene: ``vtkMRMLScene``; ``slicer.mrmlScene`` by default.
         classes: classes that exist already (those of a model); they keep their value.
-        as_frames: ids of volumes whose slices are frames.
-        segmentation_of: id of a volume or image sequence to the id of the segmentation or segmentation sequence
-            that counts, where several do.
-        answers: the user's answers to conflicts (`classes.match_classes`).
-
-    What the user chose is read from the scene (`choices`); `as_frames`, `segmentation_of` and `answers` come on top.
 
     Returns:
         The training set.
@@ -64,18 +46,17 @@ def collect_steps(
         SemiSegError: more classes than a model can have.
     """
     scene = scene or slicer.mrmlScene
-    sources, notes = yield from sources_in_pieces(scene, segmentation_of or {})
+    sources, notes = yield from sources_in_pieces(scene)
     others = yield from _other_scenes(scene, notes)
     elsewhere = {id(source): place for place, found in others.items() for source in found}
     sources += [source for found in others.values() for source in found]
     outside = yield from _outside(scene, notes)
-    given = choices.saved_answers(scene) | {**(answers or {})}
-    matching = _matching(sources, outside, classes, given)
+    matching = _matching(sources, outside, classes, choices.saved_answers(scene))
     modalities = _modalities([*sources, *outside])
     cases: list[TrainingCase] = []
     for source in sources:
         volume, case = source.volume, scene_case(source, matching, modalities)
-        framed = source.frame is None and (volume.GetID() in as_frames or choices.slices_are_frames(volume))
+        framed = source.frame is None and choices.slices_are_frames(volume)
         found = [case]
         if framed and case.shape[0] > 1:
             yield from case.count_in_pieces()
@@ -114,7 +95,7 @@ def _other_scenes(scene: Any, notes: list[str]) -> Pieces[dict[str, list[Source]
             notes.append(f"{error.cause}: left out")
             continue
         yield
-        found[path], more = yield from sources_in_pieces(other, {})
+        found[path], more = yield from sources_in_pieces(other)
         notes += [f"{Path(path).name}: {note}" for note in more]
     return found
 

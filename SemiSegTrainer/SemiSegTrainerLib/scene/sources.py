@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,13 +80,11 @@ class _Scene:
     partners: set[str] = field(default_factory=set)
 
 
-def sources_in_pieces(scene: Any, chosen: Mapping[str, str]) -> Pieces[tuple[list[Source], list[str]]]:
+def sources_in_pieces(scene: Any) -> Pieces[tuple[list[Source], list[str]]]:
     """Find every image and frame of a scene; nothing in it is changed, no sequence is browsed.
 
     Args:
         scene: ``vtkMRMLScene``.
-        chosen: id of a volume or image sequence to the id of the segmentation or segmentation sequence that
-            counts; what is chosen in the scene holds for the others.
 
     Returns:
         (the images and frames, what was found that cannot be used, in plain words).
@@ -96,8 +94,8 @@ def sources_in_pieces(scene: Any, chosen: Mapping[str, str]) -> Pieces[tuple[lis
         found.partners |= {p.GetID() for node in nodes_of(scene, kind) for p in pairs.partners_of(node)}
     _sort_segmentations(found)
     _note_label_maps(found)
-    volumes = yield from _volume_sources(found, chosen)
-    frames = yield from _frame_sources(found, chosen)
+    volumes = yield from _volume_sources(found)
+    frames = yield from _frame_sources(found)
     return volumes + frames, found.notes
 
 
@@ -140,7 +138,7 @@ def _note_label_maps(found: _Scene) -> None:
             )
 
 
-def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Source]]:
+def _volume_sources(found: _Scene) -> Pieces[list[Source]]:
     sources = []
     for volume in nodes_of(found.scene, "vtkMRMLScalarVolumeNode"):
         if (
@@ -161,9 +159,9 @@ def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sou
                 source.partners += (partner,)
                 candidates += found.segmentations.get(partner.GetID(), [])
         source.modalities = tuple(pairs.modality_of(node) for node in (volume, *source.partners))
-        wanted = _wanted(volume, chosen)
+        wanted = choices.chosen_segmentation(volume)
         if wanted is not None:
-            candidates = [s for s in candidates if s.GetID() == wanted]
+            candidates = [s for s in candidates if s is wanted]
         # Of several nobody knows which one is meant: a mark set on one of them might be on what was not looked at.
         meant = [s for s in candidates if start_slice(s) is None] or candidates
         source.candidate = meant[0].GetID() if len(meant) == 1 else None
@@ -173,14 +171,6 @@ def _volume_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sou
         sources.append(source)
         yield
     return sources
-
-
-def _wanted(image: Any, chosen: Mapping[str, str]) -> str | None:
-    """Return the id of the segmentation that the user chose for an image, None where they chose none."""
-    if image.GetID() in chosen:
-        return chosen[image.GetID()]
-    node = choices.chosen_segmentation(image)
-    return node.GetID() if node is not None else None
 
 
 def _readable(found: _Scene, volume: Any, name: str) -> bool:
@@ -196,14 +186,14 @@ def _readable(found: _Scene, volume: Any, name: str) -> bool:
     return components in (1, 3, 4)
 
 
-def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Source]]:
+def _frame_sources(found: _Scene) -> Pieces[list[Source]]:
     sources = []
     for sequence in nodes_of(found.scene, "vtkMRMLSequenceNode"):
         if not is_image_sequence(sequence) or sequence.GetID() in found.partners:
             continue
         partners = [p for p in pairs.partners_of(sequence) if is_image_sequence(p)]
         modalities = tuple(pairs.modality_of(node) for node in (sequence, *partners))
-        wanted = _wanted(sequence, chosen)
+        wanted = choices.chosen_segmentation(sequence)
         browser = browser_of(sequence)
         proxy = browser.GetProxyNode(sequence) if browser is not None else None
         group = patient_of([sequence, browser, proxy, *partners]) or sequence.GetID()
@@ -211,7 +201,7 @@ def _frame_sources(found: _Scene, chosen: Mapping[str, str]) -> Pieces[list[Sour
         belonging: dict[str, str] = {}
         corrected: set[str] = set()
         for segmentations in annotating_sequences(sequence):
-            if wanted is not None and segmentations.GetID() != wanted:
+            if wanted is not None and segmentations is not wanted:
                 continue
             for value in accepted_frames(segmentations):
                 if sequence.GetItemNumberFromIndexValue(value, True) < 0:

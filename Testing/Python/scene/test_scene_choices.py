@@ -135,7 +135,8 @@ def test_answers_are_kept_without_asking_again(scene, labels):
     assert found.conflicts == []
     assert [entry.name for entry in found.classes] == ["lip", "other lip"]
     assert choices.saved_answers() == {conflict.key: "other lip"}
-    assert [c.name for c in collect_training_set(answers={conflict.key: "third"}).classes] == ["lip", "third"]
+    choices.save_answers({conflict.key: "third"})
+    assert [c.name for c in collect_training_set().classes] == ["lip", "third"]
     coded = SegmentKey.of(twins[0])
     choices.save_answers({coded: "", conflict.key: "lip"})
     assert choices.saved_answers() == {coded: "", conflict.key: "lip"}
@@ -356,7 +357,7 @@ def test_a_pair_belongs_to_the_patient_of_either_image(scene):
     for volume in (second, third):
         hierarchy.SetItemParent(hierarchy.CreateItem(patient, volume), patient)
     pairs.pair(first, second, ("T1", "FLAIR"))
-    one, other = (source.group for source in whole(sources_in_pieces(scene, {}))[0])
+    one, other = (source.group for source in whole(sources_in_pieces(scene))[0])
     assert one == other
 
 

@@ -7,6 +7,7 @@ import pytest
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass, terminology_key
+from SemiSegTrainerLib.scene import choices
 from SemiSegTrainerLib.scene.annotation import SegmentReading
 from SemiSegTrainerLib.scene.classes import ClassMatching, SegmentKey, match_classes
 from SemiSegTrainerLib.scene.collect import collect_training_set
@@ -133,8 +134,10 @@ def test_a_conflict_leaves_its_cases_out_until_it_is_answered(scene):
     found = collect_training_set()
     assert [c.use for c in found.cases] == ["labelled", "left out"]
     assert '"lip"' in found.cases[1].reason
-    answered = collect_training_set(answers={found.conflicts[0].key: "posterior"})
+    choices.save_answers({found.conflicts[0].key: "posterior"})
+    answered = collect_training_set()
     assert [(c.use, c.finished) for c in answered.cases] == [("labelled", (1, 2)), ("partly", (2,))]
     np.testing.assert_array_equal(np.unique(answered.cases[1].labels), [0, 2])
-    left_out = collect_training_set(answers={found.conflicts[0].key: ""})
+    choices.save_answers({found.conflicts[0].key: ""})
+    left_out = collect_training_set()
     assert [c.use for c in left_out.cases] == ["labelled", "unlabelled"]

@@ -10,7 +10,7 @@ import slicer
 import vtk
 from SemiSegCervicalLib.scene import segmentation as reading_segments
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegTrainerLib.scene import annotation, collect, marks
+from SemiSegTrainerLib.scene import annotation, choices, marks
 from SemiSegTrainerLib.scene.collect import collect_steps, collect_training_set
 from SemiSegTrainerLib.scene.memory import Memory
 from SemiSegTrainerLib.scene.thumbnails import thumbnail, thumbnail_in_pieces
@@ -192,14 +192,14 @@ def test_a_case_names_its_nodes(scene, labels):
         cine_labels={1: labels},
     )
     found = collect_training_set().cases
-    first = made.volumes[0].GetID()
-    assert (found[0].volume, found[0].stack, found[0].segmentation) == (first, None, made.segmentations[0].GetID())
+    volume, segmentation = made.volumes[0], made.segmentations[0]
+    assert (found[0].volume, found[0].stack, found[0].segmentation) == (volume.GetID(), None, segmentation.GetID())
     assert found[1].segmentation is None
     assert {(case.volume, case.stack, case.segmentation) for case in found[2:]} == {
         (None, made.cine.GetID(), made.drawn.GetID())
     }
-    stack = collect.collect_training_set(as_frames=[first]).cases[0]
-    assert stack.volume == first
+    choices.set_slices_as_frames(volume, True)
+    assert collect_training_set().cases[0].volume == volume.GetID()
 
 
 def test_the_oldest_is_forgotten_first():

@@ -9,7 +9,7 @@ import pytest
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene.classes import SegmentClass
-from SemiSegTrainerLib.scene import marks
+from SemiSegTrainerLib.scene import choices, marks
 from SemiSegTrainerLib.scene.collect import collect_training_set
 from SemiSegTrainerLib.scene.facts import gather_facts
 from SemiSegTrainerLib.scene.layout import gap_of
@@ -395,7 +395,8 @@ def test_slices_that_are_frames_are_split_as_frames(scene, labels):
     marks.set_annotated_slices(segmentation, range(0, 30, 5))
     for _, segment in marks.segments_of(segmentation):
         marks.Status.SetSegmentStatus(segment, marks.Status.NotStarted)  # paint elsewhere does not count
-    found = collect_training_set(as_frames=[node.GetID()])
+    choices.set_slices_as_frames(node, True)
+    found = collect_training_set()
     split = propose_split(found)
     check_split(found, split)
     (held,) = frames(found, split.validation)

@@ -39,8 +39,8 @@ def full(scene, labels):
     return volume
 
 
-def case_of(volume: Any, **options: Any) -> TrainingCase:
-    (case,) = [c for c in collect_training_set(**options).cases if c.id == volume.GetID()]
+def case_of(volume: Any) -> TrainingCase:
+    (case,) = [c for c in collect_training_set().cases if c.id == volume.GetID()]
     return case
 
 
@@ -283,7 +283,6 @@ def test_two_segmentations_of_one_image_are_asked_about(full, labels):
     case = case_of(volume)
     assert case.use == "left out"
     assert "choose one" in case.reason
-    assert case_of(volume, segmentation_of={volume.GetID(): second.GetID()}).use == "labelled"
     new_segmentation(volume, labels[None], CLASSES)  # a result beside it is no second opinion
     volume.GetScene().RemoveNode(second)
     assert case_of(volume).use == "labelled"
@@ -496,7 +495,8 @@ def test_a_stack_of_frames_becomes_a_case_per_slice(full):
     painted[[0, 2]] = 0
     volume, segmentation = drawn(painted, {1: 1, 2: 1}, shape=painted.shape)
     marks.set_annotated_slices(segmentation, [1, 2])
-    found = collect_training_set(as_frames=[volume.GetID()])
+    choices.set_slices_as_frames(volume, True)
+    found = collect_training_set()
     frames = {c.frame: c for c in found.cases if c.sequence == "image"}
     assert {c.group for c in frames.values()} == {volume.GetID()}
     assert {f: (c.use, c.finished) for f, c in frames.items()} == {
