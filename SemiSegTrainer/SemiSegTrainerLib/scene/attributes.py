@@ -19,35 +19,37 @@ def is_outside(case_id: str) -> bool:
     return case_id.startswith(_OUTSIDE)
 
 
-def node_of(case_id: str, scene: Any) -> tuple[Any, str | None]:
+def node_of(case_id: str) -> tuple[Any, str | None]:
     """Return the node behind the id of a case, and the index value of its frame.
 
     Args:
-        case_id: of a `training_set.TrainingCase` of the scene, or of a whole cine.
-        scene: ``slicer.mrmlScene`` where it is None.
+        case_id: of a `training_set.TrainingCase` of the open scene, or of a whole cine.
 
     Raises:
         SemiSegError: the image is not in the scene any more.
     """
-    scene = scene or slicer.mrmlScene
     node_id, colon, frame = case_id.partition(":")
-    node = scene.GetNodeByID(node_id)
+    node = slicer.mrmlScene.GetNodeByID(node_id)
     if node is None or not (node.IsA("vtkMRMLScalarVolumeNode") or is_image_sequence(node)):
         raise SemiSegError("gone", "The image is not in the scene any more", "Choose another one", "scene")
     return node, frame if colon else None
 
 
-def holders(scene: Any) -> list[Any]:
-    """Return the nodes that hold what is about no other node; an imported scene may bring a second one."""
+def holders(scene: Any = None) -> list[Any]:
+    """Return the nodes that hold what is about no other node, by default in the open scene.
+
+    An imported scene may bring a second one.
+    """
     found = nodes_of(scene or slicer.mrmlScene, "vtkMRMLScriptedModuleNode")
     return [node for node in found if node.GetAttribute("ModuleName") == _HOLDER]
 
 
-def hold(scene: Any, name: str, value: str | None) -> None:
-    """Set an attribute of one of these nodes, which is made where there is none, and remove it from the others."""
-    found = holders(scene)
+def hold(name: str, value: str | None) -> None:
+    """Set an attribute of one of these nodes of the open scene, which is made where there is none, and remove it from
+    the others."""
+    found = holders()
     if value is not None and not found:
-        found = [(scene or slicer.mrmlScene).AddNewNodeByClass("vtkMRMLScriptedModuleNode", _HOLDER)]
+        found = [slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", _HOLDER)]
         found[0].SetAttribute("ModuleName", _HOLDER)
     for number, holder in enumerate(found):
         set_attribute(holder, name, value if number == 0 else None)

@@ -1,7 +1,8 @@
 """What the user chose for training, kept in the scene: uses, segmentations that count, names of classes.
 
 Everything is an attribute of, or a reference from, the node that it is about, so that it comes back with a saved
-scene; references follow their node also when a scene is imported into another one.
+scene; references follow their node also when a scene is imported into another one. What is said is said of the open
+scene, and can be read from any.
 """
 
 from __future__ import annotations
@@ -35,13 +36,12 @@ OUTSIDE_USES = "SemiSeg.OutsideUses"
 """Attribute of the same node: JSON, one of `USES` by id of a case in these folders and scenes."""
 
 
-def set_use(case_id: str, use: ChosenUse | None, scene: Any = None) -> None:
+def set_use(case_id: str, use: ChosenUse | None) -> None:
     """Say what a case is to be used for.
 
     Args:
         case_id: of a `training_set.TrainingCase`, or of a whole cine, whose frames then have no use of their own.
         use: None leaves it to what is annotated.
-        scene: ``slicer.mrmlScene`` by default.
 
     Raises:
         SemiSegError: the image is not in the scene any more.
@@ -50,18 +50,18 @@ def set_use(case_id: str, use: ChosenUse | None, scene: Any = None) -> None:
     if use is not None and use not in USES:
         raise ValueError(f"no use: {use}")
     if is_outside(case_id):
-        uses = {**_outside_uses(scene)}
+        uses = _outside_uses()
         uses.pop(case_id, None)
         if use is not None:
             uses[case_id] = use
-        hold(scene, OUTSIDE_USES, json.dumps(uses) if uses else None)
+        hold(OUTSIDE_USES, json.dumps(uses) if uses else None)
         return
-    node, frame = node_of(case_id, scene)
+    node, frame = node_of(case_id)
     if frame is None:
         set_attribute(node, USE, use)
         set_attribute(node, FRAME_USES, None)
         return
-    frames: dict[str, str] = {**_frame_uses(node)}
+    frames = _frame_uses(node)
     frames.pop(frame, None)
     if use is not None:
         frames[frame] = use
@@ -89,15 +89,15 @@ def folders(scene: Any = None) -> list[str]:
     return _paths(FOLDERS, scene)
 
 
-def add_folder(path: str, scene: Any = None) -> None:
+def add_folder(path: str) -> None:
     """Take the images of a folder on disk as cases too; the folder's place is kept in the scene, no file is copied."""
-    hold(scene, FOLDERS, json.dumps(list(dict.fromkeys([*folders(scene), path]))))
+    hold(FOLDERS, json.dumps(list(dict.fromkeys([*folders(), path]))))
 
 
-def remove_folder(path: str, scene: Any = None) -> None:
+def remove_folder(path: str) -> None:
     """Leave the images of a folder out again; the folder stays as it is."""
-    left = [other for other in folders(scene) if other != path]
-    hold(scene, FOLDERS, json.dumps(left) if left else None)
+    left = [other for other in folders() if other != path]
+    hold(FOLDERS, json.dumps(left) if left else None)
 
 
 def scenes(scene: Any = None) -> list[str]:
@@ -105,15 +105,15 @@ def scenes(scene: Any = None) -> list[str]:
     return _paths(SCENES, scene)
 
 
-def add_scene(path: str, scene: Any = None) -> None:
+def add_scene(path: str) -> None:
     """Take the images of a saved scene as cases too; where it lies is kept, and it is read when cases are collected."""
-    hold(scene, SCENES, json.dumps(list(dict.fromkeys([*scenes(scene), path]))))
+    hold(SCENES, json.dumps(list(dict.fromkeys([*scenes(), path]))))
 
 
-def remove_scene(path: str, scene: Any = None) -> None:
+def remove_scene(path: str) -> None:
     """Leave the images of a saved scene out again; its file stays as it is."""
-    left = [other for other in scenes(scene) if other != path]
-    hold(scene, SCENES, json.dumps(left) if left else None)
+    left = [other for other in scenes() if other != path]
+    hold(SCENES, json.dumps(left) if left else None)
 
 
 def set_slices_as_frames(volume: Any, frames: bool) -> None:
@@ -141,10 +141,10 @@ def chosen_segmentation(image: Any) -> Any:
     return image.GetNodeReference(ANNOTATION_ROLE)
 
 
-def save_answers(answers: Mapping[SegmentKey, str], scene: Any = None) -> None:
+def save_answers(answers: Mapping[SegmentKey, str]) -> None:
     """Keep the user's answers to conflicts of classes (`classes.match_classes`); they replace those kept before."""
     listed = [[key.name, key.code, answer] for key, answer in answers.items()]
-    hold(scene, ANSWERS, json.dumps(listed) if listed else None)
+    hold(ANSWERS, json.dumps(listed) if listed else None)
 
 
 def saved_answers(scene: Any = None) -> dict[SegmentKey, str]:
@@ -165,7 +165,7 @@ def _paths(name: str, scene: Any) -> list[str]:
     return list(dict.fromkeys(path for path in found if isinstance(path, str)))
 
 
-def _outside_uses(scene: Any) -> dict[str, ChosenUse]:
+def _outside_uses(scene: Any = None) -> dict[str, ChosenUse]:
     found = {k: v for holder in holders(scene) for k, v in read_json(holder.GetAttribute(OUTSIDE_USES), dict).items()}
     return {case_id: use for case_id, value in found.items() if (use := _known(value)) is not None}
 

@@ -25,18 +25,17 @@ by id of a case on disk: JSON, the planes that were learned from and those that 
 _LATEST: list[object] = []
 
 
-def remember(training_set: TrainingSet, split: Split | None, scene: Any = None) -> Callable[[], None]:
+def remember(training_set: TrainingSet, split: Split | None) -> Callable[[], None]:
     """Keep on which side of a training its annotations are.
 
     Args:
         training_set: what is trained on.
         split: what of it validates; None for nothing.
-        scene: ``slicer.mrmlScene`` by default.
 
     Returns:
         What makes it forgotten again, where nothing was kept since: the training came to nothing.
     """
-    outside = _outside(scene)
+    outside = _outside()
     nodes: dict[str, tuple[Any, dict[str, Past]]] = {}
     for case in training_set.used("labelled", "partly"):
         if case.read_labels is None or (split is not None and case.id in split.dropped):
@@ -46,17 +45,17 @@ def remember(training_set: TrainingSet, split: Split | None, scene: Any = None) 
             outside[case.id] = case.past | now
             continue
         try:
-            node, frame = node_of(case.id, scene)
+            node, frame = node_of(case.id)
         except SemiSegError:  # it was removed while the data were written
             continue
         _, frames = nodes.setdefault(node.GetID(), (node, _read(node)))
         frames[frame or ""] = case.past | now
-    before = [(node, node.GetAttribute(PAST)) for node in (*(node for node, _ in nodes.values()), *holders(scene))]
+    before = [(node, node.GetAttribute(PAST)) for node in (*(node for node, _ in nodes.values()), *holders())]
     for node, frames in nodes.values():
         set_attribute(node, PAST, _written(frames))
     if outside:
-        hold(scene, PAST, _written(outside))
-        before += [(node, None) for node in holders(scene) if all(node is not known for known, _ in before)]
+        hold(PAST, _written(outside))
+        before += [(node, None) for node in holders() if all(node is not known for known, _ in before)]
     mine = object()
     _LATEST[:] = [mine]
     kept = [(node.GetID(), earlier, node.GetAttribute(PAST)) for node, earlier in before]
@@ -65,7 +64,7 @@ def remember(training_set: TrainingSet, split: Split | None, scene: Any = None) 
         if [mine] != _LATEST:  # a later training may have learned from the same
             return
         for node_id, earlier, written in kept:  # by id, for an image that is closed must not be kept alive
-            node = (scene or slicer.mrmlScene).GetNodeByID(node_id)
+            node = slicer.mrmlScene.GetNodeByID(node_id)
             if node is not None and node.GetAttribute(PAST) == written:
                 set_attribute(node, PAST, earlier)
 
@@ -90,7 +89,7 @@ def _sides(case: TrainingCase, split: Split | None) -> Past:
     return Past(frozenset(planes.difference(split.held_out(case.id))), frozenset(validating))
 
 
-def _outside(scene: Any) -> dict[str, Past]:
+def _outside(scene: Any = None) -> dict[str, Past]:
     return {case_id: past for holder in holders(scene) for case_id, past in _read(holder).items()}
 
 

@@ -385,9 +385,9 @@ def test_pairs_that_cannot_be_are_refused(scene):
 @pytest.mark.parametrize("damaged", ["1", '["a", 3, "b"]', '[["a"], null, "b"]', '["a", null, 3]', '["a", null]'])
 def test_damaged_answers_count_as_nothing(scene, labels, damaged):
     """Else neither the scene could be read nor the panel be shown."""
-    hold(scene, choices.ANSWERS, f'[{damaged}, ["lip", null, "anterior"]]')
+    hold(choices.ANSWERS, f'[{damaged}, ["lip", null, "anterior"]]')
     assert list(choices.saved_answers().values()) == ["anterior"]
-    hold(scene, choices.ANSWERS, damaged[:-1])
+    hold(choices.ANSWERS, damaged[:-1])
     assert choices.saved_answers() == {}
 
 
