@@ -27,9 +27,7 @@ def clean(labels: np.ndarray, spec: PostProcess) -> np.ndarray:
         return labels
     result = labels.copy()
     # A volume of one slice is an image: along an axis of length 1 every voxel would reach the border.
-    view = np.squeeze(result)
-    if view.ndim == 0:
-        return result
+    view = np.atleast_1d(np.squeeze(result))
     if spec.largest_component:
         _keep_largest(view)
     if spec.fill_holes:
