@@ -28,6 +28,14 @@ def stem(path: Path) -> str:
     return path.name[: len(path.name) - len(ending(path))]
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return what lies in a folder, by name; hidden files are its file system's own.
+
+    Beside every file on a disk of another system macOS lays one more, ``._a.nii.gz`` beside ``a.nii.gz``.
+    """
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def volume_of(path: Path) -> tuple[Path, int | None]:
     """Return a file, and which of its volumes is meant: ``FILE/2`` is the third of a NIfTI file that holds several."""
     inside = path.name.isdecimal() and ending(path.parent) in (".nii", ".nii.gz") and path.parent.is_file()

@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from .formats import files_in
 from .pieces import Pieces, whole
 from .user_folders import own_folder
 
@@ -53,7 +54,7 @@ def find_packs() -> dict[str, Path]:
 def fingerprint_in_pieces(path: Path) -> Pieces[str]:
     """Compute and return the SHA-256 of a pack's files, some megabytes with each step."""
     digest = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+    for file in files_in(path) if path.is_dir() else [path]:
         with file.open("rb") as stream:
             while piece := stream.read(_HASH_BYTES):
                 digest.update(piece)
@@ -68,7 +69,7 @@ def fingerprint(path: Path) -> str:
 
 def _packs_in(folder: Path | None) -> Iterator[Path]:
     try:
-        paths = sorted(folder.iterdir()) if folder is not None else []
+        paths = files_in(folder) if folder is not None else []
     except OSError:  # there is none yet, or it belongs to somebody else
         return
     for path in paths:

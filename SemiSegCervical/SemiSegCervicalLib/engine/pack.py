@@ -23,6 +23,7 @@ from safetensors.torch import save as save_tensors
 
 from ..atomic import write_atomically
 from ..errors import SemiSegError
+from ..formats import files_in
 from .branch import Branch
 from .schema import FORMAT_VERSION, PackManifest
 from .typicality import of_modalities
@@ -183,9 +184,9 @@ def _parse(data: bytes, path: Path) -> PackManifest:
 
 
 def _names(path: Path) -> set[str]:
-    """Return what a pack holds; hidden files of a folder are its file system's own."""
+    """Return what a pack holds."""
     if path.is_dir():
-        return {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+        return {entry.name for entry in files_in(path)}
     with zipfile.ZipFile(path) as archive:
         return set(archive.namelist())
 

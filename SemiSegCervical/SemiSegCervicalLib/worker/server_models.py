@@ -11,6 +11,7 @@ from ..engine.pack import Pack, load_pack, read_manifest
 from ..engine.predict import Predictor
 from ..engine.schema import PackManifest
 from ..errors import SemiSegError
+from ..formats import files_in
 from .protocol import Failure, Model, ModelCard, QualityFigure, SegmentClass
 from .server_jobs import ServerJob
 
@@ -113,7 +114,7 @@ def card_of(path: Path, manifest: PackManifest) -> ModelCard:
 
 def _signature(path: Path) -> tuple[tuple[str, int, int], ...]:
     """Tell one version of a pack from the next: names, sizes and times of its files."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = files_in(path) if path.is_dir() else [path]
     try:
         return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
     except OSError:

@@ -15,7 +15,7 @@ from SemiSegCervicalLib.atomic import write_atomically
 from SemiSegCervicalLib.engine.files import is_dicom_seg, is_sequence, read_affine, read_image, read_labels
 from SemiSegCervicalLib.engine.schema import SegmentClass
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, stem
+from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, files_in, stem
 from SemiSegCervicalLib.words import many
 
 from SemiSegTrainerLib.learning.datalist import SEGMENTS_MOST, Entry, file_stem, read_datalist
@@ -86,7 +86,7 @@ def label_maps(folder: Path) -> dict[str, Path]:
     marked: dict[str, list[Path]] = {}
     plain: dict[str, list[Path]] = {}
     coded: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
+    for path in files_in(folder):
         known = ending(path) in (*PICTURES, *VOLUMES)
         if not known and not is_dicom_seg(path):
             continue

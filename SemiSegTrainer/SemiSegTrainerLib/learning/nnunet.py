@@ -34,7 +34,7 @@ def as_datalist(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     lists: dict[str, list[dict[str, Any]]] = {"training": [], "unlabeled": [], "test": []}
     for images, maps, known, other in (("imagesTr", "labelsTr", "training", "unlabeled"),
                                        ("imagesTs", "labelsTs", "test", "test")):  # fmt: skip
-        found = (path.name.removesuffix(ending) for path in (folder / images).glob(f"*{ending}"))
+        found = (path.name.removesuffix(ending) for path in (folder / images).glob(f"[!.]*{ending}"))
         for case in sorted({name[:-5] for name in found if name[-5:-4] == "_" and name[-4:].isdecimal()}):
             entry: dict[str, Any] = {"id": case, "image": numbered(folder / images / f"{case}{ending}", channels)}
             if (folder / maps / f"{case}{ending}").is_file():

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from SemiSegCervicalLib.affines import lies_elsewhere, runs_otherwise
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, has_dicom_magic, stem
+from SemiSegCervicalLib.formats import PICTURES, VOLUMES, ending, files_in, has_dicom_magic, stem
 from SemiSegCervicalLib.pieces import Pieces
 from SemiSegCervicalLib.scene.marks import ORIGIN, PREDICTION
 
@@ -249,7 +249,7 @@ def _paired(folder: Path) -> Iterator[OutsideCase]:
 
     Taken for an image, a mask would be learned from as one that nobody has segmented.
     """
-    files = sorted(path for path in folder.iterdir() if path.is_file() and ending(path) in (*PICTURES, *VOLUMES))
+    files = [path for path in files_in(folder) if path.is_file() and ending(path) in (*PICTURES, *VOLUMES)]
     labels: dict[str, list[Path]] = {}
     for path in files:
         suffix = next((s for s in LABEL_SUFFIXES if stem(path).endswith(s)), None)

@@ -93,6 +93,13 @@ def test_segmentations_beside_their_images_need_no_suffix(tmp_path):
     assert evaluate(tmp_path)["dice"] == 1
 
 
+def test_hidden_files_are_neither_predictions_nor_references(tmp_path):
+    for folder, name in (("predictions", "a_labels.nrrd"), ("references", "a_label.nrrd")):
+        write(tmp_path / folder / name, image_of(box()))
+        (tmp_path / folder / f"._{name}").write_bytes(b"\0\5\x16\7")
+    assert evaluate(tmp_path)["dice"] == 1
+
+
 def test_cropped_segmentation_is_put_back(tmp_path):
     write(tmp_path / "predictions" / "a_labels.nrrd", image_of(box(1)))
     write(tmp_path / "references" / "a.seg.nrrd", image_of(box())[6:18, 8:20, 3:8])

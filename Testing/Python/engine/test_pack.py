@@ -18,6 +18,7 @@ from SemiSegCervicalLib.engine.pack import load_pack, read_manifest, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.schema import BranchSpec, InputSpec
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.packs import find_packs, fingerprint
 from SemiSegCervicalLib.worker.server_models import describe
 from TrainingRig import parts
 
@@ -61,6 +62,16 @@ def refused(path, code="corrupt-pack"):
 
 def image():
     return Image(np.random.default_rng(0).normal(size=(1, 41, 37)).astype(np.float32))
+
+
+def test_hidden_files_are_no_models_and_no_part_of_one(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("SEMISEG_MODELS", str(tmp_path))
+    path = write_folder(tmp_path / "own.semiseg", content)
+    before = fingerprint(path)
+    for hidden in (tmp_path / "._own.semiseg", path / ".DS_Store"):
+        hidden.write_bytes(b"\0\5\x16\7")
+    assert load_pack(path).manifest == load_pack(find_packs()["own"]).manifest
+    assert (fingerprint(path), "._own" in find_packs()) == (before, False)
 
 
 @pytest.mark.parametrize("as_folder", [False, True])

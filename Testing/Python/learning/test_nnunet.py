@@ -14,9 +14,13 @@ NAMED = {"0": "background", "1": "kidney", "2": "tumour"}
 
 @pytest.fixture
 def place(tmp_path):
-    """Two annotated cases, one that is not, and a test case; the second lacks its other channel."""
+    """Two annotated cases, one that is not, and a test case; the second lacks its other channel.
+
+    Beside them lie files that are no images of a channel, and one as macOS adds to each.
+    """
     for name in ("imagesTr/a.b_0000", "imagesTr/a.b_0001", "imagesTr/c_0000", "imagesTr/u_0000", "imagesTr/u_0001",
-                 "imagesTs/t_0000", "imagesTs/t_0001", "labelsTr/a.b", "labelsTr/c", "labelsTs/t"):  # fmt: skip
+                 "imagesTs/t_0000", "imagesTs/t_0001", "labelsTr/a.b", "labelsTr/c", "labelsTs/t", "imagesTr/mean",
+                 "imagesTr/c-0000", "imagesTr/c_00.1", "imagesTr/._c_0000", "labelsTr/._c"):  # fmt: skip
         path = tmp_path / f"{name}.nii.gz"
         path.parent.mkdir(exist_ok=True)
         path.touch()

@@ -276,6 +276,18 @@ def test_a_second_label_map_is_no_image(scene, labels, tmp_path):
     )
 
 
+def test_hidden_files_are_no_images(scene, labels, tmp_path):
+    """macOS lays such a file beside each on a disk that Windows reads too."""
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.png", picture(ord(name)))
+        (tmp_path / f"._{name}.png").write_bytes(b"\0\5\x16\7")
+    write(tmp_path / "a_label.png", labels)
+    (tmp_path / "._a_label.png").write_bytes(b"\0\5\x16\7")
+    choices.add_folder(str(tmp_path))
+    found = collect_training_set()
+    assert ({case.name for case in found.cases}, found.notes) == ({"a", "b"}, [])
+
+
 @pytest.mark.parametrize("suffix", ["_mask", "_gt", "_Segmentation"])
 def test_masks_as_public_data_sets_have_them(scene, labels, tmp_path, suffix):
     """Black and white, and called otherwise: they were learned from as images that nobody has segmented."""
