@@ -28,10 +28,12 @@ def some():
 
 @pytest.mark.parametrize("in_memory", [0, 150, 10_000], ids=["file", "both", "memory"])
 def test_what_is_put_in_comes_back_in_its_order(tmp_path, in_memory):
-    kept = Storage(tmp_path / "made when needed", in_memory)
-    for tensor in some():
+    kept, given = Storage(tmp_path / "made when needed", in_memory), some()
+    for tensor in given:
         kept.put(tensor)
     found = kept.all()
+    held = [tensor for tensor in given if any(tensor is other for other in found)]
+    assert sum(tensor.nbytes for tensor in held) <= in_memory
     assert [(t.dtype, t.shape) for t in found] == [(t.dtype, t.shape) for t in some()]
     assert all(map(torch.equal, found, some()))
     assert (tmp_path / "made when needed").exists() == (in_memory < 10_000), "a file is made where it is needed"
@@ -71,14 +73,14 @@ def test_a_process_that_is_killed_leaves_no_file(tmp_path):
 
 
 class Full:
-    """A file on a disk that is full from a moment on, with half of what was to be written on it."""
+    """A file on a disk that is full after some writes, with half of the next on it, for good or for that one only."""
 
-    def __init__(self, file, writes):
-        self.file, self.writes = file, writes
+    def __init__(self, file, writes, again):
+        self.file, self.writes, self.again = file, writes, again
 
     def write(self, data):
         self.writes -= 1
-        if self.writes < 0:
+        if self.writes == -1 or (self.writes < 0 and not self.again):
             self.file.write(memoryview(data).cast("B")[: len(memoryview(data).cast("B")) // 2])
             raise OSError(28, "No space left on device")
         return self.file.write(data)
@@ -87,10 +89,11 @@ class Full:
         return getattr(self.file, name)
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("writes", [0, 1, 5])
-def test_what_a_full_disk_does_not_take_stays_in_memory(tmp_path, monkeypatch, writes):
+def test_what_a_full_disk_does_not_take_stays_in_memory(tmp_path, monkeypatch, writes, again):
     made = storage.tempfile.TemporaryFile
-    monkeypatch.setattr(storage.tempfile, "TemporaryFile", lambda **how: Full(made(**how), writes))
+    monkeypatch.setattr(storage.tempfile, "TemporaryFile", lambda **how: Full(made(**how), writes, again))
     kept = Storage(tmp_path, 0)
     for tensor in some():
         kept.put(tensor)
