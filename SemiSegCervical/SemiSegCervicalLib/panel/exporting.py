@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-import vtk
 
 from ..errors import SemiSegError
 from ..packages import find_lacks
@@ -17,6 +16,7 @@ from ..scene.records import Record
 from ..worker.arrays import ArrayWriter
 from ..worker.client import Client
 from ..worker.protocol import EncodeDicomSeg, Segment
+from .connections import SceneEvents
 from .slices import Slices, answer_of
 
 Encode = Callable[[DicomSeg, Path], Generator[Any, None, None]]
@@ -47,12 +47,12 @@ class Exporting:
             on_end: called with the files, or with why there are none; with neither where it was cancelled.
         """
         self.share: float | None = None
-        self._record, self._client = record, client
+        self._client = client
+        self._needed = (record.table, record.source, record.segmentation, record.uncertainty, record.frames_table)
         self._on_change, self._on_end = on_change, on_end
         self._files: list[Path] = []
-        self._observed: list[tuple[Any, int]] = []
         self._slices = Slices(self._steps(steps), self._ended)
-        self._observe()
+        self._scene_events = SceneEvents({slicer.vtkMRMLScene.StartCloseEvent: self.cancel}, self._node_goes)
 
     @property
     def active(self) -> bool:
@@ -122,25 +122,14 @@ class Exporting:
                 job.on_end = client.release
                 client.cancel(job)
 
-    def _observe(self) -> None:
-        scene, record = slicer.mrmlScene, self._record
-        needed = [record.table, record.source, record.segmentation, record.uncertainty, record.frames_table]
-
-        @vtk.calldata_type(vtk.VTK_OBJECT)
-        def removed(_caller: Any, _event: str, node: Any) -> None:
-            if node in needed:
-                self._give_up(
-                    SemiSegError(
-                        "removed", f'"{node.GetName()}" was deleted while the result was saved, and nothing is written',
-                        "Save what is left", "export",
-                    )
-                )  # fmt: skip
-
-        for event, slot in (
-            (slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, removed),
-            (slicer.vtkMRMLScene.StartCloseEvent, lambda *_: self.cancel()),
-        ):
-            self._observed.append((scene, scene.AddObserver(event, slot)))
+    def _node_goes(self, node: Any) -> None:
+        if node in self._needed:
+            self._give_up(
+                SemiSegError(
+                    "removed", f'"{node.GetName()}" was deleted while the result was saved, and nothing is written',
+                    "Save what is left", "export",
+                )
+            )  # fmt: skip
 
     def _give_up(self, error: SemiSegError | None) -> None:
         if self.active:
@@ -148,7 +137,5 @@ class Exporting:
             self._ended(error)
 
     def _ended(self, fault: Exception | None) -> None:
-        for scene, tag in self._observed:
-            scene.RemoveObserver(tag)
-        self._observed.clear()
+        self._scene_events.close()
         self._on_end(self._files if fault is None else [], fault)

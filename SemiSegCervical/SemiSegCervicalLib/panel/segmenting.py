@@ -6,13 +6,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import slicer
-import vtk
 
 from ..scene.records import Record
 from ..scene.source import Source
 from ..worker.client import Client
 from ..worker.job import JobCancelled
 from ..worker.protocol import Model
+from .connections import SceneEvents
 from .frames_job import FramesJob
 from .request import Request
 from .volume_job import VolumeJob
@@ -60,9 +60,8 @@ class Segmenting(Work):
         self.doubts: tuple[str, ...] = ()
         self._on_frames, self._on_end = on_frames, on_end
         self._abandoned = False
-        self._observed: list[tuple[Any, int]] = []
         self._job = VolumeJob(self) if request.frames is None else FramesJob(self)
-        self._observe()
+        self._scene_events = SceneEvents({slicer.vtkMRMLScene.StartCloseEvent: self.abandon}, self._node_goes)
         self.begin()
 
     @property
@@ -77,7 +76,7 @@ class Segmenting(Work):
     def abandon(self) -> None:
         """Cancel it and touch no node any more, for the scene or the panel is going."""
         self._abandoned = True
-        self._stop_observing()
+        self._scene_events.close()
         self.cancel()
 
     def wait(self) -> Record:
@@ -109,7 +108,7 @@ class Segmenting(Work):
 
     def over(self) -> None:
         """Let go of the scene."""
-        self._stop_observing()
+        self._scene_events.close()
         say(self._on_end, self)
 
     # -- for the jobs --
@@ -129,19 +128,9 @@ class Segmenting(Work):
 
     # -- inside --
 
-    def _observe(self) -> None:
-        scene = slicer.mrmlScene
-
-        @vtk.calldata_type(vtk.VTK_OBJECT)
-        def removed(_caller: Any, _event: str, node: Any) -> None:
-            if self._needs(node):
-                self.cancel()
-
-        for event, slot in (
-            (slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, removed),
-            (slicer.vtkMRMLScene.StartCloseEvent, lambda *_: self.abandon()),
-        ):
-            self._observed.append((scene, scene.AddObserver(event, slot)))
+    def _node_goes(self, node: Any) -> None:
+        if self._needs(node):
+            self.cancel()
 
     def _needs(self, node: Any) -> bool:
         for source in self.request.images.values():
@@ -149,8 +138,3 @@ class Segmenting(Work):
                 return True
         record = self.record
         return record is not None and record.exists and node in (record.table, record.segmentation, record.uncertainty)
-
-    def _stop_observing(self) -> None:
-        for scene, tag in self._observed:
-            scene.RemoveObserver(tag)
-        self._observed.clear()

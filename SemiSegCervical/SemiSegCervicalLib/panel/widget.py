@@ -8,7 +8,6 @@ from typing import Any
 
 import qt
 import slicer
-import vtk
 
 from ..errors import SemiSegError
 from ..packages import NEEDED, Package
@@ -23,6 +22,7 @@ from .adding import Adding
 from .batch import first_of
 from .batch_section import BatchSection
 from .binding import Binding
+from .connections import SceneEvents
 from .curve import CurveSection
 from .export import ExportSection
 from .inputs import InputSection
@@ -76,7 +76,6 @@ class Panel:
         layout.addWidget(self.widget)
         self.ui = ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
-        self._observed: list[tuple[Any, int]] = []
         self._adding: Adding | None = None
         self._record: Record | None = None
         self._source_shown: Any = None
@@ -120,23 +119,19 @@ class Panel:
         ]  # fmt: skip
         name_widgets(self.widget)
         logic.jobs.on_change = self.changed
-        scene = slicer.mrmlScene
-
-        @vtk.calldata_type(vtk.VTK_OBJECT)
-        def goes(_caller: Any, _event: str, node: Any) -> None:
-            self._node_goes(node)
-
-        for event, slot in (
-            (slicer.vtkMRMLScene.StartCloseEvent, self._scene_ends),
-            (slicer.vtkMRMLScene.EndCloseEvent, self._scene_changed),
-            (slicer.vtkMRMLScene.StartImportEvent, self._scene_closes),
-            (slicer.vtkMRMLScene.EndImportEvent, self._scene_changed),
-            (slicer.vtkMRMLScene.EndBatchProcessEvent, self._scene_settled),
-            (slicer.vtkMRMLScene.NodeAddedEvent, self._nodes_changed),
-            (slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, goes),
-            (slicer.vtkMRMLScene.NodeRemovedEvent, self._nodes_changed),
-        ):
-            self._observed.append((scene, scene.AddObserver(event, slot)))
+        scene = slicer.vtkMRMLScene
+        self._scene_events = SceneEvents(
+            {
+                scene.StartCloseEvent: self._scene_ends,
+                scene.EndCloseEvent: self._scene_changed,
+                scene.StartImportEvent: self._scene_closes,
+                scene.EndImportEvent: self._scene_changed,
+                scene.EndBatchProcessEvent: self._scene_settled,
+                scene.NodeAddedEvent: self._nodes_changed,
+                scene.NodeRemovedEvent: self._nodes_changed,
+            },
+            self._node_goes,
+        )
         self._bind()
 
     # -- life cycle --
@@ -162,9 +157,7 @@ class Panel:
         self._running.stop()
         self.logic.jobs.on_change = None
         self._unbind()
-        for scene, tag in self._observed:
-            scene.RemoveObserver(tag)
-        self._observed.clear()
+        self._scene_events.close()
         parts: list[Any] = [*self.sections, self.messages, self._later, self._progress]
         for part in (*parts, self._warming, self._views, self._binding):
             part.close()
@@ -450,18 +443,18 @@ class Panel:
                     setattr(chosen, name, None)
             self.inputs.node_goes(node)
 
-    def _scene_ends(self, *_: Any) -> None:
+    def _scene_ends(self) -> None:
         """The scene is closed: what was said of its images would be taken for a word on the next one's."""
         self.messages.hide()
         self._scene_closes()
 
-    def _scene_closes(self, *_: Any) -> None:
+    def _scene_closes(self) -> None:
         """The scene is closed, or another is added to it: the selectors lose what they show, and not by choice."""
         self._replacing, self._to_fit = True, False
         self._record = self._source_shown = None
         self._unbind()
 
-    def _scene_changed(self, *_: Any) -> None:
+    def _scene_changed(self) -> None:
         self._record = None
         self._running.forget_deleted()
         # Not now: while a scene is read, its choices come before the nodes that they name, and before the selectors
@@ -469,11 +462,11 @@ class Panel:
         self._unbind()
         self.changed()
 
-    def _scene_settled(self, *_: Any) -> None:
+    def _scene_settled(self) -> None:
         """What came or went at once is there or gone, and the selectors know it: this comes last."""
         self._replacing = False
         self.changed()
 
-    def _nodes_changed(self, *_: Any) -> None:
+    def _nodes_changed(self) -> None:
         self._running.forget_deleted()
         self.changed()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
+from SemiSegCervicalLib.panel.connections import SceneEvents
 from SemiSegCervicalLib.panel.work import CANCELLED, CANCELLING, DONE, FAILED, PREPARING, STARTING, Work, say
 from SemiSegCervicalLib.worker.arrays import read_array
 from SemiSegCervicalLib.worker.client import Client
@@ -103,7 +104,6 @@ class Training(Work):
         self._job: Job | None = None  # the one that trains
         self._discarding = False
         self._noted = 0.0
-        self._observed: list[tuple[Any, int]] = []
         self.begin()
 
     @property
@@ -194,9 +194,8 @@ class Training(Work):
         return run.discard() if self._discarding or worthless else ()
 
     def over(self) -> None:
-        """Let go of the scene and the run."""
+        """Let go of the images and the run."""
         self._write = None
-        self._stop_observing()
         self._note()
         self.run.release()
         say(self._on_end, self)
@@ -219,12 +218,12 @@ class Training(Work):
                 "missing-data", f"The data of the training in {self.run.folder} are not there any more",
                 "Discard it and start again", "reading",
             )  # fmt: skip
-        self._observe()
+        events = SceneEvents({slicer.vtkMRMLScene.StartCloseEvent: self._scene_closes})
         try:
             yield from self.checked(_generator(self.run.copy_start()))
             yield from self.checked(_generator(self._write(self.run.data)))
         finally:
-            self._stop_observing()
+            events.close()
         self._write = None  # which holds the images of a scene that may be closed long before the end
         yield from self.checked(_generator(self.run.settle()))
 
@@ -313,18 +312,9 @@ class Training(Work):
             self._passed_on = self._wish
             (self.client.stop if self._wish == _STOP else self.client.finish)(job)
 
-    def _observe(self) -> None:
-        scene = slicer.mrmlScene
-        self._observed.append((scene, scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, self._scene_closes)))
-
-    def _scene_closes(self, *_: Any) -> None:
+    def _scene_closes(self) -> None:
         self.notes = ("The scene was closed before its images were written down: nothing was trained",)
         self.cancel()
-
-    def _stop_observing(self) -> None:
-        for scene, tag in self._observed:
-            scene.RemoveObserver(tag)
-        self._observed.clear()
 
 
 def _generator(steps: Iterator[Any]) -> Generator[Any, None, None]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import SemiSegCervicalLib
 import slicer
-import vtk
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.packages import NEEDED, TRAINING, Package
 from SemiSegCervicalLib.panel.accessible import name_widgets
 from SemiSegCervicalLib.panel.binding import Binding
+from SemiSegCervicalLib.panel.connections import SceneEvents
 from SemiSegCervicalLib.panel.install import InstallSection
 from SemiSegCervicalLib.panel.later import Later
 from SemiSegCervicalLib.panel.messages import Messages
@@ -89,7 +89,6 @@ class Panel:
         self.ui = ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
         self._entered = self._refreshing = self._replacing = False
-        self._observed: list[int] = []
         self.messages = Messages(ui)
         self._later = Later(self.refresh)  # one refresh for many events
         self._views = Watching(lambda: bring_back(slicer.mrmlScene))
@@ -128,23 +127,19 @@ class Panel:
         ]  # fmt: skip
         name_widgets(self.widget)
         logic.jobs.on_change = self.changed
-        scene = slicer.mrmlScene
-
-        @vtk.calldata_type(vtk.VTK_OBJECT)
-        def goes(_caller: Any, _event: str, node: Any) -> None:
-            self.annotating.node_goes(node)
-
-        for event, slot in (
-            (slicer.vtkMRMLScene.StartCloseEvent, self._scene_ends),
-            (slicer.vtkMRMLScene.EndCloseEvent, self._scene_replaced),
-            (slicer.vtkMRMLScene.StartImportEvent, self._scene_closes),
-            (slicer.vtkMRMLScene.EndImportEvent, self._scene_replaced),
-            (slicer.vtkMRMLScene.EndBatchProcessEvent, self._scene_settled),
-            (slicer.vtkMRMLScene.NodeAddedEvent, self._nodes_changed),
-            (slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, goes),
-            (slicer.vtkMRMLScene.NodeRemovedEvent, self._nodes_changed),
-        ):
-            self._observed.append(scene.AddObserver(event, slot))
+        scene = slicer.vtkMRMLScene
+        self._scene_events = SceneEvents(
+            {
+                scene.StartCloseEvent: self._scene_ends,
+                scene.EndCloseEvent: self._scene_replaced,
+                scene.StartImportEvent: self._scene_closes,
+                scene.EndImportEvent: self._scene_replaced,
+                scene.EndBatchProcessEvent: self._scene_settled,
+                scene.NodeAddedEvent: self._nodes_changed,
+                scene.NodeRemovedEvent: self._nodes_changed,
+            },
+            self.annotating.node_goes,
+        )
         self._bind()
 
     def load(self, path: str, host: Any) -> Any:
@@ -219,9 +214,7 @@ class Panel:
         """End everything and let go of the scene."""
         self.logic.jobs.on_change = None
         self._let_go()
-        for tag in self._observed:
-            slicer.mrmlScene.RemoveObserver(tag)
-        self._observed.clear()
+        self._scene_events.close()
         parts: list[Any] = [*self.sections, self.messages, self._later]
         parts += [self._views, self._collecting, self._checking, self._binding]
         for part in parts:
@@ -347,28 +340,28 @@ class Panel:
             if hasattr(section, "set_parameters"):
                 section.set_parameters(parameters)
 
-    def _scene_ends(self, *_: Any) -> None:
+    def _scene_ends(self) -> None:
         """The scene is closed: what was said of its images would be taken for a word on the next one's."""
         self.messages.hide()
         self._scene_closes()
 
-    def _scene_closes(self, *_: Any) -> None:
+    def _scene_closes(self) -> None:
         """The scene is closed, or another is added to it."""
         self._replacing = True
         self._let_go()
 
-    def _scene_replaced(self, *_: Any) -> None:
+    def _scene_replaced(self) -> None:
         # Not now: while a scene is read, its choices come before the nodes that they name.
         self._let_go()
         self.changed()
         self._collecting.want()
 
-    def _scene_settled(self, *_: Any) -> None:
+    def _scene_settled(self) -> None:
         """What came or went at once is there or gone: this comes last."""
         self._replacing = False
         self.changed()
         self._nodes_changed()
 
-    def _nodes_changed(self, *_: Any) -> None:
+    def _nodes_changed(self) -> None:
         if self._entered:
             self._collecting.want()
