@@ -1,6 +1,6 @@
 """The training methods as panels list them; standard library only, for the recipes themselves import PyTorch.
 
-The texts are those of the recipes in `learning/methods/`; a test holds both to each other.
+The recipes are in `learning/methods/`; a test holds what is said here of their needs to them.
 """
 
 from __future__ import annotations

@@ -20,12 +20,10 @@ UNLABELLED_VIEWS = ("weak", "strong")
 
 @dataclass(frozen=True)
 class Method:
-    """A recipe.
+    """A recipe; what people read of it is in the `catalogue`.
 
     Attributes:
         name: of the command line and of the registry, the name of its file.
-        title: for people.
-        use: one line on when to choose it.
         source: the publication that it follows.
         terms: what is minimised.
         student_views: the views that every branch answers in its one forward pass.
@@ -45,8 +43,6 @@ class Method:
     """
 
     name: str
-    title: str
-    use: str
     source: str
     terms: tuple[WeightedTerm, ...]
     student_views: tuple[str, ...] = ("labelled",)

@@ -441,7 +441,7 @@ class NanAfter:
 def test_nan_names_the_broken_term_and_iteration(data):
     fine = WeightedTerm("supervised", Supervised(), Constant(1.0))
     broken = WeightedTerm("broken", NanAfter(2), Constant(0.0))
-    method = Method("test", "test", "test", "test", (fine, broken))
+    method = Method("test", "test", (fine, broken))
     with pytest.raises(NonFiniteLossError, match=r"The term broken .* iteration 2"):
         parts.training(method, data).run()
 
@@ -450,8 +450,6 @@ def test_nan_names_the_broken_term_and_iteration(data):
 def test_recipe_is_well_formed(name):
     method = get_method(name)
     assert method.name == name
-    assert method.title
-    assert method.use
     assert method.source
     names = [t.name for t in method.terms]
     assert len(set(names)) == len(names)

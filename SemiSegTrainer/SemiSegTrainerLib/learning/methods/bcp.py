@@ -12,8 +12,6 @@ from ..terms.supervised import Supervised
 # do not count yet. What lies apart from the largest component is ignored; in the source's code it counts as background.
 METHOD = Method(
     name="bcp",
-    title="Bidirectional copy-paste (BCP)",
-    use="Few annotated images, and segments that are in one piece each.",
     source="Bai, Chen, Li, Shen, Wang, CVPR 2023: boxes of 2/3 of each side, both ways; pseudo-labels count half.",
     student_views=("mixed",),
     teacher_views=("weak",),

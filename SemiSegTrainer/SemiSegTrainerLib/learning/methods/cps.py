@@ -9,8 +9,6 @@ from ..terms.supervised import Supervised
 
 METHOD = Method(
     name="cps",
-    title="Cross pseudo supervision (CPS)",
-    use="The plainest baseline of two networks.",
     source="Chen, Yuan, Zeng, Wang, CVPR 2021; without CutMix, weight and ramp as in HiLab's SSL4MIS, where the ramp "
     "ends with the run.",
     student_views=("labelled", "weak"),

@@ -10,8 +10,6 @@ from ..terms.supervised import Supervised
 
 METHOD = Method(
     name="cross_supervision",
-    title="Dual-network cross-supervision with contrast (A)",
-    use="Few annotated 2D images or frames, and many others.",
     source="Wang, Curran, Silvestre, arXiv:2503.17057; contrast made effective, soft targets from weight averages.",
     student_views=("labelled", "strong"),
     teacher_views=("weak",),

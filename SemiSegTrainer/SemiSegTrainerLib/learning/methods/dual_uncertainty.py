@@ -15,8 +15,6 @@ CONSENSUS = Consensus()
 # on pseudo-labels from 40 % of the run on cost 0.011 Dice on four left atria against supervised training.
 METHOD = Method(
     name="dual_uncertainty",
-    title="Dual networks with uncertainty (B)",
-    use="Few annotated volumes, and many others.",
     source="Lu, Wu, Kateb, Chaddad, arXiv:2505.17690 and 2509.13084; terms without effect in the public code made "
     "effective, roles smoothed, reliability by class.",
     student_views=("labelled", "weak"),

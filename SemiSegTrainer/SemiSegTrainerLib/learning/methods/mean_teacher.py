@@ -11,8 +11,6 @@ from ..terms.supervised import Supervised
 # of `supervised` does: what two networks are worth together is in both figures.
 METHOD = Method(
     name="mean_teacher",
-    title="Mean Teacher",
-    use="The plainest baseline that learns from unlabelled images.",
     source="Tarvainen, Valpola, NeurIPS 2017; weight, ramp and noise as in HiLab's SSL4MIS, where the ramp ends with "
     "the run. The teacher is in evaluation mode.",
     student_views=("labelled", "weak"),

@@ -17,8 +17,6 @@ PEER = Peer(threshold=(0.95, 0.75), sharpen=0.0)
 # As in system B the ramp ends with the run, which is E = 40 of the definition at 6 000 iterations.
 METHOD = Method(
     name="multiscale_contrast",
-    title="Cross-supervision with contrast of voxels and patches (C)",
-    use="Few annotated images or volumes and many others, of structures that look alike.",
     source="After Wu, Yan, Liang, Zhang, Li, EMBC 2023 (doi 10.1109/EMBC40787.2023.10341018), of which only the "
     "abstract is public: the terms are our own definition, from CPS, CCT and CDCL.",
     student_views=("labelled", "weak", "strong"),

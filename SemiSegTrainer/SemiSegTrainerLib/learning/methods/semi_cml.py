@@ -11,8 +11,6 @@ from ..terms.supervised import Supervised
 # moving average says the labels, the annotations keep counting, and in the last tenth the strongest learns anew itself.
 METHOD = Method(
     name="semi_cml",
-    title="Contrastive mutual learning of modalities (D)",
-    use="Registered images of several modalities, of which one must do where the others are missing.",
     source="Zhang, Zhang, Tian, Lukasiewicz, Xu, Medical Image Analysis 83 (2023) 102656; the contrast given a "
     "temperature and fair negatives, labelled loss in both stages, roles by the labelled loss, noise of mean zero.",
     student_views=("labelled", "weak"),

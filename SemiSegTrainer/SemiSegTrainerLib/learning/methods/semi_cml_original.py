@@ -29,8 +29,6 @@ def _taught(learners: str) -> SoftRelearning:
 
 METHOD = Method(
     name="semi_cml_original",
-    title="Semi-CML with the oddities of its public code",
-    use="Comparison with semi_cml; list the stronger modality last.",
     source="Zhang, Zhang, Tian, Lukasiewicz, Xu, Medical Image Analysis 83 (2023) 102656, by a fork of its code.",
     student_views=("labelled", "weak"),
     teacher_views=("weak",),

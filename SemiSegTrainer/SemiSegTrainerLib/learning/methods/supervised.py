@@ -7,8 +7,6 @@ from ..terms.supervised import Supervised
 
 METHOD = Method(
     name="supervised",
-    title="Supervised",
-    use="Learns from what is annotated alone: where everything is, or to compare others with.",
     source="Set-valued cross-entropy and Dice; the branches' mean, so that an ensemble is not mistaken for learning.",
     terms=(WeightedTerm("supervised", Supervised(), Constant(1.0)),),
 )

@@ -7,8 +7,6 @@ from ..terms.supervised import Supervised
 
 METHOD = Method(
     name="supervised_modalities",
-    title="Supervised, one network for each modality",
-    use="Cases of which some lack a modality, all annotated; or as the baseline of semi_cml.",
     source="The supervised baseline by modality; at inference each network alone, or the mean of those with an image.",
     by_modality=True,
     terms=(WeightedTerm("supervised", Supervised(), Constant(1.0)),),

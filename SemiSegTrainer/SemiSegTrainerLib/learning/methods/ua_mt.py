@@ -12,8 +12,6 @@ from ..terms.supervised import Supervised
 # networks have no dropout, so that their passes differ by the noise alone.
 METHOD = Method(
     name="ua_mt",
-    title="Uncertainty-aware Mean Teacher (UA-MT)",
-    use="Mean Teacher that learns only where its teacher is certain, at the price of eight more passes.",
     source="Yu, Wang, Li, Fu, Heng, MICCAI 2019: eight passes, entropy below 0.75 to 1 times ln 2; the ramps end with "
     "the run.",
     student_views=("labelled", "weak"),

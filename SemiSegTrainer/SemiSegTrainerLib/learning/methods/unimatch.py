@@ -13,8 +13,6 @@ SURE = Own(averaged=False, threshold=0.95, sharpen=0.0)
 
 METHOD = Method(
     name="unimatch",
-    title="UniMatch",
-    use="The strongest baseline of one network, at the price of five views in every step.",
     source="Yang, Qi, Feng, Zhang, Shi, CVPR 2023, with the threshold, Dice and weights of its medical experiments; "
     "CutMix in half of the steps.",
     student_views=("labelled", "weak", "strong", "strong-2", "features"),
