@@ -6,39 +6,30 @@ What is written stays as it is: a node's own file name and its "saved" state are
 from __future__ import annotations
 
 import csv
-import shutil
-import tempfile
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
-from xml.etree import ElementTree
+from typing import Any
 
 import numpy as np
 import slicer
 
-from ..atomic import move
 from ..errors import SemiSegError
-from ..pieces import Pieces, Shares, checked
+from ..pieces import Pieces, Shares
 from . import marks
+from .bundle import write_bundle_in_pieces
 from .cine import copy_index, index_values, item_at
 from .classes import SegmentClass, names_without_class, segment_values
 from .dicom import DicomSeg, dicom_seg_in_pieces, encoded_in_pieces
 from .geometry import copy_geometry
+from .placing import check, place
 from .reading import grid, voxels_of
 from .segmentation import LABELMAP, label_array_in_pieces, no_labelmap
-from .stored import (
-    copy_attributes,
-    write_segmentation_in_pieces,
-    write_sequence_in_pieces,
-    write_volume_in_pieces,
-)
+from .stored import write_segmentation_in_pieces, write_sequence_in_pieces, write_volume_in_pieces
 from .tables import column_values
+from .unchanged import frame_at, unchanged
 
-T = TypeVar("T")
 _VOLUME_SUFFIXES = (".nrrd", ".nii.gz")
-_BUNDLE = "cine"
-"""Folder and scene within a ``.seq.mrb``, whose own name may be changed by anybody."""
 _ROWS = 200
 
 
@@ -62,9 +53,9 @@ def segmentation_file_in_pieces(segmentation: Any, path: str | Path, overwrite: 
         raise no_labelmap(segmentation)
 
     def write(temporary: Path) -> Shares[None]:
-        yield from _unchanged(segmentation, write_segmentation_in_pieces(segmentation, temporary))
+        yield from unchanged(segmentation, write_segmentation_in_pieces(segmentation, temporary))
 
-    return (yield from _place(path, (".seg.nrrd",), overwrite, write))
+    return (yield from place(path, (".seg.nrrd",), overwrite, write))
 
 
 def labelmap_file_in_pieces(
@@ -96,10 +87,10 @@ def labelmap_file_in_pieces(
 
     def write(temporary: Path) -> Shares[None]:
         values = segment_values(segmentation, classes)
-        labels = yield from _unchanged(segmentation, label_array_in_pieces(segmentation, values, volume))
+        labels = yield from unchanged(segmentation, label_array_in_pieces(segmentation, values, volume))
         yield from write_volume_in_pieces(_label_node(volume), labels, temporary)
 
-    return (yield from _place(path, _VOLUME_SUFFIXES, overwrite, write))
+    return (yield from place(path, _VOLUME_SUFFIXES, overwrite, write))
 
 
 def dicom_seg_file_in_pieces(
@@ -131,10 +122,10 @@ def dicom_seg_file_in_pieces(
     """
 
     def write(temporary: Path) -> Shares[None]:
-        content = yield from _unchanged(segmentation, dicom_seg_in_pieces(segmentation, volume, model, version))
+        content = yield from unchanged(segmentation, dicom_seg_in_pieces(segmentation, volume, model, version))
         yield from encode(content, temporary)
 
-    return (yield from _place(path, (".dcm",), overwrite, write))
+    return (yield from place(path, (".dcm",), overwrite, write))
 
 
 def volume_file_in_pieces(volume: Any, path: str | Path, overwrite: bool = False) -> Shares[Path]:
@@ -153,42 +144,19 @@ def volume_file_in_pieces(volume: Any, path: str | Path, overwrite: bool = False
     """
 
     def write(temporary: Path) -> Shares[None]:
-        yield from _unchanged(volume, write_volume_in_pieces(volume, voxels_of(volume), temporary))
+        yield from unchanged(volume, write_volume_in_pieces(volume, voxels_of(volume), temporary))
 
-    return (yield from _place(path, _VOLUME_SUFFIXES, overwrite, write))
+    return (yield from place(path, _VOLUME_SUFFIXES, overwrite, write))
 
 
 def segmentation_sequence_file_in_pieces(sequence: Any, path: str | Path, overwrite: bool = False) -> Shares[Path]:
     """Write a segmentation sequence as ``.seq.mrb``, the one format that keeps its segments.
 
-    That is a scene of its own, packed: a file of each frame, and an index.
-
     Raises:
         SemiSegError: no item yet, another ending, the file exists, or it cannot be written.
     """
     _require_items(sequence)
-
-    def write(temporary: Path) -> Shares[None]:
-        scene = slicer.vtkMRMLScene()
-        scene.SetSaveToXMLString(1)
-        values = index_values(sequence)
-        root = ElementTree.Element("MRML")
-        with zipfile.ZipFile(temporary, "w") as bundle:
-            for number, value in enumerate(values):
-                item = _frame(sequence, value)
-                name = f"Data/frame_{number}.seg.nrrd"
-                file = temporary.with_name(Path(name).name)
-                for _ in write_segmentation_in_pieces(item, file):
-                    yield number / len(values)
-                bundle.write(file, f"{_BUNDLE}/{name}")
-                file.unlink()
-                root.attrib, elements = _frame_elements(scene, item, number, name)
-                root.extend(elements)
-                yield number / len(values)
-            root.append(_index_element(scene, sequence, values))
-            bundle.writestr(f"{_BUNDLE}/{_BUNDLE}.mrml", ElementTree.tostring(root, "UTF-8", xml_declaration=True))
-
-    return (yield from _place(path, (".seq.mrb",), overwrite, write))
+    return (yield from place(path, (".seq.mrb",), overwrite, partial(write_bundle_in_pieces, sequence)))
 
 
 def label_sequence_file_in_pieces(
@@ -222,7 +190,7 @@ def label_sequence_file_in_pieces(
     values = index_values(source)
 
     def label_node(value: str) -> Any:
-        node = _label_node(_frame(source, value))
+        node = _label_node(frame_at(source, value))
         segmentation = item_at(segmentations, value)
         # While a result is corrected, a frame that is only passed gets an item too.
         there = segmentation is not None and segmentation.GetSegmentation().GetNumberOfSegments() > 0
@@ -230,7 +198,7 @@ def label_sequence_file_in_pieces(
         return node
 
     def labels(number: int) -> Shares[np.ndarray]:
-        volume, segmentation = _frame(source, values[number]), item_at(segmentations, values[number])
+        volume, segmentation = frame_at(source, values[number]), item_at(segmentations, values[number])
         if segmentation is None:
             return np.zeros(grid(volume), dtype=np.uint8)
         found = segment_values(segmentation, classes)
@@ -240,7 +208,7 @@ def label_sequence_file_in_pieces(
         frames = ((value, label_node(value)) for value in values)
         yield from write_sequence_in_pieces(like, frames, labels, temporary)
 
-    return (yield from _place(path, (".seq.nrrd",), overwrite, write))
+    return (yield from place(path, (".seq.nrrd",), overwrite, write))
 
 
 def left_out_in_pieces(segmentation: Any, classes: Sequence[SegmentClass]) -> Pieces[list[str]]:
@@ -272,33 +240,13 @@ def volume_sequence_file_in_pieces(sequence: Any, path: str | Path, overwrite: b
 
     def voxels(number: int) -> Shares[np.ndarray]:
         yield None
-        return voxels_of(_frame(sequence, values[number]))
+        return voxels_of(frame_at(sequence, values[number]))
 
     def write(temporary: Path) -> Shares[None]:
-        frames = ((value, _frame(sequence, value)) for value in values)
+        frames = ((value, frame_at(sequence, value)) for value in values)
         yield from write_sequence_in_pieces(sequence, frames, voxels, temporary)
 
-    return (yield from _place(path, (".seq.nrrd",), overwrite, write))
-
-
-def changed(node: Any) -> SemiSegError:
-    """Return the error that a node was changed while it was written."""
-    return SemiSegError(
-        "changed", f'"{node.GetName()}" was changed while it was saved, and nothing is written', "Save it again",
-        "export",
-    )  # fmt: skip
-
-
-def _frame(sequence: Any, value: str) -> Any:
-    """Return what a sequence had at an index value when writing began.
-
-    Raises:
-        SemiSegError: it was removed meanwhile.
-    """
-    item = item_at(sequence, value)
-    if item is None:
-        raise changed(sequence)
-    return item
+    return (yield from place(path, (".seq.nrrd",), overwrite, write))
 
 
 def _label_node(volume: Any) -> Any:
@@ -306,83 +254,6 @@ def _label_node(volume: Any) -> Any:
     node = slicer.vtkMRMLLabelMapVolumeNode()
     copy_geometry(volume, node)
     return node
-
-
-def _frame_elements(scene: Any, item: Any, number: int, file: str) -> tuple[dict[str, str], list[ElementTree.Element]]:
-    """Return what a scene says of a frame's segmentation and its file, with ids by the frame's number.
-
-    Args:
-        scene: an empty one, in which it is for the moment.
-        item: the segmentation.
-        number: of the frame.
-        file: its path in the bundle.
-
-    Returns:
-        The attributes of the scene itself, and the two elements.
-    """
-    node, storage = slicer.vtkMRMLSegmentationNode(), slicer.vtkMRMLSegmentationStorageNode()
-    node.SetName(item.GetName())
-    copy_attributes(item, node)
-    storage.SetName(f"{item.GetName()} {number}")
-    for each in (storage, node):
-        scene.AddNode(each)
-    node.SetAndObserveStorageNodeID(storage.GetID())
-    text = _said_of(scene)
-    ids = {each.GetID(): f"{each.GetClassName()}{number + 1}" for each in (node, storage)}
-    elements = list(text)
-    for element in elements:
-        element.set("id", ids[element.get("id", "")])
-        if element.tag == "Segmentation":
-            element.set("references", f"storage:{ids[storage.GetID()]};")
-        else:
-            element.set("fileName", file)
-    for each in (node, storage):
-        scene.RemoveNode(each)
-    return text.attrib, elements
-
-
-def _index_element(scene: Any, sequence: Any, values: Sequence[str]) -> ElementTree.Element:
-    """Return what a scene of frames says of their order: Slicer finds it by its tag."""
-    index = slicer.vtkMRMLSequenceNode()
-    index.SetSingletonTag("SequenceIndex")
-    copy_index(sequence, index)
-    scene.AddNode(index)
-    (element,) = _said_of(scene)
-    found = (f"vtkMRMLSegmentationNode{number}:{value}" for number, value in enumerate(values, start=1))
-    element.set("indexValues", ";".join(found))
-    return element
-
-
-def _said_of(scene: Any) -> ElementTree.Element:
-    scene.Commit()
-    return ElementTree.fromstring(scene.GetSceneXMLString())
-
-
-def _unchanged(node: Any, steps: Shares[T]) -> Shares[T]:
-    """Take steps that read a node, and give up where somebody changes its voxels in between.
-
-    Raises:
-        SemiSegError: somebody did.
-    """
-    before = _stamp(node)
-
-    def check() -> None:
-        if _stamp(node) != before:
-            raise changed(node)
-
-    return (yield from checked(steps, check))
-
-
-def _stamp(node: Any) -> list[tuple[Any, ...]]:
-    """Return what changes with the voxels of a volume or a segmentation."""
-    if not node.IsA("vtkMRMLSegmentationNode"):
-        image = node.GetImageData()
-        return [(image, image.GetMTime() if image is not None else 0)]
-    found = []
-    for segment_id, segment in marks.segments_of(node):
-        image = segment.GetRepresentation(LABELMAP)
-        found.append((segment_id, segment.GetLabelValue(), image, image.GetMTime() if image is not None else 0))
-    return found
 
 
 def _require_items(sequence: Any) -> None:
@@ -419,7 +290,7 @@ def table_files_in_pieces(
     path = Path(path)
     files = {table_file(path, addition): table for addition, table in tables.items()}
     for file in files:
-        _check(file, (".csv",), overwrite)
+        check(file, (".csv",), overwrite)
 
     def writer(table: Any, added: Mapping[str, Sequence[Any]]) -> Callable[[Path], Shares[None]]:
         def write(temporary: Path) -> Shares[None]:
@@ -442,73 +313,10 @@ def table_files_in_pieces(
 
     added, written = more or {}, []
     for (file, table), addition in zip(files.items(), tables, strict=True):
-        written.append((yield from _place(file, (".csv",), overwrite, writer(table, added.get(addition, {})))))
+        written.append((yield from place(file, (".csv",), overwrite, writer(table, added.get(addition, {})))))
     return written
 
 
 def table_file(path: Path, addition: str) -> Path:
     """Return the file name of one of several tables."""
     return path.with_name(f"{path.stem}{addition}{path.suffix}")
-
-
-def _check(path: Path, suffixes: tuple[str, ...], overwrite: bool) -> None:
-    """Raise where a file may not be written."""
-    if not path.name.lower().endswith(suffixes):
-        raise SemiSegError(
-            "bad-ending",
-            f'"{path.name}" does not end in {" or ".join(suffixes)}',
-            "Choose such a name",
-            "export",
-        )
-    try:
-        exists, has_folder = path.exists(), path.parent.is_dir()
-    except OSError as error:  # the name is too long, the folder may not be looked into, its disk is gone
-        raise SemiSegError(
-            "cannot-write", f'"{path}" cannot be written ({error.strerror})', "Choose another name or folder", "export"
-        ) from error
-    if exists and not overwrite:
-        raise SemiSegError(
-            "file-exists",
-            f'"{path}" exists already',
-            "Choose another name, or allow it to be replaced",
-            "export",
-        )
-    if not has_folder:
-        raise SemiSegError(
-            "missing-folder",
-            f'The folder "{path.parent}" does not exist',
-            "Make it, or choose another",
-            "export",
-        )
-
-
-def _place(
-    path: str | Path, suffixes: tuple[str, ...], overwrite: bool, write: Callable[[Path], Shares[None]]
-) -> Shares[Path]:
-    """Let a file be written into a temporary folder beside its target, then move it there.
-
-    Raises:
-        SemiSegError: another ending, the file exists, or it cannot be written.
-    """
-    path = Path(path)
-    _check(path, suffixes, overwrite)
-    failed = SemiSegError(
-        "cannot-write",
-        f'"{path}" could not be written',
-        "Check that the folder may be written to and that the disk is not full",
-        "export",
-    )
-    folder = None
-    try:
-        # A folder of its own, because some writers leave scraps beside their file when the disk is full.
-        folder = Path(tempfile.mkdtemp(prefix=".export-", dir=path.parent))
-        yield None
-        yield from write(folder / path.name)
-        _check(path, suffixes, overwrite)  # somebody else may have made one meanwhile
-        move(folder / path.name, path)
-    except OSError as error:
-        raise failed from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-    return path
