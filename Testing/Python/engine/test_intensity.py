@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 from SemiSegCervicalLib.engine.grid import NetworkView, plan_grid
 from SemiSegCervicalLib.engine.image import Image
-from SemiSegCervicalLib.engine.intensity import Standards, standardise
+from SemiSegCervicalLib.engine.intensity import Standards, other_units, standardise
 from SemiSegCervicalLib.engine.pack import load_pack, save_pack
 from SemiSegCervicalLib.engine.predict import Predictor
 from SemiSegCervicalLib.engine.preprocess import to_network
@@ -75,6 +75,16 @@ def test_what_else_was_scanned_changes_nothing():
         by[bool(ranges)] = float((cut - whole[:, 60:]).abs().max())
     assert by[True] == 0
     assert by[False] > 0.3
+
+
+def test_only_what_a_model_knows_in_hounsfield_units_can_be_in_others():
+    """Nothing is as dark as fat but what is in these units; a range that was asked for may be of anything."""
+    known = CT.model_copy(update={"hounsfield": True})
+    spec = InputSpec(modalities=("CT", "late CT", "MR", "PET"), size=(16, 16), ranges=(known, known, CT, None))
+    array = np.full((4, 16, 16), 40.0, dtype=np.float32)
+    array[0, 0, 0], array[1, 0, 0] = -60, -40
+    (told,) = other_units(array, spec)
+    assert told.startswith("late CT ")
 
 
 def test_a_model_keeps_its_ranges(tmp_path):
