@@ -28,6 +28,7 @@ class Request:
         frames: numbers of the frames from 0, in the order in which they are wanted; None for a volume.
         replace: segmentation node whose segments the result replaces; None for a new one.
         uncertainty: also put the uncertainty into the scene.
+        replaced: the result that the replaced segmentation belongs to, which goes with it; None where it is of none.
     """
 
     card: ModelCard
@@ -85,6 +86,7 @@ def make_request(
         slices_as_frames: a volume of several slices is meant as a stack of frames.
         replace: segmentation node whose segments the result replaces.
         uncertainty: also put the uncertainty into the scene.
+        replaced: the result that the replaced segmentation belongs to, which goes with it; None where it is of none.
 
     Raises:
         SemiSegError: why it cannot be done, with what helps.
