@@ -86,7 +86,6 @@ def make_request(
         slices_as_frames: a volume of several slices is meant as a stack of frames.
         replace: segmentation node whose segments the result replaces.
         uncertainty: also put the uncertainty into the scene.
-        replaced: the result that the replaced segmentation belongs to, which goes with it; None where it is of none.
 
     Raises:
         SemiSegError: why it cannot be done, with what helps.
