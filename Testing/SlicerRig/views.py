@@ -9,7 +9,7 @@ import vtk
 from PySide6 import QtCore, QtWidgets
 
 from . import mrml
-from .mrml_widgets import MRMLWidget, Observer
+from .mrml_widgets import MRMLWidget, Observer, node_argument
 from .objects import rig_class
 from .plot_widgets import PlotWidget
 
@@ -97,6 +97,7 @@ class LayoutManager(QtCore.QObject):
         self._logic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
         self._slices = {}
         self._plots: dict[Any, PlotWidget] = {}
+        self._watch_plots()
         for name, orientation in _ORIENTATIONS.items():
             logic = mrml.slice_logic(name)
             logic.GetSliceNode().SetOrientation(orientation)
@@ -157,24 +158,41 @@ class LayoutManager(QtCore.QObject):
     def viewport(self, name: str = "") -> Any:
         return self._viewport
 
-    def _plot_nodes(self) -> list[Any]:
-        collection = slicer.mrmlScene.GetNodesByClass("vtkMRMLPlotViewNode")
-        collection.UnRegister(None)
-        nodes = [collection.GetItemAsObject(i) for i in range(collection.GetNumberOfItems())]
-        return [node for node in nodes if node.GetParentLayoutNode() is None]  # the others are somebody's own
+    def _watch_plots(self) -> None:
+        """Make a widget for each plot view that has no owner when it is added, as the application does; after a batch of
+        nodes for every one that is there, also for those that have one."""
+        scene, self._scene_observer = slicer.mrmlScene, Observer(self)
+        events = slicer.vtkMRMLScene
 
-    def plotWidget(self, which: int) -> Any:
-        """Return the widget of the scene's n-th plot view, made when it is first asked for."""
-        nodes = self._plot_nodes()
-        if not 0 <= which < len(nodes):
-            return None
-        node = nodes[which]
-        if node not in self._plots:
+        def added(node: Any) -> None:
+            own = node.IsA("vtkMRMLPlotViewNode") and node.GetParentLayoutNode() is not None
+            if not own and not scene.IsBatchProcessing():
+                self._take_plot(node)
+
+        def settled(*_: Any) -> None:
+            for node in slicer.util.getNodesByClass("vtkMRMLPlotViewNode"):
+                self._take_plot(node)
+
+        self._scene_observer.watch(scene, events.NodeAddedEvent, node_argument(added))
+        self._scene_observer.watch(scene, events.NodeRemovedEvent, node_argument(self._drop_plot))
+        self._scene_observer.watch(scene, events.EndBatchProcessEvent, settled)
+
+    def _take_plot(self, node: Any) -> None:
+        if node.IsA("vtkMRMLPlotViewNode") and node not in self._plots:
             self._plots[node] = PlotWidget(self._viewport)
             self._plots[node].setMRMLScene(slicer.mrmlScene)
             self._plots[node].setMRMLPlotViewNode(node)
-        return self._plots[node]
+
+    def _drop_plot(self, node: Any) -> None:
+        widget = self._plots.pop(node, None)
+        if widget is not None:
+            widget.setMRMLPlotViewNode(None)
+            widget.deleteLater()
+
+    def plotWidget(self, which: int) -> Any:
+        widgets = list(self._plots.values())
+        return widgets[which] if 0 <= which < len(widgets) else None
 
     threeDViewCount = QtCore.Property(int, lambda self: 0)
     tableViewCount = QtCore.Property(int, lambda self: 0)
-    plotViewCount = QtCore.Property(int, lambda self: len(self._plot_nodes()))
+    plotViewCount = QtCore.Property(int, lambda self: len(self._plots))

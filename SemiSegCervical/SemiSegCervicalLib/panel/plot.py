@@ -32,8 +32,13 @@ class Plot:
 
     @property
     def there(self) -> bool:
-        """Whether the nodes are there and in the scene; who clears the scene takes them away."""
-        return bool(self.nodes) and all(node.GetScene() is not None for node in self.nodes.values())
+        """Whether the nodes are there and in the scene, and the plot nobody else's.
+
+        Who clears the scene takes them away. After every batch of nodes, as when a scene is added, the layout takes all
+        plot views that there are for its own, also those that have an owner.
+        """
+        nodes = self.nodes.values()
+        return bool(nodes) and all(n.GetScene() is not None for n in nodes) and not _is_in_layout(self.nodes["view"])
 
     @property
     def view(self) -> Any:
@@ -133,3 +138,11 @@ class Plot:
         if self._widget is not None:
             self._widget.setMRMLScene(None)
             self._widget = None
+
+
+def _is_in_layout(view: Any) -> bool:
+    """Return whether the layout has made a widget of its own for a plot view: other modules may draw in it, and what
+    they draw would be seen in ours."""
+    manager = slicer.app.layoutManager()
+    count = manager.plotViewCount if manager is not None else 0
+    return any(manager.plotWidget(number).mrmlPlotViewNode() is view for number in range(count))

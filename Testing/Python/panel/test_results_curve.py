@@ -196,6 +196,20 @@ def test_the_curve_is_no_view_of_the_layout(panel, ui):
     assert slicer.app.layoutManager().plotViewCount == before
 
 
+def test_the_curve_is_no_view_of_the_layout_after_a_batch_of_nodes_either(panel, ui):
+    # As when a scene is added: the layout then takes every plot view for its own.
+    before = slicer.app.layoutManager().plotViewCount
+    cine_record({0: 0.1, 1: 0.2})
+    application.settle()
+    slicer.mrmlScene.StartState(slicer.vtkMRMLScene.BatchProcessState)
+    slicer.mrmlScene.EndState(slicer.vtkMRMLScene.BatchProcessState)
+    application.settle()
+    assert slicer.app.layoutManager().plotViewCount == before
+    assert panel.curve._plot.there
+    series = panel.curve._plot.nodes["chart"].GetNthPlotSeriesNode(0)
+    assert plot(panel).points(series) == [(1.0, 10.0), (2.0, 20.0)]
+
+
 def test_the_curves_nodes_are_neither_listed_nor_saved_and_go_with_the_panel(panel, ui, tmp_path):
     cine_record({0: 0.1})
     application.settle()

@@ -193,7 +193,21 @@ def test_every_plot_view_node_without_an_owner_counts_as_a_view_of_the_layout() 
     widgets = [manager.plotWidget(number) for number in range(manager.plotViewCount)]
     assert node in [widget.mrmlPlotViewNode() for widget in widgets]
     assert manager.plotWidget(before + 1) is None
-    node.SetAndObserveParentLayoutNodeID(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotChartNode").GetID())
+    slicer.mrmlScene.RemoveNode(node)
+    assert manager.plotViewCount == before
+
+
+def test_a_plot_view_node_with_an_owner_becomes_a_view_of_the_layout_after_a_batch() -> None:
+    manager, scene = slicer.app.layoutManager(), slicer.mrmlScene
+    before = manager.plotViewCount
+    node = slicer.vtkMRMLPlotViewNode()
+    node.SetAndObserveParentLayoutNodeID(scene.AddNewNodeByClass("vtkMRMLPlotChartNode").GetID())
+    scene.AddNode(node)
+    assert manager.plotViewCount == before
+    scene.StartState(scene.BatchProcessState)
+    scene.EndState(scene.BatchProcessState)
+    assert manager.plotViewCount == before + 1
+    scene.RemoveNode(node)
     assert manager.plotViewCount == before
 
 
