@@ -144,7 +144,7 @@ def take_several() -> None:
         sys.exit(f"not done: {panel.ui.messageLabel.text}")
     table = panel.ui.batchTable
     expected = [float(table.item(row, 2).text().rstrip(" ?")) for row in range(table.rowCount)]
-    table.cellDoubleClicked(int(np.argmin(expected)), 0)
+    table.cellActivated(int(np.argmin(expected)), 0)
     for button in ("inputButton", "modelButton", "outputButton"):
         getattr(panel.ui, button).collapsed = True
     write(module, view, TARGET / "SemiSegCervical-several.png")
