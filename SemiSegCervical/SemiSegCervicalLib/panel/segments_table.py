@@ -10,7 +10,7 @@ import qt
 from ..figures import SegmentFigures
 from ..scene.record_figures import is_flat, size_unit
 from ..scene.records import Record
-from .tables import fit_height, set_row_height
+from .tables import fit_height, set_headers, set_row_height
 
 UNKNOWN = "\N{EN DASH}"
 _SIZES = {"mm3": "Volume (mm\N{SUPERSCRIPT THREE})", "mm2": "Area (mm\N{SUPERSCRIPT TWO})"}
@@ -49,8 +49,7 @@ def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures], un
     headers = ["Segment", "Pixels" if flat else "Voxels", "Uncertainty", "Predicted Dice"]
     if unit:
         headers.insert(1, _SIZES[unit])
-    table.setColumnCount(len(headers))
-    table.setHorizontalHeaderLabels(headers)
+    set_headers(table, headers, [_TIPS.get(title, "") for title in headers])
     by_value = {figure.value: figure for figure in figures}
     rows = [(f.value, f.name) for f in figures] or [(entry.value, entry.name) for entry in record.classes]
     colors = {entry.value: entry.color for entry in record.classes}
@@ -73,8 +72,6 @@ def fill_table(table: Any, record: Record, figures: Sequence[SegmentFigures], un
                 if item.data(qt.Qt.UserRole) != color:  # an icon takes longer than all else
                     item.setData(qt.Qt.UserRole, color)
                     item.setIcon(_swatch(color))
-    for column, title in enumerate(headers):
-        table.horizontalHeaderItem(column).setToolTip(_TIPS.get(title, ""))
     fit_height(table, len(rows))
 
 

@@ -10,9 +10,12 @@ _MOST_ROWS = 8
 
 
 def set_headers(table: Any, headers: Sequence[str], tips: Sequence[str]) -> None:
-    """Give a ``QTableWidget`` its columns, each with a title and a tool tip."""
+    """Give a ``QTableWidget`` its columns, each with a title and a tool tip.
+
+    A title of two words takes two lines: what it does not take of the width is left for the names in the first column.
+    """
     table.setColumnCount(len(headers))
-    table.setHorizontalHeaderLabels(list(headers))
+    table.setHorizontalHeaderLabels([header.replace(" ", "\n") for header in headers])
     for column, tip in enumerate(tips):
         table.horizontalHeaderItem(column).setToolTip(tip)
 

@@ -19,10 +19,13 @@ HEADERS = ("Image", "Annotated", "Use")
 _TIPS = (
     "Every volume and every cine of the scene. A double click shows it in the views.",
     "How many slices, frames or segments a person has finished.",
-    "What the training does with it. Validation images are never learned from: the model is measured with them.",
+    "What the training does with it. Validation images are never learned from: the model is measured with them. Both: "
+    "it learns from some slices or frames, and is measured with the others.",
 )
-_WIDTHS = {ANNOTATED: 112, USE: 126}
-_ROW_HEIGHT, THUMBNAIL = 44, 48
+_LONGEST = {ANNOTATED: "8 of 88 frames", USE: UNLABELLED}
+_BESIDE = {ANNOTATED: 14, USE: 34}
+"""What a column holds, and the pixels beside that text: as few as possible, for the names of images need the rest."""
+_ROW_HEIGHT, THUMBNAIL = 44, 44
 _ROWS_SEEN = 6
 # Read on a white background as well as on the dark one that Slicer takes over from the system.
 _GRAY = "#808080"
@@ -91,8 +94,8 @@ class CasesTable:
         header = table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.Fixed)
         header.setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
-        for column, width in _WIDTHS.items():
-            table.setColumnWidth(column, width)
+        for column in _LONGEST:
+            table.setColumnWidth(column, _text_width(table, column) + _BESIDE[column])
         table.verticalHeader().setVisible(False)
         set_row_height(table, 2, _ROW_HEIGHT)
         table.setWordWrap(False)  # a third line would not fit, and cut the name
@@ -181,7 +184,7 @@ class CasesTable:
         combo = UseCombo(self._on_use) if fresh else table.cellWidget(number, USE)
         bar.setRange(0, row.total)
         bar.setValue(row.annotated)
-        bar.setFormat(row.amount)
+        bar.setFormat(table.fontMetrics().elidedText(row.amount, qt.Qt.ElideRight, _text_width(table, ANNOTATED)))
         bar.setAccessibleName(f"How much of {row.name} is annotated")
         bar.setToolTip(f"Annotated: {row.amount}")
         bar.setStyleSheet(_BARS[row.annotated == row.total])
@@ -207,6 +210,10 @@ class CasesTable:
     def _opened(self, number: int, _column: int) -> None:
         if number < len(self._rows):
             self._on_open(self._rows[number].key)
+
+
+def _text_width(table: Any, column: int) -> int:
+    return int(table.fontMetrics().horizontalAdvance(_LONGEST[column]))
 
 
 def offered_uses(row: Row) -> tuple[str, ...]:

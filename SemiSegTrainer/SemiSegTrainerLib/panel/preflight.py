@@ -202,5 +202,5 @@ def _line(finding: Finding) -> str:
     }[_gravity(finding)]  # fmt: skip
     return (
         f"<p style='margin: 3px 0 3px 0'><span style='color: {color}'><b>{mark}</b></span> {escape(finding.text)}."
-        f" <span style='color: {_GREY}'>{escape(finding.remedy)}.</span></p>"
+        f" {escape(finding.remedy)}.</p>"
     )

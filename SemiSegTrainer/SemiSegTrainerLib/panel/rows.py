@@ -16,7 +16,7 @@ from ..scene.starts import empty_between, is_empty
 from ..scene.training_set import TrainingCase, TrainingSet
 
 TRAINING, VALIDATION, UNLABELLED, LEFT_OUT = "Training", "Validation", "Unlabelled", "Left out"
-MIXED = "Train + validate"
+MIXED = "Both"
 CHOSEN_USES: dict[str, ChosenUse | None] = {
     TRAINING: "training",
     VALIDATION: "validation",

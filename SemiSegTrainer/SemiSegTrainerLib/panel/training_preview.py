@@ -10,7 +10,7 @@ import numpy as np
 from .pictures import WHITE, Color, draw, pixmap
 from .training import Picture, Training
 
-_WIDTH, _HEIGHT, _GAP = 190, 170, 6
+_WIDTH, _HEIGHT, _GAP = 172, 160, 6
 
 
 class TrainingPreview:

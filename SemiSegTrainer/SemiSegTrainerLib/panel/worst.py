@@ -14,7 +14,7 @@ from .asking import Worst
 from .pictures import WHITE, Color, draw, pixmap
 
 COLUMNS = 2
-_BOX = (200, 200)
+_BOX = (168, 168)
 _TIP = "Click to go there in the slice views."
 
 
@@ -52,9 +52,12 @@ class WorstCases:
             button.setToolButtonStyle(qt.Qt.ToolButtonTextUnderIcon)
             button.setIcon(qt.QIcon(picture))
             button.setIconSize(picture.size())
-            caption = f"{name_of(worst)}: Dice {_dice(worst.found.dice)}"
-            button.setText(caption.replace("&", "&&"))  # a lone one would underline what follows
-            button.setToolTip(_TIP)
+            name, dice = name_of(worst), f": Dice {_dice(worst.found.dice)}"
+            # No wider than the picture: a long name would widen the whole panel.
+            metrics = button.fontMetrics()
+            shown = metrics.elidedText(name, qt.Qt.ElideMiddle, _BOX[0] - metrics.horizontalAdvance(dice))
+            button.setText(f"{shown}{dice}".replace("&", "&&"))  # a lone one would underline what follows
+            button.setToolTip(f"{name}{dice}. {_TIP}")
             slot = partial(self._on_go, worst)
             button.connect("clicked()", slot)
             self._host.layout().addWidget(button, place // COLUMNS, place % COLUMNS)

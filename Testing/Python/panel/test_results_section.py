@@ -33,7 +33,7 @@ def show_in_views(volume: Any) -> None:
 
 
 def headers(table: Any) -> list[str]:
-    return [table.horizontalHeaderItem(i).text() for i in range(table.columnCount)]
+    return [table.horizontalHeaderItem(i).text().replace("\n", " ") for i in range(table.columnCount)]
 
 
 def rows(table: Any) -> list[list[str]]:
@@ -147,6 +147,26 @@ def says(button: Any) -> Any:
     if not button.isVisibleTo(button.window()):
         return None
     return True if button.enabled else button.toolTip
+
+
+def test_names_of_segments_are_read_where_the_panel_is_as_narrow_as_it_can_be(panel, ui):
+    volume()
+    application.settle()
+    parent, table = panel.widget.parent(), ui.segmentsTable
+    parent.resize(application.least_width(parent), 900)
+    application.settle()
+    assert headers(table) == VOLUME
+    assert table.columnWidth(0) > 24 + table.fontMetrics().horizontalAdvance("anterior")
+
+
+def test_a_cine_widens_the_panel_no_more_than_an_image(panel, ui):
+    picture()
+    application.settle()
+    wide = application.least_width(panel.widget.parent())
+    whole_cine()
+    application.settle()
+    assert ui.worstFrameButton.isVisible()
+    assert application.least_width(panel.widget.parent()) == wide
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)

@@ -297,11 +297,16 @@ def test_models_are_measured_on_images_of_a_folder_that_all_validate(
 ) -> None:
     """A folder of test images: nothing of it is learned from, and none of it is in the scene."""
     picture()
-    add_validating(tmp_path / "test images", {"case0": 900, "case1": 901})
+    long = f"case1_{6 * 'of_many_words_'}"
+    add_validating(tmp_path / "test images", {"case0": 900, long: 901})
     install()
     module = measured(opened_trainer)
-    buttons = [button for button, _ in module.panel.after.worst._buttons]
-    assert sorted(button.text.split(":")[0] for button in buttons) == ["case0", "case1"]
+    buttons = sorted((button for button, _ in module.panel.after.worst._buttons), key=lambda button: button.text)
+    assert buttons[0].text.startswith("case0: Dice ")
+    assert buttons[1].text.startswith("case1_")
+    assert ": Dice " in buttons[1].text
+    assert long in buttons[1].toolTip
+    assert max(button.sizeHint.width() for button in buttons) < 190, "two of them beside each other widen no panel"
     application.click(buttons[0])
     settle()
     assert "lies on disk, not in this scene" in module.ui.messageLabel.text

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from SemiSegTrainerLib.scene.facts import Finding
 from SlicerRig import application
 
 NAME, ANNOTATED, USE = range(3)
@@ -58,6 +59,26 @@ def test_a_long_reason_does_not_cut_the_name(opened_trainer: Callable[..., Any],
     assert [n for n in range(table.rowCount) if table.sizeHintForRow(n) > table.rowHeight(n)] == []
 
 
+def test_names_are_read_where_the_panel_is_as_narrow_as_it_can_be(
+    opened_trainer: Callable[..., Any], partly: Any
+) -> None:
+    from SemiSegTrainerLib.panel.cases_table import THUMBNAIL
+    from SemiSegTrainerLib.panel.rows import CHOSEN_USES
+
+    module = opened_trainer()
+    module.settle()
+    parent, table = module.widget.parent, module.ui.casesTable
+    parent.resize(application.least_width(parent), 900)
+    application.settle()
+    text = table.fontMetrics().horizontalAdvance
+    assert table.columnWidth(NAME) - THUMBNAIL > text("Volume 12")
+    assert table.columnWidth(USE) > max(map(text, CHOSEN_USES)) + 24, "and the arrow beside it"
+    partial = next(table.cellWidget(row, ANNOTATED) for row in range(table.rowCount) if rows(module)[row][0] == "Cine")
+    assert partial.format == "5 of 12 frames" or partial.format.endswith("\N{HORIZONTAL ELLIPSIS}")
+    assert text(partial.format) < table.columnWidth(ANNOTATED)
+    assert "5 of 12 frames" in partial.toolTip
+
+
 def test_text_is_readable_on_a_dark_background_too(opened_trainer: Callable[..., Any], partly: Any) -> None:
     """Slicer takes a dark style over from the system; WCAG calls a contrast of 3 the least that can be read."""
     import qt
@@ -80,6 +101,9 @@ def test_text_is_readable_on_a_dark_background_too(opened_trainer: Callable[...,
         for background in ("#ffffff", "#353535"):
             first, second = sorted((light(color), light(background)))
             assert second / first > 2.9, (color, background)
+    remedy = "Annotate some more"
+    said = preflight._line(Finding("few-annotated", "Only 1 image is annotated", remedy))
+    assert f"</span> Only 1 image is annotated. {remedy}." in said, "what helps is read as well as what is wrong"
 
 
 def test_a_use_is_chosen_and_proposed_again(opened_trainer: Callable[..., Any], partly: Any) -> None:

@@ -138,8 +138,9 @@ def test_what_is_said_in_many_words_makes_no_panel_wider(opened_trainer: Callabl
         assert len(labels) > 9
         for label in labels:
             before, shown = label.text, label.isVisibleTo(label.parent())
-            label.text, label.visible = 9 * "What has to be said takes many words. ", True
-            assert application.least_width(module.parent) == wide, label.objectName
+            for text in (9 * "What has to be said takes many words. ", f"{9 * 'a_files_name_'} is not an image."):
+                label.text, label.visible = text, True
+                assert application.least_width(module.parent) == wide, label.objectName
             label.text, label.visible = before, shown
     application.close_module("SemiSegCervical")
 
