@@ -159,8 +159,8 @@ class LayoutManager(QtCore.QObject):
         return self._viewport
 
     def _watch_plots(self) -> None:
-        """Make a widget for each plot view that has no owner when it is added, as the application does; after a batch of
-        nodes for every one that is there, also for those that have one."""
+        """Make a widget for each plot view without an owner when it is added, as the application does; after a batch of
+        nodes for every one that is there, with or without an owner."""
         scene, self._scene_observer = slicer.mrmlScene, Observer(self)
         events = slicer.vtkMRMLScene
 
