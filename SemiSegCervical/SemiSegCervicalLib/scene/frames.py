@@ -338,6 +338,7 @@ class StackResult:
             self._computed.add(frame.index_value)
         self._labels_image.GetPointData().GetScalars().Modified()
         self._labels_image.Modified()
+        self.segmentation.StorableModified()  # else Slicer would save no more planes after it was saved once
         if self.uncertainty is not None:
             if len(self._computed) == depth:
                 self.uncertainty.SetAttribute(marks.COMPUTED, "1")

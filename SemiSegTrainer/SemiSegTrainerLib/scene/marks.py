@@ -187,6 +187,7 @@ def accept_frame(sequence: Any, index_value: str, segments: Iterable[str] | None
         if node is not None:
             node.SetAttribute(ACCEPTED_FRAME, index_value)
             accept_segmentation(node, segments)
+    sequence.StorableModified()  # else Slicer would not save what has changed in an item
 
 
 def withdraw_frame(sequence: Any, index_value: str) -> None:
@@ -195,6 +196,7 @@ def withdraw_frame(sequence: Any, index_value: str) -> None:
     for node in (item_at(sequence, index_value), _shown_at(sequence, index_value, True)):
         if node is not None and node.GetAttribute(ACCEPTED_FRAME) == index_value:
             node.RemoveAttribute(ACCEPTED_FRAME)
+    sequence.StorableModified()
 
 
 def accepted_frames(sequence: Any) -> list[str]:

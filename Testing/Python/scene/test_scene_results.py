@@ -506,6 +506,24 @@ def test_a_stack_of_frames_is_filled_plane_by_plane(scene):
     assert state(volume) == before
 
 
+def test_planes_that_arrive_after_the_scene_was_saved_are_offered_to_be_saved(scene, tmp_path):
+    labels = np.zeros((6, 8), np.uint8)
+    labels[2:4, 2:5] = 1
+    volume = scenes.add_volume(np.zeros((4, 6, 8), np.uint8), "stack")
+    result = StackResult(volume, CLASSES[:1])
+    while result.prepare(9):
+        pass
+    result.add_frames([FrameResult("0", labels, labels.astype(np.float32))])
+    for node, name in ((result.segmentation, "labels.seg.nrrd"), (result.uncertainty, "uncertainty.nrrd")):
+        node.AddDefaultStorageNode()
+        node.GetStorageNode().SetFileName(str(tmp_path / name))
+        assert node.GetStorageNode().WriteData(node)
+        assert not node.GetModifiedSinceRead()
+    result.add_frames([FrameResult("1", labels, labels.astype(np.float32))])
+    assert result.segmentation.GetModifiedSinceRead()
+    assert result.uncertainty.GetModifiedSinceRead()
+
+
 @pytest.mark.parametrize("how", ["beside", "over another segment", "a segment less"])
 def test_planes_arrive_also_where_somebody_draws_in_the_stack_meanwhile(scene, how):
     """Slicer then has the voxels elsewhere: nobody would see what is filled on in the former place."""

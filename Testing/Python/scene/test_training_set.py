@@ -383,6 +383,19 @@ def test_a_fabricated_copy_does_not_count_even_where_its_value_was_recorded(scen
     assert made.drawn.GetNumberOfDataNodes() == 2
 
 
+def test_what_is_accepted_after_the_scene_was_saved_is_offered_to_be_saved(scene, labels, tmp_path):
+    cine_labels = {0: labels, 2: labels}
+    made = scenes.partly_segmented_scene([], {}, CLASSES, cine=[picture(k) for k in range(3)], cine_labels=cine_labels)
+    storage = scene.AddNewNodeByClass("vtkMRMLSequenceStorageNode")
+    storage.SetFileName(str(tmp_path / "drawn.seq.mrb"))
+    made.drawn.SetAndObserveStorageNodeID(storage.GetID())
+    for change in (marks.withdraw_frame, marks.accept_frame):
+        assert storage.WriteData(made.drawn)
+        assert not made.drawn.GetModifiedSinceRead()
+        change(made.drawn, "0.08")  # which the browser does not show
+        assert made.drawn.GetModifiedSinceRead(), change.__name__
+
+
 def test_accepting_the_shown_frame_takes_what_is_seen(scene, labels):
     made = scenes.partly_segmented_scene([], {}, CLASSES, cine=[picture(k) for k in range(3)])
     browser, sequence = made.browser, made.drawn
