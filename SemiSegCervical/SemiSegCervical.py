@@ -27,8 +27,9 @@ class SemiSegCervical(ScriptedLoadableModule):
         self.parent.contributors = ["The SemiSeg contributors"]
         self.parent.helpText = (
             "Segments volumes, single images and ultrasound cine with a pair of networks, and shows where their result "
-            "should not be trusted. Choose an image, choose a model, press Apply. SemiSeg is a research tool and not a "
-            "medical device: look at every result before using it."
+            "should not be trusted. Choose an image, choose a model, press Apply. To train a model on images of your "
+            "own, open <b>SemiSegTrainer</b>. SemiSeg is a research tool and not a medical device: look at every "
+            "result before using it."
         )
         self.parent.acknowledgementText = (
             "The networks' building blocks come from MONAI, their computation from PyTorch."

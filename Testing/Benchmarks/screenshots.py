@@ -115,6 +115,7 @@ def take(volume: Any, model: str, target: Path) -> None:
     application.click(panel.ui.applyButton)
     if not application.wait_until(lambda: not panel.state().busy and panel.state().record is not None, PATIENCE):
         sys.exit(f"no result: {panel.ui.messageLabel.text}")
+    application.process_events(0.5)  # the panel shows with its next turn that it is there
     worst = module.parent.findChild("QPushButton", "worstFrameButton")
     if worst.isVisible():
         application.click(worst)
