@@ -36,7 +36,7 @@ WHAT_FOR = (
     "Correct what it draws there, and accept it: only then does it count."
 )
 _ALL_DONE = "Everything suggested is annotated: train again, then ask again."
-_GAIN_WIDTH, _WHY_WIDTH = 64, 220
+_WHERE_WIDTH, _GAIN_WIDTH, _WHY_WIDTH = 120, 64, 220
 """In pixels: of the bar, which would take more than it needs, and of what is left for the reasons."""
 
 
@@ -214,12 +214,14 @@ class SuggestSection:
             bar.setValue(round(100 * min(1.0, max(0.0, row.idea.score))))
             bar.setFormat("%v %")
             bar.setAccessibleName(f"How much a model would learn from {row.name}")
-            table.setItem(number, 0, qt.QTableWidgetItem(row.name))
+            # A long name would leave no room for why; its end says which frame.
+            where = table.fontMetrics().elidedText(row.name, qt.Qt.ElideMiddle, _WHERE_WIDTH)
+            table.setItem(number, 0, qt.QTableWidgetItem(where))
             table.setCellWidget(number, 1, bar)
             table.setItem(number, 2, qt.QTableWidgetItem("\n".join(row.idea.reasons)))
             table.setItem(number, 3, qt.QTableWidgetItem(""))
-            for column in (0, 2):
-                table.item(number, column).setToolTip(table.item(number, column).text())
+            table.item(number, 0).setToolTip(row.name)
+            table.item(number, 2).setToolTip(table.item(number, 2).text())
         self._mark()
         lines = max((sum(map(self._lines, row.idea.reasons)) for row in self._rows), default=1)
         set_row_height(table, lines)

@@ -95,6 +95,19 @@ def test_reasons_are_read_whole(asked: Any) -> None:
     assert all(table.sizeHintForRow(row) <= table.rowHeight(row) for row in range(table.rowCount))
 
 
+def test_a_long_name_leaves_room_for_the_reasons(asked: Any) -> None:
+    name = f"{9 * 'a_files_name_'}, frame 12"
+    for row in asked.section.rows:
+        row.name = name
+    asked.section._fill()
+    settle(asked.module)
+    table = asked.ui.suggestionsTable
+    assert cells(asked, 0)[0].startswith("a_f")
+    assert cells(asked, 0)[0].endswith("frame 12")
+    assert name in table.item(0, 0).toolTip()
+    assert table.columnWidth(2) > 100
+
+
 def test_suggestions_are_gone_to_and_count_once_accepted(asked: Any, pictures: Path) -> None:
     from SemiSegTrainerLib.scene.collect import collect_training_set
 
