@@ -66,6 +66,7 @@ def start() -> Any:
         "Volumes": slicer.vtkSlicerVolumesLogic(),
         "Sequences": slicer.vtkSlicerSequencesLogic(),
         "Segmentations": slicer.vtkSlicerSegmentationsModuleLogic(),
+        "SceneViews": slicer.vtkSlicerSceneViewsModuleLogic(),
         "SubjectHierarchy": slicer.vtkSlicerSubjectHierarchyModuleLogic(),
         "Markups": slicer.vtkSlicerMarkupsLogic(),
         "Terminologies": slicer.vtkSlicerTerminologiesModuleLogic(),

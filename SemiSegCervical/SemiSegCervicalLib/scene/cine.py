@@ -64,13 +64,15 @@ def is_sequence(node: Any) -> bool:
 
 
 def is_image_sequence(sequence: Any) -> bool:
-    """Return whether a sequence holds images to segment: volumes, neither label maps nor our results."""
+    """Return whether a sequence holds images to segment: volumes, neither label maps nor our results, nor what another
+    module keeps hidden, as the screenshots of Slicer's scene views."""
     first = sequence.GetNthDataNode(0) if sequence.GetNumberOfDataNodes() else None
     return (
         first is not None
         and first.IsA("vtkMRMLScalarVolumeNode")
         and not first.IsA("vtkMRMLLabelMapVolumeNode")
         and sequence.GetAttribute(marks.CONTENT) is None
+        and not sequence.GetHideFromEditors()
     )
 
 

@@ -302,6 +302,19 @@ def test_results_label_maps_and_shown_frames_are_no_cases(scene, labels):
     assert found.notes == []
 
 
+def test_screenshots_of_scene_views_are_no_cases(scene, labels):
+    """Slicer keeps them as a hidden sequence of colour pictures."""
+    drawn(labels)
+    mrml.slice_logic("Red")
+    screenshot = scenes.add_volume(np.zeros((20, 30, 3), np.uint8), "screenshot").GetImageData()
+    scene.RemoveNode(slicer.util.getNode("screenshot"))
+    for name in ("before", "after"):
+        slicer.modules.sceneviews.logic().CreateSceneView(name, "", 0, screenshot)
+    assert slicer.util.getNode("SceneViewSequence_SceneViewScreenshot").GetNumberOfDataNodes() == 2
+    found = collect_training_set()
+    assert ([case.name for case in found.cases], found.notes) == (["image"], [])
+
+
 def test_what_cannot_be_used_is_said(scene, labels):
     volume, segmentation = drawn(labels)
     segmentation.RemoveNodeReferenceIDs(segmentation.GetReferenceImageGeometryReferenceRole())
