@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PROTOCOL = 3
+PROTOCOL = 4
 WELCOME = {
     "python": "3", "versions": {}, "threads": 1,
     "devices": [{"name": "cpu", "label": "scripted", "works": True}],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SemiSegError
+from ..packs import signature
 from ..scene.classes import SegmentClass
 from ..worker.protocol import Failure, ModelCard
 from ..worker.validation import build
@@ -24,6 +25,7 @@ _FORMAT = 1
 
 def read_card(path: Path) -> ModelCard:
     """Return what a pack says of itself; one that cannot be read is described by its `failure`."""
+    read = signature(path)
     try:
         found = json.loads(_manifest(path))
         version = found.get("format_version", _FORMAT)
@@ -31,7 +33,7 @@ def read_card(path: Path) -> ModelCard:
             return _failed(
                 path, "newer-pack", f"{path.name} was written by a newer version of SemiSeg", "Update SemiSeg"
             )
-        return _card(path, _printable(found))
+        return _card(path, _printable(found), read)
     except FileNotFoundError:
         return _failed(path, "missing-file", f"There is no model at {path}", "Choose another model")
     except Exception as error:  # what a decoder raises on a damaged file is not its contract
@@ -64,7 +66,7 @@ def _manifest(path: Path) -> bytes:
     return data
 
 
-def _card(path: Path, found: dict[str, Any]) -> ModelCard:
+def _card(path: Path, found: dict[str, Any], read: str) -> ModelCard:
     spec, branches = found["input"], found["branches"]
     card = build(
         ModelCard,
@@ -84,6 +86,7 @@ def _card(path: Path, found: dict[str, Any]) -> ModelCard:
             "quality": found.get("quality", []),
             "licence": found.get("licence", ""),
             "attribution": found.get("attribution", ""),
+            "signature": read,
         },
     )
     colors = [value for entry in card.classes for value in entry.color]

@@ -124,7 +124,8 @@ class Segmenting(Work):
             SemiSegError: no graphics card works.
         """
         device = yield from self.device(self.request.device)
-        return Model(self.request.card.path, device)
+        card = self.request.card
+        return Model(card.path, device, signature=card.signature)
 
     # -- inside --
 

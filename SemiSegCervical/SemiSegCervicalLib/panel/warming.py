@@ -25,14 +25,14 @@ class Warming:
             on_end: called when a model is loaded, or will not be.
         """
         self._jobs, self._on_end = jobs, on_end
-        self._wanted: tuple[str, str] | None = None
-        self._done: tuple[str, str] | None = None
+        self._wanted: Model | None = None
+        self._done: Model | None = None
         self._job: Job | None = None
         self._later = Later(self._load, _MILLISECONDS)
 
     def want(self, card: ModelCard, device: str) -> None:
         """Load a model soon, unless it was loaded last; which graphics card there is only the worker knows."""
-        self._wanted = (card.path, device)
+        self._wanted = Model(card.path, device, signature=card.signature)
         if self._wanted != self._done and device != GPU:
             self._later.start()
 
@@ -54,7 +54,7 @@ class Warming:
         if self._job is not None:
             client.cancel(self._job)
         # Not the client of then: to ask for one when the module is closed would make another.
-        self._job = client.submit(Load(Model(*wanted)), on_end=lambda job: self._ended(client, job))
+        self._job = client.submit(Load(wanted), on_end=lambda job: self._ended(client, job))
 
     def _ended(self, client: Any, job: Any) -> None:
         if job is self._job:

@@ -16,6 +16,7 @@ from ..scene.layers import composites
 from ..scene.nodes import is_changing
 from ..scene.records import Record, find_records
 from ..scene.source import Source, source_of
+from ..worker.protocol import MODEL_CHANGED
 from . import segmenting
 from .accessible import name_widgets
 from .adding import Adding
@@ -383,6 +384,8 @@ class Panel:
         if self._shows(job, self._source()[0]):
             self._record = job.record
         self._result_arrived(job)
+        if job.error is not None and job.error.code == MODEL_CHANGED:
+            self.models.reload()
         if job.state == segmenting.DONE and self._parameters is not None and not one_of_several:
             self._parameters.replace = None  # what was asked for once; the next result stands beside this one
         self.changed()

@@ -13,12 +13,14 @@ from typing import ClassVar, Literal
 from ..figures import FrameFigures, SegmentFigures
 
 # Raised whenever a message or event changes: an updated extension may meet a client that still runs.
-PROTOCOL = 3
+PROTOCOL = 4
 
 READY, ALIVE, STARTED, PROGRESS, CHUNK = "ready", "alive", "started", "progress", "chunk"
 RESULT, FAILURE, CANCELLED = "result", "failure", "cancelled"
 CANCEL, STOP, FINISH, SHUTDOWN = "cancel", "stop", "finish", "shutdown"
 HELLO_JOB = "0"
+MODEL_CHANGED = "model-changed"
+"""Code of the error that another version of a model is there than the one that was meant."""
 
 # -- events --
 
@@ -133,6 +135,7 @@ class ModelCard:
     Attributes:
         reads: for each branch the modalities (indices) that it needs.
         calibrated_on: empty where the uncertainty is not calibrated.
+        signature: of the pack's files (`packs.signature`) when they were read.
     """
 
     path: str
@@ -150,6 +153,7 @@ class ModelCard:
     quality: tuple[QualityFigure, ...] = ()
     licence: str = ""
     attribution: str = ""
+    signature: str = ""
     failure: Failure | None = None
 
 
@@ -277,12 +281,17 @@ class Describe(Message):
 
 @dataclass(frozen=True)
 class Model:
-    """Which pack; device ``auto``, ``cpu``, ``cuda`` or ``mps``; backend ``auto``, ``torch`` or ``openvino``."""
+    """Which pack; device ``auto``, ``cpu``, ``cuda`` or ``mps``; backend ``auto``, ``torch`` or ``openvino``.
+
+    The `signature` is that of its card: a pack that has made room for another one since is refused, for the card says
+    nothing of what that one finds. Empty: whatever is there.
+    """
 
     pack: str
     device: str = "auto"
     backend: str = "auto"
     memory_gib: float = 2.0
+    signature: str = ""
 
 
 @dataclass(frozen=True)

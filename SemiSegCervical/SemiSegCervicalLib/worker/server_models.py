@@ -11,15 +11,15 @@ from ..engine.pack import Pack, load_pack, read_manifest
 from ..engine.predict import Predictor
 from ..engine.schema import PackManifest
 from ..errors import SemiSegError
-from ..formats import files_in
-from .protocol import Failure, Model, ModelCard, QualityFigure, SegmentClass
+from ..packs import ENDING, signature
+from .protocol import MODEL_CHANGED, Failure, Model, ModelCard, QualityFigure, SegmentClass
 from .server_jobs import ServerJob
 
 
 @dataclass(frozen=True)
 class _Key:
     model: Model
-    signature: tuple[tuple[str, int, int], ...]
+    signature: str
     present: tuple[int, ...]
 
 
@@ -43,10 +43,16 @@ class Models:
             job: to say what is done.
 
         Raises:
-            SemiSegError: no usable pack, no such device, or one that failed its test.
+            SemiSegError: no usable pack, another version than the one that is meant, no such device, or one that
+                failed its test.
         """
         path = Path(model.pack)
-        key = _Key(model, _signature(path), tuple(present))
+        key = _Key(model, signature(path), tuple(present))
+        if model.signature and key.signature and model.signature != key.signature:
+            raise SemiSegError(
+                MODEL_CHANGED, f'Another version of the model "{path.name.removesuffix(ENDING)}" is in use now',
+                "Begin again: its description is renewed", "loading",
+            )  # fmt: skip
         # One that had to leave its device returns to it for the next case, which may be smaller.
         if self._predictor is not None and self._key == key and str(self._predictor.device.type) == self._device:
             return self._predictor
@@ -109,13 +115,5 @@ def card_of(path: Path, manifest: PackManifest) -> ModelCard:
         quality=tuple(QualityFigure(q.metric, q.value, q.data, q.cases) for q in manifest.quality),
         licence=manifest.licence,
         attribution=manifest.attribution,
+        signature=signature(path),
     )
-
-
-def _signature(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """Tell one version of a pack from the next: names, sizes and times of its files."""
-    files = files_in(path) if path.is_dir() else [path]
-    try:
-        return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-    except OSError:
-        return ()  # loading it will say what is wrong

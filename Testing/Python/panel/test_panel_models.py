@@ -225,3 +225,53 @@ def test_each_modality_has_a_selector_and_one_suffices(
     second.setCurrentNode(picture(name="C", spacing=(0.3, 0.3)))
     application.process_events(0.05)
     assert "different grids" in module.ui.applyButton.toolTip
+
+
+def names_turned_round(pack: Path) -> None:
+    """Put another version in the place of a model, as a training does: one that counts its classes otherwise."""
+    with zipfile.ZipFile(pack) as archive:
+        classes = json.loads(archive.read("model.json"))["classes"]
+    turned = [{**entry, "name": other["name"]} for entry, other in zip(classes, classes[::-1], strict=True)]
+    part = pack.with_suffix(".part")
+    rewritten(pack, part, classes=turned, name="the next version")
+    part.replace(pack)
+
+
+def test_another_version_of_a_model_is_not_taken_for_the_one_that_is_described(
+    opened: Callable[..., Any], blobs: Path, picture: Any
+) -> None:
+    """Trained in a second window, for instance: what it finds would get the names that the one before gave it."""
+    module = opened()
+    record = module.run(picture()).record
+    assert record.run["model"] == "blobs"
+    names_turned_round(blobs)
+    job = module.run()
+    assert job.record is None
+    assert module.ui.messageLabel.text == (
+        'Another version of the model "blobs" is in use now. Begin again: its description is renewed.'
+    )
+    record = module.run().record
+    assert record.run["model"] == "the next version"
+    assert [entry.name for entry in record.classes] == ["dark", "bright"]
+
+
+def test_several_images_are_segmented_by_one_version_of_a_model(
+    opened: Callable[..., Any], blobs: Path, picture: Any
+) -> None:
+    import slicer
+    from SemiSegCervicalLib.scene.records import find_records
+
+    module = opened()
+    module.choose(picture(0, "Picture 0"))
+    for seed in range(1, 4):
+        picture(seed, f"Picture {seed}")
+    module.ui.batchButton.collapsed = False
+    application.process_events(0.1)
+    application.click(module.ui.batchStartButton)
+    module.until(lambda: find_records(slicer.mrmlScene))
+    names_turned_round(blobs)
+    module.until(lambda: not module.panel.state().busy)
+    application.process_events(0.1)
+    assert {record.run["model"] for record in find_records(slicer.mrmlScene)} == {"blobs"}
+    assert 'Another version of the model "blobs" is in use now' in module.ui.messageLabel.text
+    assert "the next version" in module.ui.modelComboBox.currentText
