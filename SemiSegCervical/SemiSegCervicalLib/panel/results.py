@@ -269,6 +269,7 @@ def show_surfaces(segmentation: Any, on: bool) -> None:
     if on:
         with slicer.util.WaitCursor():
             segmentation.CreateClosedSurfaceRepresentation()
+        segmentation.CreateDefaultDisplayNodes()  # where it was deleted
         segmentation.GetDisplayNode().SetVisibility3D(True)
     elif segmentation.GetSegmentation().GetSourceRepresentationName() == _SURFACE:
         segmentation.GetDisplayNode().SetVisibility3D(False)  # made so in the module Segmentations: there is no other

@@ -163,7 +163,9 @@ def set_threshold(volume: Any, percent: float) -> None:
         volume: an uncertainty volume.
         percent: 0 shows all but what is certain.
     """
-    display = volume.GetDisplayNode()
+    display = volume.GetVolumeDisplayNode()
+    if display is None:  # deleted: then nothing is drawn
+        return
     was_modifying = display.StartModify()
     display.SetLowerThreshold(percent)
     display.SetUpperThreshold(100)
@@ -173,7 +175,7 @@ def set_threshold(volume: Any, percent: float) -> None:
 
 def threshold_of(volume: Any) -> float:
     """Return the percent below which an uncertainty volume is transparent."""
-    display = volume.GetDisplayNode()
+    display = volume.GetVolumeDisplayNode()  # the first may be the legend, where the volume's own was deleted
     return float(display.GetLowerThreshold()) if display is not None and display.GetApplyThreshold() else 0.0
 
 

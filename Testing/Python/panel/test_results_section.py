@@ -841,3 +841,19 @@ def rows_of(table: Any) -> list[list[str]]:
     content = table.GetTable()
     columns, count = range(content.GetNumberOfColumns()), content.GetNumberOfRows()
     return [[content.GetValue(row, column).ToString() for column in columns] for row in range(count)]
+
+
+def test_a_result_whose_displays_were_deleted_can_still_be_looked_at(panel, ui):
+    """The legend is a display of the uncertainty, too, and becomes its first one."""
+    record = volume_record()
+    mrml.slice_logic("Red")
+    application.process_events(0.1)
+    application.click(ui.overlayButton)
+    for node in (record.uncertainty, record.segmentation):
+        slicer.mrmlScene.RemoveNode(node.GetDisplayNode())
+    application.process_events(0.1)
+    assert ui.overlayButton.checked
+    ui.thresholdSlider.value = 40
+    application.click(ui.show3DButton)
+    assert ui.show3DButton.checked
+    assert record.segmentation.GetDisplayNode().GetVisibility3D()
