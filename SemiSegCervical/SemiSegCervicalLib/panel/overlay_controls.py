@@ -80,7 +80,8 @@ class OverlayControls:
         """Show what the views show, whoever has changed them."""
         ui, record = self.ui, self._record
         volume = record.shown_uncertainty if record is not None else None
-        self._watching.watch([*composites(slicer.mrmlScene), volume.GetVolumeDisplayNode() if volume is not None else None])
+        display = volume.GetVolumeDisplayNode() if volume is not None else None
+        self._watching.watch([*composites(slicer.mrmlScene), display])
         if record is not None:
             tidy(record)
         shown = record is not None and bool(views_of(record))

@@ -13,7 +13,6 @@ from SemiSegCervicalLib.panel.inputs import shown_frame
 from SemiSegCervicalLib.panel.results import open_segment_editor
 from SemiSegCervicalLib.panel.tables import fit_height, set_row_height
 from SemiSegCervicalLib.panel.watching import Watching
-from SemiSegCervicalLib.scene.cine import browser_of
 from SemiSegCervicalLib.scene.layers import composites
 from SemiSegCervicalLib.scene.navigation import shown_volumes
 from SemiSegCervicalLib.scene.source import source_of
@@ -108,7 +107,7 @@ class AnnotatingSection:
         node = _node(row)
         cine = _is_sequence(node)
         self._watching.watch(
-            [browser_of(node), *composites(slicer.mrmlScene)]
+            [Place(node, 0).browser, *composites(slicer.mrmlScene)]
             if cine
             else slicer.util.getNodesByClass("vtkMRMLSliceNode")
         )
@@ -225,7 +224,7 @@ class AnnotatingSection:
         try:
             if not _is_sequence(node) and Place(node, 0).is_picture:
                 return Place(node, 0)
-            number = shown_frame(source_of(node, slices_as_frames=True))
+            number = shown_frame(source_of(Place(node, 0).shown or node, slices_as_frames=True))
         except SemiSegError:
             return None
         return Place(node, number) if number is not None else None

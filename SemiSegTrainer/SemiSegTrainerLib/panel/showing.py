@@ -43,4 +43,4 @@ def show_place(place: Place) -> bool:
     show_outlines_of(place)
     if background_volume() is not shown:
         slicer.util.setSliceViewerLayers(background=shown, foreground=None, label=None, fit=True)
-    return show_frame(place.node, place.number)
+    return show_frame(place.node, place.number, place.browser)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from SemiSegCervicalLib.errors import SemiSegError
-from SemiSegCervicalLib.scene.cine import browser_of
+from SemiSegCervicalLib.scene.cine import browsers_of, sequences_of
+from SemiSegCervicalLib.scene.navigation import shown_volumes
 from SemiSegCervicalLib.scene.reading import grid
 
 
@@ -44,11 +45,22 @@ class Place:
         return self.node.GetNthDataNode(self.number) if self.is_frame else self.node
 
     @property
+    def browser(self) -> Any:
+        """What browses a frame's cine: of several one that shows outlines, too, for those of another would be of
+        another frame; rather one that the views show. None without any, and for a volume."""
+        seen = shown_volumes(self.node.GetScene())
+        return max(
+            browsers_of(self.node) if self.is_frame else (),
+            key=lambda browser: (_holds_outlines(browser), browser.GetProxyNode(self.node) in seen),
+            default=None,
+        )
+
+    @property
     def shown(self) -> Any:
         """What views show: the volume, or the one with the cine's current frame; None without a browser."""
         if not self.is_frame:
             return self.node
-        browser = browser_of(self.node)
+        browser = self.browser
         return browser.GetProxyNode(self.node) if browser is not None else None
 
     @property
@@ -58,6 +70,11 @@ class Place:
         if self.is_picture:
             return str(name)
         return f"{name}, {'frame' if self.is_frame else 'slice'} {self.number + 1}"
+
+
+def _holds_outlines(browser: Any) -> bool:
+    first = [sequence.GetNthDataNode(0) for sequence in sequences_of(browser) if sequence.GetNumberOfDataNodes()]
+    return any(item.IsA("vtkMRMLSegmentationNode") for item in first)
 
 
 def name_of(scene: Any, case: str, number: int | None, outside: Mapping[str, str]) -> str:

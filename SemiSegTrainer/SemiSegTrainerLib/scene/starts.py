@@ -16,7 +16,7 @@ import numpy as np
 import slicer
 from SemiSegCervicalLib.errors import SemiSegError
 from SemiSegCervicalLib.scene import marks as result_marks
-from SemiSegCervicalLib.scene.cine import browser_of, item_at
+from SemiSegCervicalLib.scene.cine import browsers_of, item_at
 from SemiSegCervicalLib.scene.classes import SegmentClass, name_key, terminology_key
 from SemiSegCervicalLib.scene.geometry import copy_geometry, copy_transform
 from SemiSegCervicalLib.scene.marks import segments_of
@@ -111,17 +111,23 @@ def begin_drawing(place: Place, classes: Sequence[SegmentClass]) -> Any:
         for node in (item_at(found, place.index_value), _shown(place, found)):
             for _, segment in segments_of(node):
                 segment.RemoveTag(result_marks.ORIGIN)  # what will be there is a person's
-    keep_edits(browser_of(found), found)
+    keep_edits(_browser(place, found), found)
     return _shown(place, found)
 
 
 def _shown(place: Place, found: Any) -> Any:
     if found is None or not place.is_frame:
         return found
-    browser, value = browser_of(found), place.index_value
-    if browser is not browser_of(place.node):  # that of a paired cine, which has to show the same frame
+    browser, value = _browser(place, found), place.index_value
+    if browser is not place.browser:  # that of a paired cine, which has to show the same frame
         browser.SetSelectedItemNumber(browser.GetMasterSequenceNode().GetItemNumberFromIndexValue(value, False))
     return browser.GetProxyNode(found)
+
+
+def _browser(place: Place, found: Any) -> Any:
+    """Return what shows a segmentation sequence, rather that of the place."""
+    browsers = browsers_of(found)
+    return place.browser if place.browser in browsers else browsers[0]
 
 
 def put_start(place: Place, labels: np.ndarray, classes: Sequence[SegmentClass]) -> bool:

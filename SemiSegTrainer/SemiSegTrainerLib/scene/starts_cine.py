@@ -151,15 +151,14 @@ def put_on_frame(place: Place, labels: np.ndarray, classes: Sequence[SegmentClas
         SemiSegError: no browser shows the cine, or several segmentations could be meant.
     """
     images, value = place.node, place.index_value
-    browser = browser_of(images)
-    if browser is None:
+    if place.browser is None:
         raise SemiSegError(
             "no-browser", f'No sequence browser shows "{images.GetName()}"', "Add it to one in the module Sequences",
             STAGE,
         )  # fmt: skip
     sequence = sequence_at(place)
     if sequence is None:
-        result = CineResult(images, classes, uncertainty=False)
+        result = CineResult(images, classes, uncertainty=False, browser=place.browser)
         while result.prepare(_EVERY_FRAME):
             pass
         result.add_frames([FrameResult(value, labels)])

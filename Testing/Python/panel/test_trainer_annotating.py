@@ -583,3 +583,30 @@ def test_the_image_that_was_looked_at_goes_with_its_scene(module: Any, partly: A
     slicer.mrmlScene.Clear(0)
     module.settle()
     assert kept() == 0
+
+
+def test_of_two_browsers_the_one_that_shows_the_outlines_is_gone_through(opened_trainer: Callable[..., Any]) -> None:
+    """What is accepted was never seen otherwise: the first browser shows the frame, and no outline of it."""
+    from SemiSegTrainerLib.scene.marks import accepted_frames
+    from SlicerRig import mrml
+    from SlicerRig.records import cine_record
+
+    mrml.slice_logic("Red")
+    record, _ = cine_record(dict.fromkeys(range(6), 0.1), 6, second_browser=True)
+    first, second = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    second.SetSelectedItemNumber(5)
+    application.process_events(0.1)
+    module = opened_trainer()
+    module.settle()
+    slicer.util.setSliceViewerLayers(background=first.GetProxyNode(record.source))
+    select(module, 0)
+    assert not module.ui.acceptHereButton.enabled
+    module.ui.framesTable.cellClicked(2, 0)
+    application.process_events(0.2)
+    composite = slicer.util.getNode("vtkMRMLSliceCompositeNodeRed")
+    assert composite.GetBackgroundVolumeID() == record.shown_source.GetID()
+    assert (first.GetSelectedItemNumber(), second.GetSelectedItemNumber()) == (0, 2)
+    assert record.shown_segmentation.GetDisplayNode().GetVisibility()
+    assert module.ui.acceptHereButton.text == "Accept frame 3"
+    press(module, "acceptHereButton")
+    assert accepted_frames(record.segmentation) == [record.source.GetNthIndexValue(2)]
