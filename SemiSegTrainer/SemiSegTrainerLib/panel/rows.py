@@ -12,7 +12,7 @@ from ..catalogue import MethodText
 from ..scene.choices import ChosenUse, chosen_use
 from ..scene.places import Place
 from ..scene.split import Split
-from ..scene.starts import empty_between, is_empty
+from ..scene.starts import empty_between, hidden_at, is_empty
 from ..scene.training_set import TrainingCase, TrainingSet
 
 TRAINING, VALIDATION, UNLABELLED, LEFT_OUT = "Training", "Validation", "Unlabelled", "Left out"
@@ -182,6 +182,9 @@ def accepted_note(place: Place, whole: bool = False) -> str:
         )
     elif not whole and is_empty(place):
         note += " Nothing is drawn on it: all of it counts as background."
+    hidden = hidden_at(place, whole)
+    if hidden:
+        note += f" What is hidden counts, too ({', '.join(hidden)}): look at it, and flag what is not right."
     return note
 
 

@@ -46,7 +46,15 @@ from .drawn import (
     several,
     worked_on,
 )
-from .marks import accept_segmentation, accept_slice, begin_start, end_start, set_annotated_slices, start_slice
+from .marks import (
+    accept_segmentation,
+    accept_slice,
+    begin_start,
+    chosen_segments,
+    end_start,
+    set_annotated_slices,
+    start_slice,
+)
 from .modes import mode_of
 from .places import Place
 from .starts_cine import accept_at, keep_edits, put_on_frame, result_for, sequence_at, sequence_for
@@ -73,6 +81,23 @@ def is_empty(place: Place) -> bool:
         return found is not None and not painted(found, place.node, place.number, place.number + 1)
     item = item_at(found, place.index_value) if found is not None else None
     return item is not None and not painted(item, place.volume)
+
+
+def hidden_at(place: Place, whole: bool = False) -> list[str]:
+    """Return the names of the segments that count at a place, or in the whole image, and are hidden one by one."""
+    found = annotation_of(place.node) if whole else shown_annotation(place)
+    display = found.GetDisplayNode() if found is not None else None
+    if display is None:
+        return []
+    volume, counting = place.volume, chosen_segments(found)
+    planes = (place.number, place.number + 1) if not (whole or place.is_frame) else (0, grid(volume)[0])
+    return [
+        segment.GetName()
+        for segment_id, segment in segments_of(found)
+        if segment in counting
+        and not display.GetSegmentVisibility(segment_id)
+        and segment_mask(found, segment_id, volume, planes) is not None
+    ]
 
 
 def empty_between(volume: Any) -> int:

@@ -154,6 +154,35 @@ def test_what_is_accepted_is_told_to_be_empty(module: Any, partly: Any) -> None:
     assert "Nothing is drawn on 1 slice between those that are" in module.ui.messageLabel.text
 
 
+def test_hidden_segments_that_are_accepted_with_the_others_are_named(module: Any, partly: Any) -> None:
+    select(module, 3)
+    press(module, "showButton")
+    segmentation = partly.segmentations[3]
+    display = segmentation.GetDisplayNode()
+    told = "What is hidden counts, too (dark): look at it, and flag what is not right."
+    for button in ("acceptHereButton", "acceptAllButton"):
+        display.SetSegmentVisibility("Segment_2", False)
+        press(module, button)
+        assert told in module.ui.messageLabel.text
+        display.SetSegmentVisibility("Segment_2", True)
+        press(module, button)
+        assert "hidden" not in module.ui.messageLabel.text
+    select(module, CINE)
+    module.ui.framesTable.cellClicked(3, 0)
+    application.process_events(0.2)
+    shown = partly.browser.GetProxyNode(partly.drawn)
+    shown.GetDisplayNode().SetRemoveUnusedDisplayProperties(False)  # as that of a model's result
+    shown.GetDisplayNode().SetSegmentVisibility("Segment_2", False)
+    press(module, "acceptHereButton")
+    assert told in module.ui.messageLabel.text
+    scenes.Status.SetSegmentStatus(segmentation.GetSegmentation().GetSegment("Segment_2"), scenes.Status.Flagged)
+    display.SetSegmentVisibility("Segment_2", False)
+    select(module, 3)
+    press(module, "showButton")
+    press(module, "acceptHereButton")
+    assert "hidden" not in module.ui.messageLabel.text, "it does not count"
+
+
 def test_the_outlines_of_another_image_are_not_taken_for_those_of_the_selected_one(module: Any, partly: Any) -> None:
     """Both lie in one place: what is accepted would not be what is seen."""
     import slicer
