@@ -1,7 +1,8 @@
 """Uncertainty over the image in the slice views, and everything as it was once it is taken off again.
 
 While it is shown the segments of all results of the image are outlines: their fill would be drawn over it. What was
-there before is kept in each result's own nodes, so that a reopened scene or a reloaded module can take it off as well.
+there before is kept in each result's own nodes, so that a reopened scene or a reloaded module can take it off as well;
+how segments were drawn in their display, which Slicer's scene views bring back as it was.
 What the user changes in the meantime stays as the user wants it: only what is still ours is restored.
 """
 
@@ -52,11 +53,11 @@ def show_uncertainty(record: Record, opacity: float = DEFAULT_OPACITY, everywher
     views = [c for c in every if source is not None and c.GetBackgroundVolumeID() == source.GetID()]
     if not views and not everywhere:
         return False
-    kept: dict[str, Any] = _kept(record)
+    kept = _read(record.table, marks.LAYERS)
     for view in views or every:
         was_modifying = view.StartModify()
         if view.GetForegroundVolumeID() != volume.GetID():
-            kept["views"][view.GetLayoutName()] = _remembered(record, view)
+            kept[view.GetLayoutName()] = _remembered(record, view)
             view.SetForegroundVolumeID(volume.GetID())
         if not views and source is not None:
             view.SetBackgroundVolumeID(source.GetID())
@@ -75,10 +76,10 @@ def show_uncertainty(record: Record, opacity: float = DEFAULT_OPACITY, everywher
 
 def hide_uncertainty(record: Record) -> None:
     """Take the uncertainty off again, and its legend; views and segments become what they were."""
-    kept = _kept(record)
+    kept = _read(record.table, marks.LAYERS)
     for view in views_of(record):
         was_modifying = view.StartModify()
-        _restore(record, view, kept["views"].get(view.GetLayoutName(), {}))
+        _restore(record, view, kept.get(view.GetLayoutName(), {}))
         view.EndModify(was_modifying)
     tidy(record)
 
@@ -117,7 +118,7 @@ def set_segmentation(record: Record, segmentation: Any) -> None:
         record: the result of a volume or an image.
         segmentation: the other segmentation node.
     """
-    outlined = bool(_kept(record)["segments"])
+    outlined = bool(_read(_display(record), marks.OUTLINED))
     _fill(record)
     record.table.SetNodeReferenceID(marks.SEGMENTATION_ROLE, segmentation.GetID())
     if outlined:
@@ -155,16 +156,18 @@ def _of_one_image(record: Record) -> list[Record]:
     return [each for each in find_records(record.table.GetScene()) if each.source is record.source]
 
 
-def _kept(record: Record) -> dict[str, Any]:
-    """Return what was remembered: by view, and of the segments; empty where it is missing or damaged."""
+def _read(node: Any, attribute: str) -> dict[str, Any]:
+    """Return what was remembered in an attribute; empty where it is missing or damaged, and without the node."""
     try:
-        found = json.loads(record.table.GetAttribute(marks.LAYERS) or "{}")
+        found = json.loads(node.GetAttribute(attribute) or "{}") if node is not None else {}
     except ValueError:
         found = {}
-    if not isinstance(found, dict):
-        found = {}
-    kept = {part: found.get(part) for part in ("views", "segments")}
-    return {part: value if isinstance(value, dict) else {} for part, value in kept.items()}
+    return found if isinstance(found, dict) else {}
+
+
+def _display(record: Record) -> Any:
+    segmentation = record.shown_segmentation
+    return segmentation.GetDisplayNode() if segmentation is not None else None
 
 
 def _remembered(record: Record, view: Any) -> dict[str, Any]:
@@ -187,17 +190,16 @@ def _restore(record: Record, view: Any, before: dict[str, Any]) -> None:
 
 def _outline(record: Record) -> None:
     """Show segments as outlines only, and remember what they were."""
-    kept, segmentation = _kept(record), record.shown_segmentation
-    display = segmentation.GetDisplayNode() if segmentation is not None else None
-    if display is None or kept["segments"]:
+    display = _display(record)
+    if display is None or _read(display, marks.OUTLINED):
         return
-    kept["segments"] = {
+    before = {
         "fill": bool(display.GetVisibility2DFill()),
         "outline": bool(display.GetVisibility2DOutline()),
         "width": display.GetSliceIntersectionThickness(),
     }
-    record.table.SetAttribute(marks.LAYERS, json.dumps(kept))
     was_modifying = display.StartModify()
+    display.SetAttribute(marks.OUTLINED, json.dumps(before))
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
     display.SetSliceIntersectionThickness(max(display.GetSliceIntersectionThickness(), _LINE_WIDTH))
@@ -206,15 +208,12 @@ def _outline(record: Record) -> None:
 
 def _fill(record: Record) -> None:
     """Show segments as they were remembered, and remember them no longer."""
-    kept, segmentation = _kept(record), record.shown_segmentation
-    before, kept["segments"] = kept["segments"], {}
+    display = _display(record)
+    before = _read(display, marks.OUTLINED)
     if not before:
         return
-    record.table.SetAttribute(marks.LAYERS, json.dumps(kept))
-    display = segmentation.GetDisplayNode() if segmentation is not None else None
-    if display is None:
-        return
     was_modifying = display.StartModify()
+    display.RemoveAttribute(marks.OUTLINED)
     if not display.GetVisibility2DFill():
         display.SetVisibility2DFill(bool(before.get("fill", True)))
     if display.GetVisibility2DOutline():
@@ -227,7 +226,7 @@ def _fill(record: Record) -> None:
 def _forget(record: Record) -> None:
     """Show segments as they were, and remember nothing of them nor of the views."""
     _fill(record)
-    for name in _kept(record)["views"]:
+    for name in _read(record.table, marks.LAYERS):
         for role in _roles(name):
             record.table.SetNodeReferenceID(role, None)
     record.table.RemoveAttribute(marks.LAYERS)

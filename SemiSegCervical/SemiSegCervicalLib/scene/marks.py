@@ -41,8 +41,9 @@ FOREGROUND_ROLE = "SemiSeg.foreground"
 BACKGROUND_ROLE = "SemiSeg.background"
 """Node references, followed by a view's name: what it showed before the uncertainty came."""
 LAYERS = "SemiSeg.Layers"
-"""Attribute of a result's table of figures while the uncertainty of its image is shown (JSON): how its segments
-looked, and the views into which its own was put."""
+"""Attribute of a result's table of figures while its uncertainty is shown (JSON): the views into which it was put."""
+OUTLINED = "SemiSeg.Outlined"
+"""Attribute of the display of a segmentation while the uncertainty of its image is shown (JSON): how it looked."""
 
 BEHIND = "SemiSeg.Behind"
 """Attribute of a result's table of figures: its segments were hidden because another result of the image is shown."""

@@ -338,6 +338,19 @@ def test_all_results_of_the_image_are_outlines_while_it_is_shown(scene, views, s
     assert {record.table.GetAttribute(marks.LAYERS) for record in several} == {None}
 
 
+def test_a_scene_view_that_was_made_while_it_was_shown_leaves_no_outlines(scene, views, several):
+    """Slicer brings back how everything is drawn, and knows nothing of our tables."""
+    before = segments(several)
+    show_uncertainty(several[2])
+    slicer.modules.sceneviews.logic().CreateSceneView("with uncertainty", "", 0, None)
+    hide_uncertainty(several[2])
+    assert segments(several) == before
+    slicer.modules.sceneviews.logic().RestoreSceneView(0)
+    assert segments(several) == [OUTLINED, OUTLINED, OUTLINED, before[3]]
+    hide_uncertainty(several[2])
+    assert segments(several) == before
+
+
 def test_a_result_removed_while_another_is_shown_gives_the_users_segments_back(scene, views, several):
     segmentation = several[0].segmentation
     segmentation.GetSegmentation().AddEmptySegment("mine", "mine")
