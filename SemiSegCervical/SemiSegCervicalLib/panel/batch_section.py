@@ -12,6 +12,7 @@ import slicer
 
 from ..errors import SemiSegError
 from ..figures import looks_unlike
+from ..packs import fingerprint
 from ..scene.record_figures import atypicality_of, segments_of
 from ..scene.records import Record, find_records
 from ..words import many
@@ -88,6 +89,8 @@ class BatchSection:
         self._said: dict[str, bool] = {}
         self._fits: dict[str, tuple[object, bool]] = {}
         self._dice: dict[str, tuple[int, str]] = {}
+        self._versions: dict[str, str] = {}
+        self._earlier: set[str] = set()
         self._filling = False
         self._later = Later(self._show)
         table = ui.batchTable
@@ -131,7 +134,11 @@ class BatchSection:
             return
         self._said = {n.GetID(): self._said[n.GetID()] for n in images if n.GetID() in self._said}
         cases = [case for case in cases_of(card.modalities, images, self._chosen()) if self._is_fit(case, card)]
-        newest = {r.shown_source: r for r in find_records(slicer.mrmlScene) if _is_of(r, card)}
+        name, version = Path(card.path).name, self._version(card)
+        made = [record for record in find_records(slicer.mrmlScene) if record.run.get("pack") == name]
+        newest = {record.shown_source: record for record in made if record.run.get("fingerprint") == version}
+        earlier = [image for image in (record.shown_source for record in made) if image not in (None, *newest)]
+        self._earlier = {image.GetID() for image in earlier}
         items = {item.node: item for item in state.batch.items} if state.batch is not None else {}
         self._rows = [self._row(case, newest.get(first_of(case)), items.get(first_of(case))) for case in cases]
         self._fill()
@@ -152,6 +159,8 @@ class BatchSection:
         ids = tuple((index, case[index].GetID()) for index in sorted(case))
         result = "there" if record is not None else "none"
         tip = "This model has segmented it already." if record is not None else "Not segmented by this model yet."
+        if ids[0][1] in self._earlier:
+            tip = "Another version of this model has segmented it, this one has not."
         if item is not None and (item.state != batch.DONE or record is not None):
             result = _WORDS[item.state] or result
             if item.error is not None:
@@ -165,7 +174,7 @@ class BatchSection:
         stack, key = bool(self.ui.slicesAsFramesCheckBox.checked), first_of(case).GetID()
         content = [(index, node.GetID(), node.GetImageData()) for index, node in case.items()]
         sizes = [(*named, image.GetDimensions() if image is not None else None) for *named, image in content]
-        facts = (card.path, stack, sizes)
+        facts = (card.path, card.signature, stack, sizes)
         known, fits = self._fits.get(key, (None, False))
         if known != facts:
             try:
@@ -175,6 +184,15 @@ class BatchSection:
                 fits = False
             self._fits[key] = facts, fits
         return fits
+
+    def _version(self, card: ModelCard) -> str:
+        """Return what results of the version of a model that is in use are known by."""
+        if card.signature not in self._versions:
+            try:
+                self._versions = {card.signature: fingerprint(Path(card.path))}
+            except OSError:  # it is gone, which who begins is told
+                return ""
+        return self._versions[card.signature]
 
     def _dice_of(self, record: Record | None) -> str:
         if record is None:
@@ -247,10 +265,6 @@ def _left_out(count: int, card: ModelCard) -> str:
         f"Not listed: {many(count, 'image')}. Choose the images of one patient above: those of the others are found by "
         "names that differ in the same words."
     )
-
-
-def _is_of(record: Record, card: ModelCard) -> bool:
-    return record.run.get("pack") == Path(card.path).name
 
 
 def _lowest(record: Record) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import slicer
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from SemiSegCervicalLib.figures import SegmentFigures
+from SemiSegCervicalLib.packs import fingerprint
 from SemiSegCervicalLib.scene.record_figures import set_segments
 from SemiSegCervicalLib.scene.records import find_records, new_record
 from SemiSegCervicalLib.scene.segmentation import new_segmentation
@@ -119,6 +121,26 @@ def test_what_is_ticked_is_what_has_no_result_of_this_model_or_what_the_user_say
     assert ticked(on.ui) == []
     application.click(on.ui.batchRestButton)
     assert ticked(on.ui) == ["Picture 0"]
+
+
+def test_a_new_version_of_a_model_has_segmented_nothing_yet(several, blobs):
+    """It is trained to be used on all images again, and they must not be left out as if it had seen them."""
+    on = several()
+    on.module.run(on.volumes[1])
+    assert ticked(on.ui) == ["Picture 0", "Picture 2"]
+    with zipfile.ZipFile(blobs, "a") as archive:
+        archive.comment = b"the next one"
+    on.panel.exit()
+    on.panel.enter()
+    application.process_events(0.1)
+    assert ticked(on.ui) == ["Picture 0", "Picture 1", "Picture 2"]
+    assert rows(on.ui)[1][RESULT] == "none"
+    tip = on.ui.batchTable.item(1, RESULT).toolTip()
+    assert tip == "Another version of this model has segmented it, this one has not."
+    begin(on)
+    end(on)
+    assert [row[RESULT] for row in rows(on.ui)] == ["done"] * 3
+    assert sources() == ["Picture 1", "Picture 0", "Picture 1", "Picture 2"]
 
 
 def test_of_two_results_of_an_image_the_newer_one_is_seen_when_it_is_looked_at(several, blobs):
@@ -289,7 +311,7 @@ def test_one_image_is_no_batch(opened, blobs, picture):
 def test_the_lowest_predicted_dice_is_told_and_doubted_where_the_image_looks_unlike(several, blobs):
     on = several(2, "good")
     empty = new_segmentation(on.volumes[0], np.zeros((1, 32, 48), np.uint8), scenes.BLOBS)
-    run = {"pack": blobs.name}
+    run = {"pack": blobs.name, "fingerprint": fingerprint(blobs)}
     record = new_record(slicer.mrmlScene, "Result", on.volumes[0], empty, None, scenes.BLOBS, run)
     shown = [((0.91, 0.84), 0.5, "0.84"), ((None, 0.91), 1.2, "0.91 ?"), ((None, None), 1.2, "\N{EN DASH}")]
     for dice, atypicality, said in shown:
