@@ -16,7 +16,7 @@ of 5 pixels around the reference boundary and on the whole image, means of the s
   split); so each branch is fitted alone, and one common factor then fits the mean.
 - Folds learn from half of the cases for a third of the time. Against the temperature that the finished model would need
   on cases that it has not seen, theirs were off by +10, 0 and -15 %: which cases are held out matters more than how
-  long was learned, and no correction suggests itself.
+  long was learned, and no correction suggests itself; but for folds that have hardly learned, see `fitting`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
@@ -72,7 +73,7 @@ def calibrate(
     if voxels is None:
         plain = (1.0,) * len(branches)
         return Calibration(temperatures=plain), {"temperatures": list(plain), "fitted_on": None, "reason": reason}
-    calibration = _fit_subsets(voxels, run.reads, len(run.spec.modalities))
+    calibration = _fit_subsets(voxels, run.reads, len(run.spec.modalities), surer=run.source == "validation")
     calibration = calibration.model_copy(update={"fitted_on": f"annotations that were not trained on: {about}"})
     return calibration, _figures(calibration, voxels)
 
@@ -100,15 +101,22 @@ def _figures(calibration: Calibration, voxels: Voxels) -> dict[str, Any]:
     return figures
 
 
-def _fit_subsets(voxels: Voxels, reads: Reads, modalities: int) -> Calibration:
-    """Fit all branches together, and those that are left wherever a case lacks some of the modalities."""
+def _fit_subsets(voxels: Voxels, reads: Reads, modalities: int, surer: bool) -> Calibration:
+    """Fit all branches together, and those that are left wherever a case lacks some of the modalities.
+
+    Args:
+        voxels: held out.
+        reads: which modalities each branch looks at.
+        modalities: how many there are.
+        surer: whether a fit may make the branches surer than they are; see `_fit`.
+    """
     every = tuple(range(len(reads)))
     left = (
         tuple(k for k in every if set(reads[k]) <= set(present))
         for number in range(1, modalities)
         for present in combinations(range(modalities), number)
     )
-    found = {some: _fit(voxels, some) for some in (every, *left) if some}
+    found = {some: _fit(voxels, some, surer) for some in (every, *left) if some}
     # Where no held-out case has all modalities, each branch is as sure as it is alone.
     alone = [found.get((k,)) for k in every]
     whole = found.pop(every) or (tuple(a[0][0] if a else 1.0 for a in alone), 1.0)
@@ -120,16 +128,23 @@ def _fit_subsets(voxels: Voxels, reads: Reads, modalities: int) -> Calibration:
     return Calibration(temperatures=whole[0], sharpness=whole[1], subsets=subsets)
 
 
-def _fit(voxels: Voxels, branches: tuple[int, ...]) -> tuple[tuple[float, ...], float] | None:
+def _fit(voxels: Voxels, branches: tuple[int, ...], surer: bool) -> tuple[tuple[float, ...], float] | None:
     """Return temperatures and sharpness of some branches; None where no segment is held out in what they can read.
 
-    Of background alone networks are right so often that a fit would make them sure of everything.
+    Of background alone networks are right so often that a fit would make them sure of everything. Nor may networks make
+    others surer that have learned three times as long, as folds would in a short run: early on a network is right more
+    often than it says, later the other way round. After 292 iterations of dual_uncertainty on 20 hippocampi folds of 97
+    asked for 0.62 and 0.83: a Dice of 0.85 was predicted as 0.92. Of such temperatures only the balance is kept.
     """
     known = voxels.of(branches)
     if known is None or not _tells(known):
         return None
     temperatures = fit_temperatures(known)
-    return temperatures, fit_sharpness(known, temperatures)
+    sharpness = fit_sharpness(known, temperatures)
+    level = math.prod(temperatures) ** (1 / len(temperatures))
+    if surer or level >= 1:
+        return temperatures, sharpness
+    return tuple(t / level for t in temperatures), min(1.0, sharpness)
 
 
 def _tells(voxels: Voxels) -> bool:

@@ -369,7 +369,34 @@ def test_folds_never_learn_from_what_they_are_asked(tmp_path, datalist, monkeypa
     assert "4 training cases" in manifest.calibration.fitted_on
     assert "2 iterations" in manifest.calibration.fitted_on
     assert manifest.calibration.temperatures == pytest.approx(summary["calibration"]["temperatures"], abs=1e-4)
-    assert manifest.calibration.temperatures != (1.0, 1.0)
+
+
+@pytest.mark.parametrize("boastful", [False, True])
+def test_networks_that_have_hardly_learned_make_none_surer(tmp_path, datalist, monkeypatch, boastful):
+    """Folds that are right more often than they say, as early on: the finished model has learned three times as long.
+
+    Those that are right less often than they say do count.
+    """
+    measure = run_module.calibrate.__globals__["held_out_voxels"]
+
+    def look(*asked):
+        """Replace what the folds say: 0.7 for the right class in most voxels, or 0.999 in three of four."""
+        voxels = measure(*asked)
+        index = voxels.possible.double().log2().long()
+        wrong = torch.arange(len(index)) % 4 == 0
+        shown = torch.where(wrong & boastful, (index + 1) % 3, index)
+        share = 0.999 if boastful else 0.7
+        logits = torch.full_like(voxels.logits, float(np.log((1 - share) / 2)))
+        logits.scatter_(2, shown[None, :, None].expand(len(logits), -1, 1), float(np.log(share)))
+        return dataclasses.replace(voxels, logits=logits)
+
+    monkeypatch.setitem(run_module.calibrate.__globals__, "held_out_voxels", look)
+    found = train_model(datalist, tmp_path / "out", options())["calibration"]
+    if boastful:
+        assert min(found["temperatures"]) > 2
+    else:
+        assert found["temperatures"] == [1.0, 1.0]
+        assert found["sharpness"] <= 1
 
 
 def test_ways_of_calibrating(tmp_path, datalist):
