@@ -185,7 +185,7 @@ def run_row(data: Path, key: dict[str, Any], device: str, keep: Path | None, wor
     about = {
         **key,
         "labelled": summary["labelled"],
-        "unlabelled": summary["unlabelled"],
+        "unlabelled": summary["unlabelled"] + summary["not_learned_from"],
         "seconds": took,
         "seconds_per_step": summary["seconds_per_step"],
         "memory_gib": round(peak_memory_gib(), 2),

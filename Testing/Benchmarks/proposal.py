@@ -119,7 +119,8 @@ def measure(data: Path, row: dict[str, Any], device: str) -> dict[str, Any]:
         "iterations": summary["iterations"],
         "size": list(pack.manifest.input.size),
         "seconds": round(took, 1),
-        **{k: summary[k] for k in ("labelled", "unlabelled", "device", "precision", "threads", "data_fingerprint")},
+        "unlabelled": summary["unlabelled"] + summary["not_learned_from"],
+        **{k: summary[k] for k in ("labelled", "device", "precision", "threads", "data_fingerprint")},
         "cases": dices,
     }
 

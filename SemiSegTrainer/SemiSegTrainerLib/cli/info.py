@@ -13,7 +13,7 @@ from rich.table import Table
 from SemiSegCervicalLib.engine.pack import load_pack
 from SemiSegCervicalLib.words import many
 
-from SemiSegTrainerLib.learning.packing import reading
+from SemiSegTrainerLib.learning.packing import reading, windows
 
 
 def info(
@@ -36,7 +36,8 @@ def info(
     p, calibration = manifest.provenance, manifest.calibration.fitted_on
     quality = [f"{q.metric} {q.value:.3f} on {q.data} ({many(q.cases, 'case')})" for q in manifest.quality]
     rows = {
-        "Input": f"{', '.join(manifest.input.modalities)}; {' x '.join(map(str, manifest.input.size))} voxels",
+        "Input": f"{', '.join(manifest.input.modalities)}; {' x '.join(map(str, manifest.input.size))} voxels"
+        + windows(manifest.input),
         "Branches": "\n".join(
             f"{spec.architecture}{reading(manifest, spec)}, "
             f"{sum(w.numel() for w in branch.network.parameters()) / 1e6:.2f} M parameters"

@@ -105,6 +105,11 @@ def train(
             f"on {summary['device']} ({summary['precision']}), "
             f"{summary['labelled']} labelled and {many(summary['unlabelled'], 'unlabelled case')}"
         )
+        if passed := summary["not_learned_from"]:
+            reporter.say(
+                f"Not learned from: {many(passed, 'unlabelled case')}"
+                + (", for which so short a run has no time" if method == PROPOSED else "")
+            )
         if told := summary["intensity_ranges"]:
             reporter.say(f"Intensities: {', '.join(told)}, as annotated structures have them")
         if never := summary["segments_never_shown"]:

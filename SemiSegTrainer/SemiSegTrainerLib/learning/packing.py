@@ -53,7 +53,8 @@ def build_pack(
     return Pack(manifest, [b.drop_projectors().cpu().eval() for b in result.branches])
 
 
-def _windows(spec: InputSpec) -> str:
+def windows(spec: InputSpec) -> str:
+    """Say of windows how large their voxels are and how far they overlap; nothing of images that are scaled."""
     if spec.sampling == "fit":
         return ""
     voxel = f" of {' x '.join(f'{s:g}' for s in spec.spacing)} mm" if spec.spacing else ""
@@ -97,11 +98,11 @@ def write_card(manifest: PackManifest, left_out: str = "") -> str:
         "",
         f"- Segments: {', '.join(c.name for c in manifest.classes)}",
         f"- Input: {', '.join(manifest.input.modalities)}, {manifest.input.spatial_dims}D, "
-        f"{' x '.join(map(str, manifest.input.size))} voxels{_windows(manifest.input)}",
+        f"{' x '.join(map(str, manifest.input.size))} voxels{windows(manifest.input)}",
         *(f"- Intensities: {text}, as annotated structures have them" for text in ranges_told(manifest.input)),
         f"- Branches: {', '.join(b.architecture + reading(manifest, b) for b in manifest.branches)}",
-        f"- Trained with: {p.method}, {p.labelled} labelled and {p.unlabelled} unlabelled cases, "
-        f"{p.iterations} iterations, seed {p.seed}",
+        f"- Trained with: {p.method}, {p.labelled} labelled and {many(p.unlabelled, 'unlabelled case')}, "
+        f"{many(p.iterations, 'iteration')}, seed {p.seed}",
         f"- Data: named by fingerprint only: {p.data_fingerprint}{digests}",
         f"- Started from: {p.started_from or 'random weights'}",
         f"- Uncertainty: {f'calibrated on {fitted}' if fitted else 'not calibrated'}",

@@ -106,6 +106,8 @@ def train_model(
 
 
 def _summary(run: Prepared, result: TrainingResult, training: Training) -> dict[str, Any]:
+    others = len(run.data.images) - len(run.data.annotated)
+    learns = run.method.uses_unlabelled
     return {
         "finished": training.over,
         "ended_early": training.ended,
@@ -119,7 +121,8 @@ def _summary(run: Prepared, result: TrainingResult, training: Training) -> dict[
         "threads": torch.get_num_threads(),
         "versions": versions(),
         "labelled": len(run.data.annotated),
-        "unlabelled": len(run.data.images) - len(run.data.annotated),
+        "unlabelled": others if learns else 0,
+        "not_learned_from": 0 if learns else others,
         "intensity_ranges": ranges_told(run.spec),
         "segments_never_shown": [c.name for c in run.datalist.classes if not run.data.outlined >> c.value & 1],
         "segments_small": _small(run),

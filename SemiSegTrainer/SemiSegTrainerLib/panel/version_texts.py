@@ -38,7 +38,8 @@ def describe_version(version: Version) -> str:
         return text
     method = next((m.title for m in METHODS if m.name == run.get("method")), str(run.get("method", "")))
     labelled, unlabelled = run.get("labelled", UNKNOWN), run.get("unlabelled", UNKNOWN)
-    text += f" {escape(method)}, from {labelled} annotated and {unlabelled} other images"
+    others = f" and {unlabelled} other" if unlabelled else ""
+    text += f" {escape(method)}, from {labelled} annotated{others} image{'' if (labelled, others) == (1, '') else 's'}"
     if isinstance(seconds := run.get("seconds"), (int, float)):
         text += f", in {in_words(seconds)}"
     text += f", starting from {escape(str(run.get('started_from') or 'random weights'))}."

@@ -106,6 +106,19 @@ def test_train_by_time_takes_as_long_as_wished(tmp_path, datalist):
     assert summary["finished"]
 
 
+def test_nobody_is_told_that_a_model_learned_from_what_it_did_not(tmp_path, datalist, capsys):
+    """In so little time the proposed method learns from annotated images alone, and so says all that tells of it."""
+    unlabelled = len(json.loads(datalist.read_text())["unlabeled"])
+    arguments = ["--minutes", "0.05", "--size", "32x64", "--device", "cpu", "--calibrate", "none"]
+    assert run(["train", str(datalist), *arguments, "--out", str(tmp_path / "run")]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"Not learned from: {unlabelled} unlabelled cases, for which so short a run has no time" in said
+    assert f"{unlabelled} unlabelled" not in said.replace(f"Not learned from: {unlabelled} unlabelled", "")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["method"], summary["unlabelled"], summary["not_learned_from"]) == ("supervised", 0, unlabelled)
+    assert read_manifest(tmp_path / "run" / "model.semiseg").provenance.unlabelled == 0
+
+
 def test_train_on_volumes_at_a_spacing(tmp_path):
     rng = np.random.default_rng(0)
     for name, array in (("v", rng.normal(size=(16, 40, 48)).astype(np.float32)), ("l", np.zeros((16, 40, 48)))):

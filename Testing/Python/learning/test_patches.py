@@ -217,7 +217,7 @@ def test_volumes_are_learned_from_a_few_slices(tmp_path):
     summary = train_model(datalist, tmp_path / "out", options)
     pack = load_pack(tmp_path / "out" / "model.semiseg")
     assert pack.manifest.input.spacing == (2.0, 2.0, 2.0)
-    assert summary["unlabelled"] == 1
+    assert (summary["unlabelled"], summary["not_learned_from"]) == (0, 1)
     picture, labels = ball(1000)
     found = Predictor(pack, "cpu").predict(Image(picture[None], (1.0, 1.0, 1.0), np.diag([-1.0, -1, 1, 1])))
     for value in (1, 2):

@@ -55,7 +55,7 @@ def test_a_run_leaves_model_history_and_summary(tmp_path, datalist):
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["last.ckpt"]
     assert list(dict.fromkeys(stages)) == ["reading", "training", "calibrating", "validating", "saving"]
     assert summary["finished"]
-    assert (summary["labelled"], summary["unlabelled"]) == (3, 4)
+    assert (summary["labelled"], summary["unlabelled"], summary["not_learned_from"]) == (3, 4, 0)
     assert summary["validation"]["cases_count"] == 1
     manifest = load_pack(out / "model.semiseg").manifest
     assert manifest.name == "blobs"

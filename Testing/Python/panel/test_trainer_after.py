@@ -71,7 +71,7 @@ def test_every_version_is_listed_with_what_it_is_worth(
     opened_trainer: Callable[..., Any], install: Callable[..., Any], pictures: Path
 ) -> None:
     install(validation=None, before=None)
-    install(before=None, started_from=None, ended_early=True)
+    install(before=None, started_from=None, ended_early=True, unlabelled=0)
     install(validation_also_decided=["temperature", "stop"])
     module = opened_trainer()
     settle()
@@ -94,6 +94,7 @@ def test_every_version_is_listed_with_what_it_is_worth(
     ui.versionsTable.selectRow(1)
     settle()
     assert headers(ui.figuresTable) == ["Segment", "Dice"]
+    assert "from 3 annotated images" in ui.versionLabel.text
     assert "starting from random weights" in ui.versionLabel.text
     assert "ended early" in ui.versionLabel.text
     assert "how sure" not in ui.figuresLabel.text
