@@ -59,7 +59,7 @@ class AfterSection:
 
     def __init__(
         self, ui: Any, jobs: Callable[[], Jobs], messages: Messages, on_change: Callable[[], None],
-        open_model: Callable[[str], None] = open_segmenting,
+        on_use: Callable[[], None], open_model: Callable[[str], None] = open_segmenting,
     ) -> None:  # fmt: skip
         """Connect the widgets.
 
@@ -68,9 +68,11 @@ class AfterSection:
             jobs: returns the module's jobs.
             messages: where the user is told what went wrong.
             on_change: called when others may have to show something new.
+            on_use: called when another version of a model is in use.
             open_model: shows a model in the module that segments.
         """
-        self.ui, self._jobs, self._messages, self._on_change, self._open = ui, jobs, messages, on_change, open_model
+        self.ui, self._jobs, self._messages, self._open = ui, jobs, messages, open_model
+        self._on_change, self._on_use = on_change, on_use
         self._state = PanelState()
         self._versions: list[Version] = []
         self._measured: dict[Path, Figures] = {}
@@ -304,6 +306,7 @@ class AfterSection:
             version = self.version
             if version is not None:
                 self._messages.note(f"SemiSegCervical now uses {title_of(version).lower()} of {version.name}.")
+            self._on_use()
         self._list_versions()
         self._on_change()
 

@@ -115,7 +115,7 @@ class Panel:
         # In this order, which is that of the tab key.
         run = self.load("UI/SemiSegTrainerRun.ui", ui.runHost)
         after = self.load("UI/SemiSegTrainerAfter.ui", ui.afterHost)
-        self.after = AfterSection(after, self._jobs, self.messages, self.changed)
+        self.after = AfterSection(after, self._jobs, self.messages, self.changed, self._reload)
         self.suggest = SuggestSection(after, self._jobs, self.messages, self.changed, self.look_again)
         self.run = RunSection(
             run, ui.unfinishedBanner, self._jobs, self.state, self.messages, self.changed, self.trained,

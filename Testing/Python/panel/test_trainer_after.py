@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from SemiSegCervicalLib.packs import signature
 from SemiSegTrainerLib import versions as kept
 from SlicerRig import application
 
@@ -139,6 +140,8 @@ def test_an_earlier_version_is_used_again(
     assert [row[3] for row in rows(ui.versionsTable)] == ["", "in use"]
     assert ui.versionsTable.currentRow() == 1
     assert not ui.useVersionButton.enabled
+    # What is suggested next, and what a training starts from, is this version's.
+    assert module.panel.suggest._cards["my blobs"].signature == signature(models / "my blobs.semiseg")
 
 
 def test_what_cannot_be_used_says_so_and_changes_nothing(
