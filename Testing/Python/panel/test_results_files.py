@@ -348,6 +348,14 @@ def test_what_cannot_be_written_is_said(panel, ui, asked, tmp_path):
     assert panel.ui.messageFrame.isVisibleTo(panel.widget)
 
 
+@pytest.mark.parametrize(("name", "file"), [(" ..T1 ", "T1"), ("...", "result"), ("a/b:c", "a_b_c"), ("µ T1", "µ T1")])
+def test_proposed_names_are_seen_everywhere(app, name, file):
+    """A leading point hides a file; Windows takes no point or blank at the end of a folder's name."""
+    from SemiSegCervicalLib.panel.export_files import safe_name
+
+    assert safe_name(name) == file
+
+
 @pytest.mark.parametrize("part", ["segmentation", "table"])
 def test_a_name_that_is_too_long_is_said_and_not_proposed(panel, ui, asked, tmp_path, part):
     volume_record(SHAPE, name="\N{GREEK SMALL LETTER MU}" * 200)
