@@ -133,18 +133,16 @@ def _fit(voxels: Voxels, branches: tuple[int, ...], surer: bool) -> tuple[tuple[
 
     Of background alone networks are right so often that a fit would make them sure of everything. Nor may networks make
     others surer that have learned three times as long, as folds would in a short run: early on a network is right more
-    often than it says, later the other way round. After 292 iterations of dual_uncertainty on 20 hippocampi folds of 97
-    asked for 0.62 and 0.83: a Dice of 0.85 was predicted as 0.92. Of such temperatures only the balance is kept.
+    often than it says, later the other way round. Of such temperatures only the balance is kept. On 20 hippocampi, mean
+    error of predicted Dice with them and so: 0.067 and 0.044 (292 iterations of dual_uncertainty, folds of 97; 0.62 and
+    0.83 were fitted), 0.079 and 0.048 (90 supervised ones, folds of 30). A sharpness of at most 1 gave 0.024 and 0.123.
     """
     known = voxels.of(branches)
     if known is None or not _tells(known):
         return None
     temperatures = fit_temperatures(known)
-    sharpness = fit_sharpness(known, temperatures)
-    level = math.prod(temperatures) ** (1 / len(temperatures))
-    if surer or level >= 1:
-        return temperatures, sharpness
-    return tuple(t / level for t in temperatures), min(1.0, sharpness)
+    level = 1.0 if surer else min(1.0, math.prod(temperatures) ** (1 / len(temperatures)))
+    return tuple(t / level for t in temperatures), fit_sharpness(known, temperatures)
 
 
 def _tells(voxels: Voxels) -> bool:
