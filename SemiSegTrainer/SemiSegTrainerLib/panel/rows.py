@@ -101,7 +101,7 @@ def use_of(case: TrainingCase, split: Split) -> str:
 def why_of(case: TrainingCase, split: Split) -> str:
     """Say why one case is used so."""
     if case.use != "left out" and split.side(case.id) is None:
-        return "too much like what validates: not used"
+        return "too much like what is kept aside: not used"
     slices = split.validation.get(case.id)
     if slices:
         return f"{case.reason}; {many(len(slices), 'slice')} of it validate"

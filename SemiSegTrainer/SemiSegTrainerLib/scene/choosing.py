@@ -120,7 +120,7 @@ def choose_positions(
         return None
     kind, name = ("slices", first.name) if first.stack is None else ("frames", first.sequence)
     aside = f" ({lost} annotated ones next to them are not used)" if lost else ""
-    said = f'{len(held)} of {len(positions)} annotated {kind} of "{name}" validate{aside}'
+    said = f'{len(held)} of {len(positions)} annotated {kind} of "{name}" kept aside{aside}'
     if first.stack is not None:
         return {frames[k]: None for k in held}, {}, said
     beside = tuple(k for k in around(held, length) if k not in held)

@@ -318,7 +318,7 @@ def _split_findings(facts: Facts, parts: Parts, split: Split) -> Iterable[Findin
         yield Finding("no-validation", what, remedy or "Choose an annotated image for validation")
         return
     for text in split.warnings:
-        yield Finding("split", text, "Annotate more patients or images, or change what validates")
+        yield Finding("split", text, "Annotate more patients or images, or change what is kept aside")
     began = [case for case, _ in parts.validation if case.by_model]
     if began:
         yield Finding(

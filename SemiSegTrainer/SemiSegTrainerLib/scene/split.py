@@ -144,7 +144,7 @@ def _whole_units(
         if len(every) < _MIN_UNITS and not _can_be_spared(validation, annotated, layout):
             continue
         kinds = dict.fromkeys(_kind(case, level) for case in annotated)
-        return validation, f"{len(chosen)} of {len(every)} {' and '.join(kinds)} validate{'s' * (len(chosen) == 1)}"
+        return validation, f"{len(chosen)} of {len(every)} {' and '.join(kinds)} kept aside"
     return None
 
 
@@ -246,7 +246,7 @@ def _warnings(
         for i, slices in validation.items()
     )
     if known:
-        what = "An image that validates was" if known == 1 else f"{known} images that validate were"
+        what = "An image that is kept aside was" if known == 1 else f"{known} images that are kept aside were"
         found.append(f"{what} learned from in an earlier training: a model that goes on from it would look too good")
     shared = {layout.units[i][1] for i in validation} & {
         layout.units[i][1] for i in layout.annotated if validation.get(i, ()) is not None and i not in dropped
@@ -258,7 +258,7 @@ def _warnings(
         if measured[value] and not learned[value]:
             found.append(f'"{name}" is annotated in validation only: it cannot be learned')
         if learned[value] and not measured[value]:
-            found.append(f'"{name}" is not in what validates: how well it is found cannot be measured')
+            found.append(f'"{name}" is not in what is kept aside: how well it is found cannot be measured')
     return found
 
 
@@ -270,20 +270,18 @@ def _kind(case: TrainingCase, level: int) -> str:
 
 
 def _counted(validation: Mapping[str, tuple[int, ...] | None], layout: Layout) -> str:
-    """Say how much validates after a change by hand, in plain words."""
-    found, number = [], 0
+    """Say how much is kept aside after a change by hand, in plain words."""
+    found = []
     for kind, in_stack in (("image", False), ("frame", True)):
         every = [i for i in layout.annotated if (layout.units[i][0] in layout.stacks) == in_stack]
         whole = [i for i in every if validation.get(i, ()) is None]
         if whole:
             found.append(f"{len(whole)} of {len(every)} annotated {kind}{'s' * (len(every) > 1)}")
-            number += len(whole)
     slices = [len(some) for some in validation.values() if some]
     if slices:
         volumes = "1 volume" if len(slices) == 1 else f"{len(slices)} volumes"
         found.append(f"{sum(slices)} slice{'s' * (sum(slices) > 1)} of {volumes}")
-        number += sum(slices)
-    return f"{' and '.join(found)} validate{'s' * (number == 1)}" if found else "Nothing is kept aside"
+    return f"{' and '.join(found)} kept aside" if found else "Nothing is kept aside"
 
 
 def _too_little(usable: Sequence[TrainingCase]) -> str:

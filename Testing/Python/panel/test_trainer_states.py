@@ -54,7 +54,7 @@ TABLE: dict[str, dict[str, Cell]] = {
     "ready": {
         **FREE,
         "casesTable": Cell(visible=True),
-        "splitLabel": shows("validates"),
+        "splitLabel": shows("kept aside"),
         "ownLengthLabel": hidden,
         "methodInfoLabel": shows("many others"),
         "startInfoLabel": shows("learned anew"),

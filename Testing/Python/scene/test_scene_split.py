@@ -58,7 +58,7 @@ def test_a_fifth_of_the_images_validates(scene, labels, annotated, held):
     assert set(split.validation.values()) == {None}
     assert (split.dropped, split.gap, split.warnings) == ((), {}, ())
     assert f"{held} " in split.how
-    assert f"of {annotated} images validate" in split.how
+    assert f"of {annotated} images kept aside" in split.how
 
 
 def test_the_same_seed_chooses_the_same_and_another_one_others(scene, labels):
@@ -81,7 +81,7 @@ def test_a_patient_is_held_out_with_all_that_is_theirs(scene, labels):
     groups = {case.id: case.group for case in found.cases}
     assert len({groups[i] for i in split.validation}) == 1
     assert len(split.validation) == 2
-    assert split.how == "1 of 3 patients validates"
+    assert split.how == "1 of 3 patients kept aside"
     (aside,) = split.dropped  # the patient's picture without annotation teaches nothing either
     assert groups[aside] in {groups[i] for i in split.validation}
     assert split.warnings == ()
@@ -94,7 +94,7 @@ def test_images_of_one_patient_are_split_and_it_is_said(scene, labels):
     for node in made.volumes:
         hierarchy.CreateItem(patient, node)
     split = propose_split(collect_training_set())
-    assert split.how == "1 of 5 images validates"
+    assert split.how == "1 of 5 images kept aside"
     assert any("other patients" in warning for warning in split.warnings)
 
 
@@ -115,7 +115,7 @@ def test_a_class_that_is_drawn_once_is_learned_and_not_measured(scene, labels):
     found = collect_training_set()
     split = propose_split(found)
     assert 2 not in frames(found, split.validation)
-    assert split.warnings == ('"posterior" is not in what validates: how well it is found cannot be measured',)
+    assert split.warnings == ('"posterior" is not in what is kept aside: how well it is found cannot be measured',)
 
 
 def test_frames_of_a_cine_are_held_out_with_a_gap(scene, labels):
@@ -207,8 +207,8 @@ def test_what_is_said_to_validate_follows_the_changes_by_hand(scene, labels):
     others = [case.id for case in found.cases[:6] if case.id != held]
     assert split.with_case(held, "training").how == "Nothing is kept aside; changed by hand"
     two = split.with_case(others[0], "validation")
-    assert two.how == "2 of 6 annotated images validate; changed by hand"
-    assert two.with_case(others[0], "training").how == "1 of 6 annotated images validates; changed by hand"
+    assert two.how == "2 of 6 annotated images kept aside; changed by hand"
+    assert two.with_case(others[0], "training").how == "1 of 6 annotated images kept aside; changed by hand"
     for case in found.cases[:6]:
         case.side = "training"
     nothing = propose_split(found)
@@ -226,8 +226,8 @@ def test_slices_and_frames_that_validate_are_counted_apart(scene, labels):
     (volume_id,) = split.validation
     frame = next(case.id for case in found.cases if case.frame is not None and case.read_labels is not None)
     said = split.with_case(frame, "validation").how
-    assert said == "1 of 2 annotated frames and 1 slice of 1 volume validate; changed by hand"
-    assert split.with_case(volume_id, "validation").how == "1 of 1 annotated image validates; changed by hand"
+    assert said == "1 of 2 annotated frames and 1 slice of 1 volume kept aside; changed by hand"
+    assert split.with_case(volume_id, "validation").how == "1 of 1 annotated image kept aside; changed by hand"
 
 
 def test_frames_around_one_that_is_chosen_by_hand_are_dropped(scene, labels):
@@ -282,7 +282,7 @@ def test_what_the_user_holds_out_counts_in_the_share(scene, labels):
     split = propose_split(found)
     assert first.id in split.validation
     assert len(split.validation) == 2
-    assert split.how == "2 of 10 annotated images validate; changed by hand"
+    assert split.how == "2 of 10 annotated images kept aside; changed by hand"
     second.side = third.side = "validation"
     assert list(propose_split(found).validation) == [first.id, second.id, third.id]
 
@@ -317,7 +317,7 @@ def test_of_two_patients_with_several_images_one_is_held_out(scene, labels):
     split = propose_split(found)
     check_split(found, split)
     assert frames(found, split.validation) == [4, 5]
-    assert split.how == "1 of 2 patients validates"
+    assert split.how == "1 of 2 patients kept aside"
     assert split.warnings == ()
 
 
